@@ -1,0 +1,171 @@
+# One build for the suite. `make help` lists the targets.
+#
+#   make                       the five programs, in build/release/
+#   make CC=clang SAN=address,undefined BUILD=asan check
+#
+# BUILD names the configuration and its folder below build/; SAN turns on
+# sanitizers; WERROR=1 makes warnings errors; V=1 shows the commands.
+# CFLAGS and LDFLAGS of the user come last and win.
+
+CC       ?= cc
+BUILD    ?= release
+SAN      ?=
+WERROR   ?=
+PREFIX   ?= /usr/local
+DESTDIR  ?=
+PYTHON   ?= /usr/bin/python3
+OUT      := build/$(BUILD)
+
+WARN := -Wall -Wextra -Wshadow -Wvla -Wundef -Wstrict-prototypes \
+	-Wmissing-prototypes -Wformat=2 -Wcast-qual -Wpointer-arith \
+	-Wwrite-strings -Wimplicit-fallthrough
+ifeq (,$(findstring clang,$(CC)))
+WARN += -Wjump-misses-init
+endif
+ifneq (,$(WERROR))
+WARN += -Werror
+endif
+OPTIM := -O2 -g
+ifneq (,$(SAN))
+OPTIM := -O1 -g -fno-omit-frame-pointer -fsanitize=$(SAN) \
+	-fno-sanitize-recover=all
+endif
+ALL_CFLAGS = -std=c17 -D_GNU_SOURCE -I. -fvisibility=hidden -pthread \
+	$(OPTIM) $(WARN) $(ROOM_CFLAGS) $(CFLAGS)
+ALL_LDFLAGS = -pthread $(OPTIM) $(LDFLAGS)
+
+# The rooms, lowest floor first, and the programs that live in them.
+ROOMS    := base formats cache fetch convert verify verify-run
+PROGRAMS := mlfetch mlcache mlconvert mlverify mlverify-run
+
+# A room's library is all of it but its command line.
+room_c   = $(filter-out $(1)/main.c $(1)/cmd_%.c,$(wildcard $(1)/*.c))
+main_c   = $(wildcard $(1)/main.c $(1)/cmd_*.c)
+objs     = $(patsubst %.c,$(OUT)/%.o,$(1))
+libs     = $(foreach r,$(1),$(OUT)/libml-$(r).a)
+
+# What each program is made of. mlconvert must not be able to open a socket.
+DIR_mlfetch      := fetch
+DIR_mlcache      := cache
+DIR_mlconvert    := convert
+DIR_mlverify     := verify
+DIR_mlverify-run := verify-run
+LIB_mlfetch      := fetch cache base
+LIB_mlcache      := cache base
+LIB_mlconvert    := convert cache formats base
+LIB_mlverify     := verify cache formats base
+LIB_mlverify-run := verify-run cache formats base
+EXT_base         := -lcrypto -lcjson -lm
+EXT_mlfetch      := -lcurl
+
+.PHONY: all
+all: $(PROGRAMS:%=$(OUT)/%) ## build the five programs
+
+define program_rule
+$(OUT)/$(1): $$(call objs,$$(call main_c,$(DIR_$(1)))) \
+		$$(call libs,$(LIB_$(1))) $(OUT)/flags
+	$$(call say,link,$$@)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $$@ $$(filter %.o %.a,$$^) \
+		$(EXT_$(1)) $(EXT_base)
+endef
+
+define room_rule
+$(OUT)/libml-$(1).a: $$(call objs,$$(call room_c,$(1)))
+	$$(call say,ar,$$@)
+	$(Q)rm -f $$@ && ar rcs $$@ $$^
+endef
+
+ifeq (,$(V))
+Q   := @
+say  = @printf '  %-5s %s\n' $(1) $(2)
+endif
+
+$(foreach r,$(ROOMS),$(eval $(call room_rule,$(r))))
+$(foreach p,$(PROGRAMS),$(eval $(call program_rule,$(p))))
+
+# Sizes and offsets come from files here: no silent narrowing.
+$(OUT)/base/%.o: ROOM_CFLAGS = -Wconversion
+$(OUT)/formats/%.o: ROOM_CFLAGS = -Wconversion
+
+$(OUT)/%.o: %.c $(OUT)/flags
+	$(call say,cc,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+# A change of compiler or flags rebuilds everything of this configuration.
+.PHONY: FORCE
+FLAGS_NOW := $(CC) $(OPTIM) $(WARN) $(CFLAGS) $(LDFLAGS)
+$(OUT)/flags: FORCE
+	@mkdir -p $(@D)
+	@echo '$(FLAGS_NOW)' | cmp -s - $@ || echo '$(FLAGS_NOW)' > $@
+
+# ---- tests ----
+
+UNIT  := $(patsubst tests/%.c,$(OUT)/tests/%,$(wildcard tests/unit/t_*.c \
+	tests/numeric/t_*.c))
+UNIT_LIBS := fetch convert verify verify-run cache formats base
+
+$(OUT)/tests/%: $(OUT)/tests/%.o $(call libs,$(UNIT_LIBS)) $(OUT)/flags
+	$(call say,link,$@)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o %.a,$^) -lcurl $(EXT_base)
+.PRECIOUS: $(OUT)/tests/%.o
+
+.PHONY: check test lint demo deps
+check: all $(UNIT) ## every test that needs no network and no extra package
+	$(Q)BUILD_DIR=$(OUT) $(PYTHON) tests/run.py $(UNIT) $(CHECK)
+
+test: deps ## install what is missing, then every test; ends in a count
+	$(Q)$(PYTHON) tests/all.py
+
+lint: ## floors, includes, sizes, names, banned calls
+	$(Q)$(PYTHON) tests/lint/lint.py
+
+demo: deps ## the whole path on the model in tests/model
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)sh tests/demo.sh $(OUT)
+
+deps: ## install the Debian packages that building needs
+	$(Q)sh tests/deps.sh
+
+# ---- install ----
+
+MAN_DIR  := $(DESTDIR)$(PREFIX)/share/man
+COMP_DIR := $(DESTDIR)$(PREFIX)/share
+
+.PHONY: man install uninstall clean help
+man: all ## write the manual pages of the programs to build/*/man
+	$(Q)mkdir -p $(OUT)/man
+	$(Q)for p in $(PROGRAMS); do \
+		$(OUT)/$$p --print-man > $(OUT)/man/$$p.1 || exit 1; done
+
+install: all man ## put programs and manual pages under DESTDIR/PREFIX
+	$(Q)install -d $(DESTDIR)$(PREFIX)/bin $(MAN_DIR)/man1 $(MAN_DIR)/man5 \
+		$(COMP_DIR)/bash-completion/completions \
+		$(COMP_DIR)/zsh/site-functions $(COMP_DIR)/fish/vendor_completions.d
+	$(Q)set -e; for p in $(PROGRAMS); do \
+		install -m 755 $(OUT)/$$p $(DESTDIR)$(PREFIX)/bin/; \
+		install -m 644 $(OUT)/man/$$p.1 $(MAN_DIR)/man1/; \
+		$(OUT)/$$p --print-completion bash \
+			> $(COMP_DIR)/bash-completion/completions/$$p; \
+		$(OUT)/$$p --print-completion zsh \
+			> $(COMP_DIR)/zsh/site-functions/_$$p; \
+		$(OUT)/$$p --print-completion fish \
+			> $(COMP_DIR)/fish/vendor_completions.d/$$p.fish; done
+	$(Q)install -m 644 docs/man/*.5 $(MAN_DIR)/man5/
+
+uninstall: ## remove what install put there
+	$(Q)set -e; for p in $(PROGRAMS); do \
+		rm -f $(DESTDIR)$(PREFIX)/bin/$$p $(MAN_DIR)/man1/$$p.1 \
+			$(COMP_DIR)/bash-completion/completions/$$p \
+			$(COMP_DIR)/zsh/site-functions/_$$p \
+			$(COMP_DIR)/fish/vendor_completions.d/$$p.fish; done
+	$(Q)for f in docs/man/*.5; do rm -f $(MAN_DIR)/man5/$${f##*/}; done
+
+clean: ## remove build/
+	$(Q)rm -rf build
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
+
+-include $(patsubst %.c,$(OUT)/%.d,$(foreach r,$(ROOMS),$(wildcard $(r)/*.c)) \
+	$(wildcard tests/unit/*.c tests/numeric/*.c))

@@ -1,0 +1,36 @@
+#include "base/cancel.h"
+
+#include <signal.h>
+#include <unistd.h>
+
+static volatile sig_atomic_t asked;
+
+static void on_signal(int sig)
+{
+    (void)sig;
+    if (asked)
+        _exit(130);
+    asked = 1;
+}
+
+void cancel_arm(void)
+{
+    struct sigaction sa = { .sa_handler = on_signal };
+
+    sigemptyset(&sa.sa_mask);
+    sigaction(SIGINT, &sa, NULL);
+    sigaction(SIGTERM, &sa, NULL);
+    sigaction(SIGHUP, &sa, NULL);
+}
+
+bool cancel_asked(void)
+{
+    return asked != 0;
+}
+
+int cancel_check(struct err *e)
+{
+    if (!asked)
+        return 0;
+    return err_set(e, ERR_CANCELLED, "interrupted");
+}

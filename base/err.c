@@ -1,0 +1,150 @@
+#include "base/err.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+size_t err_escape(char *out, size_t out_len, const char *text)
+{
+    size_t n = 0;
+
+    for (const unsigned char *p = (const unsigned char *)text; *p; p++) {
+        /* C1 controls arrive as U+0080..U+009F: C2 80 .. C2 9F. */
+        bool c1 = p[0] == 0xC2 && p[1] >= 0x80 && p[1] <= 0x9F;
+        if (*p >= 0x20 && *p != 0x7F && !c1) {
+            if (n + 1 >= out_len)
+                break;
+            out[n++] = (char)*p;
+            continue;
+        }
+        if (n + 4 >= out_len)
+            break;
+        n += (size_t)snprintf(out + n, out_len - n, "\\x%02x",
+            c1 ? p[1] : p[0]);
+        p += c1;
+    }
+    if (out_len > 0)
+        out[n] = '\0';
+    return n;
+}
+
+static void set_text(char *out, size_t out_len, const char *fmt, va_list ap)
+{
+    char raw[1024];
+
+    vsnprintf(raw, sizeof(raw), fmt, ap);
+    err_escape(out, out_len, raw);
+}
+
+int err_set(struct err *e, enum err_kind kind, const char *fmt, ...)
+{
+    va_list ap;
+
+    if (e->kind != ERR_NONE)
+        return -1;
+    e->kind = kind;
+    e->sys = 0;
+    va_start(ap, fmt);
+    set_text(e->msg, sizeof(e->msg), fmt, ap);
+    va_end(ap);
+    return -1;
+}
+
+static enum err_kind kind_of_errno(int sys)
+{
+    switch (sys) {
+    case ENOSPC:
+    case EDQUOT:
+        return ERR_NOSPACE;
+    case ENOENT:
+        return ERR_MISSING;
+    case ENOMEM:
+        return ERR_NOMEM;
+    default:
+        return ERR_IO;
+    }
+}
+
+int err_sys(struct err *e, const char *fmt, ...)
+{
+    int sys = errno;
+    va_list ap;
+    size_t n;
+
+    if (e->kind != ERR_NONE)
+        return -1;
+    e->kind = kind_of_errno(sys);
+    e->sys = sys;
+    va_start(ap, fmt);
+    set_text(e->msg, sizeof(e->msg), fmt, ap);
+    va_end(ap);
+    n = strlen(e->msg);
+    snprintf(e->msg + n, sizeof(e->msg) - n, ": %s", strerror(sys));
+    return -1;
+}
+
+int err_ctx(struct err *e, const char *fmt, ...)
+{
+    char front[sizeof(e->msg)];
+    char all[2 * sizeof(e->msg) + 4];
+    va_list ap;
+
+    va_start(ap, fmt);
+    set_text(front, sizeof(front), fmt, ap);
+    va_end(ap);
+    snprintf(all, sizeof(all), "%s: %s", front, e->msg);
+    all[sizeof(e->msg) - 1] = '\0';
+    memcpy(e->msg, all, sizeof(e->msg));
+    return -1;
+}
+
+int err_hint(struct err *e, const char *fmt, ...)
+{
+    va_list ap;
+
+    if (e->hint[0] != '\0')
+        return -1;
+    va_start(ap, fmt);
+    set_text(e->hint, sizeof(e->hint), fmt, ap);
+    va_end(ap);
+    return -1;
+}
+
+void err_clear(struct err *e)
+{
+    *e = (struct err)ERR_INIT;
+}
+
+int err_exit(const struct err *e)
+{
+    switch (e->kind) {
+    case ERR_NONE:
+        return 0;
+    case ERR_USAGE:
+        return 2;
+    case ERR_MISSING:
+        return 3;
+    case ERR_AUTH:
+        return 4;
+    case ERR_NET:
+        return 5;
+    case ERR_CORRUPT:
+        return 6;
+    case ERR_NOSPACE:
+        return 7;
+    case ERR_REFUSED:
+    case ERR_UNSUPPORTED:
+        return 8;
+    case ERR_VERDICT:
+        return 9;
+    case ERR_CANCELLED:
+        return 130;
+    case ERR_NOMEM:
+    case ERR_IO:
+    case ERR_BUSY:
+    case ERR_BUG:
+        return 1;
+    }
+    return 1;
+}

@@ -1,0 +1,272 @@
+#include "base/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "base/cancel.h"
+#include "base/hash.h"
+#include "base/path.h"
+
+enum { HASH_CHUNK = 1 << 20 };
+
+void fd_close(int *fd)
+{
+    if (*fd >= 0)
+        close(*fd);
+    *fd = -1;
+}
+
+int file_open(const char *path, uint64_t *out_size, struct err *e)
+{
+    struct stat st;
+    /* O_NONBLOCK: a FIFO in a model folder must not hang us. */
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+
+    if (fd < 0)
+        return err_sys(e, "%s", path);
+    if (fstat(fd, &st) != 0)
+        err_sys(e, "%s", path);
+    else if (!S_ISREG(st.st_mode))
+        err_set(e, ERR_REFUSED, "%s: not a regular file", path);
+    if (e->kind != ERR_NONE) {
+        close(fd);
+        return -1;
+    }
+    if (out_size != NULL)
+        *out_size = (uint64_t)st.st_size;
+    return fd;
+}
+
+int file_read_at(int fd, void *out, size_t len, uint64_t offset,
+    const char *name, struct err *e)
+{
+    char *p = out;
+
+    while (len > 0) {
+        ssize_t n = pread(fd, p, len, (off_t)offset);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return err_sys(e, "%s: reading at byte %llu", name,
+                (unsigned long long)offset);
+        if (n == 0)
+            return err_set(e, ERR_CORRUPT,
+                "%s: ends at byte %llu, %zu bytes too early", name,
+                (unsigned long long)offset, len);
+        p += n;
+        offset += (uint64_t)n;
+        len -= (size_t)n;
+    }
+    return 0;
+}
+
+int file_write_at(int fd, const void *bytes, size_t len, uint64_t offset,
+    const char *name, struct err *e)
+{
+    const char *p = bytes;
+
+    while (len > 0) {
+        ssize_t n = pwrite(fd, p, len, (off_t)offset);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return err_sys(e, "%s: writing at byte %llu", name,
+                (unsigned long long)offset);
+        p += n;
+        offset += (uint64_t)n;
+        len -= (size_t)n;
+    }
+    return 0;
+}
+
+int file_slurp(const char *path, struct buf *out, struct err *e)
+{
+    uint64_t size;
+    int fd AUTO(fd_close) = file_open(path, &size, e);
+    char *room;
+
+    if (fd < 0)
+        return -1;
+    room = size > out->limit ? NULL : buf_room(out, size);
+    if (room == NULL)
+        return err_set(e, size > out->limit ? ERR_REFUSED : ERR_NOMEM,
+            "%s: %llu bytes, more than the %zu this file may have", path,
+            (unsigned long long)size, out->limit);
+    if (file_read_at(fd, room, size, 0, path, e) != 0)
+        return -1;
+    out->len += size;
+    out->p[out->len] = '\0';
+    return 0;
+}
+
+int file_new_begin(struct file_new *f, const char *path, struct err *e)
+{
+    uint64_t r[2];
+    int n;
+
+    f->fd = -1;
+    if (getrandom(r, sizeof(r), 0) != (ssize_t)sizeof(r))
+        return err_sys(e, "random name");
+    n = snprintf(f->tmp, sizeof(f->tmp), "%s.%016llx.tmp", path,
+        (unsigned long long)(r[0] ^ r[1]));
+    if (n < 0 || (size_t)n >= sizeof(f->tmp))
+        return err_set(e, ERR_USAGE, "%.200s...: path too long", path);
+    snprintf(f->path, sizeof(f->path), "%s", path);
+    f->fd = open(f->tmp, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (f->fd < 0)
+        return err_sys(e, "cannot create %s", f->tmp);
+    return 0;
+}
+
+int file_new_commit(struct file_new *f, mode_t mode, struct err *e)
+{
+    int fd = f->fd;
+
+    if (fchmod(fd, mode) != 0 || fsync(fd) != 0) {
+        err_sys(e, "%s: making it durable", f->path);
+        file_new_abandon(f);
+        return -1;
+    }
+    f->fd = -1;
+    /* NFS and quota errors may only show here. */
+    if (close(fd) != 0) {
+        err_sys(e, "%s: closing", f->path);
+        unlink(f->tmp);
+        return -1;
+    }
+    if (file_publish(f->tmp, f->path, e) != 0) {
+        unlink(f->tmp);
+        return -1;
+    }
+    return 0;
+}
+
+void file_new_abandon(struct file_new *f)
+{
+    if (f->fd < 0)
+        return;
+    close(f->fd);
+    f->fd = -1;
+    unlink(f->tmp);
+}
+
+int file_put(const char *path, const void *bytes, size_t len, mode_t mode,
+    struct err *e)
+{
+    struct file_new f AUTO(file_new_abandon) = FILE_NEW_INIT;
+
+    if (file_new_begin(&f, path, e) != 0 ||
+        file_write_at(f.fd, bytes, len, 0, path, e) != 0)
+        return -1;
+    return file_new_commit(&f, mode, e);
+}
+
+int file_publish(const char *from, const char *to, struct err *e)
+{
+    char dir[PATH_MAX];
+
+    if (rename(from, to) != 0)
+        return err_sys(e, "cannot rename to %s", to);
+    path_dir(dir, sizeof(dir), to);
+    return dir_sync(dir, e);
+}
+
+int file_symlink(const char *target, const char *path, struct err *e)
+{
+    char tmp[PATH_MAX];
+    uint64_t r;
+
+    if (getrandom(&r, sizeof(r), 0) != (ssize_t)sizeof(r))
+        return err_sys(e, "random name");
+    if (snprintf(tmp, sizeof(tmp), "%s.%016llx.tmp", path,
+            (unsigned long long)r) >= (int)sizeof(tmp))
+        return err_set(e, ERR_USAGE, "%.200s...: path too long", path);
+    if (symlink(target, tmp) != 0)
+        return err_sys(e, "cannot create %s", tmp);
+    if (file_publish(tmp, path, e) != 0) {
+        unlink(tmp);
+        return -1;
+    }
+    return 0;
+}
+
+int dir_sync(const char *path, struct err *e)
+{
+    int fd AUTO(fd_close) = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    if (fd < 0)
+        return err_sys(e, "%s", path);
+    /* Some network file systems cannot sync a directory: EINVAL. */
+    if (fsync(fd) != 0 && errno != EINVAL)
+        return err_sys(e, "%s: making it durable", path);
+    return 0;
+}
+
+int dir_make(const char *path, struct err *e)
+{
+    char dir[PATH_MAX];
+    struct stat st;
+
+    if (stat(path, &st) == 0) {
+        if (S_ISDIR(st.st_mode))
+            return 0;
+        errno = ENOTDIR;
+        return err_sys(e, "%s", path);
+    }
+    path_dir(dir, sizeof(dir), path);
+    if (strcmp(dir, path) != 0 && dir_make(dir, e) != 0)
+        return -1;
+    if (mkdir(path, 0777) != 0 && errno != EEXIST)
+        return err_sys(e, "cannot create folder %s", path);
+    return dir_sync(dir, e);
+}
+
+int dir_free_space(const char *path, uint64_t *out, struct err *e)
+{
+    char at[PATH_MAX], up[PATH_MAX];
+    struct statvfs fs;
+
+    snprintf(at, sizeof(at), "%s", path);
+    while (statvfs(at, &fs) != 0) {
+        if (errno != ENOENT)
+            return err_sys(e, "%s", at);
+        path_dir(up, sizeof(up), at);
+        if (strcmp(up, at) == 0)
+            return err_sys(e, "%s", at);
+        memcpy(at, up, sizeof(at));
+    }
+    *out = (uint64_t)fs.f_bavail * fs.f_frsize;
+    return 0;
+}
+
+int file_hash(const char *path, int hash_kind, struct digest *out,
+    void (*progress)(void *arg, uint64_t bytes), void *arg, struct err *e)
+{
+    struct hash h AUTO(hash_free) = HASH_INIT;
+    struct buf b AUTO(buf_free) = BUF_INIT(HASH_CHUNK);
+    uint64_t size, at = 0;
+    int fd AUTO(fd_close) = file_open(path, &size, e);
+
+    if (fd < 0 || hash_begin(&h, (enum hash_kind)hash_kind, size, e) != 0)
+        return -1;
+    if (buf_room(&b, HASH_CHUNK) == NULL)
+        return buf_check(&b, e);
+    while (at < size) {
+        size_t n = size_min(HASH_CHUNK, size - at);
+        if (cancel_check(e) != 0 ||
+            file_read_at(fd, b.p, n, at, path, e) != 0)
+            return -1;
+        hash_add(&h, b.p, n);
+        at += n;
+        if (progress != NULL)
+            progress(arg, n);
+    }
+    hash_end(&h, out);
+    return 0;
+}

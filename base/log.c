@@ -1,0 +1,95 @@
+#include "base/log.h"
+
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+static enum log_level level = LOG_INFO;
+static const char *name = "ml";
+static void (*screen_hide)(void);
+static void (*screen_show)(void);
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+
+void log_set_level(enum log_level l)
+{
+    level = l;
+}
+
+bool log_enabled(enum log_level l)
+{
+    return l <= level;
+}
+
+void log_set_name(const char *program)
+{
+    name = program;
+}
+
+void log_set_screen(void (*hide)(void), void (*show)(void))
+{
+    pthread_mutex_lock(&lock);
+    screen_hide = hide;
+    screen_show = show;
+    pthread_mutex_unlock(&lock);
+}
+
+static void put_line(const char *word, const char *text)
+{
+    pthread_mutex_lock(&lock);
+    if (screen_hide != NULL)
+        screen_hide();
+    fprintf(stderr, "%s: %s%s\n", name, word, text);
+    if (screen_show != NULL)
+        screen_show();
+    pthread_mutex_unlock(&lock);
+}
+
+static void put_format(enum log_level l, const char *word, const char *fmt,
+    va_list ap)
+{
+    char raw[1024], text[1024];
+
+    if (l > level)
+        return;
+    vsnprintf(raw, sizeof(raw), fmt, ap);
+    err_escape(text, sizeof(text), raw);
+    put_line(word, text);
+}
+
+void log_warn(const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    put_format(LOG_WARN, "warning: ", fmt, ap);
+    va_end(ap);
+}
+
+void log_info(const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    put_format(LOG_INFO, "", fmt, ap);
+    va_end(ap);
+}
+
+void log_debug(const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    put_format(LOG_DEBUG, "debug: ", fmt, ap);
+    va_end(ap);
+}
+
+void log_err(const struct err *e)
+{
+    char text[sizeof(e->msg) + sizeof(e->hint) + 16];
+
+    if (e->hint[0] != '\0')
+        snprintf(text, sizeof(text), "%s\nhint: %s", e->msg, e->hint);
+    else
+        snprintf(text, sizeof(text), "%s", e->msg);
+    put_line("error: ", text);
+}

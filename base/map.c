@@ -1,0 +1,104 @@
+#include "base/map.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/file.h"
+
+/* What the handler must know; entries are never freed, only emptied. */
+struct map_guard {
+    struct map_guard *next;
+    const uint8_t *p;
+    uint64_t len;
+    char path[256];
+};
+
+static struct map_guard *guards; /* writers hold lock; the handler only reads */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+
+static void say(const char *text)
+{
+    ssize_t n = write(STDERR_FILENO, text, strlen(text));
+    (void)n;
+}
+
+static void on_bus(int sig, siginfo_t *info, void *uc)
+{
+    const uint8_t *at = info->si_addr;
+
+    (void)uc;
+    for (struct map_guard *g = guards; g != NULL; g = g->next) {
+        if (g->p == NULL || at < g->p || at >= g->p + g->len)
+            continue;
+        say("error: ");
+        say(g->path);
+        say(": shortened by another program, or unreadable, while in use\n");
+        _exit(6);
+    }
+    signal(sig, SIG_DFL);
+}
+
+static struct map_guard *guard_add(const char *path)
+{
+    struct map_guard *g;
+
+    pthread_mutex_lock(&lock);
+    for (g = guards; g != NULL && g->p != NULL; g = g->next)
+        ;
+    if (g == NULL) {
+        g = calloc(1, sizeof(*g));
+        if (g != NULL && guards == NULL) {
+            struct sigaction sa = { .sa_sigaction = on_bus,
+                .sa_flags = SA_SIGINFO };
+            sigemptyset(&sa.sa_mask);
+            sigaction(SIGBUS, &sa, NULL);
+        }
+        if (g != NULL) {
+            g->next = guards;
+            guards = g;
+        }
+    }
+    if (g != NULL)
+        err_escape(g->path, sizeof(g->path), path);
+    pthread_mutex_unlock(&lock);
+    return g;
+}
+
+int map_open(struct map *m, const char *path, struct err *e)
+{
+    void *p;
+
+    *m = (struct map)MAP_INIT;
+    m->fd = file_open(path, &m->len, e);
+    if (m->fd < 0)
+        return -1;
+    if (m->len == 0)
+        return 0;
+    m->guard = guard_add(path);
+    p = mmap(NULL, m->len, PROT_READ, MAP_SHARED, m->fd, 0);
+    if (p == MAP_FAILED || m->guard == NULL) {
+        err_sys(e, "%s: cannot map", path);
+        if (p != MAP_FAILED)
+            munmap(p, m->len);
+        fd_close(&m->fd);
+        return -1;
+    }
+    m->p = p;
+    m->guard->len = m->len;
+    m->guard->p = m->p;
+    return 0;
+}
+
+void map_close(struct map *m)
+{
+    if (m->p != NULL) {
+        m->guard->p = NULL;
+        munmap((void *)(uintptr_t)m->p, m->len);
+    }
+    fd_close(&m->fd);
+    *m = (struct map)MAP_INIT;
+}

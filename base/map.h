@@ -1,0 +1,28 @@
+/*
+ * map.h - a file mapped for reading.
+ *
+ * A file that another program shortens while it is mapped would end this
+ * process with SIGBUS. The first map arms a handler that says which file it
+ * was and exits with status 6, as for any other damaged input.
+ */
+#ifndef BASE_MAP_H
+#define BASE_MAP_H
+
+#include "base/err.h"
+
+struct map {
+    const uint8_t *p; /* NULL when the file is empty or not open */
+    uint64_t len;     /* bytes */
+    int fd;           /* stays open: for reads that must not map */
+    struct map_guard *guard;
+};
+
+#define MAP_INIT { .fd = -1 }
+
+/* map_open - 0, or -1 with *e: MISSING, IO, NOMEM, REFUSED (not a file). */
+int map_open(struct map *m, const char *path, struct err *e);
+
+/* map_close - idempotent, for AUTO. */
+void map_close(struct map *m);
+
+#endif
