@@ -5,7 +5,7 @@ import json
 import os
 import urllib.parse
 from dataclasses import dataclass, field
-from typing import Any, Optional
+from typing import Any
 
 
 class Request:
@@ -71,7 +71,6 @@ class Response:
     headers: dict = field(default_factory=dict)
     body: Any = field(default_factory=lambda: Memory(b""))
     ranged: bool = False                  # Range, If-Range and 206 apply to this body
-    length: Optional[int] = None          # Content-Length when it is not the body's
 
 
 def unquote(text):

@@ -59,12 +59,12 @@ class Snapshot:
         rows = []
         for name, child in node.items():
             if isinstance(child, File):
-                rows.append((name.encode(), b"100644", child.oid))
+                rows.append((os.fsencode(name), b"100644", child.oid))
             else:
                 path = prefix + name
                 self.folders[path] = self._hash_tree(path + "/", child)
                 # git sorts a folder as if its name ended in "/"
-                rows.append((name.encode() + b"/", b"40000", self.folders[path]))
+                rows.append((os.fsencode(name) + b"/", b"40000", self.folders[path]))
         data = b"".join(mode + b" " + name.rstrip(b"/") + b"\0" + bytes.fromhex(oid)
                         for name, mode, oid in sorted(rows))
         return git_object_sha1("tree", data)

@@ -1,0 +1,43 @@
+/*
+ * find.h - what a user means by MODEL, SRC or TARGET.
+ *
+ * In this order: a path that exists; VOLUME:NAME, a file put into a volume;
+ * ORG/NAME[@REVISION], a repository held in the hub cache (HF_HUB_CACHE, or
+ * the volume given). "./x" and "/x" are always paths.
+ */
+#ifndef CACHE_FIND_H
+#define CACHE_FIND_H
+
+#include <limits.h>
+
+#include "base/err.h"
+
+enum found_kind {
+    FOUND_FILE,   /* one file */
+    FOUND_FOLDER, /* a folder of the user's */
+    FOUND_REPO,   /* the snapshot folder of a repository in a cache */
+    FOUND_PUT     /* a file put into a volume */
+};
+
+struct found {
+    enum found_kind kind;
+    char path[PATH_MAX];      /* the file, or the folder */
+    char repository[160];     /* FOUND_REPO: "org/name", else "" */
+    char commit[41];          /* FOUND_REPO: 40 hex, else "" */
+    /*
+     * Where conversions of it are kept: a folder whose children are named by
+     * key; "" for FOUND_FILE and FOUND_FOLDER. It need not exist.
+     */
+    char converted[PATH_MAX];
+};
+
+/*
+ * find_model - resolve what the user wrote
+ * volume   a volume to look in, or NULL: the hub cache
+ * Returns  0, or -1 with *e: MISSING with a hint (the command that would
+ *          fetch it), USAGE, REFUSED, IO
+ */
+int find_model(const char *text, const char *volume, struct found *out,
+    struct err *e);
+
+#endif

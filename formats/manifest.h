@@ -1,0 +1,66 @@
+/*
+ * manifest.h - ml-manifest.json, the company of a converted model: digests
+ * of every file and tensor, where they came from, how they were made.
+ *
+ * {"ml-manifest": 1,
+ *  "tool": "mlconvert 0.1.0",
+ *  "source": {"repository": "org/name", "commit": "<40 hex>",      (or absent)
+ *             "files": {"pytorch_model.bin": {"sha256": "..", "size": n}}},
+ *  "recipe": {"dtype": "fp16"},
+ *  "aliases": {"lm_head.weight": "model.embed_tokens.weight"},
+ *  "files": {"model.safetensors": {"sha256": "..", "size": n}, ...},
+ *  "tensors": {"name": {"dtype": "F16", "shape": [2, 3], "sha256": ".."}}}
+ *
+ * files lists everything in the folder but the manifest itself.
+ */
+#ifndef FORMATS_MANIFEST_H
+#define FORMATS_MANIFEST_H
+
+#include "base/arena.h"
+#include "base/hash.h"
+#include "formats/tensor.h"
+
+#define MANIFEST_NAME "ml-manifest.json"
+
+struct manifest_file {
+    struct str name;
+    uint64_t size; /* bytes */
+    struct digest sha256;
+};
+
+struct manifest_tensor {
+    struct str name;
+    enum dtype dtype;
+    uint32_t rank;
+    const uint64_t *shape; /* outermost first */
+    struct digest sha256;  /* of the dense row-major bytes */
+};
+
+struct manifest_alias {
+    struct str name; /* left out of the file */
+    struct str of;   /* the tensor that holds its values */
+};
+
+struct manifest {
+    struct str tool;
+    struct str repository; /* or "" */
+    struct str commit;     /* or "" */
+    struct str dtype;      /* recipe: "fp16", "keep", ... */
+    struct manifest_file *sources;
+    uint64_t n_sources;
+    struct manifest_file *files;
+    uint64_t n_files;
+    struct manifest_alias *aliases;
+    uint64_t n_aliases;
+    struct manifest_tensor *tensors;
+    uint64_t n_tensors;
+};
+
+/* manifest_write - the JSON text, keys in the order above, indented by 1. */
+int manifest_write(struct buf *out, const struct manifest *m, struct err *e);
+
+/* manifest_read - 0, or -1 with *e: MISSING, REFUSED (naming the member). */
+int manifest_read(struct manifest *out, const char *path, struct arena *arena,
+    struct err *e);
+
+#endif

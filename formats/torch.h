@@ -1,0 +1,51 @@
+/*
+ * torch.h - torch.save files: the zip container (1.6 and later) and the
+ * legacy stream, read as data. Nothing is ever imported, called or looked
+ * up; an object the pickle machine does not know becomes an opaque record.
+ * Pure: bytes in, a table out.
+ * Source: checkpoint formats, sections 2 to 7 and 12.
+ */
+#ifndef FORMATS_TORCH_H
+#define FORMATS_TORCH_H
+
+#include "base/arena.h"
+#include "formats/tensor.h"
+
+/* A callable or class that the file names but the machine does not know. */
+struct torch_foreign {
+    struct str name;  /* "module.attribute" */
+    uint64_t offset;  /* of the opcode, in its pickle [bytes] */
+    bool called;      /* the file asks for it to be called */
+};
+
+struct torch_file {
+    const char *container;  /* "torch zip", "torch legacy" */
+    struct tensor *tensors; /* of the chosen branch, in file order */
+    uint64_t n_tensors;
+    /*
+     * Every tensor in the file under its full path, chosen or not; the
+     * chosen ones are those below branch, which is "" for the root.
+     */
+    struct tensor *all;
+    uint64_t n_all;
+    struct str branch;      /* e.g. "model_state_dict" */
+    struct str config;      /* JSON text of a config found beside the weights
+                               (a dict, a namespace, any class), or "" */
+    struct torch_foreign *foreign;
+    uint64_t n_foreign;
+};
+
+/*
+ * torch_parse - read the table of tensors of a torch file
+ *
+ * bytes      the whole file (mapped); only metadata is touched
+ * select     the branch to take, or NULL: section 7's choosing rule
+ * arena      everything in out lives there; bytes must outlive it too
+ * Returns    0, or -1 with *e: REFUSED (malformed or unsafe, naming offset),
+ *            UNSUPPORTED (TorchScript, torch.package, ... by name), NOMEM
+ * Cost       linear in the pickle; tensor data are never read
+ */
+int torch_parse(const void *bytes, uint64_t len, const char *select,
+    struct arena *arena, struct torch_file *out, struct err *e);
+
+#endif
