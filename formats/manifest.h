@@ -17,6 +17,7 @@
 #define FORMATS_MANIFEST_H
 
 #include "base/arena.h"
+#include "base/buf.h"
 #include "base/hash.h"
 #include "formats/tensor.h"
 

@@ -1,0 +1,86 @@
+/*
+ * volume.h - a volume: a folder with files of one's own, kept by content,
+ * and a hub cache beside them.
+ *
+ *   VOLUME/ml-volume.json            {"ml-volume": 1}
+ *          store/sha256/ab/<64 hex>  content, read-only
+ *          names/<name>.json         what a put name means (sha256, size)
+ *          files/<name>              the same bytes under their name: a hard
+ *                                    link into the store where the file
+ *                                    system has them, else a symbolic link
+ *          hub/                      a hub cache (hubdir.h)
+ *          tmp/                      unfinished puts
+ *
+ * names/ is the truth, files/ a view for other tools. A name is written only
+ * after its content is in the store, synced and its digest checked.
+ */
+#ifndef CACHE_VOLUME_H
+#define CACHE_VOLUME_H
+
+#include <limits.h>
+
+#include "base/arena.h"
+#include "base/hash.h"
+#include "base/progress.h"
+
+struct volume {
+    char root[PATH_MAX];
+};
+
+struct volume_entry {
+    struct str name;      /* relative path, checked by path_check */
+    uint64_t size;        /* bytes */
+    struct digest sha256;
+    int64_t mtime;        /* when it was put, seconds since 1970 */
+};
+
+/*
+ * volume_locate - a folder's path, or a name under MLFETCH_VOLUMES
+ * A text with a slash, or an existing folder, is a path; anything else is a
+ * name. Nothing is created or checked. Returns 0, or -1 with *e: USAGE.
+ */
+int volume_locate(struct volume *out, const char *text, struct err *e);
+
+/* volume_exists - it is there and has the marker. */
+bool volume_exists(const struct volume *v);
+
+/* volume_create - 0; *created says whether it was not there before. */
+int volume_create(const struct volume *v, bool *created, struct err *e);
+
+/* volume_hub - where its hub cache is. */
+struct hubdir;
+int volume_hub(const struct volume *v, struct hubdir *out, struct err *e);
+
+/*
+ * volume_put - file (a path) becomes name, replacing an older content
+ * The copy is hashed as it is read and again as it stands on disk is not
+ * needed: bytes written are synced and the write was checked. Space is
+ * checked first. Content that the store has already is not copied again.
+ * Returns 0, or -1 with *e: MISSING, NOSPACE, REFUSED (name), IO,
+ *         CANCELLED; nothing visible has changed then
+ */
+int volume_put(const struct volume *v, const char *file, const char *name,
+    struct progress *progress, struct volume_entry *out, struct arena *arena,
+    struct err *e);
+
+/* volume_find - an entry by name: MISSING with a hint when there is none. */
+int volume_find(const struct volume *v, const char *name,
+    struct arena *arena, struct volume_entry *out, struct err *e);
+
+/* volume_list - all entries whose name is prefix or lies below it, sorted. */
+int volume_list(const struct volume *v, const char *prefix,
+    struct arena *arena, struct volume_entry **out, uint64_t *out_n,
+    struct err *e);
+
+/* volume_path - the path of an entry's bytes in the store. */
+int volume_path(const struct volume *v, const struct volume_entry *entry,
+    char *out, struct err *e);
+
+/*
+ * volume_get - write an entry's bytes to fd, checking their digest on the way
+ * Returns 0, or -1 with *e: CORRUPT when the store's bytes are wrong.
+ */
+int volume_get(const struct volume *v, const struct volume_entry *entry,
+    int fd, const char *fd_name, struct progress *progress, struct err *e);
+
+#endif
