@@ -19,7 +19,7 @@ struct cmd_ctx {
     const char *program; /* "mlfetch" */
     enum progress_mode progress;
     bool quiet;          /* -q: warnings and errors only */
-    int verbose;         /* -v, -vv */
+    bool verbose;        /* -v: debug messages too */
 };
 
 struct cmd_example {
@@ -51,7 +51,7 @@ struct program {
     const char *name;
     const char *brief;
     const char *text;       /* or NULL */
-    const struct cmd *cmds; /* ended by run == NULL */
+    const struct cmd *const *cmds; /* ended by NULL */
     const char *environment; /* man page section, or NULL: lines of
                                 "NAME\tmeaning" split by "\n" */
 };

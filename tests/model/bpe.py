@@ -250,19 +250,22 @@ class Tokenizer:
 
     def decode(self, ids, skip_special=True):
         tokens = [self.text[i] for i in ids if not (skip_special and i in self.special)]
-        raw = bytearray()
-        for t in tokens:
-            if self.level:
-                if all(c in CHAR_BYTE for c in t):
-                    raw += bytes(CHAR_BYTE[c] for c in t)
-                else:
-                    raw += t.encode("utf-8")
-            elif len(t) == 6 and t.startswith("<0x"):
-                raw.append(int(t[3:5], 16))
-            else:
-                raw += t.replace("\u2581", " ").encode("utf-8")
-        s = bytes(raw).decode("utf-8", "replace")
-        return s[1:] if not self.level and s.startswith(" ") else s
+        if self.level:
+            raw = b"".join(bytes(CHAR_BYTE[c] for c in t) if all(c in CHAR_BYTE for c in t) else t.encode("utf-8")
+                           for t in tokens)
+            return raw.decode("utf-8", "replace")
+        s, run = "", b""
+        for t in tokens + [""]:
+            if len(t) == 6 and t.startswith("<0x"):
+                run += bytes([int(t[3:5], 16)])
+                continue
+            try:
+                s += run.decode("utf-8")
+            except UnicodeDecodeError:          # one replacement character for each byte token of a bad run
+                s += "\ufffd" * len(run)
+            run = b""
+            s += t.replace("\u2581", " ")
+        return s[1:] if s.startswith(" ") else s
 
 
 def main():

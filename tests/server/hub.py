@@ -5,6 +5,7 @@ See README.md next to this file.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import signal
@@ -71,7 +72,8 @@ def serve(hub, tls, ready):
         listener.shutdown()
         thread.join()
         listener.server_close()
-    os.unlink(ready)
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(ready)
 
 
 def listen_for_bytes(hub, tls):

@@ -12,18 +12,40 @@ from .errors import ConfigError
 MATCH_KEYS = {"host", "method", "path", "range", "times", "after"}
 ANSWER_KEYS = {"status", "body", "hangup"}
 BODY_KEYS = {"cut", "flip", "stall", "rate", "short_length", "ignore_range", "wrong_range"}
-COMMON_KEYS = {"headers", "delay"}
+# Every key a rule may have; a misspelt rule would otherwise be a fault that never happens.
+VALID = {
+    "host": lambda v: v in ("hub", "bytes"),
+    "method": lambda v: isinstance(v, str),
+    "path": lambda v: isinstance(v, str),
+    "range": lambda v: isinstance(v, str),
+    "times": lambda v: isinstance(v, int),
+    "after": lambda v: isinstance(v, int) and v >= 0,
+    "status": lambda v: isinstance(v, int) and 200 <= v <= 599,
+    "body": lambda v: True,
+    "hangup": lambda v: v is True,
+    "cut": lambda v: isinstance(v, int) and v >= 0,
+    "flip": lambda v: isinstance(v, int) and v >= 0,
+    "stall": lambda v: (isinstance(v, list) and len(v) == 2 and isinstance(v[0], int)
+                        and isinstance(v[1], (int, float))),
+    "rate": lambda v: isinstance(v, (int, float)) and v > 0,
+    "short_length": lambda v: v is True,
+    "ignore_range": lambda v: v is True,
+    "wrong_range": lambda v: v is True or isinstance(v, str),
+    "headers": lambda v: isinstance(v, dict),
+    "delay": lambda v: isinstance(v, (int, float)) and v >= 0,
+}
 
 
 class Rule:
     def __init__(self, spec):
         if not isinstance(spec, dict):
             raise ConfigError("a fault rule is an object")
+        for key, value in spec.items():
+            if key not in VALID or not VALID[key](value):
+                raise ConfigError(f"fault rule {spec}: bad or unknown {key}")
         actions = set(spec) - MATCH_KEYS
-        unknown = actions - ANSWER_KEYS - BODY_KEYS - COMMON_KEYS
-        if unknown or not actions:
-            raise ConfigError(f"fault rule {spec}: unknown action {sorted(unknown)}" if unknown
-                              else f"fault rule {spec}: no action")
+        if not actions:
+            raise ConfigError(f"fault rule {spec}: no action")
         if actions & ANSWER_KEYS and actions & BODY_KEYS:
             raise ConfigError(f"fault rule {spec}: replaces the answer and also damages it")
         if "body" in actions and "status" not in actions:

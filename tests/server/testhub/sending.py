@@ -1,6 +1,7 @@
 """Putting a body on the wire: fast when all is well, slowly and wrongly on request."""
 
 import os
+import select
 import ssl
 import time
 
@@ -9,6 +10,8 @@ from .message import OnDisk
 CHUNK = 256 * 1024
 SENDFILE_CHUNK = 1 << 30
 FLIPPED_BIT = 0x01
+NAP = 0.05
+PEER_GONE = getattr(select, "POLLRDHUP", 0) | select.POLLHUP | select.POLLERR
 
 
 class BodySender:
@@ -66,8 +69,13 @@ class BodySender:
         return max(min(size, int(rate / 10)), 1) if rate else size
 
     def _sleep(self, seconds):
-        if seconds > 0:
-            self._stopping.wait(seconds)
+        """Wait, but not for a client that has given up meanwhile."""
+        watch = select.poll()
+        watch.register(self._connection, PEER_GONE)
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            if self._stopping.wait(min(left, NAP)) or watch.poll(0):
+                raise ConnectionAbortedError("client or server is going away")
 
 
 def _flip(chunk, offset, target):

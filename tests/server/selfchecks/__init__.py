@@ -1,0 +1,1 @@
+"""Checks of the test hub, with http.client for a client."""
