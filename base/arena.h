@@ -18,7 +18,10 @@ struct arena {
     uint64_t limit; /* used never passes this */
 };
 
-#define ARENA_INIT(max) { .limit = (max) }
+#define ARENA_INIT(max)                                                        \
+    {                                                                          \
+        .limit = (max)                                                         \
+    }
 
 void arena_free(struct arena *a);
 

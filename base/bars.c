@@ -78,8 +78,9 @@ static void put_row(struct buf *out, const struct row *r, unsigned columns)
     size_t name = columns >= 100 ? NAME_COLUMNS : columns >= 60 ? 20 : 12;
     /* name, bar, "100%", "999 MB/999 GB", "999 MB/s", "1:02:03" */
     size_t fixed = name + 2 + 6 + 20 + 13 + 10;
-    double share = r->total == 0 ? 0 :
-        (double)size_min(r->done, r->total) / (double)r->total;
+    double share = r->total == 0
+                       ? 0
+                       : (double)size_min(r->done, r->total) / (double)r->total;
 
     put_name(out, r->name, name);
     buf_putc(out, ' ');
@@ -98,8 +99,8 @@ static void put_row(struct buf *out, const struct row *r, unsigned columns)
     human_size(speed, (uint64_t)r->per_second);
     buf_printf(out, " %8s/s", speed);
     if (r->total > r->done && r->per_second >= 1)
-        buf_printf(out, "  %s", human_time(left,
-            (double)(r->total - r->done) / r->per_second));
+        buf_printf(out, "  %s",
+            human_time(left, (double)(r->total - r->done) / r->per_second));
 }
 
 /* End of a line: clear what an older, longer one left there. */
@@ -108,8 +109,8 @@ static void end_line(struct buf *out)
     buf_puts(out, "\x1b[K\n");
 }
 
-static void put_total(struct progress *p, struct buf *out, unsigned columns,
-    uint64_t now)
+static void put_total(
+    struct progress *p, struct buf *out, unsigned columns, uint64_t now)
 {
     struct progress_sum s;
     struct row r = { .name = p->verb, .state = "" };

@@ -92,7 +92,7 @@ int buf_check(const struct buf *b, struct err *e)
     if (b->bad == ERR_NOMEM)
         return err_set(e, ERR_NOMEM, "out of memory");
     if (b->bad != ERR_NONE)
-        return err_set(e, b->bad, "larger than the limit of %zu bytes",
-            b->limit);
+        return err_set(
+            e, b->bad, "larger than the limit of %zu bytes", b->limit);
     return 0;
 }

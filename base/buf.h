@@ -14,14 +14,17 @@
 struct buf {
     char *p;
     size_t len;
-    size_t cap;   /* 0 while p is the shared empty text */
-    size_t limit; /* len never passes this */
+    size_t cap;        /* 0 while p is the shared empty text */
+    size_t limit;      /* len never passes this */
     enum err_kind bad; /* ERR_NONE, ERR_NOMEM or ERR_REFUSED (over limit) */
 };
 
 extern char buf_empty[1];
 
-#define BUF_INIT(max) { .p = buf_empty, .limit = (max) }
+#define BUF_INIT(max)                                                          \
+    {                                                                          \
+        .p = buf_empty, .limit = (max)                                         \
+    }
 
 void buf_free(struct buf *b);
 

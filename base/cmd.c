@@ -83,8 +83,8 @@ static int print_docs(const struct program *p, const struct cmd *c,
     return print(&text, e);
 }
 
-static const struct cmd *find_command(const struct program *p,
-    const char *name, struct err *e)
+static const struct cmd *find_command(
+    const struct program *p, const char *name, struct err *e)
 {
     char names[256] = "";
     size_t n = 0;
@@ -107,8 +107,8 @@ static int check_args(const struct program *p, const struct cmd *c, int n,
         err_set(e, ERR_USAGE, "%s missing: %s",
             c->min_args - n > 1 ? "arguments" : "argument", c->args);
     else if (c->max_args >= 0 && n > c->max_args)
-        err_set(e, ERR_USAGE, "'%s' is one argument too many",
-            args[c->max_args]);
+        err_set(
+            e, ERR_USAGE, "'%s' is one argument too many", args[c->max_args]);
     if (e->kind == ERR_NONE)
         return 0;
     return err_hint(e, "%s%s%s --help", p->name, c->name ? " " : "",
@@ -127,7 +127,8 @@ static int run_parsed(const struct program *p, const struct cmd *c,
     const struct common *common, void *values, int argc, char **argv,
     struct err *e)
 {
-    struct cmd_ctx ctx = { .program = p->name, .quiet = common->quiet,
+    struct cmd_ctx ctx = { .program = p->name,
+        .quiet = common->quiet,
         .verbose = common->verbose,
         .progress = (enum progress_mode)common->progress };
     bool printed;
@@ -140,8 +141,9 @@ static int run_parsed(const struct program *p, const struct cmd *c,
         return -1;
     if (common->quiet)
         ctx.progress = PROGRESS_NONE;
-    log_set_level(common->verbose ? LOG_DEBUG :
-        common->quiet ? LOG_WARN : LOG_INFO);
+    log_set_level(common->verbose ? LOG_DEBUG
+                  : common->quiet ? LOG_WARN
+                                  : LOG_INFO);
     cancel_arm();
     return c->run(&ctx, values, argc, argv, e);
 }
@@ -172,8 +174,8 @@ static int run_command(const struct program *p, const struct cmd *c, int argc,
 }
 
 /* --help and --version of a program with commands, in front of any. */
-static int run_program(const struct program *p, int argc, char **argv,
-    struct err *e)
+static int run_program(
+    const struct program *p, int argc, char **argv, struct err *e)
 {
     struct common common = { .progress = PROGRESS_AUTO };
     const struct opt *tables[] = { doc_common };
@@ -189,8 +191,8 @@ static int run_program(const struct program *p, int argc, char **argv,
     return err_hint(e, "%s --help", p->name);
 }
 
-static int dispatch(const struct program *p, int argc, char **argv,
-    struct err *e)
+static int dispatch(
+    const struct program *p, int argc, char **argv, struct err *e)
 {
     const struct cmd *c;
 

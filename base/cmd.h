@@ -18,8 +18,8 @@
 struct cmd_ctx {
     const char *program; /* "mlfetch" */
     enum progress_mode progress;
-    bool quiet;          /* -q: warnings and errors only */
-    bool verbose;        /* -v: debug messages too */
+    bool quiet;   /* -q: warnings and errors only */
+    bool verbose; /* -v: debug messages too */
 };
 
 struct cmd_example {
@@ -50,10 +50,10 @@ struct cmd {
 struct program {
     const char *name;
     const char *brief;
-    const char *text;       /* or NULL */
+    const char *text;              /* or NULL */
     const struct cmd *const *cmds; /* ended by NULL */
-    const char *environment; /* man page section, or NULL: lines of
-                                "NAME\tmeaning" split by "\n" */
+    const char *environment;       /* man page section, or NULL: lines of
+                                      "NAME\tmeaning" split by "\n" */
 };
 
 /* cmd_main - run it; returns the exit status for main(). */

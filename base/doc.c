@@ -66,8 +66,8 @@ void doc_wrap(struct buf *out, const char *text)
     }
 }
 
-static void put_usage(struct buf *out, const struct program *p,
-    const struct cmd *c)
+static void put_usage(
+    struct buf *out, const struct program *p, const struct cmd *c)
 {
     buf_printf(out, "%s", p->name);
     if (c->name != NULL)
@@ -103,8 +103,8 @@ static void help_commands(struct buf *out, const struct program *p)
         buf_putc(out, '\n');
         doc_wrap(out, p->text);
     }
-    buf_printf(out, "\n'%s COMMAND --help' tells more about a command.\n",
-        p->name);
+    buf_printf(
+        out, "\n'%s COMMAND --help' tells more about a command.\n", p->name);
 }
 
 void doc_help(struct buf *out, const struct program *p, const struct cmd *c)
@@ -167,8 +167,8 @@ static void man_text(struct buf *out, const char *text)
     }
 }
 
-static void man_command(struct buf *out, const struct program *p,
-    const struct cmd *c)
+static void man_command(
+    struct buf *out, const struct program *p, const struct cmd *c)
 {
     struct buf usage AUTO(buf_free) = BUF_INIT(1 << 12);
 
@@ -284,9 +284,10 @@ static void bash_body(struct buf *out, const struct program *p)
 
     for (const char *c = p->name; *c != '\0'; c++)
         buf_putc(&fn, *c == '-' ? '_' : *c);
-    buf_printf(out, "_%s()\n{\n    local cur words='' cmd=''\n"
-                    "    cur=${COMP_WORDS[COMP_CWORD]}\n"
-                    "    [ \"$COMP_CWORD\" -gt 1 ] && cmd=${COMP_WORDS[1]}\n",
+    buf_printf(out,
+        "_%s()\n{\n    local cur words='' cmd=''\n"
+        "    cur=${COMP_WORDS[COMP_CWORD]}\n"
+        "    [ \"$COMP_CWORD\" -gt 1 ] && cmd=${COMP_WORDS[1]}\n",
         fn.p);
     if (p->cmds[0]->name != NULL) {
         buf_puts(out, "    if [ -z \"$cmd\" ]; then\n        COMPREPLY=("
@@ -299,11 +300,12 @@ static void bash_body(struct buf *out, const struct program *p)
     buf_puts(out, "    case $cmd in\n");
     for (size_t i = 0; p->cmds[i] != NULL; i++)
         bash_case(out, p->cmds[i]);
-    buf_printf(out, "    esac\n    case $cur in\n"
-                    "    -*) COMPREPLY=($(compgen -W \"$words\" -- "
-                    "\"$cur\")) ;;\n"
-                    "    *) COMPREPLY=($(compgen -f -- \"$cur\")) ;;\n"
-                    "    esac\n}\ncomplete -o filenames -F _%s %s\n",
+    buf_printf(out,
+        "    esac\n    case $cur in\n"
+        "    -*) COMPREPLY=($(compgen -W \"$words\" -- "
+        "\"$cur\")) ;;\n"
+        "    *) COMPREPLY=($(compgen -f -- \"$cur\")) ;;\n"
+        "    esac\n}\ncomplete -o filenames -F _%s %s\n",
         fn.p, p->name);
 }
 
@@ -338,21 +340,22 @@ static void fish_body(struct buf *out, const struct program *p)
     }
 }
 
-int doc_completion(struct buf *out, const struct program *p,
-    const char *shell, struct err *e)
+int doc_completion(
+    struct buf *out, const struct program *p, const char *shell, struct err *e)
 {
     if (strcmp(shell, "bash") == 0) {
         bash_body(out, p);
     } else if (strcmp(shell, "zsh") == 0) {
-        buf_printf(out, "#compdef %s\nautoload -U +X bashcompinit && "
-                        "bashcompinit\n",
+        buf_printf(out,
+            "#compdef %s\nautoload -U +X bashcompinit && "
+            "bashcompinit\n",
             p->name);
         bash_body(out, p);
     } else if (strcmp(shell, "fish") == 0) {
         fish_body(out, p);
     } else {
-        return err_set(e, ERR_USAGE,
-            "no completion for '%s': bash, zsh or fish", shell);
+        return err_set(
+            e, ERR_USAGE, "no completion for '%s': bash, zsh or fish", shell);
     }
     return 0;
 }

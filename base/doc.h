@@ -17,8 +17,8 @@ void doc_help(struct buf *out, const struct program *p, const struct cmd *c);
 void doc_man(struct buf *out, const struct program *p);
 
 /* doc_completion - for "bash", "zsh" or "fish"; else -1 with *e: USAGE. */
-int doc_completion(struct buf *out, const struct program *p,
-    const char *shell, struct err *e);
+int doc_completion(
+    struct buf *out, const struct program *p, const char *shell, struct err *e);
 
 /* doc_wrap - text as paragraphs (split by "\n\n") of at most 79 columns. */
 void doc_wrap(struct buf *out, const char *text);

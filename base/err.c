@@ -20,8 +20,8 @@ size_t err_escape(char *out, size_t out_len, const char *text)
         }
         if (n + 4 >= out_len)
             break;
-        n += (size_t)snprintf(out + n, out_len - n, "\\x%02x",
-            c1 ? p[1] : p[0]);
+        n +=
+            (size_t)snprintf(out + n, out_len - n, "\\x%02x", c1 ? p[1] : p[0]);
         p += c1;
     }
     if (out_len > 0)

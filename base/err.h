@@ -42,7 +42,10 @@ struct err {
     char hint[320]; /* what to do about it, or "" */
 };
 
-#define ERR_INIT { .kind = ERR_NONE }
+#define ERR_INIT                                                               \
+    {                                                                          \
+        .kind = ERR_NONE                                                       \
+    }
 
 /* err_set - record a failure. Returns -1 always, so failing is one line. */
 int err_set(struct err *e, enum err_kind kind, const char *fmt, ...)

@@ -156,8 +156,8 @@ void file_new_abandon(struct file_new *f)
     unlink(f->tmp);
 }
 
-int file_put(const char *path, const void *bytes, size_t len, mode_t mode,
-    struct err *e)
+int file_put(
+    const char *path, const void *bytes, size_t len, mode_t mode, struct err *e)
 {
     struct file_new f AUTO(file_new_abandon) = FILE_NEW_INIT;
 
@@ -259,8 +259,7 @@ int file_hash(const char *path, int hash_kind, struct digest *out,
         return buf_check(&b, e);
     while (at < size) {
         size_t n = size_min(HASH_CHUNK, size - at);
-        if (cancel_check(e) != 0 ||
-            file_read_at(fd, b.p, n, at, path, e) != 0)
+        if (cancel_check(e) != 0 || file_read_at(fd, b.p, n, at, path, e) != 0)
             return -1;
         hash_add(&h, b.p, n);
         at += n;

@@ -49,7 +49,10 @@ struct file_new {
     char path[PATH_MAX]; /* the name it gets on commit */
 };
 
-#define FILE_NEW_INIT { .fd = -1 }
+#define FILE_NEW_INIT                                                          \
+    {                                                                          \
+        .fd = -1                                                               \
+    }
 
 /* file_new_begin - create the temporary file beside path. */
 int file_new_begin(struct file_new *f, const char *path, struct err *e);

@@ -5,8 +5,8 @@
 
 #include "base/hex.h"
 
-int hash_begin(struct hash *h, enum hash_kind kind, uint64_t size,
-    struct err *e)
+int hash_begin(
+    struct hash *h, enum hash_kind kind, uint64_t size, struct err *e)
 {
     const EVP_MD *md = kind == HASH_SHA256 ? EVP_sha256() : EVP_sha1();
     char head[32];
@@ -17,8 +17,8 @@ int hash_begin(struct hash *h, enum hash_kind kind, uint64_t size,
         return err_set(e, ERR_NOMEM, "out of memory for a digest");
     }
     if (kind == HASH_GIT_SHA1) {
-        int n = snprintf(head, sizeof(head), "blob %llu",
-            (unsigned long long)size);
+        int n =
+            snprintf(head, sizeof(head), "blob %llu", (unsigned long long)size);
         hash_add(h, head, (size_t)n + 1);
     }
     return 0;

@@ -19,7 +19,10 @@ struct hash {
     enum hash_kind kind;
 };
 
-#define HASH_INIT { .ctx = NULL }
+#define HASH_INIT                                                              \
+    {                                                                          \
+        .ctx = NULL                                                            \
+    }
 
 /* A finished digest as text; "" while unknown. */
 struct digest {
@@ -31,8 +34,8 @@ struct digest {
  * hash_begin - start a digest; size is needed for HASH_GIT_SHA1 only
  * Returns 0, or -1 with *e: NOMEM. Owns h until hash_end or hash_free.
  */
-int hash_begin(struct hash *h, enum hash_kind kind, uint64_t size,
-    struct err *e);
+int hash_begin(
+    struct hash *h, enum hash_kind kind, uint64_t size, struct err *e);
 
 /* hash_add - feed bytes; cannot fail once begun. */
 void hash_add(struct hash *h, const void *bytes, size_t len);

@@ -43,8 +43,9 @@ static int check_names(const cJSON *object, struct err *e)
     qsort(names, n, sizeof(*names), cmp_names);
     for (i = 1; i < n && rc == 0; i++)
         if (strcmp(names[i - 1], names[i]) == 0)
-            rc = err_set(e, ERR_REFUSED, "malformed JSON: the name '%.100s' "
-                                         "stands twice in one object",
+            rc = err_set(e, ERR_REFUSED,
+                "malformed JSON: the name '%.100s' "
+                "stands twice in one object",
                 names[i]);
     free((void *)names);
     return rc;
@@ -61,8 +62,8 @@ static int check_objects(const cJSON *v, struct err *e)
     return 0;
 }
 
-int json_parse(struct json_doc *out, struct str text, unsigned flags,
-    struct err *e)
+int json_parse(
+    struct json_doc *out, struct str text, unsigned flags, struct err *e)
 {
     cJSON *root;
 
@@ -71,8 +72,8 @@ int json_parse(struct json_doc *out, struct str text, unsigned flags,
         return -1;
     root = cJSON_ParseWithLength(text.p, text.len);
     if (root == NULL)
-        return err_set(e, ERR_NOMEM, "out of memory for JSON of %zu bytes",
-            text.len);
+        return err_set(
+            e, ERR_NOMEM, "out of memory for JSON of %zu bytes", text.len);
     out->root = (struct json *)(void *)root;
     if (check_objects(root, e) != 0) {
         json_free(out);
@@ -81,8 +82,8 @@ int json_parse(struct json_doc *out, struct str text, unsigned flags,
     return 0;
 }
 
-int json_read(struct json_doc *out, const char *path, size_t limit,
-    struct err *e)
+int json_read(
+    struct json_doc *out, const char *path, size_t limit, struct err *e)
 {
     struct buf b AUTO(buf_free) = BUF_INIT(limit);
 
@@ -116,8 +117,8 @@ enum json_kind json_kind(const struct json *v)
 
 const struct json *json_get(const struct json *v, const char *key)
 {
-    return v == NULL ? NULL :
-                       value(cJSON_GetObjectItemCaseSensitive(item(v), key));
+    return v == NULL ? NULL
+                     : value(cJSON_GetObjectItemCaseSensitive(item(v), key));
 }
 
 const struct json *json_first(const struct json *v)

@@ -24,7 +24,10 @@ struct json_doc {
     struct json *root;
 };
 
-#define JSON_DOC_INIT { .root = NULL }
+#define JSON_DOC_INIT                                                          \
+    {                                                                          \
+        .root = NULL                                                           \
+    }
 
 enum json_kind {
     JSON_NULL,
@@ -48,12 +51,12 @@ enum {
  * Cost     linear, plus a sort of each object's keys; about 100 bytes of
  *          memory per value
  */
-int json_parse(struct json_doc *out, struct str text, unsigned flags,
-    struct err *e);
+int json_parse(
+    struct json_doc *out, struct str text, unsigned flags, struct err *e);
 
 /* json_read - parse a file of at most limit bytes; errors name the file. */
-int json_read(struct json_doc *out, const char *path, size_t limit,
-    struct err *e);
+int json_read(
+    struct json_doc *out, const char *path, size_t limit, struct err *e);
 
 void json_free(struct json_doc *d);
 

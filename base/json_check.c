@@ -19,8 +19,8 @@ struct check {
 
 static int fail(struct check *c, const char *why)
 {
-    return err_set(c->e, ERR_REFUSED, "malformed JSON at byte %zu: %s", c->at,
-        why);
+    return err_set(
+        c->e, ERR_REFUSED, "malformed JSON at byte %zu: %s", c->at, why);
 }
 
 static int peek(const struct check *c)
@@ -45,8 +45,8 @@ static int hex4(struct check *c, uint32_t *out)
         int ch = peek(c);
         if (ch < 0 || !isxdigit(ch))
             return fail(c, "bad \\u escape");
-        *out = *out << 4 | (uint32_t)(isdigit(ch) ? ch - '0' :
-            (ch | 0x20) - 'a' + 10);
+        *out = *out << 4 |
+               (uint32_t)(isdigit(ch) ? ch - '0' : (ch | 0x20) - 'a' + 10);
     }
     return 0;
 }
@@ -104,8 +104,8 @@ static int check_string(struct check *c)
         }
         if (ch < 0x20)
             return fail(c, "control character inside a string");
-        n = utf8_get((struct str){ c->text.p + c->at, c->text.len - c->at },
-            &cp);
+        n = utf8_get(
+            (struct str){ c->text.p + c->at, c->text.len - c->at }, &cp);
         if (n == 0)
             return fail(c, "not UTF-8");
         c->at += n;
@@ -227,19 +227,20 @@ static int check_after(struct check *c, bool *more)
             return object ? check_key(c) : 0;
         }
         if (peek(c) != (object ? '}' : ']'))
-            return fail(c, object ? "',' or '}' expected" :
-                "',' or ']' expected");
+            return fail(
+                c, object ? "',' or '}' expected" : "',' or ']' expected");
         c->at++;
         c->depth--;
     }
     return 0;
 }
 
-int json_check(struct str text, bool plain_ints, unsigned depth_max,
-    struct err *e)
+int json_check(
+    struct str text, bool plain_ints, unsigned depth_max, struct err *e)
 {
-    struct check c = { .text = text, .plain_ints = plain_ints,
-        .depth_max = depth_max, .e = e };
+    struct check c = {
+        .text = text, .plain_ints = plain_ints, .depth_max = depth_max, .e = e
+    };
     bool more = true;
 
     while (more) {

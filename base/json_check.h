@@ -13,7 +13,7 @@
  * Returns     0, or -1 with *e: REFUSED, naming the byte offset
  * Cost        linear, no memory
  */
-int json_check(struct str text, bool plain_ints, unsigned depth_max,
-    struct err *e);
+int json_check(
+    struct str text, bool plain_ints, unsigned depth_max, struct err *e);
 
 #endif

@@ -44,8 +44,8 @@ static void put_line(const char *word, const char *text)
     pthread_mutex_unlock(&lock);
 }
 
-static void put_format(enum log_level l, const char *word, const char *fmt,
-    va_list ap)
+static void put_format(
+    enum log_level l, const char *word, const char *fmt, va_list ap)
 {
     char raw[1024], text[1024];
 

@@ -17,7 +17,10 @@ struct map {
     struct map_guard *guard;
 };
 
-#define MAP_INIT { .fd = -1 }
+#define MAP_INIT                                                               \
+    {                                                                          \
+        .fd = -1                                                               \
+    }
 
 /* map_open - 0, or -1 with *e: MISSING, IO, NOMEM, REFUSED (not a file). */
 int map_open(struct map *m, const char *path, struct err *e);

@@ -30,8 +30,8 @@ static bool takes_arg(const struct opt *o)
     return o->type != OPT_FLAG && o->type != OPT_SET;
 }
 
-static bool find(const struct parse *p, char letter, struct str name,
-    struct hit *out)
+static bool find(
+    const struct parse *p, char letter, struct str name, struct hit *out)
 {
     for (size_t t = 0; t < p->n_tables; t++) {
         for (const struct opt *o = p->tables[t]; o->name != NULL; o++) {
@@ -47,8 +47,7 @@ static bool find(const struct parse *p, char letter, struct str name,
 
 static int bad_value(const struct hit *h, const char *want, struct err *e)
 {
-    return err_set(e, ERR_USAGE, "%s: '%s' is not %s", h->shown, h->text,
-        want);
+    return err_set(e, ERR_USAGE, "%s: '%s' is not %s", h->shown, h->text, want);
 }
 
 static int set_int(const struct hit *h, int64_t *out, struct err *e)
@@ -74,7 +73,10 @@ static void list_names(char *out, size_t out_len, const char *const *names)
 
     for (size_t i = 0; names[i] != NULL && n < out_len; i++)
         n += (size_t)snprintf(out + n, out_len - n, "%s%s",
-            i == 0 ? "" : names[i + 1] != NULL ? ", " : " or ", names[i]);
+            i == 0                 ? ""
+            : names[i + 1] != NULL ? ", "
+                                   : " or ",
+            names[i]);
 }
 
 static int set_choice(const struct hit *h, int *out, struct err *e)
@@ -188,8 +190,12 @@ static int parse_short(struct parse *p, const char *word)
 int opt_parse(const struct opt *const *tables, void *const *values,
     size_t n_tables, int argc, char **argv, struct err *e)
 {
-    struct parse p = { .tables = tables, .values = values,
-        .n_tables = n_tables, .argc = argc, .argv = argv, .e = e };
+    struct parse p = { .tables = tables,
+        .values = values,
+        .n_tables = n_tables,
+        .argc = argc,
+        .argv = argv,
+        .e = e };
     int kept = 0;
     bool ended = false;
 
@@ -224,8 +230,8 @@ static void spell(char *out, size_t out_len, const struct opt *o)
 }
 
 /* Text wrapped at 80 columns, every line after the first indented. */
-static void wrap(struct buf *out, const char *text, size_t column,
-    size_t indent)
+static void wrap(
+    struct buf *out, const char *text, size_t column, size_t indent)
 {
     while (*text != '\0') {
         size_t n = strcspn(text, " ");

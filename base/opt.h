@@ -30,17 +30,20 @@ struct opt_list {
 };
 
 struct opt {
-    char letter;        /* 0 when there is none */
-    const char *name;   /* without dashes; NULL ends a table */
+    char letter;      /* 0 when there is none */
+    const char *name; /* without dashes; NULL ends a table */
     enum opt_type type;
-    size_t at;          /* offsetof the value in the options struct */
-    const char *arg;    /* what the argument is called, e.g. "N", "GLOB" */
-    const char *help;   /* one sentence, lower case, no full stop */
-    int64_t min, max;   /* OPT_INT */
+    size_t at;        /* offsetof the value in the options struct */
+    const char *arg;  /* what the argument is called, e.g. "N", "GLOB" */
+    const char *help; /* one sentence, lower case, no full stop */
+    int64_t min, max; /* OPT_INT */
     const char *const *choices; /* OPT_CHOICE, ended by NULL */
 };
 
-#define OPT_END { .name = NULL }
+#define OPT_END                                                                \
+    {                                                                          \
+        .name = NULL                                                           \
+    }
 
 /*
  * opt_parse - take the options out of argv

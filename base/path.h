@@ -18,8 +18,7 @@ const char *path_base(const char *path);
 int path_join(char *out, const char *dir, const char *name, struct err *e);
 
 /* path_fmt - a path from a format, into out of PATH_MAX bytes. */
-int path_fmt(char *out, struct err *e, const char *fmt, ...)
-    PRINTF_LIKE(3, 4);
+int path_fmt(char *out, struct err *e, const char *fmt, ...) PRINTF_LIKE(3, 4);
 
 /*
  * path_check - a relative path of a repository that may be created below a

@@ -14,12 +14,12 @@
 enum { SPIN_NS = 50000 };
 
 struct pool {
-    unsigned n;          /* threads, the caller included */
-    unsigned started;    /* threads to join */
-    pthread_t *threads;  /* n - 1 of them */
+    unsigned n;         /* threads, the caller included */
+    unsigned started;   /* threads to join */
+    pthread_t *threads; /* n - 1 of them */
     pthread_mutex_t lock;
-    pthread_cond_t wake; /* workers wait here for a new round */
-    pthread_cond_t idle; /* the caller waits here for the last worker */
+    pthread_cond_t wake;    /* workers wait here for a new round */
+    pthread_cond_t idle;    /* the caller waits here for the last worker */
     _Atomic unsigned round; /* changes under lock when work is there */
     _Atomic unsigned busy;  /* workers not done with this round */
     bool stop;              /* under lock */
@@ -137,8 +137,8 @@ unsigned pool_size(const struct pool *p)
     return p->n;
 }
 
-void pool_run(struct pool *p, size_t n, void (*fn)(void *ctx, size_t i),
-    void *ctx)
+void pool_run(
+    struct pool *p, size_t n, void (*fn)(void *ctx, size_t i), void *ctx)
 {
     uint64_t until;
 

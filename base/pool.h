@@ -26,8 +26,8 @@ void pool_close_auto(struct pool **p); /* for AUTO */
 unsigned pool_size(const struct pool *p);
 
 /* pool_run - fn(ctx, i) for every i < n, each once, in any order. */
-void pool_run(struct pool *p, size_t n, void (*fn)(void *ctx, size_t i),
-    void *ctx);
+void pool_run(
+    struct pool *p, size_t n, void (*fn)(void *ctx, size_t i), void *ctx);
 
 /* pool_cores - cores this process may use. */
 unsigned pool_cores(void);

@@ -83,8 +83,8 @@ static void draw_plain(struct progress *p)
         log_info("%s: %s, %s/s", p->verb, done, speed);
         return;
     }
-    human_time(left, (double)(s.total - size_min(s.done, s.total)) /
-        p->rate.per_second);
+    human_time(left,
+        (double)(s.total - size_min(s.done, s.total)) / p->rate.per_second);
     log_info("%s: %s of %s (%.0f %%), %s/s, %s left", p->verb, done, total,
         100.0 * (double)s.done / (double)s.total, speed, left);
 }
@@ -149,8 +149,7 @@ static bool wait_ms(struct progress *p, unsigned ms)
         until.tv_nsec -= 1000000000;
     }
     pthread_mutex_lock(&p->lock);
-    while (!p->stop &&
-        pthread_cond_timedwait(&p->wake, &p->lock, &until) == 0)
+    while (!p->stop && pthread_cond_timedwait(&p->wake, &p->lock, &until) == 0)
         ;
     stop = p->stop;
     pthread_mutex_unlock(&p->lock);
@@ -160,10 +159,12 @@ static bool wait_ms(struct progress *p, unsigned ms)
 static void *render(void *arg)
 {
     struct progress *p = arg;
-    unsigned first = p->mode == PROGRESS_TTY ? TTY_FIRST_MS :
-        p->mode == PROGRESS_PLAIN ? PLAIN_FIRST_MS : JSON_EVERY_MS;
-    unsigned every = p->mode == PROGRESS_TTY ? TTY_EVERY_MS :
-        p->mode == PROGRESS_PLAIN ? PLAIN_EVERY_MS : JSON_EVERY_MS;
+    unsigned first = p->mode == PROGRESS_TTY     ? TTY_FIRST_MS
+                     : p->mode == PROGRESS_PLAIN ? PLAIN_FIRST_MS
+                                                 : JSON_EVERY_MS;
+    unsigned every = p->mode == PROGRESS_TTY     ? TTY_EVERY_MS
+                     : p->mode == PROGRESS_PLAIN ? PLAIN_EVERY_MS
+                                                 : JSON_EVERY_MS;
 
     for (unsigned ms = first; wait_ms(p, ms); ms = every)
         draw(p);
@@ -183,8 +184,8 @@ static void show(void)
     pthread_mutex_unlock(&current->lock);
 }
 
-struct progress *progress_open(enum progress_mode mode, const char *verb,
-    uint64_t total, struct err *e)
+struct progress *progress_open(
+    enum progress_mode mode, const char *verb, uint64_t total, struct err *e)
 {
     struct progress *p;
 
@@ -251,8 +252,8 @@ void progress_close_auto(struct progress **p)
     *p = NULL;
 }
 
-struct progress_item *progress_item(struct progress *p, const char *name,
-    uint64_t total)
+struct progress_item *progress_item(
+    struct progress *p, const char *name, uint64_t total)
 {
     struct progress_item *it, **at;
     size_t len = strlen(name);

@@ -29,7 +29,7 @@ enum progress_mode {
     PROGRESS_NONE
 };
 
-struct progress; /* the display; one at a time in a process */
+struct progress;      /* the display; one at a time in a process */
 struct progress_item; /* one file, or one piece of work */
 
 /*
@@ -38,8 +38,8 @@ struct progress_item; /* one file, or one piece of work */
  * total      bytes of all items together, 0 when unknown
  * Returns    NULL with *e: NOMEM, IO, BUG (one is open already)
  */
-struct progress *progress_open(enum progress_mode mode, const char *verb,
-    uint64_t total, struct err *e);
+struct progress *progress_open(
+    enum progress_mode mode, const char *verb, uint64_t total, struct err *e);
 
 /* progress_close - take it away; NULL is fine. Items end with it. */
 void progress_close(struct progress *p);
@@ -49,8 +49,8 @@ void progress_close_auto(struct progress **p); /* for AUTO */
  * progress_item - a new item; p NULL gives NULL, which every call below
  * accepts. The name is copied. Any thread.
  */
-struct progress_item *progress_item(struct progress *p, const char *name,
-    uint64_t total);
+struct progress_item *progress_item(
+    struct progress *p, const char *name, uint64_t total);
 
 /* progress_add - this many more bytes of the item are done. Any thread. */
 void progress_add(struct progress_item *it, uint64_t bytes);

@@ -43,12 +43,12 @@ struct progress {
     pthread_mutex_t lock; /* guards all below, and the screen */
     pthread_cond_t wake;
     bool stop;
-    bool drawn;       /* bars were on the screen at least once */
-    unsigned lines;   /* on the screen now, to be erased */
+    bool drawn;     /* bars were on the screen at least once */
+    unsigned lines; /* on the screen now, to be erased */
     struct rate rate;
     struct progress_item *active; /* in order of their start */
     struct progress_item *finished;
-    struct progress_sum retired;  /* sums of the finished */
+    struct progress_sum retired; /* sums of the finished */
 };
 
 /* Owner's lock is held. */

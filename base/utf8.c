@@ -10,8 +10,12 @@ unsigned utf8_get(struct str s, uint32_t *out)
     if (s.len == 0)
         return 0;
     c = (unsigned char)s.p[0];
-    n = c < 0x80 ? 1 : c < 0xC2 ? 0 : c < 0xE0 ? 2 : c < 0xF0 ? 3 :
-        c < 0xF5 ? 4 : 0;
+    n = c < 0x80   ? 1
+        : c < 0xC2 ? 0
+        : c < 0xE0 ? 2
+        : c < 0xF0 ? 3
+        : c < 0xF5 ? 4
+                   : 0;
     if (n == 0 || n > s.len)
         return 0;
     cp = n == 1 ? c : c & (0xFFu >> (n + 1));

@@ -21,9 +21,9 @@ enum found_kind {
 
 struct found {
     enum found_kind kind;
-    char path[PATH_MAX];      /* the file, or the folder */
-    char repository[160];     /* FOUND_REPO: "org/name", else "" */
-    char commit[41];          /* FOUND_REPO: 40 hex, else "" */
+    char path[PATH_MAX];  /* the file, or the folder */
+    char repository[160]; /* FOUND_REPO: "org/name", else "" */
+    char commit[41];      /* FOUND_REPO: 40 hex, else "" */
     /*
      * Where conversions of it are kept: a folder whose children are named by
      * key; "" for FOUND_FILE and FOUND_FOLDER. It need not exist.
@@ -37,7 +37,7 @@ struct found {
  * Returns  0, or -1 with *e: MISSING with a hint (the command that would
  *          fetch it), USAGE, REFUSED, IO
  */
-int find_model(const char *text, const char *volume, struct found *out,
-    struct err *e);
+int find_model(
+    const char *text, const char *volume, struct found *out, struct err *e);
 
 #endif

@@ -41,9 +41,9 @@ struct repo {
 
 /* One file of a commit's listing. */
 struct tree_file {
-    struct str path;      /* checked by path_check */
-    uint64_t size;        /* bytes */
-    struct digest oid;    /* git SHA-1: of the blob, or of the LFS pointer */
+    struct str path;   /* checked by path_check */
+    uint64_t size;     /* bytes */
+    struct digest oid; /* git SHA-1: of the blob, or of the LFS pointer */
     bool lfs;
     struct digest sha256; /* LFS: of the bytes */
 };
@@ -69,8 +69,8 @@ enum have { HAVE_NOT, HAVE, HAVE_DAMAGED };
  * repo_parse - "org/name", "org/name@revision", "hf://org/name@revision"
  * Returns 0, or -1 with *e: USAGE, saying what an id may be.
  */
-int repo_parse(struct repo *out, enum repo_type type, const char *text,
-    struct err *e);
+int repo_parse(
+    struct repo *out, enum repo_type type, const char *text, struct err *e);
 
 /* repo_is_commit - 40 hexadecimal digits: the revision cannot move. */
 bool repo_is_commit(const char *revision);
@@ -83,8 +83,8 @@ int hubdir_default(struct hubdir *out, struct err *e);
 int hubdir_init(const struct hubdir *h, struct err *e);
 
 /* Paths, into out of PATH_MAX bytes. */
-int hubdir_repo(const struct hubdir *h, const struct repo *r, char *out,
-    struct err *e);
+int hubdir_repo(
+    const struct hubdir *h, const struct repo *r, char *out, struct err *e);
 int hubdir_blob(const struct hubdir *h, const struct repo *r,
     const struct digest *etag, char *out, struct err *e);
 int hubdir_partial(const struct hubdir *h, const struct repo *r,
@@ -93,15 +93,15 @@ int hubdir_journal(const struct hubdir *h, const struct repo *r,
     const struct digest *etag, char *out, struct err *e);
 int hubdir_snapshot(const struct hubdir *h, const struct repo *r,
     const char *commit, char *out, struct err *e);
-int hubdir_converted(const struct hubdir *h, const struct repo *r, char *out,
-    struct err *e);
+int hubdir_converted(
+    const struct hubdir *h, const struct repo *r, char *out, struct err *e);
 
 /*
  * hubdir_ref - the commit a revision names here; a commit names itself
  * Returns HAVE with out filled in, HAVE_NOT, HAVE_DAMAGED, or -1 with *e.
  */
-int hubdir_ref(const struct hubdir *h, const struct repo *r, char out[41],
-    struct err *e);
+int hubdir_ref(
+    const struct hubdir *h, const struct repo *r, char out[41], struct err *e);
 
 /* hubdir_set_ref - the revision names commit from now on; a commit: no-op. */
 int hubdir_set_ref(const struct hubdir *h, const struct repo *r,
@@ -155,8 +155,8 @@ int hubdir_lock(const struct hubdir *h, const struct repo *r,
  * hubdir_repos - every repository held, sorted by id
  * out_n repositories in *out, in arena.
  */
-int hubdir_repos(const struct hubdir *h, struct arena *arena,
-    struct repo **out, uint64_t *out_n, struct err *e);
+int hubdir_repos(const struct hubdir *h, struct arena *arena, struct repo **out,
+    uint64_t *out_n, struct err *e);
 
 /*
  * hubdir_mode - the mode a new blob gets: 0444 masked by the umask.

@@ -28,10 +28,10 @@ struct volume {
 };
 
 struct volume_entry {
-    struct str name;      /* relative path, checked by path_check */
-    uint64_t size;        /* bytes */
+    struct str name; /* relative path, checked by path_check */
+    uint64_t size;   /* bytes */
     struct digest sha256;
-    int64_t mtime;        /* when it was put, seconds since 1970 */
+    int64_t mtime; /* when it was put, seconds since 1970 */
 };
 
 /*
@@ -64,13 +64,12 @@ int volume_put(const struct volume *v, const char *file, const char *name,
     struct err *e);
 
 /* volume_find - an entry by name: MISSING with a hint when there is none. */
-int volume_find(const struct volume *v, const char *name,
-    struct arena *arena, struct volume_entry *out, struct err *e);
+int volume_find(const struct volume *v, const char *name, struct arena *arena,
+    struct volume_entry *out, struct err *e);
 
 /* volume_list - all entries whose name is prefix or lies below it, sorted. */
-int volume_list(const struct volume *v, const char *prefix,
-    struct arena *arena, struct volume_entry **out, uint64_t *out_n,
-    struct err *e);
+int volume_list(const struct volume *v, const char *prefix, struct arena *arena,
+    struct volume_entry **out, uint64_t *out_n, struct err *e);
 
 /* volume_path - the path of an entry's bytes in the store. */
 int volume_path(const struct volume *v, const struct volume_entry *entry,
@@ -80,7 +79,7 @@ int volume_path(const struct volume *v, const struct volume_entry *entry,
  * volume_get - write an entry's bytes to fd, checking their digest on the way
  * Returns 0, or -1 with *e: CORRUPT when the store's bytes are wrong.
  */
-int volume_get(const struct volume *v, const struct volume_entry *entry,
-    int fd, const char *fd_name, struct progress *progress, struct err *e);
+int volume_get(const struct volume *v, const struct volume_entry *entry, int fd,
+    const char *fd_name, struct progress *progress, struct err *e);
 
 #endif

@@ -21,8 +21,8 @@ float cast_bf16_to_f32(uint16_t v);
  * from, to   each one of F64 F32 F16 BF16 (dtype_is_float)
  * in, out    need no alignment and must not overlap, unless from == to
  */
-void cast_array(void *out, enum dtype to, const void *in, enum dtype from,
-    uint64_t n);
+void cast_array(
+    void *out, enum dtype to, const void *in, enum dtype from, uint64_t n);
 
 /*
  * cast_overflows - how many of n finite elements become infinite in type to

@@ -34,19 +34,22 @@ struct checkpoint {
     char index[PATH_MAX];    /* the index file used, or "" */
     struct ckpt_file *files; /* in the order of their names */
     uint32_t n_files;
-    struct tensor *tensors;  /* chosen ones, sorted by name, names unique */
+    struct tensor *tensors; /* chosen ones, sorted by name, names unique */
     uint64_t n_tensors;
-    struct tensor *all;      /* every one, under its full path */
+    struct tensor *all; /* every one, under its full path */
     uint64_t n_all;
-    struct str branch;       /* where the chosen ones stood, or "" */
-    struct str config;       /* JSON text of a config inside the file, or "" */
+    struct str branch; /* where the chosen ones stood, or "" */
+    struct str config; /* JSON text of a config inside the file, or "" */
 };
 
 struct checkpoint_opts {
     const char *select; /* branch of a torch file to take, or NULL */
 };
 
-#define CHECKPOINT_INIT { .n_files = 0 }
+#define CHECKPOINT_INIT                                                        \
+    {                                                                          \
+        .n_files = 0                                                           \
+    }
 
 /*
  * checkpoint_open - map the files, read their tables; no tensor data
@@ -63,16 +66,15 @@ int checkpoint_open(struct checkpoint *c, const char *path,
 void checkpoint_close(struct checkpoint *c);
 
 /* checkpoint_find - by name; NULL when there is none. Cost: log n. */
-const struct tensor *checkpoint_find(const struct checkpoint *c,
-    const char *name);
+const struct tensor *checkpoint_find(
+    const struct checkpoint *c, const char *name);
 
 /*
  * checkpoint_data - the tensor's bytes where they lie in the mapped file
  * Returns  NULL when it is strided, big-endian, without data, or not aligned
  *          to its element size: use checkpoint_read then.
  */
-const void *checkpoint_data(const struct checkpoint *c,
-    const struct tensor *t);
+const void *checkpoint_data(const struct checkpoint *c, const struct tensor *t);
 
 /*
  * checkpoint_read - elements first .. first+n-1 of the dense row-major form

@@ -24,7 +24,7 @@ enum file_format {
  *            what the file is instead (a Git LFS pointer with its oid and
  *            size, an HTML page, a gzip archive, GGUF, HDF5, empty, ...)
  */
-enum file_format detect_format(const void *head, uint64_t len, uint64_t size,
-    struct err *e);
+enum file_format detect_format(
+    const void *head, uint64_t len, uint64_t size, struct err *e);
 
 #endif

@@ -61,7 +61,7 @@ struct manifest {
 int manifest_write(struct buf *out, const struct manifest *m, struct err *e);
 
 /* manifest_read - 0, or -1 with *e: MISSING, REFUSED (naming the member). */
-int manifest_read(struct manifest *out, const char *path, struct arena *arena,
-    struct err *e);
+int manifest_read(
+    struct manifest *out, const char *path, struct arena *arena, struct err *e);
 
 #endif

@@ -15,10 +15,10 @@ enum { SAFETENSORS_HEADER_MAX = 100000000 };
 struct safetensors {
     struct tensor *tensors; /* in order of their bytes */
     uint64_t n;
-    uint64_t data_at;       /* where the data region starts: 8 + header */
-    struct str format;      /* __metadata__.format, or "" */
-    struct str uniform;     /* __metadata__.ml-safetensors: the version of
-                               the uniform form, or "" */
+    uint64_t data_at;   /* where the data region starts: 8 + header */
+    struct str format;  /* __metadata__.format, or "" */
+    struct str uniform; /* __metadata__.ml-safetensors: the version of
+                           the uniform form, or "" */
 };
 
 /*

@@ -11,7 +11,7 @@
 enum { TENSOR_RANK_MAX = 64, TENSOR_NAME_MAX = 4096 };
 
 struct tensor {
-    struct str name;        /* dotted path */
+    struct str name; /* dotted path */
     enum dtype dtype;
     uint32_t rank;
     const uint64_t *shape;  /* rank sizes, outermost first */
@@ -23,10 +23,10 @@ struct tensor {
      * The storage it looks into: two tensors of one file with the same
      * storage_at share memory. For safetensors, the tensor itself.
      */
-    uint64_t storage_at;    /* [bytes] from the start of the file */
-    uint64_t storage_len;   /* [bytes] */
-    bool big_endian;        /* elements must be swapped when read */
-    bool no_data;           /* a shape without bytes (torch's meta device) */
+    uint64_t storage_at;  /* [bytes] from the start of the file */
+    uint64_t storage_len; /* [bytes] */
+    bool big_endian;      /* elements must be swapped when read */
+    bool no_data;         /* a shape without bytes (torch's meta device) */
 };
 
 /* tensor_bytes - size of the dense form [bytes]. */

@@ -13,9 +13,9 @@
 
 /* A callable or class that the file names but the machine does not know. */
 struct torch_foreign {
-    struct str name;  /* "module.attribute" */
-    uint64_t offset;  /* of the opcode, in its pickle [bytes] */
-    bool called;      /* the file asks for it to be called */
+    struct str name; /* "module.attribute" */
+    uint64_t offset; /* of the opcode, in its pickle [bytes] */
+    bool called;     /* the file asks for it to be called */
 };
 
 struct torch_file {
@@ -28,9 +28,9 @@ struct torch_file {
      */
     struct tensor *all;
     uint64_t n_all;
-    struct str branch;      /* e.g. "model_state_dict" */
-    struct str config;      /* JSON text of a config found beside the weights
-                               (a dict, a namespace, any class), or "" */
+    struct str branch; /* e.g. "model_state_dict" */
+    struct str config; /* JSON text of a config found beside the weights
+                          (a dict, a namespace, any class), or "" */
     struct torch_foreign *foreign;
     uint64_t n_foreign;
 };

@@ -32,7 +32,7 @@ int uniform_layout(struct tensor *tensors, uint64_t n, struct buf *header,
  * bytes    the header as it stands in the file, data_at bytes
  * Returns  0, or -1 with *e: VERDICT, naming the promise and the tensor
  */
-int uniform_check(const struct safetensors *st, const void *bytes,
-    struct err *e);
+int uniform_check(
+    const struct safetensors *st, const void *bytes, struct err *e);
 
 #endif

@@ -29,7 +29,10 @@ struct ids {
     size_t cap;
 };
 
-#define IDS_INIT { .v = NULL }
+#define IDS_INIT                                                               \
+    {                                                                          \
+        .v = NULL                                                              \
+    }
 
 void ids_free(struct ids *ids);
 int ids_add(struct ids *ids, uint32_t id, struct err *e);
