@@ -29,6 +29,7 @@ size_t err_escape(char *out, size_t out_len, const char *text)
     return n;
 }
 
+PRINTF_LIKE(3, 0)
 static void set_text(char *out, size_t out_len, const char *fmt, va_list ap)
 {
     char raw[1024];

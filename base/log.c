@@ -44,6 +44,7 @@ static void put_line(const char *word, const char *text)
     pthread_mutex_unlock(&lock);
 }
 
+PRINTF_LIKE(3, 0)
 static void put_format(
     enum log_level l, const char *word, const char *fmt, va_list ap)
 {

@@ -181,15 +181,15 @@ def search(d):
 def storm(d):
     a, b = d.shuffled(PEOPLE)[:2]
     n = d.below(8) + 2
-    out = [f"One night a storm came to Saltmere.",
-           f"The waves were higher than the harbour wall.",
+    out = ["One night a storm came to Saltmere.",
+           "The waves were higher than the harbour wall.",
            f"{NUMBERS[n].capitalize()} boats were still at sea.",
-           f"Mara lit the lamp of the lighthouse and didn't sleep." if d.below(2) else
-           f"Mara kept the lamp of the lighthouse burning all night.",
+           "Mara lit the lamp of the lighthouse and didn't sleep." if d.below(2) else
+           "Mara kept the lamp of the lighthouse burning all night.",
            f"{a[0]} and {b[0]} stood on the harbour wall and waited." if "Mara" not in (a[0], b[0]) else
            "The people of the town stood on the harbour wall and waited.",
            f"In the morning all {NUMBERS[n]} boats came home.",
-           f"Tom brought warm bread for everyone.",
+           "Tom brought warm bread for everyone.",
            f"\"{d.pick(ADVICE)[:-1]},\" said Old Ben."]
     return " ".join(out)
 
@@ -203,7 +203,7 @@ def market(d):
            f"The honey cost {d.below(7) + 2} coins and the {thing} cost {d.below(7) + 2} coins.",
            f"After that {a[1]} sat down in the Café Lumen.",
            f"Nell brought a cup of tea and a piece of {d.pick(['apple cake', 'honey cake'])}.",
-           f"\"How is the sea today?\" asked Nell.",
+           "\"How is the sea today?\" asked Nell.",
            f"\"{d.pick(['It is quiet', 'It is loud', 'It is green', 'It is cold'])},\" said {a[0]}.",
            f"When the blue clock showed {NUMBERS[d.below(4)]}, {a[0]} walked home."]
     return " ".join(out)

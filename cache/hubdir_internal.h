@@ -1,0 +1,22 @@
+/* hubdir_internal.h - what the files behind hubdir.h share. */
+#ifndef CACHE_HUBDIR_INTERNAL_H
+#define CACHE_HUBDIR_INTERNAL_H
+
+#include "cache/hubdir.h"
+
+/* repo_of_folder - "models--org--name"; false when it is not one. */
+bool repo_of_folder(struct repo *out, const char *folder);
+
+/*
+ * hubdir_put - a small file of a repository, in one call
+ * The temporary name is in the repository's ml/ folder: a leftover beside a
+ * ref would make the official scanner drop the whole repository.
+ */
+int hubdir_put(const struct hubdir *h, const struct repo *r, const char *path,
+    struct str bytes, struct err *e);
+
+/* hubdir_work - make the repository's ml/ folder; its path into out. */
+int hubdir_work(
+    const struct hubdir *h, const struct repo *r, char *out, struct err *e);
+
+#endif

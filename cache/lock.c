@@ -1,0 +1,124 @@
+/*
+ * One download of a blob at a time, shared with the official client: flock
+ * on .locks/<folder>/<etag>.lock, asked for again and again. The file stays.
+ * Source: hub protocol, section 10.4.
+ */
+#include "cache/hubdir.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cache/mode.h"
+
+#include "base/cancel.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/path.h"
+
+enum { POLL_MS = 50 };
+
+/* "1: FLOCK  ADVISORY  WRITE 1234 08:01:5678 0 EOF": 1234, if it is ours. */
+static long holder_of_line(const char *line, const struct stat *st)
+{
+    const char *at = strstr(line, "WRITE ");
+    char *end, want[64];
+    long pid;
+
+    if (strstr(line, "FLOCK") == NULL || at == NULL)
+        return 0;
+    pid = strtol(at + 6, &end, 10);
+    snprintf(want, sizeof(want), " %02x:%02x:%llu ", major(st->st_dev),
+        minor(st->st_dev), (unsigned long long)st->st_ino);
+    return strncmp(end, want, strlen(want)) == 0 ? pid : 0;
+}
+
+/* The process that holds the lock, 0 where the system does not say. */
+static long holder(int fd)
+{
+    FILE *f = fopen("/proc/locks", "re");
+    char line[256];
+    struct stat st;
+    long pid = 0;
+
+    if (f == NULL)
+        return 0;
+    if (fstat(fd, &st) == 0)
+        while (pid <= 0 && fgets(line, sizeof(line), f) != NULL)
+            pid = holder_of_line(line, &st);
+    fclose(f);
+    return pid > 0 ? pid : 0;
+}
+
+static void tell_waiting(int fd, const char *path)
+{
+    long pid = holder(fd);
+
+    if (pid > 0)
+        log_info("waiting for process %ld, which is downloading %.12s...", pid,
+            path_base(path));
+    else
+        log_info("waiting for another process that is downloading %.12s...",
+            path_base(path));
+}
+
+static int take(int fd, const char *path, struct err *e)
+{
+    const struct timespec nap = { .tv_nsec = POLL_MS * 1000000L };
+
+    for (bool told = false;; told = true) {
+        if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+            return 0;
+        /* No locks here: do without, they only save work. */
+        if (errno != EWOULDBLOCK && errno != EINTR)
+            return 0;
+        if (!told)
+            tell_waiting(fd, path);
+        if (cancel_check(e) != 0)
+            return -1;
+        nanosleep(&nap, NULL);
+    }
+}
+
+/* Is the file that was locked still the one under that name? */
+static bool still_there(int fd, const char *path)
+{
+    struct stat a, b;
+
+    return fstat(fd, &a) == 0 && stat(path, &b) == 0 && a.st_ino == b.st_ino &&
+           a.st_dev == b.st_dev;
+}
+
+int hubdir_lock(const struct hubdir *h, const struct repo *r,
+    const struct digest *etag, struct err *e)
+{
+    char path[PATH_MAX], dir[PATH_MAX];
+
+    if (path_fmt(dir, e, "%s/.locks/%s", h->root, r->folder) != 0 ||
+        path_fmt(path, e, "%s/%s.lock", dir, etag->hex) != 0)
+        return -1;
+    for (;;) {
+        int fd;
+
+        if (dir_make(dir, e) != 0)
+            return -1;
+        fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0664);
+        if (fd < 0 && errno == ENOENT)
+            continue;
+        if (fd < 0)
+            return err_sys(e, "cannot open %s", path);
+        if (take(fd, path, e) != 0) {
+            close(fd);
+            return -1;
+        }
+        if (still_there(fd, path))
+            return fd;
+        close(fd);
+    }
+}

@@ -1,0 +1,12 @@
+/* commands.h - the commands of mlfetch, one per cmd_*.c, for main's table. */
+#ifndef FETCH_COMMANDS_H
+#define FETCH_COMMANDS_H
+
+#include "base/cmd.h"
+
+extern const struct cmd cmd_pull;
+extern const struct cmd cmd_put;
+extern const struct cmd cmd_get;
+extern const struct cmd cmd_ls;
+
+#endif

@@ -1,0 +1,31 @@
+/*
+ * cast_kernel.h - the loops below cast_array, plain and fast, so that tests
+ * can hold one against the other. Only cast*.c and its test include it.
+ */
+#ifndef FORMATS_CAST_KERNEL_H
+#define FORMATS_CAST_KERNEL_H
+
+#include "formats/dtype.h"
+
+/* One entry per type that dtype_is_float; n is at most a few thousand. */
+struct cast_kernels {
+    void (*load[DTYPE_COUNT])(float *out, const void *in, size_t n);
+    void (*store[DTYPE_COUNT])(void *out, const float *in, size_t n);
+    /* How many are finite and have a magnitude (as bits) >= limit. */
+    size_t (*count_over)(const float *in, size_t n, uint32_t limit);
+};
+
+/* cast_kernels_plain - the reference. */
+void cast_kernels_plain(struct cast_kernels *out);
+
+/*
+ * cast_kernels_x86 - put in what this processor can do faster
+ * Returns true when it changed anything.
+ */
+bool cast_kernels_x86(struct cast_kernels *out);
+
+/* cast_array_with - cast_array through the given kernels. */
+void cast_array_with(const struct cast_kernels *k, void *out, enum dtype to,
+    const void *in, enum dtype from, uint64_t n);
+
+#endif

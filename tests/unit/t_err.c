@@ -1,0 +1,60 @@
+#include "base/err.h"
+
+#include <errno.h>
+
+#include "tests/unit/tap.h"
+
+static void exits(void)
+{
+    static const struct {
+        enum err_kind kind;
+        int status;
+    } row[] = { { ERR_NONE, 0 }, { ERR_IO, 1 }, { ERR_NOMEM, 1 },
+        { ERR_BUG, 1 }, { ERR_BUSY, 1 }, { ERR_USAGE, 2 }, { ERR_MISSING, 3 },
+        { ERR_AUTH, 4 }, { ERR_NET, 5 }, { ERR_CORRUPT, 6 }, { ERR_NOSPACE, 7 },
+        { ERR_REFUSED, 8 }, { ERR_UNSUPPORTED, 8 }, { ERR_VERDICT, 9 },
+        { ERR_CANCELLED, 130 } };
+
+    for (size_t i = 0; i < ARRAY_LEN(row); i++) {
+        struct err e = { .kind = row[i].kind };
+        ok(err_exit(&e) == row[i].status, "kind %d exits %d", row[i].kind,
+            row[i].status);
+    }
+}
+
+int main(void)
+{
+    struct err e = ERR_INIT;
+    char out[16];
+
+    is_int(err_set(&e, ERR_IO, "first %d", 1), -1, "failing is one line");
+    err_set(&e, ERR_BUG, "second");
+    is_str(e.msg, "first 1", "the first failure wins");
+    is_int(e.kind, ERR_IO, "and keeps its kind");
+    err_ctx(&e, "file %s", "x");
+    is_str(e.msg, "file x: first 1", "context goes in front");
+    err_hint(&e, "do this");
+    err_hint(&e, "do that");
+    is_str(e.hint, "do this", "the first hint wins");
+
+    err_clear(&e);
+    errno = ENOSPC;
+    err_sys(&e, "disk");
+    is_int(e.kind, ERR_NOSPACE, "ENOSPC is about space");
+    is_str(e.msg, "disk: No space left on device", "and says so");
+
+    err_clear(&e);
+    err_set(&e, ERR_REFUSED, "name '%s'", "a\x1b[31m\x7f\xc2\x9bz");
+    is_str(e.msg, "name 'a\\x1b[31m\\x7f\\x9bz'",
+        "a hostile name cannot reach the terminal");
+
+    err_clear(&e);
+    for (int i = 0; i < 2000; i++)
+        err_ctx(&e, "a long context that goes on");
+    ok(strlen(e.msg) < sizeof(e.msg), "a long text is cut, not overrun");
+
+    is_int((long long)err_escape(out, sizeof(out), "\x01\x01\x01\x01\x01"), 12,
+        "an escape that does not fit is left out whole");
+    exits();
+    return done();
+}
