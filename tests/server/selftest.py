@@ -77,10 +77,7 @@ def main():
     folder = tempfile.mkdtemp(prefix="testhub-")
     try:
         make_contents(folder)
-        config = make_config()
-        config["repos"]["acme/plain"] = {"dir": "tiny", "lfs": []}
-        config["repos"]["acme/moving"] = {"dir": "tiny"}
-        world = World(folder, config)
+        world = World(folder, make_config())
         try:
             passed, failed = run_checks(world)
             if options.speed:

@@ -63,10 +63,14 @@ def gated_repo(world):
 
 
 @check
-def gated_resolve_cache_checks_the_token_too(world):
+def resolve_cache_checks_the_token_too(world):
+    target = world.ask("/acme/private/resolve/main/config.json", token=GOOD).header("Location")
+    expect(answer(world, target), (401, None), "private, anonymous")
+    expect(answer(world, target, OTHER), (404, "RepoNotFound"), "private, other user")
+    expect(world.ask(target, token=GOOD).body, SMALL, "private, allowed")
     target = world.ask("/acme/gated/resolve/main/config.json", token=GOOD).header("Location")
-    expect(answer(world, target), (401, "GatedRepo"), "anonymous")
-    expect(world.ask(target, token=GOOD).body, SMALL, "allowed")
+    expect(answer(world, target), (401, "GatedRepo"), "gated, anonymous")
+    expect(world.ask(target, token=GOOD).body, SMALL, "gated, allowed")
 
 
 @check

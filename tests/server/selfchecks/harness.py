@@ -148,6 +148,9 @@ def make_contents(folder):
     write(tiny, "onnx/deep/model.bin", SMALL)
     write(tiny, ODD_NAME, SMALL)
     write(os.path.join(folder, "next"), "config.json", b"changed\n")
+    # git sorts "a.txt" before the folder "a"
+    write(os.path.join(folder, "sorted"), "top/a/x", SMALL)
+    write(os.path.join(folder, "sorted"), "top/a.txt", SMALL)
     for number in range(2500):
         write(os.path.join(folder, "many"), f"part-{number:04}.json", b"%d" % number)
 
@@ -159,9 +162,12 @@ def make_config():
         "renamed": {"old/name": "acme/tiny"},
         "disabled": ["acme/disabled"],
         "repos": {
-            "acme/tiny": {**tiny, "tags": {"v1": "main", "pinned": PINNED},
+            "acme/tiny": {**tiny, "branches": {"main": None, "feature/x": PINNED},
+                          "tags": {"v1": "main", "pinned": PINNED},
                           "refs": {"refs/pr/1": COMMIT_OF_PR, "refs/convert/parquet": None},
                           "revisions": {"next": {"dir": "next"}, PINNED: {"dir": "next"}}},
+            "acme/sorted": {"dir": "sorted"},
+            "acme/moving": tiny,
             "gpt2": tiny,
             "acme/data": {**tiny, "type": "dataset"},
             "acme/many": {"dir": "many"},

@@ -56,6 +56,7 @@ def revisions_of_every_kind(world):
     expect(world.commit(revision="pinned"), PINNED, "tag of a commit")
     expect(world.commit(revision="refs%2Fpr%2F1"), COMMIT_OF_PR, "encoded ref")
     expect(world.commit(revision="refs/pr/1"), COMMIT_OF_PR, "unencoded ref")
+    expect(world.commit(revision="feature%2Fx"), PINNED, "branch with a slash")
     expect(world.commit(revision=main), main, "full commit")
     expect(world.commit(revision=main[:8]), main, "short commit")
     old = world.ask(f"{API}/tree/{PINNED}").json()
@@ -109,17 +110,17 @@ def tree_oids_are_those_of_git(world):
         return "skipped, there is no git program to compare with"
 
     def git(*words):
-        return subprocess.run(["git", "-C", world.folder + "/tiny", *words], check=True,
+        return subprocess.run(["git", "-C", world.folder + "/sorted", *words], check=True,
                               capture_output=True, text=True).stdout.split()
 
     git("init", "-q")
     try:
-        git("add", "onnx")
-        entries = by_path(world.ask("/api/models/acme/plain/tree/main?recursive=true").json())
+        git("add", "top")
+        entries = by_path(world.ask("/api/models/acme/sorted/tree/main?recursive=true").json())
         tree = git("write-tree")[0]
-        expect(entries["onnx"]["oid"], git("rev-parse", tree + ":onnx")[0], "git tree SHA-1")
+        expect(entries["top"]["oid"], git("rev-parse", tree + ":top")[0], "git tree SHA-1")
     finally:
-        shutil.rmtree(world.folder + "/tiny/.git")
+        shutil.rmtree(world.folder + "/sorted/.git")
     return None
 
 
@@ -149,6 +150,8 @@ def tree_limit_and_cursor(world):
     reply = world.ask(target + "?limit=10")
     expect(len(reply.json()), 10, "limit honoured")
     expect(len(world.ask(next_url(reply)).json()), 10, "limit kept on the next page")
+    last = world.ask(API + "/tree/main?limit=6")
+    expect((len(last.json()), next_url(last)), (6, None), "a page that is just full")
     expect(len(world.ask(target + "?expand=true").json()), 50, "expanded page")
     expect(world.ask(target + "?cursor=nonsense").status, 400, "status of a bad cursor")
 
@@ -179,7 +182,8 @@ def paths_info_form_and_json(world):
 def refs(world):
     answer = world.ask(API + "/refs").json()
     expect({row["name"]: row["ref"] for row in answer["branches"]},
-           {"main": "refs/heads/main", "next": "refs/heads/next"}, "branches")
+           {"main": "refs/heads/main", "next": "refs/heads/next",
+            "feature/x": "refs/heads/feature/x"}, "branches")
     expect({row["name"]: row["targetCommit"] for row in answer["tags"]},
            {"v1": world.commit(), "pinned": PINNED}, "tags")
     expect([row["name"] for row in answer["converts"]], ["parquet"], "converts")

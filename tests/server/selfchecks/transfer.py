@@ -10,8 +10,8 @@ import subprocess
 import time
 import urllib.parse
 
-from .harness import (BIG, BIG_SHA256, COMMIT_OF_PR, EMPTY_GIT, GOOD, ODD_NAME, SMALL, SMALL_GIT,
-                      World, check, expect, make_config)
+from .harness import (BIG, BIG_SHA256, COMMIT_OF_PR, EMPTY_GIT, GOOD, ODD_NAME, PINNED, SMALL,
+                      SMALL_GIT, World, check, expect, make_config)
 
 RESOLVE = "/acme/tiny/resolve/main/"
 
@@ -107,12 +107,15 @@ def odd_names_and_revisions(world):
         hop = world.ask(f"/acme/tiny/resolve/{revision}/{quoted}")
         expect(hop.status, 307, revision)
         expect(world.ask(hop.header("Location")).body, SMALL, "body at " + revision)
+    hop = world.ask("/acme/tiny/resolve/feature%2Fx/config.json", "HEAD")
+    expect(hop.header("X-Repo-Commit"), PINNED, "branch with a slash")
 
 
 @check
 def ranges(world):
     url, size = world.signed(), len(BIG)
-    cases = [("bytes=0-0", 0, 0), ("bytes=10-19", 10, 19), (f"bytes={size - 5}-", size - 5, size - 1),
+    cases = [("bytes=0-0", 0, 0), ("bytes=10-19", 10, 19),
+             (f"bytes={size - 5}-", size - 5, size - 1),
              ("bytes=-7", size - 7, size - 1), (f"bytes=0-{size * 2}", 0, size - 1),
              (f"bytes=-{size * 2}", 0, size - 1)]
     for header, first, last in cases:

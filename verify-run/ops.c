@@ -1,0 +1,227 @@
+/*
+ * The reference of every operation, and the choice among fast twins. Sums
+ * run in double: the reference is for truth, not for speed.
+ */
+#include "verify-run/ops.h"
+
+#include <math.h>
+
+#include "formats/cast.h"
+#include "verify-run/ops_internal.h"
+
+/* One element of a matrix that may lie at any address. */
+static float element(const void *w, enum dtype dtype, size_t i)
+{
+    const uint8_t *p = w;
+    uint16_t half;
+    float f;
+
+    if (dtype == DTYPE_F32) {
+        memcpy(&f, p + 4 * i, sizeof(f));
+        return f;
+    }
+    memcpy(&half, p + 2 * i, sizeof(half));
+    return dtype == DTYPE_F16 ? cast_f16_to_f32(half) : cast_bf16_to_f32(half);
+}
+
+static void scalar_rows(const struct ops_rows *j, size_t first, size_t end)
+{
+    for (size_t row = first; row < end; row++) {
+        for (size_t t = 0; t < j->n; t++) {
+            const float *x = j->x + t * j->x_step;
+            double sum = 0;
+
+            for (size_t k = 0; k < j->cols; k++)
+                sum += (double)element(j->w, j->dtype, row * j->cols + k) *
+                    (double)x[k];
+            j->y[t * j->y_step + row] = (float)sum;
+        }
+    }
+}
+
+static float scalar_dot(const float *a, const float *b, size_t n)
+{
+    double sum = 0;
+
+    for (size_t k = 0; k < n; k++)
+        sum += (double)a[k] * (double)b[k];
+    return (float)sum;
+}
+
+static void scalar_axpy(float *y, float a, const float *x, size_t n)
+{
+    for (size_t k = 0; k < n; k++)
+        y[k] += a * x[k];
+}
+
+const struct ops ops_scalar = {
+    .name = "scalar",
+    .rows = scalar_rows,
+    .dot = scalar_dot,
+    .axpy = scalar_axpy,
+};
+
+const struct ops *ops_nth(size_t i)
+{
+    return i == 0 ? &ops_scalar : ops_x86_nth(i - 1);
+}
+
+const struct ops *ops_best(void)
+{
+    const struct ops *best = &ops_scalar;
+    const struct ops *next;
+
+    for (size_t i = 1; (next = ops_nth(i)) != NULL; i++)
+        best = next;
+    return best;
+}
+
+void ops_widen(float *out, const void *row, enum dtype dtype, size_t n)
+{
+    for (size_t k = 0; k < n; k++)
+        out[k] = element(row, dtype, k);
+}
+
+void ops_rmsnorm(float *y, const float *x, const float *w, size_t n,
+    double eps)
+{
+    double sum = 0;
+    float scale;
+
+    for (size_t k = 0; k < n; k++)
+        sum += (double)x[k] * (double)x[k];
+    scale = (float)(1.0 / sqrt(sum / (double)n + eps));
+    for (size_t k = 0; k < n; k++)
+        y[k] = x[k] * scale * w[k];
+}
+
+void ops_layernorm(float *y, const float *x, const float *w, const float *b,
+    size_t n, double eps)
+{
+    double mean = 0;
+    double var = 0;
+    double scale;
+
+    for (size_t k = 0; k < n; k++)
+        mean += (double)x[k];
+    mean /= (double)n;
+    for (size_t k = 0; k < n; k++)
+        var += ((double)x[k] - mean) * ((double)x[k] - mean);
+    scale = 1.0 / sqrt(var / (double)n + eps);
+    for (size_t k = 0; k < n; k++) {
+        y[k] = (float)(((double)x[k] - mean) * scale) * w[k];
+        if (b != NULL)
+            y[k] += b[k];
+    }
+}
+
+void ops_rope_table(float *cs, const float *inv_freq, size_t half,
+    uint32_t pos)
+{
+    for (size_t i = 0; i < half; i++) {
+        float angle = (float)pos * inv_freq[i];
+
+        cs[i] = cosf(angle);
+        cs[half + i] = sinf(angle);
+    }
+}
+
+void ops_rope(float *head, const float *cs, size_t half)
+{
+    for (size_t i = 0; i < half; i++) {
+        float a = head[i];
+        float b = head[i + half];
+
+        head[i] = a * cs[i] - b * cs[half + i];
+        head[i + half] = b * cs[i] + a * cs[half + i];
+    }
+}
+
+void ops_softmax(float *x, size_t n)
+{
+    float top = x[0];
+    float scale;
+    double sum = 0;
+
+    for (size_t k = 1; k < n; k++)
+        top = x[k] > top ? x[k] : top;
+    for (size_t k = 0; k < n; k++) {
+        x[k] = expf(x[k] - top);
+        sum += (double)x[k];
+    }
+    scale = (float)(1.0 / sum);
+    for (size_t k = 0; k < n; k++)
+        x[k] *= scale;
+}
+
+static float gelu_tanh(float x)
+{
+    const float root = 0.7978845608028654f; /* sqrt(2 / pi) */
+
+    return 0.5f * x * (1.0f + tanhf(root * (x + 0.044715f * x * x * x)));
+}
+
+static float gelu_erf(float x)
+{
+    return 0.5f * x * (1.0f + erff(x * 0.7071067811865476f));
+}
+
+void ops_activate(float *x, size_t n, enum activation act)
+{
+    switch (act) {
+    case ACT_GELU:
+        for (size_t k = 0; k < n; k++)
+            x[k] = gelu_erf(x[k]);
+        return;
+    case ACT_GELU_TANH:
+        for (size_t k = 0; k < n; k++)
+            x[k] = gelu_tanh(x[k]);
+        return;
+    case ACT_SILU:
+        for (size_t k = 0; k < n; k++)
+            x[k] = x[k] / (1.0f + expf(-x[k]));
+        return;
+    case ACT_RELU:
+        /* A NaN stays one: the finite check must see it. */
+        for (size_t k = 0; k < n; k++)
+            x[k] = x[k] < 0.0f ? 0.0f : x[k];
+        return;
+    }
+}
+
+void ops_add(float *x, const float *y, size_t n)
+{
+    for (size_t k = 0; k < n; k++)
+        x[k] += y[k];
+}
+
+void ops_attention(const struct ops *o, const struct ops_attention *a)
+{
+    for (size_t i = 0; i < a->n; i++)
+        a->scores[i] = a->scale * o->dot(a->q, a->k + i * a->head_dim,
+            a->head_dim);
+    ops_softmax(a->scores, a->n);
+    memset(a->out, 0, a->head_dim * sizeof(*a->out));
+    for (size_t i = 0; i < a->n; i++)
+        o->axpy(a->out, a->scores[i], a->v + i * a->head_dim, a->head_dim);
+}
+
+bool ops_finite(const float *x, size_t n)
+{
+    float zero = 0;
+
+    /* 0 * inf and 0 * nan are nan, which then stays in the sum. */
+    for (size_t k = 0; k < n; k++)
+        zero += x[k] * 0.0f;
+    return zero == 0.0f;
+}
+
+size_t ops_argmax(const float *x, size_t n)
+{
+    size_t best = 0;
+
+    for (size_t k = 1; k < n; k++)
+        if (x[k] > x[best])
+            best = k;
+    return best;
+}

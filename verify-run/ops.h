@@ -1,0 +1,98 @@
+/*
+ * ops.h - the arithmetic of a forward pass in float32.
+ *
+ * struct ops holds what is worth a fast twin: three inner loops. ops_scalar
+ * is the reference, plain C that sums in double; ops_best is the fastest this
+ * machine runs, chosen in one place. All the other operations are small and
+ * have one form. For one set of ops every result is the same whatever the
+ * number of threads and however tokens are batched.
+ * Source: architectures, sections 2 and 3.
+ */
+#ifndef VERIFY_RUN_OPS_H
+#define VERIFY_RUN_OPS_H
+
+#include "formats/dtype.h"
+#include "verify-run/arch.h"
+
+/* Rows first .. end-1 of Y = X W^T. */
+struct ops_rows {
+    const void *w;    /* [rows, cols] of dtype, row-major */
+    enum dtype dtype; /* F32, F16 or BF16 */
+    size_t cols;
+    const float *x;   /* (n, x_step); the first cols of each are read */
+    size_t x_step;
+    size_t n;         /* vectors */
+    float *y;         /* (n, y_step); y[t * y_step + row] */
+    size_t y_step;
+};
+
+struct ops {
+    const char *name; /* "scalar", "avx2", "avx512" */
+    /* y[t][row] = sum_k w[row][k] x[t][k], each sum in a fixed order */
+    void (*rows)(const struct ops_rows *j, size_t first, size_t end);
+    /* sum_k a[k] b[k] */
+    float (*dot)(const float *a, const float *b, size_t n);
+    /* y[k] += a x[k] */
+    void (*axpy)(float *y, float a, const float *x, size_t n);
+};
+
+extern const struct ops ops_scalar;
+
+/* ops_best - the fastest this machine can run. */
+const struct ops *ops_best(void);
+
+/* ops_nth - every one this machine can run, the reference first; then NULL. */
+const struct ops *ops_nth(size_t i);
+
+/* out[k] = row[k] widened; dtype as in struct ops_rows. */
+void ops_widen(float *out, const void *row, enum dtype dtype, size_t n);
+
+/* y = x / sqrt(mean(x^2) + eps) * w; y may be x. */
+void ops_rmsnorm(float *y, const float *x, const float *w, size_t n,
+    double eps);
+
+/* y = (x - mean) / sqrt(var + eps) * w + b, b may be NULL; y may be x. */
+void ops_layernorm(float *y, const float *x, const float *w, const float *b,
+    size_t n, double eps);
+
+/* cs[0..half) = cos(pos * inv_freq), cs[half..2 half) = sin. */
+void ops_rope_table(float *cs, const float *inv_freq, size_t half,
+    uint32_t pos);
+
+/*
+ * Rotate the first 2*half entries of one head in place; entry i pairs with
+ * entry i + half. The rest of the head passes through.
+ */
+void ops_rope(float *head, const float *cs, size_t half);
+
+/* x = softmax(x), by the largest subtracted first. */
+void ops_softmax(float *x, size_t n);
+
+/* x[k] = act(x[k]) */
+void ops_activate(float *x, size_t n, enum activation act);
+
+/* x[k] += y[k] */
+void ops_add(float *x, const float *y, size_t n);
+
+/* One query head over n positions. */
+struct ops_attention {
+    const float *q; /* (head_dim) */
+    const float *k; /* (n, head_dim) */
+    const float *v; /* (n, head_dim) */
+    size_t n;
+    size_t head_dim;
+    float scale;
+    float *scores;  /* scratch, n */
+    float *out;     /* (head_dim) */
+};
+
+/* out = softmax(scale q K^T) V */
+void ops_attention(const struct ops *o, const struct ops_attention *a);
+
+/* Every one is a number, none infinite. */
+bool ops_finite(const float *x, size_t n);
+
+/* Index of the largest, the first of equals. n > 0. */
+size_t ops_argmax(const float *x, size_t n);
+
+#endif
