@@ -110,14 +110,16 @@ $(OUT)/tests/%: $(OUT)/tests/%.o $(call libs,$(UNIT_LIBS)) $(OUT)/flags
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o %.a,$^) -lcurl $(EXT_base)
 .PRECIOUS: $(OUT)/tests/%.o
 
-.PHONY: check test lint demo deps
-check: all $(UNIT) ## every test that needs no network and no extra package
-	$(Q)BUILD_DIR=$(OUT) $(PYTHON) tests/run.py $(UNIT) $(CHECK)
+.PHONY: unit check test lint fuzz demo deps
+unit: $(UNIT) ## build the compiled tests
+
+check: all unit ## the compiled tests alone; about a minute
+	$(Q)BUILD_DIR=$(OUT) $(PYTHON) tests/run.py $(UNIT)
 
 test: deps ## install what is missing, then every test; ends in a count
 	$(Q)$(PYTHON) tests/all.py
 
-lint: ## floors, includes, sizes, names, banned calls
+lint: all ## floors, includes, sizes, names, banned calls
 	$(Q)$(PYTHON) tests/lint/lint.py
 
 demo: deps ## the whole path on the model in tests/model

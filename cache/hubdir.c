@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "cache/mode.h"
+#include "cache/walk.h"
 
 #include "base/env.h"
 #include "base/file.h"
@@ -211,24 +212,6 @@ static int cmp_repos(const void *a, const void *b)
     return c != 0 ? c : (int)x->type - (int)y->type;
 }
 
-static int repos_grow(struct arena *arena, struct repo **list, uint64_t n,
-    uint64_t *cap, struct err *e)
-{
-    uint64_t more = *cap == 0 ? 16 : 2 * *cap;
-    struct repo *p;
-
-    if (n < *cap)
-        return 0;
-    p = arena_alloc(arena, more, sizeof(*p), e);
-    if (p == NULL)
-        return -1;
-    if (n > 0)
-        memcpy(p, *list, n * sizeof(*p));
-    *list = p;
-    *cap = more;
-    return 0;
-}
-
 int hubdir_repos(const struct hubdir *h, struct arena *arena, struct repo **out,
     uint64_t *out_n, struct err *e)
 {
@@ -243,13 +226,16 @@ int hubdir_repos(const struct hubdir *h, struct arena *arena, struct repo **out,
     if (d == NULL)
         return err_sys(e, "%s", h->root);
     while ((entry = readdir(d)) != NULL) {
-        struct repo r;
+        struct repo r, *list;
+
         if (!repo_of_folder(&r, entry->d_name) ||
             strcmp(r.folder, entry->d_name) != 0)
             continue;
-        if (repos_grow(arena, out, n, &cap, e) != 0)
+        list = walk_grow(arena, *out, n, &cap, sizeof(*list), e);
+        if (list == NULL)
             return -1;
-        (*out)[n++] = r;
+        list[n++] = r;
+        *out = list;
     }
     if (n > 0)
         qsort(*out, n, sizeof(**out), cmp_repos);

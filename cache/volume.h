@@ -9,6 +9,7 @@
  *                                    link into the store where the file
  *                                    system has them, else a symbolic link
  *          hub/                      a hub cache (hubdir.h)
+ *          uniform/<key>/            conversions of put files (find.h)
  *          tmp/                      unfinished puts
  *
  * names/ is the truth, files/ a view for other tools. A name is written only
@@ -37,14 +38,20 @@ struct volume_entry {
 /*
  * volume_locate - a folder's path, or a name under MLFETCH_VOLUMES
  * A text with a slash, or an existing folder, is a path; anything else is a
- * name. Nothing is created or checked. Returns 0, or -1 with *e: USAGE.
+ * name. Nothing is created or checked. Returns 0, or -1 with *e: USAGE,
+ * UNSUPPORTED (s3://).
  */
 int volume_locate(struct volume *out, const char *text, struct err *e);
 
 /* volume_exists - it is there and has the marker. */
 bool volume_exists(const struct volume *v);
 
-/* volume_create - 0; *created says whether it was not there before. */
+/*
+ * volume_create - make it where it is not there; what killed puts left in
+ * tmp/ is swept
+ * Returns 0, with *created: it was not there before; or -1 with *e: REFUSED
+ *         (a folder with other things in it), UNSUPPORTED, IO
+ */
 int volume_create(const struct volume *v, bool *created, struct err *e);
 
 /* volume_hub - where its hub cache is. */
@@ -53,11 +60,12 @@ int volume_hub(const struct volume *v, struct hubdir *out, struct err *e);
 
 /*
  * volume_put - file (a path) becomes name, replacing an older content
- * The copy is hashed as it is read and again as it stands on disk is not
- * needed: bytes written are synced and the write was checked. Space is
- * checked first. Content that the store has already is not copied again.
- * Returns 0, or -1 with *e: MISSING, NOSPACE, REFUSED (name), IO,
- *         CANCELLED; nothing visible has changed then
+ * The copy is hashed as it is read; the bytes are synced before a name leads
+ * to them. Space is checked first. Content that the store has already is not
+ * kept twice; if the store's copy is damaged it is replaced.
+ * Returns 0, or -1 with *e: MISSING, NOSPACE, REFUSED (name), IO, BUSY (the
+ *         file changes while it is read), CANCELLED; nothing visible has
+ *         changed then
  */
 int volume_put(const struct volume *v, const char *file, const char *name,
     struct progress *progress, struct volume_entry *out, struct arena *arena,
@@ -67,13 +75,27 @@ int volume_put(const struct volume *v, const char *file, const char *name,
 int volume_find(const struct volume *v, const char *name, struct arena *arena,
     struct volume_entry *out, struct err *e);
 
-/* volume_list - all entries whose name is prefix or lies below it, sorted. */
+/*
+ * volume_list - all entries whose name is prefix or lies below it, sorted
+ * prefix NULL or "": all. An entry that cannot be read is left out with a
+ * warning.
+ */
 int volume_list(const struct volume *v, const char *prefix, struct arena *arena,
     struct volume_entry **out, uint64_t *out_n, struct err *e);
 
 /* volume_path - the path of an entry's bytes in the store. */
 int volume_path(const struct volume *v, const struct volume_entry *entry,
     char *out, struct err *e);
+
+/*
+ * volume_view - where other tools see a name: an entry, or a folder of them.
+ * It is a view: it may be missing, or behind names/ after a crash.
+ */
+int volume_view(
+    const struct volume *v, const char *name, char *out, struct err *e);
+
+/* volume_converted - where conversions of its put files are kept. */
+int volume_converted(const struct volume *v, char *out, struct err *e);
 
 /*
  * volume_get - write an entry's bytes to fd, checking their digest on the way

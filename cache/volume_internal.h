@@ -10,19 +10,23 @@ int volume_check(const struct volume *v, struct err *e);
 /* volume_temp - a path in the volume's tmp/, for file_new_begin. */
 int volume_temp(const struct volume *v, char *out, struct err *e);
 
-/* volume_name_path - where what name means is written. */
-int volume_name_path(const struct volume *v, struct str name, char *out,
-    struct err *e);
+/* volume_named - the path of the file that says what name means. */
+int volume_named(
+    const struct volume *v, struct str name, char *out, struct err *e);
 
-/* volume_view_path - where the name is shown to other tools. */
-int volume_view_path(const struct volume *v, struct str name, char *out,
-    struct err *e);
+/* volume_stored - the path of content in the store. */
+int volume_stored(const struct volume *v, const struct digest *sha256,
+    char *out, struct err *e);
 
 /*
  * volume_entry_read - the entry called name
- * Returns 0, 1 when there is none, or -1 with *e.
+ * Returns 0, 1 when there is none, or -1 with *e: REFUSED (name), CORRUPT.
  */
 int volume_entry_read(const struct volume *v, struct str name,
     struct arena *arena, struct volume_entry *out, struct err *e);
+
+/* volume_entry_write - from now on the name means this. */
+int volume_entry_write(
+    const struct volume *v, const struct volume_entry *entry, struct err *e);
 
 #endif

@@ -1,0 +1,291 @@
+#include "fetch/http.h"
+
+#include <curl/curl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/utsname.h>
+
+#include "base/cancel.h"
+#include "base/env.h"
+#include "base/version.h"
+
+enum { BUFFER_BYTES = 256 * 1024, STALL_BYTES_PER_S = 64 };
+
+struct http {
+    CURLM *multi;
+    struct http_opts opts;
+    uint64_t requests;
+    char agent[128];
+    char ca_file[PATH_MAX]; /* "" when not set */
+    char ca_dir[PATH_MAX];
+};
+
+struct http *http_open(const struct http_opts *opts, struct err *e)
+{
+    struct http *h = calloc(1, sizeof(*h));
+    struct utsname u;
+
+    if (h == NULL || curl_global_init(CURL_GLOBAL_DEFAULT) != 0 ||
+        (h->multi = curl_multi_init()) == NULL) {
+        free(h);
+        err_set(e, ERR_NOMEM, "cannot start the HTTP library");
+        return NULL;
+    }
+    h->opts = *opts;
+    snprintf(h->agent, sizeof(h->agent), "mlfetch/%s; linux/%.60s", ML_VERSION,
+        uname(&u) == 0 ? u.machine : "unknown");
+    if (!env_path("SSL_CERT_FILE", h->ca_file))
+        h->ca_file[0] = '\0';
+    if (!env_path("SSL_CERT_DIR", h->ca_dir))
+        h->ca_dir[0] = '\0';
+    curl_multi_setopt(h->multi, CURLMOPT_PIPELINING, CURLPIPE_NOTHING);
+    curl_multi_setopt(h->multi, CURLMOPT_MAXCONNECTS, (long)opts->connections);
+    return h;
+}
+
+void http_close(struct http *h)
+{
+    if (h == NULL)
+        return;
+    curl_multi_cleanup(h->multi);
+    free(h);
+}
+
+static size_t on_body(char *bytes, size_t size, size_t n, void *arg)
+{
+    struct http_call *c = arg;
+
+    curl_easy_getinfo(c->easy, CURLINFO_RESPONSE_CODE, &c->status);
+    if (c->body != NULL && c->body(c->arg, bytes, size * n) != 0)
+        return size * n + 1; /* any other number than size * n stops curl */
+    return size * n;
+}
+
+static bool add_header(struct http_call *c, const char *line)
+{
+    struct curl_slist *l = curl_slist_append(c->headers, line);
+
+    if (l != NULL)
+        c->headers = l;
+    return l != NULL;
+}
+
+static bool set_headers(struct http_call *c)
+{
+    size_t len = c->token != NULL ? strlen(c->token) : 0;
+    char *line;
+    bool good;
+
+    curl_slist_free_all(c->headers);
+    c->headers = NULL;
+    /* Set by hand: CURLOPT_ACCEPT_ENCODING would also decode. */
+    if (!add_header(c, "Accept-Encoding: identity"))
+        return false;
+    if (len > 0) {
+        line = malloc(len + 32);
+        if (line == NULL)
+            return false;
+        snprintf(line, len + 32, "Authorization: Bearer %s", c->token);
+        good = add_header(c, line);
+        explicit_bzero(line, len + 32);
+        free(line);
+        if (!good)
+            return false;
+    }
+    /* A proxy must not see what is meant for the Hub. */
+    curl_easy_setopt(c->easy, CURLOPT_HEADEROPT, (long)CURLHEADER_SEPARATE);
+    curl_easy_setopt(c->easy, CURLOPT_HTTPHEADER, c->headers);
+    return true;
+}
+
+static void set_limits(const struct http *h, CURL *easy)
+{
+    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+    curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
+    curl_easy_setopt(easy, CURLOPT_DISALLOW_USERNAME_IN_URL, 1L);
+    curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, (long)BUFFER_BYTES);
+    curl_easy_setopt(easy, CURLOPT_USERAGENT, h->agent);
+    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT, (long)h->opts.connect_s);
+    curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, (long)STALL_BYTES_PER_S);
+    curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME, (long)h->opts.stall_s);
+    if (h->ca_file[0] != '\0')
+        curl_easy_setopt(easy, CURLOPT_CAINFO, h->ca_file);
+    if (h->ca_dir[0] != '\0')
+        curl_easy_setopt(easy, CURLOPT_CAPATH, h->ca_dir);
+}
+
+static bool set_request(struct http_call *c)
+{
+    char range[64];
+
+    c->why[0] = '\0';
+    curl_easy_setopt(c->easy, CURLOPT_PRIVATE, c);
+    curl_easy_setopt(c->easy, CURLOPT_WRITEFUNCTION, on_body);
+    curl_easy_setopt(c->easy, CURLOPT_WRITEDATA, c);
+    if (c->ranged) {
+        snprintf(range, sizeof(range), "%llu-%llu",
+            (unsigned long long)c->from, (unsigned long long)c->to - 1);
+        curl_easy_setopt(c->easy, CURLOPT_RANGE, range);
+    }
+    curl_easy_setopt(c->easy, CURLOPT_FRESH_CONNECT, (long)c->fresh);
+    return set_headers(c) &&
+           curl_easy_setopt(c->easy, CURLOPT_URL, c->url) == CURLE_OK;
+}
+
+int http_start(struct http *h, struct http_call *c, struct err *e)
+{
+    if (c->easy == NULL)
+        c->easy = curl_easy_init();
+    else
+        curl_easy_reset(c->easy);
+    if (c->easy == NULL)
+        return err_set(e, ERR_NOMEM, "out of memory for a request");
+    c->end = HTTP_RUNNING;
+    c->status = 0;
+    set_limits(h, c->easy);
+    if (!set_request(c) || curl_multi_add_handle(h->multi, c->easy) != 0) {
+        c->end = HTTP_BROKEN;
+        return err_set(e, ERR_NOMEM, "out of memory for a request");
+    }
+    h->requests++;
+    return 0;
+}
+
+static enum http_end end_of(CURLcode code, const struct http_call *c)
+{
+    switch (code) {
+    case CURLE_OK:
+        return HTTP_ANSWERED;
+    case CURLE_WRITE_ERROR:
+        return HTTP_STOPPED;
+    case CURLE_OPERATION_TIMEDOUT:
+        return c->status == 0 ? HTTP_UNREACHED : HTTP_STALLED;
+    case CURLE_COULDNT_RESOLVE_HOST:
+    case CURLE_COULDNT_RESOLVE_PROXY:
+    case CURLE_COULDNT_CONNECT:
+        return HTTP_UNREACHED;
+    case CURLE_PEER_FAILED_VERIFICATION:
+    case CURLE_SSL_CACERT_BADFILE:
+    case CURLE_SSL_ISSUER_ERROR:
+        return HTTP_UNTRUSTED;
+    case CURLE_PARTIAL_FILE:
+    case CURLE_GOT_NOTHING:
+    case CURLE_RECV_ERROR:
+    case CURLE_SEND_ERROR:
+        return HTTP_CUT;
+    default:
+        return HTTP_BROKEN;
+    }
+}
+
+static void finish(struct http *h, struct http_call *c, CURLcode code)
+{
+    double connected = 0;
+
+    curl_easy_getinfo(c->easy, CURLINFO_RESPONSE_CODE, &c->status);
+    c->end = end_of(code, c);
+    if (code == CURLE_OPERATION_TIMEDOUT) {
+        /* A timeout behind the connect is a stall, whatever had come. */
+        curl_easy_getinfo(c->easy, CURLINFO_PRETRANSFER_TIME, &connected);
+        if (connected > 0)
+            c->end = HTTP_STALLED;
+    }
+    if (c->end == HTTP_STALLED)
+        snprintf(c->why, sizeof(c->why), "nothing came for %u s",
+            h->opts.stall_s);
+    else if (c->end != HTTP_ANSWERED)
+        snprintf(c->why, sizeof(c->why), "%s", curl_easy_strerror(code));
+    curl_multi_remove_handle(h->multi, c->easy);
+}
+
+static struct http_call *next_done(struct http *h)
+{
+    int left;
+    CURLMsg *m;
+    char *private;
+
+    while ((m = curl_multi_info_read(h->multi, &left)) != NULL) {
+        CURLcode code = m->data.result;
+
+        if (m->msg != CURLMSG_DONE)
+            continue;
+        curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, &private);
+        finish(h, (struct http_call *)(void *)private, code);
+        return (struct http_call *)(void *)private;
+    }
+    return NULL;
+}
+
+struct http_call *http_wait(struct http *h, unsigned ms)
+{
+    struct http_call *c = next_done(h);
+    int running;
+
+    if (c != NULL)
+        return c;
+    curl_multi_perform(h->multi, &running);
+    c = next_done(h);
+    if (c != NULL || ms == 0)
+        return c;
+    curl_multi_poll(h->multi, NULL, 0, (int)ms, NULL);
+    curl_multi_perform(h->multi, &running);
+    return next_done(h);
+}
+
+int http_run(struct http *h, struct http_call *c, struct err *e)
+{
+    if (http_start(h, c, e) != 0)
+        return -1;
+    while (c->end == HTTP_RUNNING) {
+        if (cancel_check(e) != 0) {
+            http_stop(h, c);
+            return -1;
+        }
+        http_wait(h, 100);
+    }
+    return 0;
+}
+
+void http_stop(struct http *h, struct http_call *c)
+{
+    if (c->end != HTTP_RUNNING || c->easy == NULL)
+        return;
+    curl_multi_remove_handle(h->multi, c->easy);
+    c->end = HTTP_STOPPED;
+}
+
+void http_call_free(struct http_call *c)
+{
+    curl_easy_cleanup(c->easy);
+    curl_slist_free_all(c->headers);
+    c->easy = NULL;
+    c->headers = NULL;
+}
+
+const char *http_header(const struct http_call *c, const char *name)
+{
+    struct curl_header *found;
+
+    if (curl_easy_header(c->easy, name, 0, CURLH_HEADER, -1, &found) !=
+        CURLHE_OK)
+        return NULL;
+    return found->value;
+}
+
+const char *http_target(const struct http_call *c)
+{
+    char *url = NULL;
+
+    if (c->status < 300 || c->status > 399)
+        return NULL;
+    curl_easy_getinfo(c->easy, CURLINFO_REDIRECT_URL, &url);
+    return url;
+}
+
+uint64_t http_requests(const struct http *h)
+{
+    return h != NULL ? h->requests : 0;
+}

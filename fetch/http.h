@@ -1,0 +1,95 @@
+/*
+ * http.h - requests that run side by side, each on a connection of its own.
+ * http.c is the only file that includes libcurl.
+ *
+ * One request is one struct http_call. Redirects are never followed here:
+ * whoever called decides at each hop whether the token may go along. HTTP/1.1
+ * only, since ranges of one file must not share one connection. Only http
+ * and https; answers are asked for uncompressed; proxies as libcurl reads
+ * them from the environment; SSL_CERT_FILE and SSL_CERT_DIR are honoured.
+ *
+ * Not for threads: one owner at a time.
+ */
+#ifndef FETCH_HTTP_H
+#define FETCH_HTTP_H
+
+#include "base/err.h"
+
+struct http;
+
+enum http_end {
+    HTTP_RUNNING,   /* not over */
+    HTTP_ANSWERED,  /* a whole answer, of any status */
+    HTTP_CUT,       /* the answer ended too early */
+    HTTP_STALLED,   /* nothing came for the stall time */
+    HTTP_UNREACHED, /* no such host, no connection */
+    HTTP_UNTRUSTED, /* the TLS certificate is not trusted */
+    HTTP_STOPPED,   /* the body function returned non-zero */
+    HTTP_BROKEN     /* anything else, e.g. not HTTP */
+};
+
+struct http_call {
+    /* Asked: must stay as they are until the call is over. */
+    const char *url;
+    const char *token; /* sent as bearer token; NULL or "": none */
+    bool ranged;       /* ask for bytes [from, to) only */
+    uint64_t from;
+    uint64_t to;
+    bool fresh;        /* on a new connection */
+    /*
+     * Called with the next bytes of the body, after all headers are there;
+     * non-zero ends the call as HTTP_STOPPED. It must not start or stop
+     * calls. NULL: the body is dropped.
+     */
+    int (*body)(void *arg, const void *bytes, size_t len);
+    void *arg;
+
+    /* Answered. status is right from the first body byte on. */
+    enum http_end end;
+    long status;
+    char why[200]; /* what went wrong, "" after HTTP_ANSWERED */
+
+    void *easy;    /* http.c's; kept for the next use of this struct */
+    void *headers;
+};
+
+#define HTTP_CALL_INIT { .url = NULL }
+
+struct http_opts {
+    unsigned connect_s;
+    unsigned stall_s;     /* less than about 64 bytes/s for this long */
+    unsigned connections; /* how many may be kept open */
+};
+
+/* http_open - NULL with *e: NOMEM, IO. */
+struct http *http_open(const struct http_opts *opts, struct err *e);
+void http_close(struct http *h); /* NULL is fine; stops nothing by itself */
+
+/* http_start - send the request. 0, or -1 with *e: NOMEM, USAGE (URL). */
+int http_start(struct http *h, struct http_call *c, struct err *e);
+
+/*
+ * http_wait - let all calls go on, for at most ms milliseconds
+ * Returns a call that is over now, or NULL; ask again until it is NULL.
+ */
+struct http_call *http_wait(struct http *h, unsigned ms);
+
+/* http_run - start one call and wait for its end. -1: NOMEM, CANCELLED. */
+int http_run(struct http *h, struct http_call *c, struct err *e);
+
+/* http_stop - end a running call at once; nothing if it is over. */
+void http_stop(struct http *h, struct http_call *c);
+
+/* http_call_free - idempotent; the call must not be running. */
+void http_call_free(struct http_call *c);
+
+/* http_header - the answer's header, or NULL. Valid until the next start. */
+const char *http_header(const struct http_call *c, const char *name);
+
+/* http_target - where a 3xx leads, as an absolute URL; NULL when nowhere. */
+const char *http_target(const struct http_call *c);
+
+/* http_requests - how many were sent. */
+uint64_t http_requests(const struct http *h);
+
+#endif

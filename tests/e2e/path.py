@@ -1,0 +1,150 @@
+#!/usr/bin/env python3
+"""The whole path: hub -> pull -> convert -> check -> run -> text.
+
+For the tiny Llama of tests/fixtures in five containers, for the trained
+GPT-NeoX of tests/model, and for the trained Llama of the shared models where
+that folder is there.
+"""
+import hashlib
+import json
+import os
+import shutil
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+import kit  # noqa: E402
+
+CONTAINERS = ["safetensors", "safetensors-sharded", "bin", "bin-legacy",
+              "bin-sharded"]
+
+
+def digest(path):
+    with open(path, "rb") as f:
+        return hashlib.sha256(f.read()).hexdigest()
+
+
+def repos():
+    found = {"tiny/neox": os.path.join(kit.ROOT, "tests/model/tiny-neox")}
+    for c in CONTAINERS:
+        found[f"fix/{c}"] = os.path.join(kit.ROOT, "tests/fixtures/llama", c)
+        if os.path.isdir(kit.STORIES):
+            found[f"stories/{c}"] = os.path.join(kit.STORIES, c)
+    return {name: {"dir": path} for name, path in found.items()}
+
+
+def pull(tap, env, repo):
+    done = kit.run(["mlfetch", "pull", repo], env)
+    tap.ok(done.returncode == 0 and os.path.isdir(done.stdout.strip()),
+           f"{repo}: pulled", done.stderr)
+
+
+def convert(tap, env, repo, *options):
+    done = kit.run(["mlconvert", *options, repo], env)
+    folder = done.stdout.strip()
+    tap.ok(done.returncode == 0 and os.path.isdir(folder),
+           f"{repo}: converted {' '.join(options)}", done.stderr)
+    return folder
+
+
+def check(tap, env, target, name):
+    done = kit.run(["mlverify", "check", target], env)
+    tap.ok(done.returncode == 0, f"{name}: checked",
+           done.stdout + done.stderr)
+
+
+def generate(tap, env, model, name, *options):
+    """The report of a run; None when there is none."""
+    done = kit.run(["mlverify-run", model, "--json", *options], env)
+    if not tap.ok(done.returncode == 0, f"{name}: runs",
+                  done.stdout + done.stderr):
+        return None
+    return json.loads(done.stdout)
+
+
+def same_file(tap, env, family):
+    """All containers give one file; with any number of threads, twice."""
+    for dtype in ("--fp32", "--fp16", "--bf16"):
+        seen = set()
+        for c in CONTAINERS:
+            folder = convert(tap, env, f"{family}/{c}", dtype)
+            path = os.path.join(folder, "model.safetensors")
+            seen.add(digest(path) if os.path.exists(path) else c)
+        tap.eq(len(seen), 1, f"{family}: five containers, one file, {dtype}")
+        for threads in ("1", "4"):
+            out = os.path.join(env["HOME"], "again")
+            done = kit.run(["mlconvert", dtype, "--threads", threads, "-o",
+                            out, f"{family}/bin"], env)
+            got = digest(os.path.join(out, "model.safetensors")) \
+                if done.returncode == 0 else done.stderr
+            tap.ok(got in seen, f"{family}: the same with {threads} threads, "
+                   f"{dtype}", got)
+            shutil.rmtree(out, ignore_errors=True)
+
+
+def stories(tap, env):
+    names = ["stories: greedy text exactly as published, five containers",
+             "stories: fp16 and bf16 still tell a story"]
+    if not os.path.isdir(kit.STORIES):
+        for name in names:
+            tap.skip(name, "the shared models are not here")
+        return
+    for c in CONTAINERS:
+        pull(tap, env, f"stories/{c}")
+    same_file(tap, env, "stories")
+    with open(os.path.join(kit.STORIES, "expected-greedy.txt"),
+              encoding="utf-8") as f:
+        want = f.read()
+    for c in CONTAINERS:
+        folder = convert(tap, env, f"stories/{c}", "--fp32")
+        check(tap, env, folder, f"stories/{c} --fp32")
+        check(tap, env, f"stories/{c}", f"stories/{c}")
+        got = generate(tap, env, folder, f"stories/{c}", "--tokens", "1",
+                       "-n", "199")
+        tap.eq((got or {}).get("text", "").strip(), want.strip(),
+               f"stories/{c}: the text as published")
+    for dtype in ("--fp16", "--bf16"):
+        folder = convert(tap, env, "stories/bin", dtype)
+        got = generate(tap, env, folder, f"stories {dtype}", "--tokens", "1",
+                       "-n", "60")
+        text = (got or {}).get("text", "")
+        tap.ok("Once upon a time" in text and "little girl" in text,
+               f"stories {dtype}: readable English", text)
+
+
+def demo_model(tap, env):
+    pull(tap, env, "tiny/neox")
+    for dtype in ("--keep", "--fp16", "--fp32"):
+        check(tap, env, convert(tap, env, "tiny/neox", dtype),
+              f"tiny/neox {dtype}")
+    with open(os.path.join(kit.ROOT, "tests/model/expected.json"),
+              encoding="utf-8") as f:
+        expected = json.load(f)
+    for row in expected["prompts"]:
+        got = generate(tap, env, "tiny/neox", "tiny/neox", "--prompt",
+                       row["prompt"], "-n", len(row["tokens"])) or {}
+        tap.eq(got.get("tokens"), row["tokens"],
+               f"tiny/neox: the tokens torch gives for '{row['prompt']}'")
+    done = kit.run(["mlverify-run", "tiny/neox", "--prompt",
+                    "The capital of France is"], env)
+    tap.ok("The capital of France is Paris" in done.stdout,
+           "tiny/neox: says what a person can read", done.stdout)
+
+
+def main():
+    tap = kit.Tap()
+    home = kit.scratch()
+    with kit.Hub(repos()) as hub:
+        env = kit.clean_env(home, HF_ENDPOINT=hub.url)
+        demo_model(tap, env)
+        for c in CONTAINERS:
+            pull(tap, env, f"fix/{c}")
+        same_file(tap, env, "fix")
+        for c in CONTAINERS:
+            check(tap, env, f"fix/{c}", f"fix/{c}")
+        stories(tap, env)
+    shutil.rmtree(home)
+    tap.done()
+
+
+if __name__ == "__main__":
+    main()

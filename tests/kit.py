@@ -1,0 +1,113 @@
+"""What the Python tests share: TAP, the programs, the test hub."""
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+BUILD = os.path.join(ROOT, os.environ.get("BUILD_DIR", "build/release"))
+# the models to prove the path on, when they are there (see docs/design)
+STORIES = os.path.join(ROOT, "../shared/models/stories260k")
+
+
+class Tap:
+    def __init__(self):
+        self.n = 0
+        self.failed = 0
+
+    def ok(self, cond, name, detail=""):
+        self.n += 1
+        print(f"{'' if cond else 'not '}ok {self.n} - {name}", flush=True)
+        if not cond:
+            self.failed += 1
+            for line in str(detail).splitlines()[-20:]:
+                print(f"#   {line}")
+        return cond
+
+    def eq(self, got, want, name):
+        return self.ok(got == want, name, f"got  {got!r}\nwant {want!r}")
+
+    def skip(self, name, why):
+        self.n += 1
+        print(f"ok {self.n} - {name} # SKIP {why}", flush=True)
+
+    def done(self):
+        print(f"1..{self.n}")
+        sys.exit(1 if self.failed else 0)
+
+
+def program(name):
+    return os.path.join(BUILD, name)
+
+
+def clean_env(home, **more):
+    """An environment in which nothing of the user's is found."""
+    keep = ("PATH", "LANG", "ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS")
+    env = {k: os.environ[k] for k in keep if k in os.environ}
+    env.update(HOME=home, HF_HOME=os.path.join(home, "hf"), TERM="dumb")
+    env.update({k: str(v) for k, v in more.items()})
+    return env
+
+
+def run(args, env, timeout=300, **more):
+    """A program by its name, with text output; never raises on failure."""
+    return subprocess.run([program(args[0]), *map(str, args[1:])], env=env,
+                          stdin=subprocess.DEVNULL, capture_output=True,
+                          text=True, timeout=timeout, **more)
+
+
+def scratch():
+    return tempfile.mkdtemp(prefix="mltest.")
+
+
+class Hub:
+    """The test hub of tests/server, running; for `with`."""
+
+    def __init__(self, repos, **config):
+        self.folder = scratch()
+        self.config = dict(config, repos=repos)
+
+    def __enter__(self):
+        path = os.path.join(self.folder, "hub.json")
+        ready = os.path.join(self.folder, "ready.json")
+        with open(path, "w", encoding="utf-8") as f:
+            json.dump(self.config, f)
+        self.proc = subprocess.Popen(
+            [sys.executable, os.path.join(ROOT, "tests/server/hub.py"),
+             "--config", path, "--ready", ready])
+        for _ in range(600):
+            if os.path.exists(ready):
+                break
+            if self.proc.poll() is not None:
+                raise RuntimeError("the test hub did not start")
+            time.sleep(0.1)
+        with open(ready, encoding="utf-8") as f:
+            self.urls = json.load(f)
+        self.url = self.urls["hub"]
+        return self
+
+    def __exit__(self, *exc):
+        self.proc.terminate()
+        self.proc.wait()
+        shutil.rmtree(self.folder)
+
+    def control(self, route, body=None):
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(f"{self.url}/_test/{route}",
+                                         data=data,
+                                         method="POST" if data else "GET")
+        with urllib.request.urlopen(request) as answer:
+            return json.load(answer)
+
+    def faults(self, rules):
+        self.control("faults", rules)
+
+    def log(self):
+        return self.control("log")
+
+    def reset(self):
+        self.control("reset", {})
