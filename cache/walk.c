@@ -74,7 +74,7 @@ static int walk_all(FTS *f, size_t skip, struct arena *arena,
 
     for (errno = 0; (at = fts_read(f)) != NULL; errno = 0) {
         struct walk_entry *w;
-        enum walk_kind kind;
+        enum walk_kind kind = WALK_OTHER;
         int rc = cancel_check(e) != 0 ? -1 : kind_of(at, &kind, e);
 
         if (rc < 0)

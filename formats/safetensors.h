@@ -27,7 +27,7 @@ struct safetensors {
  * len       bytes there
  * file_size of the whole file; every offset is checked against it [bytes]
  * Returns   0, or -1 with *e: REFUSED, naming the tensor or the offset;
- *           NOMEM
+ *           CORRUPT when the file is shorter than it says; NOMEM
  * Owns      nothing; out lives as long as arena
  */
 int safetensors_parse(const void *bytes, uint64_t len, uint64_t file_size,

@@ -11,6 +11,7 @@
 
 #if defined(__x86_64__)
 
+#include <cpuid.h>
 #include <immintrin.h>
 
 /* Vectors per pass over a row: 4 x 4 sums and 4 weights fit 32 registers. */
@@ -284,10 +285,21 @@ static const struct ops ops_avx2 = {
     .axpy = axpy_256,
 };
 
+/* Clang 14's __builtin_cpu_supports does not know f16c. */
+static bool has_f16c(void)
+{
+    unsigned a;
+    unsigned b;
+    unsigned c = 0;
+    unsigned d;
+
+    return __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C) != 0;
+}
+
 const struct ops *ops_x86_nth(size_t i)
 {
     bool avx2 = __builtin_cpu_supports("avx2") &&
-        __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+        __builtin_cpu_supports("fma") && has_f16c();
     bool avx512 = avx2 && __builtin_cpu_supports("avx512f") &&
         __builtin_cpu_supports("avx512bw") &&
         __builtin_cpu_supports("avx512vl");
