@@ -1,0 +1,177 @@
+#include "verify-run/normalize.h"
+
+#include "verify-run/bytechar.h"
+#include "verify-run/component.h"
+#include "verify-run/unicode.h"
+#include "verify-run/words.h"
+
+enum step_kind {
+    STEP_NFC,
+    STEP_NFD,
+    STEP_BYTES,
+    STEP_PREPEND,
+    STEP_REPLACE,
+    STEP_STRIP
+};
+
+struct normalize_step {
+    struct normalize_step *next;
+    enum step_kind kind;
+    struct str from; /* REPLACE */
+    struct str to;   /* PREPEND, REPLACE */
+    bool left;       /* STRIP */
+    bool right;
+};
+
+static int load_replace(struct normalize_step *s, const struct component *c,
+    struct arena *arena, struct err *e)
+{
+    bool is_regex = false;
+
+    if (component_pattern(c, &s->from, &is_regex, arena, e) != 0 ||
+        component_str(c, "content", &s->to, arena, e) != 0)
+        return -1;
+    if (is_regex)
+        return err_set(e, ERR_UNSUPPORTED,
+            "normalizer Replace: this program does not know the regex '%.200s'",
+            s->from.p);
+    return 0;
+}
+
+static int load_strip(struct normalize_step *s, const struct component *c,
+    struct err *e)
+{
+    s->left = s->right = true;
+    if (component_bool(c, "strip_left", &s->left, e) != 0)
+        return -1;
+    return component_bool(c, "strip_right", &s->right, e);
+}
+
+static int load_step(void *arg, const struct component *c, struct arena *arena,
+    struct err *e)
+{
+    static const char *const names[] = {
+        [STEP_NFC] = "NFC",
+        [STEP_NFD] = "NFD",
+        [STEP_BYTES] = "ByteLevel",
+        [STEP_PREPEND] = "Prepend",
+        [STEP_REPLACE] = "Replace",
+        [STEP_STRIP] = "Strip",
+    };
+    struct normalizer *n = arg;
+    struct normalize_step *s = arena_alloc(arena, 1, sizeof(*s), e);
+    size_t kind = 0;
+
+    if (s == NULL)
+        return -1;
+    while (kind < ARRAY_LEN(names) && strcmp(c->type, names[kind]) != 0)
+        kind++;
+    if (kind == ARRAY_LEN(names))
+        return component_unknown(c, e);
+    s->kind = (enum step_kind)kind;
+    if (n->last != NULL)
+        n->last->next = s;
+    else
+        n->first = s;
+    n->last = s;
+    if (s->kind == STEP_PREPEND)
+        return component_str(c, "prepend", &s->to, arena, e);
+    if (s->kind == STEP_REPLACE)
+        return load_replace(s, c, arena, e);
+    return s->kind == STEP_STRIP ? load_strip(s, c, e) : 0;
+}
+
+int normalizer_load(struct normalizer *n, const struct json *v,
+    struct arena *arena, struct err *e)
+{
+    *n = (struct normalizer){ .first = NULL };
+    return component_each(v, "normalizer", "normalizers", load_step, n, arena,
+        e);
+}
+
+void normalize_replace(struct str text, struct str from, struct str to,
+    struct buf *out)
+{
+    while (text.len > 0) {
+        const char *at = memmem(text.p, text.len, from.p, from.len);
+        size_t n = at == NULL ? text.len : (size_t)(at - text.p);
+
+        buf_put(out, text.p, n);
+        if (at != NULL) {
+            buf_put(out, to.p, to.len);
+            n += from.len;
+        }
+        text.p += n;
+        text.len -= n;
+    }
+}
+
+static struct str strip(const struct normalize_step *s, struct str text,
+    bool *cut)
+{
+    while (s->left && text.len > 0) {
+        struct unicode_char c = unicode_at(text, 0);
+
+        if (c.kind != UNICODE_SPACE)
+            break;
+        *cut = true;
+        text.p += c.len;
+        text.len -= c.len;
+    }
+    while (s->right && text.len > 0) {
+        size_t back = unicode_back(text, text.len);
+
+        if (unicode_at(text, back).kind != UNICODE_SPACE)
+            break;
+        text.len = back;
+    }
+    return text;
+}
+
+static int run_step(const struct normalize_step *s, struct str text,
+    struct buf *out, bool *cut, struct err *e)
+{
+    switch (s->kind) {
+    case STEP_NFC:
+    case STEP_NFD:
+        return unicode_form(text, s->kind == STEP_NFC, out, e);
+    case STEP_BYTES:
+        bytechar_show(text, out);
+        break;
+    case STEP_PREPEND:
+        if (text.len > 0)
+            buf_put(out, s->to.p, s->to.len);
+        buf_put(out, text.p, text.len);
+        break;
+    case STEP_REPLACE:
+        normalize_replace(text, s->from, s->to, out);
+        break;
+    case STEP_STRIP:
+        text = strip(s, text, cut);
+        buf_put(out, text.p, text.len);
+        break;
+    }
+    return buf_check(out, e);
+}
+
+int normalizer_run(const struct normalizer *n, struct str text,
+    struct buf *out, bool *cut, struct err *e)
+{
+    struct buf spare AUTO(buf_free) = BUF_INIT(WORDS_MAX_BYTES);
+
+    buf_clear(out);
+    if (n->first == NULL)
+        buf_put(out, text.p, text.len);
+    for (const struct normalize_step *s = n->first; s != NULL; s = s->next) {
+        struct buf done = *out;
+
+        /* The last result becomes the input, its memory the next output. */
+        *out = spare;
+        spare = done;
+        buf_clear(out);
+        if (run_step(s, s == n->first ? text : buf_str(&spare), out, cut, e) !=
+            0)
+            return -1;
+    }
+    return buf_check(out, e);
+}

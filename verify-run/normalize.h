@@ -1,0 +1,35 @@
+/*
+ * normalize.h - the normalizer of a tokenizer.json. Source: tokenizers,
+ * section 4. NFC, NFD, Prepend, Replace of a text, Strip, ByteLevel and
+ * sequences of them.
+ */
+#ifndef VERIFY_RUN_NORMALIZE_H
+#define VERIFY_RUN_NORMALIZE_H
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/json.h"
+
+struct normalize_step;
+
+struct normalizer {
+    struct normalize_step *first; /* NULL: the text stays as it is */
+    struct normalize_step *last;
+};
+
+/* normalizer_load - 0, or -1 with *e: REFUSED, UNSUPPORTED, NOMEM */
+int normalizer_load(struct normalizer *n, const struct json *v,
+    struct arena *arena, struct err *e);
+
+/*
+ * normalizer_run - out becomes the normal form of text (good UTF-8)
+ * cut      becomes true when something was stripped from its front
+ */
+int normalizer_run(const struct normalizer *n, struct str text,
+    struct buf *out, bool *cut, struct err *e);
+
+/* normalize_replace - append text with every from made to. */
+void normalize_replace(struct str text, struct str from, struct str to,
+    struct buf *out);
+
+#endif
