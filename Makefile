@@ -122,6 +122,10 @@ test: deps ## install what is missing, then every test; ends in a count
 lint: all ## floors, includes, sizes, names, banned calls
 	$(Q)$(PYTHON) tests/lint/lint.py
 
+FUZZ_SECONDS ?= 600
+fuzz: ## every fuzzer for FUZZ_SECONDS each
+	$(Q)$(PYTHON) tests/fuzz/run.py $(FUZZ_SECONDS)
+
 demo: deps ## the whole path on the model in tests/model
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)sh tests/demo.sh $(OUT)

@@ -52,12 +52,15 @@ static int check_names(const cJSON *object, struct err *e)
 }
 
 /* Depth is bounded by json_check, so recursion is too. */
-static int check_objects(const cJSON *v, struct err *e)
+static int check_values(const cJSON *v, struct err *e)
 {
+    /* 1e999 is good grammar and no number of ours. */
+    if (cJSON_IsNumber(v) && !isfinite(v->valuedouble))
+        return err_set(e, ERR_REFUSED, "malformed JSON: a number is too large");
     if (cJSON_IsObject(v) && check_names(v, e) != 0)
         return -1;
     for (const cJSON *c = v->child; c != NULL; c = c->next)
-        if (c->child != NULL && check_objects(c, e) != 0)
+        if (check_values(c, e) != 0)
             return -1;
     return 0;
 }
@@ -75,7 +78,7 @@ int json_parse(
         return err_set(
             e, ERR_NOMEM, "out of memory for JSON of %zu bytes", text.len);
     out->root = (struct json *)(void *)root;
-    if (check_objects(root, e) != 0) {
+    if (check_values(root, e) != 0) {
         json_free(out);
         return -1;
     }

@@ -104,4 +104,11 @@ int volume_converted(const struct volume *v, char *out, struct err *e);
 int volume_get(const struct volume *v, const struct volume_entry *entry, int fd,
     const char *fd_name, struct progress *progress, struct err *e);
 
+/*
+ * volume_save - the same into a file, which appears whole or not at all
+ * An existing file is replaced. Also NOSPACE, asked before the first byte.
+ */
+int volume_save(const struct volume *v, const struct volume_entry *entry,
+    const char *dest, struct progress *progress, struct err *e);
+
 #endif

@@ -6,8 +6,12 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "cache/mode.h"
+
 #include "base/cancel.h"
 #include "base/file.h"
+#include "base/human.h"
+#include "base/path.h"
 
 enum { COPY_CHUNK = 1 << 20 };
 
@@ -95,4 +99,24 @@ int volume_get(const struct volume *v, const struct volume_entry *entry, int fd,
     close(from);
     progress_done(item);
     return rc;
+}
+
+int volume_save(const struct volume *v, const struct volume_entry *entry,
+    const char *dest, struct progress *progress, struct err *e)
+{
+    struct file_new f AUTO(file_new_abandon) = FILE_NEW_INIT;
+    char dir[PATH_MAX], need[HUMAN_MAX], lack[HUMAN_MAX];
+    uint64_t free_bytes;
+
+    path_dir(dir, sizeof(dir), dest);
+    if (dir_free_space(dir, &free_bytes, e) != 0)
+        return -1;
+    if (free_bytes < entry->size)
+        return err_set(e, ERR_NOSPACE, "%s: needs %s, %s more than is free",
+            dest, human_size(need, entry->size),
+            human_size(lack, entry->size - free_bytes));
+    if (file_new_begin(&f, dest, e) != 0 ||
+        volume_get(v, entry, f.fd, dest, progress, e) != 0)
+        return -1;
+    return file_new_commit(&f, mode_masked(0666), e);
 }

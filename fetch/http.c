@@ -1,6 +1,7 @@
 #include "fetch/http.h"
 
 #include <curl/curl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +10,9 @@
 #include "base/cancel.h"
 #include "base/env.h"
 #include "base/version.h"
+
+_Static_assert(sizeof(((struct http_call *)0)->why) >= CURL_ERROR_SIZE,
+    "libcurl writes its message there");
 
 enum { BUFFER_BYTES = 256 * 1024, STALL_BYTES_PER_S = 64 };
 
@@ -58,7 +62,7 @@ static size_t on_body(char *bytes, size_t size, size_t n, void *arg)
 
     curl_easy_getinfo(c->easy, CURLINFO_RESPONSE_CODE, &c->status);
     if (c->body != NULL && c->body(c->arg, bytes, size * n) != 0)
-        return size * n + 1; /* any other number than size * n stops curl */
+        return 0; /* any other number than size * n stops curl */
     return size * n;
 }
 
@@ -123,6 +127,7 @@ static bool set_request(struct http_call *c)
 
     c->why[0] = '\0';
     curl_easy_setopt(c->easy, CURLOPT_PRIVATE, c);
+    curl_easy_setopt(c->easy, CURLOPT_ERRORBUFFER, c->why);
     curl_easy_setopt(c->easy, CURLOPT_WRITEFUNCTION, on_body);
     curl_easy_setopt(c->easy, CURLOPT_WRITEDATA, c);
     if (c->ranged) {
@@ -196,9 +201,12 @@ static void finish(struct http *h, struct http_call *c, CURLcode code)
     if (c->end == HTTP_STALLED)
         snprintf(c->why, sizeof(c->why), "nothing came for %u s",
             h->opts.stall_s);
-    else if (c->end != HTTP_ANSWERED)
+    else if (c->end != HTTP_ANSWERED && c->why[0] == '\0')
         snprintf(c->why, sizeof(c->why), "%s", curl_easy_strerror(code));
+    else if (c->end == HTTP_ANSWERED)
+        c->why[0] = '\0';
     curl_multi_remove_handle(h->multi, c->easy);
+    curl_easy_setopt(c->easy, CURLOPT_ERRORBUFFER, NULL);
 }
 
 static struct http_call *next_done(struct http *h)

@@ -47,7 +47,7 @@ struct http_call {
     /* Answered. status is right from the first body byte on. */
     enum http_end end;
     long status;
-    char why[200]; /* what went wrong, "" after HTTP_ANSWERED */
+    char why[256]; /* what went wrong, "" after HTTP_ANSWERED */
 
     void *easy;    /* http.c's; kept for the next use of this struct */
     void *headers;

@@ -261,6 +261,16 @@ static struct pickle_global *global_add(struct pickle *p, struct str key,
     return g;
 }
 
+/* Also no control characters: one of them parts module and name below. */
+static bool name_is_good(struct str s)
+{
+    for (size_t i = 0; i < s.len; i++) {
+        if ((unsigned char)s.p[i] < ' ' || s.p[i] == 0x7f)
+            return false;
+    }
+    return s.len > 0 && s.len <= PICKLE_NAME_MAX && pickle_is_utf8(s, false);
+}
+
 struct node *pickle_global(struct pickle *p, struct str module,
     struct str name)
 {
@@ -269,15 +279,13 @@ struct node *pickle_global(struct pickle *p, struct str module,
     struct node *n;
     size_t len;
 
-    if (module.len > PICKLE_NAME_MAX || name.len > PICKLE_NAME_MAX ||
-        module.len == 0 || name.len == 0 || !pickle_is_utf8(module, false) ||
-        !pickle_is_utf8(name, false)) {
-        pickle_bad(p, "the name of a global is empty, too long or not UTF-8");
+    if (!name_is_good(module) || !name_is_good(name)) {
+        pickle_bad(p, "a global without a proper name");
         return NULL;
     }
     module = module_today(module);
     memcpy(key, module.p, module.len);
-    key[module.len] = '\n'; /* no line of text holds one */
+    key[module.len] = '\n';
     memcpy(key + module.len + 1, name.p, name.len);
     len = module.len + 1 + name.len;
     g = pickle_table_get(&p->env->names->table, (struct str){ key, len });

@@ -482,10 +482,10 @@ static int memo_put(struct pickle *p, uint64_t i)
         return -1;
     p->puts++;
     if (i >= p->memo_cap) {
-        uint64_t cap = size_max(1024, p->puts * 2);
+        uint64_t cap = size_max(1024, size_max(p->puts, p->memo_cap) * 2);
         struct node **v;
 
-        if (i >= cap)
+        if (i >= size_max(1024, p->puts * 2))
             return pickle_bad(p, "memo index %llu is far beyond the others",
                 (unsigned long long)i);
         v = arena_alloc(p->env->arena, cap, sizeof(struct node *), p->e);

@@ -16,6 +16,7 @@ void words_clear(struct words *w)
 {
     buf_clear(&w->text);
     w->n = 0;
+    w->headless = false;
 }
 
 struct str words_get(const struct words *w, size_t i)

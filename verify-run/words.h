@@ -13,6 +13,7 @@ struct words {
     size_t *end;     /* where each ends in text */
     size_t n;
     size_t cap;
+    bool headless; /* something was dropped before the first */
 };
 
 /* No text handled here grows past this. */

@@ -1,0 +1,24 @@
+/*
+ * alias.h - tensors that hold the same values under several names, of which
+ * a safetensors file can keep one.
+ */
+#ifndef CONVERT_ALIAS_H
+#define CONVERT_ALIAS_H
+
+#include "formats/checkpoint.h"
+
+/*
+ * alias_find - decide for every chosen tensor of c which one stands for it
+ * tie      the model's config ties the output head to the embedding
+ * out      c->n_tensors entries: NULL when the tensor is kept, otherwise the
+ *          kept tensor with its values
+ * Two tensors that are the same view of one storage are aliases; a head that
+ * the config ties is one when its bytes equal the embedding's. Kept is the
+ * embedding, never a head when there is another; else the first name.
+ * Returns  0, or -1 with *e: NOMEM, IO, CORRUPT
+ * Cost     n log n; reads tensor data only to compare a tied head
+ */
+int alias_find(const struct checkpoint *c, bool tie, const struct tensor **out,
+    struct err *e);
+
+#endif

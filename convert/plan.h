@@ -1,0 +1,43 @@
+/*
+ * plan.h - everything about the output that can be known before a byte of it
+ * exists: which tensors, in which type, where, and what is left out.
+ */
+#ifndef CONVERT_PLAN_H
+#define CONVERT_PLAN_H
+
+#include "base/buf.h"
+#include "convert/recipe.h"
+#include "formats/checkpoint.h"
+#include "formats/manifest.h"
+
+struct plan {
+    struct arena arena;
+    struct tensor *out;         /* in file order; offset is in the new file */
+    const struct tensor **from; /* from[i] becomes out[i] */
+    uint64_t n;
+    struct manifest_alias *aliases; /* by name */
+    uint64_t n_aliases;
+    struct buf header;  /* the bytes before the data region */
+    uint64_t file_size; /* of model.safetensors [bytes] */
+};
+
+#define PLAN_INIT                                                              \
+    {                                                                          \
+        .n = 0                                                                 \
+    }
+
+/*
+ * plan_make - from an open checkpoint
+ * tie      the model's config ties the output head (alias.h)
+ * Returns  0, or -1 with *e: REFUSED (a name or type that safetensors cannot
+ *          hold, no tensors, an expanded tensor far larger than the input),
+ *          UNSUPPORTED (a tensor without data), NOMEM, IO, CORRUPT
+ * Owns     its own memory; borrows names and shapes from c
+ */
+int plan_make(struct plan *p, const struct checkpoint *c,
+    const struct recipe *r, bool tie, struct err *e);
+
+/* plan_free - idempotent, for AUTO. */
+void plan_free(struct plan *p);
+
+#endif

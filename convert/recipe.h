@@ -1,0 +1,43 @@
+/* recipe.h - what the user wants made of the weights. */
+#ifndef CONVERT_RECIPE_H
+#define CONVERT_RECIPE_H
+
+#include "formats/dtype.h"
+
+enum overflow_policy { OVERFLOW_ERROR, OVERFLOW_CLAMP, OVERFLOW_INF };
+
+struct recipe {
+    enum dtype dtype; /* for every floating tensor; DTYPE_NONE: keep */
+    enum overflow_policy on_overflow;
+    const char *select; /* branch of a torch file, or NULL */
+};
+
+/* recipe_dtype - "fp16", "bf16", "fp32", "keep": for option and manifest. */
+static inline const char *recipe_dtype(const struct recipe *r)
+{
+    switch (r->dtype) {
+    case DTYPE_F16:
+        return "fp16";
+    case DTYPE_BF16:
+        return "bf16";
+    case DTYPE_F32:
+        return "fp32";
+    default:
+        return "keep";
+    }
+}
+
+static inline const char *recipe_policy(const struct recipe *r)
+{
+    static const char *const names[] = { "error", "clamp", "inf" };
+
+    return names[r->on_overflow];
+}
+
+/* recipe_target - what a tensor of type t becomes; only floats change. */
+static inline enum dtype recipe_target(const struct recipe *r, enum dtype t)
+{
+    return r->dtype != DTYPE_NONE && dtype_is_float(t) ? r->dtype : t;
+}
+
+#endif

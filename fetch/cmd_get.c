@@ -1,0 +1,217 @@
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "cache/volume.h"
+
+#include "base/file.h"
+#include "base/json.h"
+#include "base/path.h"
+#include "fetch/commands.h"
+
+enum { ARENA_MAX = 1 << 30, JSON_MAX = 1 << 30 };
+
+struct get_opts {
+    bool force;
+    bool json;
+};
+
+/* One get: entries of a volume, and the paths they are to have. */
+struct get {
+    struct volume v;
+    struct volume_entry *entries;
+    const char **dest;
+    uint64_t n;
+    uint64_t total; /* bytes */
+};
+
+static const struct opt opts[] = {
+    { 'f', "force", OPT_FLAG, offsetof(struct get_opts, force), NULL,
+        "replace a file that is there", 0, 0, NULL },
+    { .name = "json",
+        .type = OPT_FLAG,
+        .at = offsetof(struct get_opts, json),
+        .help = "print one JSON document: files" },
+    OPT_END,
+};
+
+static bool is_folder(const char *path)
+{
+    struct stat st;
+
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+/* The file NAME, or every file below it. */
+static int find_entries(
+    struct get *g, const char *name, struct arena *arena, struct err *e)
+{
+    if (volume_list(&g->v, name, arena, &g->entries, &g->n, e) != 0)
+        return -1;
+    if (g->n == 0) {
+        struct volume_entry none;
+        return volume_find(&g->v, name, arena, &none, e);
+    }
+    for (uint64_t i = 0; i < g->n; i++)
+        if (!size_add(g->total, g->entries[i].size, &g->total))
+            return err_set(e, ERR_CORRUPT, "sizes do not add up");
+    return 0;
+}
+
+/* Where NAME itself goes: into a folder that is there, or as DEST. */
+static int top_dest(
+    const char *name, const char *dest, char *out, struct err *e)
+{
+    if (dest == NULL)
+        return path_fmt(out, e, "%s", path_base(name));
+    if (is_folder(dest))
+        return path_join(out, dest, path_base(name), e);
+    return path_fmt(out, e, "%s", dest);
+}
+
+static int set_dests(struct get *g, const char *name, const char *dest,
+    bool force, struct arena *arena, struct err *e)
+{
+    char top[PATH_MAX], path[PATH_MAX];
+    struct stat st;
+
+    g->dest = arena_alloc(arena, g->n, sizeof(*g->dest), e);
+    if (g->dest == NULL || top_dest(name, dest, top, e) != 0)
+        return -1;
+    for (uint64_t i = 0; i < g->n; i++) {
+        /* "" for NAME itself, else "/..." */
+        struct str below = g->entries[i].name;
+
+        below.p += strlen(name);
+        below.len -= strlen(name);
+        if (path_fmt(path, e, "%s%.*s", top, STR_ARG(below)) != 0)
+            return -1;
+        if (is_folder(path))
+            return err_set(e, ERR_USAGE, "%s: is a folder", path);
+        if (!force && lstat(path, &st) == 0) {
+            err_set(e, ERR_USAGE, "%s: is there already", path);
+            return err_hint(e, "-f replaces it");
+        }
+        g->dest[i] = arena_str(arena, str_of(path), e).p;
+        if (g->dest[i] == NULL)
+            return -1;
+    }
+    return 0;
+}
+
+static int save_all(
+    const struct get *g, struct progress *progress, struct err *e)
+{
+    char dir[PATH_MAX];
+
+    for (uint64_t i = 0; i < g->n; i++) {
+        path_dir(dir, sizeof(dir), g->dest[i]);
+        if (dir_make(dir, e) != 0 ||
+            volume_save(&g->v, &g->entries[i], g->dest[i], progress, e) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int print_json(const struct get *g, struct err *e)
+{
+    struct buf b AUTO(buf_free) = BUF_INIT(JSON_MAX);
+
+    buf_puts(&b, "{\"files\": [");
+    for (uint64_t i = 0; i < g->n; i++) {
+        buf_puts(&b, i > 0 ? ", {\"name\": " : "{\"name\": ");
+        json_quote(&b, g->entries[i].name);
+        buf_puts(&b, ", \"path\": ");
+        json_quote(&b, str_of(g->dest[i]));
+        buf_printf(&b, ", \"size\": %llu, \"sha256\": \"%s\"}",
+            (unsigned long long)g->entries[i].size, g->entries[i].sha256.hex);
+    }
+    buf_puts(&b, "]}\n");
+    if (buf_check(&b, e) != 0)
+        return -1;
+    fwrite(b.p, 1, b.len, stdout);
+    return 0;
+}
+
+static int get_files(const struct cmd_ctx *ctx, struct get *g, const char *name,
+    const char *dest, const struct get_opts *o, struct arena *arena,
+    struct err *e)
+{
+    struct progress *progress AUTO(progress_close_auto) = NULL;
+
+    if (set_dests(g, name, dest, o->force, arena, e) != 0)
+        return -1;
+    progress = progress_open(ctx->progress, "getting", g->total, e);
+    if (progress == NULL || save_all(g, progress, e) != 0)
+        return -1;
+    progress_close(progress);
+    progress = NULL;
+    if (o->json)
+        return print_json(g, e);
+    for (uint64_t i = 0; i < g->n; i++)
+        printf("%s\n", g->dest[i]);
+    return 0;
+}
+
+static int get_stream(const struct cmd_ctx *ctx, const struct get *g,
+    const struct get_opts *o, struct err *e)
+{
+    struct progress *progress AUTO(progress_close_auto) = NULL;
+
+    if (o->json)
+        return err_set(e, ERR_USAGE, "--json and '-' both want stdout");
+    if (g->n != 1)
+        return err_set(e, ERR_USAGE, "'-' takes one file, not a folder");
+    progress = progress_open(ctx->progress, "getting", g->total, e);
+    if (progress == NULL)
+        return -1;
+    return volume_get(
+        &g->v, &g->entries[0], STDOUT_FILENO, "stdout", progress, e);
+}
+
+static int run(const struct cmd_ctx *ctx, void *values, int argc, char **argv,
+    struct err *e)
+{
+    const struct get_opts *o = values;
+    struct arena arena AUTO(arena_free) = ARENA_INIT(ARENA_MAX);
+    const char *dest = argc > 2 ? argv[2] : NULL;
+    struct get g = { .n = 0 };
+    char name[PATH_MAX];
+
+    if (path_fmt(name, e, "%s", argv[1]) != 0)
+        return -1;
+    for (size_t n = strlen(name); n > 1 && name[n - 1] == '/';)
+        name[--n] = '\0';
+    if (volume_locate(&g.v, argv[0], e) != 0 ||
+        find_entries(&g, name, &arena, e) != 0)
+        return -1;
+    if (dest != NULL && strcmp(dest, "-") == 0)
+        return get_stream(ctx, &g, o, e);
+    return get_files(ctx, &g, name, dest, o, &arena, e);
+}
+
+static const struct cmd_example examples[] = {
+    { "mlfetch get scratch model.pt", "write ./model.pt" },
+    { "mlfetch get scratch model.pt - | sha256sum", "to a pipe" },
+    { "mlfetch get scratch nightly/run7 /tmp", "a folder of files" },
+    { NULL, NULL },
+};
+
+const struct cmd cmd_get = {
+    .name = "get",
+    .args = "VOLUME NAME [DEST|-]",
+    .brief = "copy a file out of a volume, checking its digest",
+    .text = "Copies the file NAME, or every file below NAME, out of VOLUME to "
+            "DEST: a file, a folder, or \"-\" for stdout. Without DEST it goes "
+            "to the current folder under its own name. A file that is there "
+            "is replaced with -f only. The digest is checked on the way, and a "
+            "file appears only when it is right; on stdout a wrong digest "
+            "shows in the exit status, 6.\n\n"
+            "Prints the paths written.",
+    .opts = opts,
+    .opts_size = sizeof(struct get_opts),
+    .min_args = 2,
+    .max_args = 3,
+    .run = run,
+    .examples = examples,
+};

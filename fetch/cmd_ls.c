@@ -1,0 +1,118 @@
+#include <stdio.h>
+#include <time.h>
+
+#include "cache/volume.h"
+
+#include "base/human.h"
+#include "base/json.h"
+#include "fetch/commands.h"
+
+enum { ARENA_MAX = 1 << 30, JSON_MAX = 1 << 30, DATE_MAX = 32 };
+
+struct ls_opts {
+    bool json;
+};
+
+static const struct opt opts[] = {
+    { .name = "json",
+        .type = OPT_FLAG,
+        .at = offsetof(struct ls_opts, json),
+        .help = "print one JSON document: volume, files" },
+    OPT_END,
+};
+
+static const char *date(char out[DATE_MAX], int64_t when, const char *fmt)
+{
+    time_t t = (time_t)when;
+    struct tm tm;
+
+    if (gmtime_r(&t, &tm) == NULL || strftime(out, DATE_MAX, fmt, &tm) == 0)
+        snprintf(out, DATE_MAX, "-");
+    return out;
+}
+
+static int print_json(const struct volume *v, const struct volume_entry *list,
+    uint64_t n, struct err *e)
+{
+    struct buf b AUTO(buf_free) = BUF_INIT(JSON_MAX);
+    char when[DATE_MAX];
+
+    buf_puts(&b, "{\"volume\": ");
+    json_quote(&b, str_of(v->root));
+    buf_puts(&b, ", \"files\": [");
+    for (uint64_t i = 0; i < n; i++) {
+        buf_puts(&b, i > 0 ? ", {\"name\": " : "{\"name\": ");
+        json_quote(&b, list[i].name);
+        buf_printf(&b,
+            ", \"size\": %llu, \"sha256\": \"%s\", \"date\": \"%s\"}",
+            (unsigned long long)list[i].size, list[i].sha256.hex,
+            date(when, list[i].mtime, "%Y-%m-%dT%H:%M:%SZ"));
+    }
+    buf_puts(&b, "]}\n");
+    if (buf_check(&b, e) != 0)
+        return -1;
+    fwrite(b.p, 1, b.len, stdout);
+    return 0;
+}
+
+static void print_table(const struct volume_entry *list, uint64_t n)
+{
+    char size[HUMAN_MAX], when[DATE_MAX], name[4 * 1024 + 1];
+    size_t width = 4;
+
+    for (uint64_t i = 0; i < n; i++)
+        width = size_max(width, size_min(list[i].name.len, 60));
+    if (n > 0)
+        printf("%-*s  %9s  %-12s  %s\n", (int)width, "NAME", "SIZE", "SHA256",
+            "DATE");
+    for (uint64_t i = 0; i < n; i++) {
+        err_escape(name, sizeof(name), list[i].name.p);
+        printf("%-*s  %9s  %.12s  %s\n", (int)width, name,
+            human_size(size, list[i].size), list[i].sha256.hex,
+            date(when, list[i].mtime, "%Y-%m-%d %H:%M"));
+    }
+}
+
+static int run(const struct cmd_ctx *ctx, void *values, int argc, char **argv,
+    struct err *e)
+{
+    const struct ls_opts *o = values;
+    struct arena arena AUTO(arena_free) = ARENA_INIT(ARENA_MAX);
+    const char *name = argc > 1 ? argv[1] : NULL;
+    struct volume_entry *list, none;
+    struct volume v;
+    uint64_t n;
+
+    (void)ctx;
+    if (volume_locate(&v, argv[0], e) != 0 ||
+        volume_list(&v, name, &arena, &list, &n, e) != 0)
+        return -1;
+    if (n == 0 && name != NULL)
+        return volume_find(&v, name, &arena, &none, e);
+    if (o->json)
+        return print_json(&v, list, n, e);
+    print_table(list, n);
+    return 0;
+}
+
+static const struct cmd_example examples[] = {
+    { "mlfetch ls scratch", "everything in the volume 'scratch'" },
+    { "mlfetch ls scratch nightly", "what lies below nightly/" },
+    { NULL, NULL },
+};
+
+const struct cmd cmd_ls = {
+    .name = "ls",
+    .args = "VOLUME [NAME]",
+    .brief = "list what was put into a volume",
+    .text = "Lists the files of VOLUME, or the file NAME or those below it: "
+            "name, size, the first digits of the SHA-256, and when it was put "
+            "(UTC). Repositories pulled with --volume are listed by mlcache "
+            "ls.",
+    .opts = opts,
+    .opts_size = sizeof(struct ls_opts),
+    .min_args = 1,
+    .max_args = 2,
+    .run = run,
+    .examples = examples,
+};

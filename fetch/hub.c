@@ -1,0 +1,389 @@
+#include "fetch/hub.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "base/cancel.h"
+#include "base/clock.h"
+#include "base/env.h"
+#include "base/hex.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "fetch/hub_error.h"
+#include "fetch/listing.h"
+#include "fetch/retry.h"
+#include "fetch/url.h"
+
+enum {
+    CONNECT_S = 10,
+    STALL_S = 20,
+    STALL_MAX_S = 3600,
+    HOPS_MAX = 10,
+    PAGES_MAX = 10000,
+    /* A host that was never reached is not called for a whole minute. */
+    UNREACHED_S = 8,
+    BODY_MAX = 64 << 20
+};
+
+static const char *const api_names[] = { "models", "datasets", "spaces" };
+static const char *const url_prefixes[] = { "", "datasets/", "spaces/" };
+
+int hub_init(struct hub *h, unsigned connections, uint64_t retry_s,
+    struct err *e)
+{
+    const char *endpoint = env_get("HF_ENDPOINT");
+
+    *h = (struct hub){ .connections = connections, .retry_s = retry_s };
+    if (endpoint == NULL)
+        endpoint = "https://huggingface.co";
+    if (url_endpoint(h->endpoint, sizeof(h->endpoint), endpoint, e) != 0)
+        return -1;
+    return token_find(&h->token, e);
+}
+
+void hub_free(struct hub *h)
+{
+    http_close(h->http);
+    h->http = NULL;
+    explicit_bzero(h->token.value, sizeof(h->token.value));
+}
+
+/* Seconds from the environment, as the official client reads them. */
+static unsigned env_seconds(const char *name, unsigned otherwise)
+{
+    const char *v = env_get(name);
+    unsigned long n = v != NULL ? strtoul(v, NULL, 10) : 0;
+
+    return n > 0 && n <= STALL_MAX_S ? (unsigned)n : otherwise;
+}
+
+struct http *hub_http(struct hub *h, struct err *e)
+{
+    if (h->http == NULL) {
+        struct http_opts opts = { .connect_s = CONNECT_S,
+            .stall_s = env_seconds("HF_HUB_DOWNLOAD_TIMEOUT", STALL_S),
+            .connections = h->connections + 2 };
+        h->http = http_open(&opts, e);
+    }
+    return h->http;
+}
+
+uint64_t hub_requests(const struct hub *h)
+{
+    return http_requests(h->http);
+}
+
+const char *hub_token(const struct hub *h, const char *url)
+{
+    return url_same_origin(h->endpoint, url) ? h->token.value : NULL;
+}
+
+/* One question to the API, over all its hops and attempts. */
+struct ask {
+    struct hub *hub;
+    struct hub_question question;
+    struct http_call call;
+    struct buf body;
+    char *moved; /* where a redirect leads */
+    struct retry retry;
+    unsigned attempts;
+    bool reached;
+};
+
+static void ask_free(struct ask *a)
+{
+    http_call_free(&a->call);
+    buf_free(&a->body);
+    free(a->moved);
+    a->moved = NULL;
+}
+
+static int keep_body(void *arg, const void *bytes, size_t len)
+{
+    struct ask *a = arg;
+
+    buf_put(&a->body, bytes, len);
+    return a->body.bad != ERR_NONE;
+}
+
+static int wait_ms(uint64_t ms, struct err *e)
+{
+    uint64_t end = clock_ms() + ms;
+
+    while (clock_ms() < end) {
+        struct timespec t = { .tv_nsec = 50 * 1000000 };
+
+        if (cancel_check(e) != 0)
+            return -1;
+        nanosleep(&t, NULL);
+    }
+    return 0;
+}
+
+static int unreached(const struct ask *a, struct err *e)
+{
+    char host[URL_SHOW_MAX];
+
+    url_host(host, a->call.url);
+    err_set(e, ERR_NET, "%s: %s", host, a->call.why);
+    if (a->call.end == HTTP_UNTRUSTED)
+        return err_hint(e, "name the file of trusted certificates in "
+                           "SSL_CERT_FILE");
+    return err_hint(e, "check the connection, HF_ENDPOINT and the proxy; "
+                       "--offline uses what is held");
+}
+
+static uint64_t named_wait(const struct http_call *c)
+{
+    return retry_named_s(c->status, http_header(c, "RateLimit"),
+        http_header(c, "Retry-After"));
+}
+
+static int refused(const struct ask *a, struct err *e)
+{
+    struct hub_answer answer = { .status = a->call.status,
+        .code = http_header(&a->call, "X-Error-Code"),
+        .message = http_header(&a->call, "X-Error-Message"),
+        .body = buf_str(&a->body),
+        .wait_s = named_wait(&a->call) };
+
+    return hub_error(&answer, &a->question, e);
+}
+
+static int give_up(struct ask *a, struct err *e)
+{
+    return a->call.end == HTTP_ANSWERED ? refused(a, e) : unreached(a, e);
+}
+
+/* After a failure that may pass: wait, or say that it is over. */
+static int again(struct ask *a, struct err *e)
+{
+    uint64_t named = a->call.end == HTTP_ANSWERED ? named_wait(&a->call) : 0;
+    uint64_t ms = named > 0 ? named * 1000
+                            : retry_backoff_ms(++a->attempts, retry_dice());
+    char host[URL_SHOW_MAX];
+
+    if (a->call.end == HTTP_UNREACHED && !a->reached)
+        a->retry.limit_ms =
+            size_min(a->retry.limit_ms, UNREACHED_S * 1000);
+    if (a->call.end == HTTP_UNTRUSTED ||
+        !retry_allowed(&a->retry, clock_ms(), ms, named > 0))
+        return give_up(a, e);
+    url_host(host, a->call.url);
+    if (named > 0)
+        log_warn("%s asks to wait (%ld): going on in %llu s", host,
+            a->call.status, (unsigned long long)named);
+    else if (a->call.end == HTTP_ANSWERED)
+        log_info("%s answered %ld; trying again", host, a->call.status);
+    else
+        log_info("%s: %s; trying again", host, a->call.why);
+    return wait_ms(ms, e);
+}
+
+/* Follow a redirect on the same origin; refuse any other. */
+static int follow(struct ask *a, unsigned *hops, struct err *e)
+{
+    char from[URL_SHOW_MAX], to[URL_SHOW_MAX];
+    const char *target = http_target(&a->call);
+    char *copy;
+
+    url_show(from, a->call.url);
+    if (target == NULL || ++*hops > HOPS_MAX)
+        return err_set(e, ERR_NET, "%s: redirected %s", from,
+            target == NULL ? "to nowhere" : "in a circle");
+    if (!url_same_origin(a->hub->endpoint, target)) {
+        err_set(e, ERR_NET, "%s redirects to another server, %s", from,
+            url_host(to, target));
+        return err_hint(e, "set HF_ENDPOINT to the server that is meant");
+    }
+    copy = strdup(target);
+    if (copy == NULL)
+        return err_set(e, ERR_NOMEM, "out of memory");
+    free(a->moved);
+    a->moved = copy;
+    a->call.url = copy;
+    return 0;
+}
+
+/*
+ * GET url until it is answered with 200. The body and the headers of the
+ * last call are the answer.
+ */
+static int ask_get(struct ask *a, const char *url, struct err *e)
+{
+    struct http *http = hub_http(a->hub, e);
+    unsigned hops = 0;
+
+    if (http == NULL)
+        return -1;
+    a->call.url = url;
+    a->call.body = keep_body;
+    a->call.arg = a;
+    a->retry = retry_begin(a->hub->retry_s, clock_ms());
+    for (;;) {
+        buf_clear(&a->body);
+        a->call.token = hub_token(a->hub, a->call.url);
+        if (http_run(http, &a->call, e) != 0)
+            return -1;
+        a->reached = a->reached || a->call.status != 0;
+        if (a->call.end == HTTP_STOPPED)
+            return buf_check(&a->body, e);
+        if (a->call.end != HTTP_ANSWERED || retry_status(a->call.status)) {
+            if (again(a, e) != 0)
+                return -1;
+        } else if (a->call.status >= 300 && a->call.status <= 399) {
+            if (follow(a, &hops, e) != 0)
+                return -1;
+        } else if (a->call.status == 200) {
+            return 0;
+        } else {
+            return refused(a, e);
+        }
+    }
+}
+
+static struct ask ask_begin(struct hub *h, const struct repo *r)
+{
+    return (struct ask){ .hub = h,
+        .question = { .endpoint = h->endpoint, .repo = r, .token = &h->token },
+        .call = HTTP_CALL_INIT,
+        .body = BUF_INIT(BODY_MAX) };
+}
+
+int hub_commit(struct hub *h, const struct repo *r, char out[41],
+    struct err *e)
+{
+    struct ask a AUTO(ask_free) = ask_begin(h, r);
+    struct buf url AUTO(buf_free) = BUF_INIT(URL_MAX);
+    struct json_doc doc AUTO(json_free) = JSON_DOC_INIT;
+    char shown[URL_SHOW_MAX];
+    const char *sha = NULL;
+
+    buf_printf(&url, "%s/api/%s/%s/revision/", h->endpoint,
+        api_names[r->type], r->id);
+    url_encode(&url, str_of(r->revision), false);
+    if (buf_check(&url, e) != 0 || ask_get(&a, url.p, e) != 0)
+        return -1;
+    url_show(shown, url.p);
+    if (json_parse(&doc, buf_str(&a.body), 0, e) != 0) {
+        err_ctx(e, "%s does not answer like a Hub", shown);
+        return err_hint(e, "check HF_ENDPOINT");
+    }
+    if (!json_str(json_get(doc.root, "sha"), &sha) ||
+        !hex_is(str_of(sha), 40)) {
+        err_set(e, ERR_REFUSED, "%s names no commit", shown);
+        return err_hint(e, "check HF_ENDPOINT");
+    }
+    memcpy(out, sha, 41);
+    return 0;
+}
+
+bool hub_next(const char *link, char *out)
+{
+    const char *open = link;
+
+    while ((open = strchr(open, '<')) != NULL) {
+        const char *close = strchr(open, '>');
+        const char *end, *rel;
+        size_t n;
+
+        if (close == NULL)
+            return false;
+        n = (size_t)(close - open - 1);
+        /* Parameters run up to the comma in front of the next '<'. */
+        end = strchr(close, '<');
+        rel = strstr(close, "rel=\"next\"");
+        if (rel == NULL)
+            rel = strstr(close, "rel=next");
+        if (rel != NULL && (end == NULL || rel < end) && n < URL_MAX) {
+            memcpy(out, open + 1, n);
+            out[n] = '\0';
+            return true;
+        }
+        open = close;
+    }
+    return false;
+}
+
+/* The URL of the next page into url; false with nothing in *e at the end. */
+static bool next_page(const struct ask *a, struct buf *url, struct err *e)
+{
+    const char *link = http_header(&a->call, "Link");
+    char shown[URL_SHOW_MAX];
+    char *next = malloc(URL_MAX);
+
+    if (next == NULL) {
+        err_set(e, ERR_NOMEM, "out of memory");
+        return false;
+    }
+    if (link == NULL || !hub_next(link, next)) {
+        free(next);
+        return false;
+    }
+    buf_clear(url);
+    if (next[0] == '/' && next[1] != '/')
+        buf_puts(url, a->hub->endpoint);
+    buf_puts(url, next);
+    free(next);
+    if (!url_same_origin(a->hub->endpoint, url->p))
+        err_set(e, ERR_REFUSED,
+            "the listing goes on at another server, %s: not followed",
+            url_host(shown, url->p));
+    return e->kind == ERR_NONE && buf_check(url, e) == 0;
+}
+
+int hub_tree(struct hub *h, const struct repo *r, const char *commit,
+    struct arena *arena, struct tree *out, struct err *e)
+{
+    struct listing list AUTO(listing_free) = LISTING_INIT;
+    struct buf url AUTO(buf_free) = BUF_INIT(URL_MAX);
+    unsigned pages = 0;
+    bool more = true;
+
+    buf_printf(&url, "%s/api/%s/%s/tree/%s?recursive=true&expand=false",
+        h->endpoint, api_names[r->type], r->id, commit);
+    if (buf_check(&url, e) != 0)
+        return -1;
+    while (more) {
+        struct ask a AUTO(ask_free) = ask_begin(h, r);
+
+        if (++pages > PAGES_MAX)
+            return err_set(e, ERR_REFUSED, "the listing of %s does not end",
+                r->id);
+        if (ask_get(&a, url.p, e) != 0)
+            return -1;
+        if (listing_add(&list, buf_str(&a.body), arena, e) != 0)
+            return err_ctx(e, "the listing of %s", r->id);
+        more = next_page(&a, &url, e);
+        if (e->kind != ERR_NONE)
+            return -1;
+    }
+    if (listing_end(&list, arena, out, e) != 0)
+        return err_ctx(e, "the listing of %s", r->id);
+    return 0;
+}
+
+void hub_resolve(const struct hub *h, const struct repo *r, const char *commit,
+    struct str path, struct buf *out)
+{
+    buf_printf(out, "%s/%s%s/resolve/%s/", h->endpoint, url_prefixes[r->type],
+        r->id, commit);
+    url_encode(out, path, true);
+}
+
+bool hub_etag(const char *header, struct digest *out)
+{
+    struct str s = str_of(header);
+
+    if (str_starts(s, "W/")) {
+        s.p += 2;
+        s.len -= 2;
+    }
+    if (s.len >= 2 && s.p[0] == '"' && s.p[s.len - 1] == '"') {
+        s.p++;
+        s.len -= 2;
+    }
+    return digest_parse(out, s);
+}

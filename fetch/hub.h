@@ -1,0 +1,73 @@
+/*
+ * hub.h - the Hub's metadata: which commit a revision is, which files the
+ * commit has, and what the headers in front of a file's bytes say.
+ *
+ * The token goes to the endpoint's scheme, host and port, and nowhere else.
+ */
+#ifndef FETCH_HUB_H
+#define FETCH_HUB_H
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "cache/hubdir.h"
+#include "fetch/http.h"
+#include "fetch/token.h"
+
+struct hub {
+    char endpoint[512];   /* without a slash at the end */
+    struct token token;
+    struct http *http;    /* opened with the first request */
+    unsigned connections; /* that may be open at once */
+    uint64_t retry_s;     /* give up after this long without a byte */
+};
+
+#define HUB_INIT { .http = NULL }
+
+/*
+ * hub_init - endpoint and token from the environment; no request is made
+ * Returns 0, or -1 with *e: USAGE (HF_ENDPOINT), REFUSED, IO (token).
+ */
+int hub_init(struct hub *h, unsigned connections, uint64_t retry_s,
+    struct err *e);
+void hub_free(struct hub *h); /* idempotent, for AUTO */
+
+/* hub_http - the connections, opened if need be; NULL with *e. */
+struct http *hub_http(struct hub *h, struct err *e);
+
+/* hub_requests - how many requests were sent so far. */
+uint64_t hub_requests(const struct hub *h);
+
+/* hub_token - the token to send to url: NULL for any other origin. */
+const char *hub_token(const struct hub *h, const char *url);
+
+/*
+ * hub_commit - the commit that the repository's revision is now
+ * Returns 0, or -1 with *e: MISSING, AUTH, NET, REFUSED (not a Hub's
+ *         answer), CANCELLED
+ */
+int hub_commit(struct hub *h, const struct repo *r, char out[41],
+    struct err *e);
+
+/*
+ * hub_tree - all files of a commit, sorted by path, in arena
+ * Every path is checked (path.h); a path that stands twice, or is a file and
+ * a folder, is REFUSED. Pages are followed on the endpoint's origin only.
+ * Returns 0, or -1 with *e as above.
+ */
+int hub_tree(struct hub *h, const struct repo *r, const char *commit,
+    struct arena *arena, struct tree *out, struct err *e);
+
+/* hub_resolve - append the URL of a file at a commit. */
+void hub_resolve(const struct hub *h, const struct repo *r, const char *commit,
+    struct str path, struct buf *out);
+
+/* hub_etag - "hex", W/"hex" or hex; false when it is no digest we know. */
+bool hub_etag(const char *header, struct digest *out);
+
+/*
+ * hub_next - the rel="next" target of a Link header, into out (URL_MAX)
+ * Returns false when there is none.
+ */
+bool hub_next(const char *link, char *out);
+
+#endif

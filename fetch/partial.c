@@ -1,0 +1,230 @@
+#include "fetch/partial.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/path.h"
+#include "fetch/journal.h"
+
+/* The disk is set to work early, so that a sync has little left to do. */
+enum { PUSH_BYTES = 4 << 20 };
+
+/* The part of the ranges that lies in the first size bytes. */
+static void clip(struct ranges *r, uint64_t size)
+{
+    while (r->n > 0 && r->v[r->n - 1].from >= size)
+        r->n--;
+    if (r->n > 0)
+        r->v[r->n - 1].to = size_min(r->v[r->n - 1].to, size);
+}
+
+int partial_kept(const char *path, const char *journal,
+    const struct digest *want, uint64_t size, uint64_t *kept,
+    uint64_t *allocated, struct err *e)
+{
+    struct ranges have AUTO(ranges_free) = RANGES_INIT;
+    struct stat st;
+
+    *kept = 0;
+    *allocated = 0;
+    if (stat(path, &st) != 0)
+        return errno == ENOENT ? 0 : err_sys(e, "%s", path);
+    *allocated = (uint64_t)st.st_blocks * 512;
+    if (journal_read(journal, want, size, &have)) {
+        clip(&have, (uint64_t)st.st_size);
+        *kept = ranges_sum(&have);
+    }
+    return 0;
+}
+
+/* Full size, with the space behind it where the file system can promise. */
+static int reserve(struct partial *p, struct err *e)
+{
+    if (p->size == 0 || fallocate(p->fd, 0, 0, (off_t)p->size) == 0)
+        return ftruncate(p->fd, (off_t)p->size) != 0
+                   ? err_sys(e, "%s", p->path)
+                   : 0;
+    if (errno != EOPNOTSUPP && errno != ENOSYS && errno != EINTR)
+        return err_sys(e, "%s: reserving %llu bytes", p->path,
+            (unsigned long long)p->size);
+    if (ftruncate(p->fd, (off_t)p->size) != 0)
+        return err_sys(e, "%s", p->path);
+    return 0;
+}
+
+static int make_folders(const struct partial *p, struct err *e)
+{
+    char dir[PATH_MAX];
+
+    path_dir(dir, sizeof(dir), p->path);
+    if (dir_make(dir, e) != 0)
+        return -1;
+    path_dir(dir, sizeof(dir), p->journal);
+    return dir_make(dir, e);
+}
+
+int partial_open(struct partial *p, const char *path, const char *journal,
+    const struct digest *want, uint64_t size, struct err *e)
+{
+    struct stat st;
+
+    *p = (struct partial)PARTIAL_INIT;
+    snprintf(p->path, sizeof(p->path), "%s", path);
+    snprintf(p->journal, sizeof(p->journal), "%s", journal);
+    p->want = *want;
+    p->size = size;
+    p->saved_ms = clock_ms();
+    if (make_folders(p, e) != 0)
+        return -1;
+    p->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK,
+        0644);
+    if (p->fd < 0 || fstat(p->fd, &st) != 0) {
+        err_sys(e, "%s", path);
+    } else if (!S_ISREG(st.st_mode)) {
+        err_set(e, ERR_REFUSED, "%s: not a regular file", path);
+    } else {
+        if (journal_read(journal, want, size, &p->have))
+            clip(&p->have, (uint64_t)st.st_size);
+        if (reserve(p, e) == 0)
+            hash_begin(&p->hash, want->kind, size, e);
+    }
+    if (e->kind == ERR_NONE)
+        return 0;
+    partial_close(p);
+    return -1;
+}
+
+static int write_new(struct partial *p, uint64_t offset, const void *bytes,
+    size_t len, struct err *e)
+{
+    if (file_write_at(p->fd, bytes, len, offset, p->path, e) != 0 ||
+        ranges_add(&p->have, offset, offset + len, e) != 0)
+        return -1;
+    if (p->hashed == offset) {
+        hash_add(&p->hash, bytes, len);
+        p->hashed += len;
+    }
+    p->unsaved += len;
+    p->unpushed += len;
+    if (p->unpushed >= PUSH_BYTES) {
+        sync_file_range(p->fd, 0, 0, SYNC_FILE_RANGE_WRITE);
+        p->unpushed = 0;
+    }
+    return 0;
+}
+
+int partial_write(struct partial *p, uint64_t offset, const void *bytes,
+    size_t len, uint64_t *out_new, struct err *e)
+{
+    const char *from = bytes;
+    uint64_t at = offset, end = offset + len;
+
+    *out_new = 0;
+    while (at < end) {
+        uint64_t held = ranges_end(&p->have, at);
+        uint64_t stop;
+
+        if (held > at) {
+            at = held;
+            continue;
+        }
+        stop = ranges_next(&p->have, at, end);
+        if (write_new(p, at, from + (at - offset), stop - at, e) != 0)
+            return -1;
+        *out_new += stop - at;
+        at = stop;
+    }
+    return 0;
+}
+
+bool partial_lags(const struct partial *p)
+{
+    return ranges_end(&p->have, p->hashed) > p->hashed;
+}
+
+int partial_hash(struct partial *p, void *room, size_t room_len,
+    struct err *e)
+{
+    uint64_t end = ranges_end(&p->have, p->hashed);
+    size_t n = size_min(room_len, end - p->hashed);
+
+    if (n == 0)
+        return 0;
+    if (file_read_at(p->fd, room, n, p->hashed, p->path, e) != 0)
+        return -1;
+    hash_add(&p->hash, room, n);
+    p->hashed += n;
+    return 0;
+}
+
+bool partial_done(const struct partial *p)
+{
+    return p->hashed == p->size;
+}
+
+int partial_save(struct partial *p, struct err *e)
+{
+    char dir[PATH_MAX];
+
+    p->saved_ms = clock_ms();
+    if (p->fd < 0 || p->unsaved == 0)
+        return 0;
+    if (fdatasync(p->fd) != 0)
+        return err_sys(e, "%s: making it durable", p->path);
+    if (!p->named) {
+        path_dir(dir, sizeof(dir), p->path);
+        if (dir_sync(dir, e) != 0)
+            return -1;
+        p->named = true;
+    }
+    if (journal_write(p->journal, &p->want, p->size, &p->have, e) != 0)
+        return -1;
+    p->unsaved = 0;
+    return 0;
+}
+
+int partial_publish(struct partial *p, const char *blob, unsigned mode,
+    struct digest *got, struct err *e)
+{
+    int fd = p->fd;
+
+    hash_end(&p->hash, got);
+    if (!digest_eq(got, &p->want))
+        return err_set(e, ERR_CORRUPT, "the bytes received have digest %s, "
+                                       "not %s", got->hex, p->want.hex);
+    if (fchmod(fd, mode) != 0 || fsync(fd) != 0) {
+        /* The kernel may have dropped what it could not write. */
+        err_sys(e, "%s: making it durable", p->path);
+        partial_drop(p);
+        return -1;
+    }
+    p->fd = -1;
+    if (close(fd) != 0)
+        return err_sys(e, "%s: closing", p->path);
+    if (file_publish(p->path, blob, e) != 0)
+        return -1;
+    unlink(p->journal);
+    return 0;
+}
+
+void partial_drop(struct partial *p)
+{
+    unlink(p->journal);
+    unlink(p->path);
+    partial_close(p);
+}
+
+void partial_close(struct partial *p)
+{
+    if (p->fd >= 0)
+        close(p->fd);
+    p->fd = -1;
+    hash_free(&p->hash);
+    ranges_free(&p->have);
+}

@@ -1,0 +1,58 @@
+/*
+ * plan.h - what has to be done for a pull: a listing, what the cache holds
+ * and what the journals say in; files in order, and how many bytes, out.
+ *
+ * Pure: no files, no network, no clock. Segments of a file are cut from what
+ * is missing of it, when its turn comes.
+ */
+#ifndef FETCH_PLAN_H
+#define FETCH_PLAN_H
+
+#include "cache/hubdir.h"
+#include "fetch/ranges.h"
+
+enum plan_state {
+    PLAN_HELD,  /* reachable in the snapshot */
+    PLAN_LINK,  /* the bytes are here, or will be: only the name is missing */
+    PLAN_FETCH  /* the bytes are missing, at least in part */
+};
+
+/* What is known of one chosen file, before the plan is made. */
+struct plan_file {
+    const struct tree_file *file;
+    enum plan_state state;
+    uint64_t kept; /* PLAN_FETCH: bytes of it that a journal vouches for */
+};
+
+struct plan {
+    struct plan_file *files; /* those to fetch first: smallest first */
+    size_t n;
+    size_t n_fetch;          /* how many of them are PLAN_FETCH */
+    uint64_t bytes;          /* of all files */
+    uint64_t fetch_bytes;    /* that the network has to bring */
+    uint64_t kept_bytes;     /* of PLAN_FETCH files, already here */
+};
+
+/*
+ * plan_make - put the files in order and count
+ * Of several files with the same content only one is fetched.
+ * files    n of them; sorted in place, and kept by out
+ * Returns  0, or -1 with *e: REFUSED (the sizes do not fit 64 bits), NOMEM
+ */
+int plan_make(struct plan *out, struct plan_file *files, size_t n,
+    struct err *e);
+
+/* How much one request asks for. */
+enum { PLAN_SEGMENT_MIN = 4 << 20, PLAN_SEGMENT_MAX = 32 << 20 };
+
+/* plan_segment_size - so that all jobs have their share of a file. */
+uint64_t plan_segment_size(uint64_t size, unsigned jobs);
+
+/*
+ * plan_segments - what is missing of a file, cut at multiples of segment
+ * Appended to *out in file order. 0, or -1 with *e: NOMEM.
+ */
+int plan_segments(const struct ranges *have, uint64_t size, uint64_t segment,
+    struct range **out, size_t *out_n, struct err *e);
+
+#endif

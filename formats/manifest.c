@@ -1,0 +1,280 @@
+#include "formats/manifest.h"
+
+#include "base/json.h"
+#include "base/path.h"
+
+enum { MANIFEST_BYTES_MAX = 64 << 20 };
+
+static void put_text(struct buf *out, const char *key, struct str value)
+{
+    json_quote(out, str_of(key));
+    buf_puts(out, ": ");
+    json_quote(out, value);
+}
+
+static void put_files(struct buf *out, const char *indent,
+    const struct manifest_file *files, uint64_t n)
+{
+    buf_puts(out, "\"files\": {");
+    for (uint64_t i = 0; i < n; i++) {
+        buf_printf(out, "%s\n%s ", i > 0 ? "," : "", indent);
+        json_quote(out, files[i].name);
+        buf_printf(out, ": {\"sha256\": \"%s\", \"size\": %llu}",
+            files[i].sha256.hex, (unsigned long long)files[i].size);
+    }
+    buf_puts(out, "}");
+}
+
+static void put_source(struct buf *out, const struct manifest *m)
+{
+    buf_puts(out, ",\n \"source\": {");
+    if (m->repository.len > 0) {
+        put_text(out, "repository", m->repository);
+        buf_puts(out, ", ");
+        put_text(out, "commit", m->commit);
+        buf_puts(out, ",\n  ");
+    }
+    put_files(out, "  ", m->sources, m->n_sources);
+    buf_puts(out, "}");
+}
+
+static void put_recipe(struct buf *out, const struct manifest *m)
+{
+    buf_puts(out, ",\n \"recipe\": {");
+    put_text(out, "dtype", m->dtype);
+    if (m->on_overflow.len > 0) {
+        buf_puts(out, ", ");
+        put_text(out, "on_overflow", m->on_overflow);
+    }
+    if (m->select.len > 0) {
+        buf_puts(out, ", ");
+        put_text(out, "select", m->select);
+    }
+    buf_puts(out, "}");
+}
+
+static void put_aliases(struct buf *out, const struct manifest *m)
+{
+    buf_puts(out, ",\n \"aliases\": {");
+    for (uint64_t i = 0; i < m->n_aliases; i++) {
+        buf_puts(out, i > 0 ? ",\n  " : "\n  ");
+        json_quote(out, m->aliases[i].name);
+        buf_puts(out, ": ");
+        json_quote(out, m->aliases[i].of);
+    }
+    buf_puts(out, "}");
+}
+
+static void put_tensors(struct buf *out, const struct manifest *m)
+{
+    buf_puts(out, ",\n \"tensors\": {");
+    for (uint64_t i = 0; i < m->n_tensors; i++) {
+        const struct manifest_tensor *t = &m->tensors[i];
+
+        buf_puts(out, i > 0 ? ",\n  " : "\n  ");
+        json_quote(out, t->name);
+        buf_printf(
+            out, ": {\"dtype\": \"%s\", \"shape\": [", dtype_name(t->dtype));
+        for (uint32_t k = 0; k < t->rank; k++)
+            buf_printf(out, "%s%llu", k > 0 ? ", " : "",
+                (unsigned long long)t->shape[k]);
+        buf_printf(out, "], \"sha256\": \"%s\"}", t->sha256.hex);
+    }
+    buf_puts(out, "}");
+}
+
+int manifest_write(struct buf *out, const struct manifest *m, struct err *e)
+{
+    buf_puts(out, "{\n \"ml-manifest\": 1,\n ");
+    put_text(out, "tool", m->tool);
+    put_source(out, m);
+    put_recipe(out, m);
+    put_aliases(out, m);
+    buf_puts(out, ",\n ");
+    put_files(out, " ", m->files, m->n_files);
+    put_tensors(out, m);
+    buf_puts(out, "\n}\n");
+    if (buf_check(out, e) != 0)
+        return err_ctx(e, "%s", MANIFEST_NAME);
+    return 0;
+}
+
+static int wrong(struct err *e, const char *where, const char *what)
+{
+    return err_set(e, ERR_REFUSED, "'%.200s': %s", where, what);
+}
+
+/* A text member; an absent one gives "" unless it is needed. */
+static int get_text(struct str *out, const struct json *object, const char *key,
+    bool needed, struct arena *arena, struct err *e)
+{
+    const struct json *v = json_get(object, key);
+    const char *text = "";
+
+    if (v == NULL && needed)
+        return wrong(e, key, "missing");
+    if (v != NULL && !json_str(v, &text))
+        return wrong(e, key, "not a string");
+    *out = arena_str(arena, str_of(text), e);
+    return out->p == NULL ? -1 : 0;
+}
+
+static int get_digest(struct digest *out, const struct json *v, struct err *e)
+{
+    const char *text = "";
+
+    json_str(json_get(v, "sha256"), &text);
+    if (!digest_parse(out, str_of(text)) || out->kind != HASH_SHA256)
+        return wrong(e, json_key(v), "sha256 is not 64 hexadecimal digits");
+    return 0;
+}
+
+static const struct json *get_object(
+    const struct json *v, const char *key, struct err *e)
+{
+    const struct json *object = json_get(v, key);
+
+    if (object == NULL || json_kind(object) != JSON_OBJECT) {
+        wrong(e, key, "not an object");
+        return NULL;
+    }
+    return object;
+}
+
+static int get_files(struct manifest_file **out, uint64_t *n,
+    const struct json *v, struct arena *arena, struct err *e)
+{
+    const struct json *object = get_object(v, "files", e);
+
+    if (object == NULL)
+        return -1;
+    *out = arena_alloc(arena, json_count(object), sizeof(**out), e);
+    if (*out == NULL)
+        return -1;
+    *n = 0;
+    for (v = json_first(object); v != NULL; v = json_next(v)) {
+        struct manifest_file *f = &(*out)[(*n)++];
+
+        f->name = arena_str(arena, str_of(json_key(v)), e);
+        if (f->name.p == NULL || path_check(f->name, e) != 0 ||
+            get_digest(&f->sha256, v, e) != 0)
+            return -1;
+        if (!json_u64(json_get(v, "size"), &f->size))
+            return wrong(e, json_key(v), "size is not a number of bytes");
+    }
+    return 0;
+}
+
+static int get_aliases(struct manifest *m, const struct json *root,
+    struct arena *arena, struct err *e)
+{
+    const struct json *object = get_object(root, "aliases", e);
+
+    if (object == NULL)
+        return -1;
+    m->aliases = arena_alloc(arena, json_count(object), sizeof(*m->aliases), e);
+    if (m->aliases == NULL)
+        return -1;
+    for (const struct json *v = json_first(object); v; v = json_next(v)) {
+        struct manifest_alias *a = &m->aliases[m->n_aliases++];
+        const char *of;
+
+        if (!json_str(v, &of))
+            return wrong(e, json_key(v), "names no tensor");
+        a->name = arena_str(arena, str_of(json_key(v)), e);
+        a->of = arena_str(arena, str_of(of), e);
+        if (a->name.p == NULL || a->of.p == NULL)
+            return -1;
+    }
+    return 0;
+}
+
+static int get_shape(struct manifest_tensor *t, const struct json *v,
+    struct arena *arena, struct err *e)
+{
+    const struct json *dims = json_get(v, "shape");
+    uint64_t *shape;
+    size_t rank = json_count(dims), i = 0;
+
+    if (dims == NULL || json_kind(dims) != JSON_ARRAY || rank > TENSOR_RANK_MAX)
+        return wrong(e, json_key(v), "no shape");
+    shape = arena_alloc(arena, rank, sizeof(*shape), e);
+    if (shape == NULL)
+        return -1;
+    for (const struct json *d = json_first(dims); d != NULL; d = json_next(d))
+        if (!json_u64(d, &shape[i++]))
+            return wrong(e, json_key(v), "a dimension is not a size");
+    t->rank = (uint32_t)rank;
+    t->shape = shape;
+    return 0;
+}
+
+static int get_tensors(struct manifest *m, const struct json *root,
+    struct arena *arena, struct err *e)
+{
+    const struct json *object = get_object(root, "tensors", e);
+
+    if (object == NULL)
+        return -1;
+    m->tensors = arena_alloc(arena, json_count(object), sizeof(*m->tensors), e);
+    if (m->tensors == NULL)
+        return -1;
+    for (const struct json *v = json_first(object); v; v = json_next(v)) {
+        struct manifest_tensor *t = &m->tensors[m->n_tensors++];
+        const char *type = "";
+
+        json_str(json_get(v, "dtype"), &type);
+        t->dtype = dtype_parse(str_of(type));
+        if (t->dtype == DTYPE_NONE)
+            return wrong(e, json_key(v), "unknown dtype");
+        t->name = arena_str(arena, str_of(json_key(v)), e);
+        if (t->name.p == NULL || get_shape(t, v, arena, e) != 0 ||
+            get_digest(&t->sha256, v, e) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int read_root(struct manifest *m, const struct json *root,
+    struct arena *arena, struct err *e)
+{
+    const struct json *source, *recipe;
+    uint64_t version;
+
+    if (!json_u64(json_get(root, "ml-manifest"), &version))
+        return wrong(e, "ml-manifest", "missing");
+    if (version != 1)
+        return err_set(e, ERR_REFUSED,
+            "a manifest of version %llu, this program knows 1",
+            (unsigned long long)version);
+    source = get_object(root, "source", e);
+    recipe = source == NULL ? NULL : get_object(root, "recipe", e);
+    if (recipe == NULL)
+        return -1;
+    if (get_text(&m->tool, root, "tool", true, arena, e) != 0 ||
+        get_text(&m->repository, source, "repository", false, arena, e) != 0 ||
+        get_text(&m->commit, source, "commit", false, arena, e) != 0 ||
+        get_text(&m->dtype, recipe, "dtype", true, arena, e) != 0 ||
+        get_text(&m->on_overflow, recipe, "on_overflow", false, arena, e) !=
+            0 ||
+        get_text(&m->select, recipe, "select", false, arena, e) != 0)
+        return -1;
+    if (get_files(&m->sources, &m->n_sources, source, arena, e) != 0 ||
+        get_files(&m->files, &m->n_files, root, arena, e) != 0 ||
+        get_aliases(m, root, arena, e) != 0)
+        return -1;
+    return get_tensors(m, root, arena, e);
+}
+
+int manifest_read(
+    struct manifest *out, const char *path, struct arena *arena, struct err *e)
+{
+    struct json_doc doc AUTO(json_free) = JSON_DOC_INIT;
+
+    *out = (struct manifest){ .n_files = 0 };
+    if (json_read(&doc, path, MANIFEST_BYTES_MAX, e) != 0)
+        return -1;
+    if (read_root(out, doc.root, arena, e) != 0)
+        return err_ctx(e, "%s", path);
+    return 0;
+}

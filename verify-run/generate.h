@@ -1,0 +1,74 @@
+/*
+ * generate.h - greedy decoding, watched: the most likely token each time,
+ * with the checks that say whether the numbers still make sense.
+ */
+#ifndef VERIFY_RUN_GENERATE_H
+#define VERIFY_RUN_GENERATE_H
+
+#include "verify-run/session.h"
+
+struct generate_opts {
+    const uint32_t *prompt; /* each below the vocabulary */
+    uint32_t n_prompt;      /* at least 1 */
+    uint32_t n_new;         /* tokens wanted; 0: only the prompt's pass */
+    uint32_t top_k;         /* candidates to keep for the first new token */
+    bool ignore_eos;
+};
+
+struct candidate {
+    uint32_t id;
+    float logit;
+    double probability;
+};
+
+/* Cached steps against one pass over the same tokens. */
+enum agreement {
+    AGREEMENT_SKIPPED, /* nothing to compare, or too long to be cheap */
+    AGREEMENT_HOLDS,
+    AGREEMENT_BROKEN
+};
+
+struct generation {
+    struct arena arena;
+    uint32_t *tokens;   /* the new ones */
+    uint32_t n_tokens;
+    bool ended;         /* an end token came; it is the last of tokens */
+    float *logits;      /* (vocab), of the prompt's last position */
+    struct candidate *top; /* best first */
+    uint32_t n_top;
+    double first_token_seconds; /* the prompt's pass */
+    double decode_seconds;      /* all later steps together */
+    uint32_t decode_steps;
+    struct backend_fault fault; /* the first of all passes */
+    uint32_t fault_pos;         /* first position of the pass with the fault */
+    bool degenerate;            /* some logits: all equal, or not finite */
+    enum agreement agreement;
+    double difference;          /* largest, of the comparison */
+    double allowed;
+};
+
+#define GENERATION_INIT { .n_tokens = 0 }
+
+/*
+ * generate_run - the whole of it, on a session that was started with room
+ * for n_prompt + n_new positions. It stops early at an end token and at the
+ * first value that is not finite.
+ * Returns  0, also when a check failed; -1 with *e: NOMEM, IO, CANCELLED
+ */
+int generate_run(struct session *s, const struct generate_opts *o,
+    struct generation *out, struct err *e);
+
+/* generate_free - idempotent, for AUTO. */
+void generate_free(struct generation *g);
+
+/*
+ * generate_top - the k largest of n logits with their probabilities, best
+ * first, the smaller id first of equals. Returns how many: at most n.
+ */
+uint32_t generate_top(struct candidate *out, uint32_t k, const float *logits,
+    uint32_t n);
+
+/* generate_degenerate - all equal, or one not finite. */
+bool generate_degenerate(const float *logits, uint32_t n);
+
+#endif

@@ -1,0 +1,94 @@
+#include "verify-run/session.h"
+
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/path.h"
+
+/* A converted model says in its manifest which names it keeps only once. */
+static int read_manifest(struct session *s, struct err *e)
+{
+    char path[PATH_MAX];
+
+    s->manifest_arena = (struct arena)ARENA_INIT((uint64_t)1 << 30);
+    if (path_join(path, s->checkpoint.folder, MANIFEST_NAME, e) != 0)
+        return -1;
+    if (access(path, F_OK) != 0)
+        return 0;
+    return manifest_read(&s->manifest, path, &s->manifest_arena, e);
+}
+
+static int read_tokenizer(struct session *s, struct err *e)
+{
+    char path[PATH_MAX];
+
+    if (path_join(path, s->checkpoint.folder, "tokenizer.json", e) != 0)
+        return -1;
+    s->tokenizer = tokenizer_open(path, &s->no_tokenizer);
+    return 0;
+}
+
+static int open_parts(struct session *s, const struct session_opts *o,
+    struct err *e)
+{
+    struct weights_source src = {
+        .config = &s->config,
+        .checkpoint = &s->checkpoint,
+        .manifest = &s->manifest,
+        .fp32 = o->fp32,
+    };
+
+    s->backend = backend_choose(o->backend, e);
+    if (s->backend == NULL ||
+        checkpoint_open(&s->checkpoint, o->path, NULL, e) != 0 ||
+        config_load(&s->config, &s->checkpoint, e) != 0 ||
+        read_manifest(s, e) != 0 || weights_bind(&s->weights, &src, e) != 0 ||
+        read_tokenizer(s, e) != 0)
+        return -1;
+    s->pool = pool_open(o->threads, e);
+    return s->pool == NULL ? -1 : 0;
+}
+
+int session_open(struct session *s, const struct session_opts *o,
+    struct err *e)
+{
+    double start = clock_seconds();
+    int rc = open_parts(s, o, e);
+
+    s->load_seconds = clock_seconds() - start;
+    return rc;
+}
+
+int session_start(struct session *s, uint32_t capacity, struct err *e)
+{
+    double start = clock_seconds();
+    struct backend_model m = {
+        .config = &s->config,
+        .weights = &s->weights,
+        .capacity = capacity,
+        .pool = s->pool,
+    };
+
+    if (capacity > s->config.context) {
+        err_set(e, ERR_USAGE,
+            "prompt and new tokens need %u positions: the model has %u",
+            capacity, s->config.context);
+        return err_hint(e, "shorten the prompt, or ask for fewer with -n");
+    }
+    s->state = s->backend->open(&m, s->device, e);
+    s->capacity = capacity;
+    s->load_seconds += clock_seconds() - start;
+    return s->state == NULL ? -1 : 0;
+}
+
+void session_close(struct session *s)
+{
+    if (s->backend != NULL)
+        s->backend->close(s->state);
+    pool_close(s->pool);
+    tokenizer_close(s->tokenizer);
+    weights_free(&s->weights);
+    arena_free(&s->manifest_arena);
+    checkpoint_close(&s->checkpoint);
+    *s = (struct session)SESSION_INIT;
+}

@@ -1,0 +1,53 @@
+/*
+ * session.h - a model ready to run: its weights bound, its tokenizer if it
+ * has one, a backend holding it.
+ */
+#ifndef VERIFY_RUN_SESSION_H
+#define VERIFY_RUN_SESSION_H
+
+#include "verify-run/backend.h"
+#include "verify-run/tokenizer.h"
+
+struct session_opts {
+    const char *path; /* folder or file with the weights */
+    bool fp32;        /* widen the matrices instead of reading them stored */
+    unsigned threads; /* 0: one per core */
+    enum backend_choice backend;
+};
+
+struct session {
+    struct checkpoint checkpoint;
+    struct model_config config;
+    struct manifest manifest; /* of a converted model; else empty */
+    struct arena manifest_arena;
+    struct weights weights;
+    struct tokenizer *tokenizer; /* or NULL */
+    struct err no_tokenizer;     /* why it is NULL */
+    struct pool *pool;
+    const struct backend *backend;
+    struct backend_state *state; /* NULL until session_start */
+    char device[BACKEND_DEVICE_MAX];
+    uint32_t capacity;   /* positions */
+    double load_seconds; /* spent in session_open and session_start */
+};
+
+#define SESSION_INIT { .checkpoint = CHECKPOINT_INIT }
+
+/*
+ * session_open - read the tables, bind the weights, load the tokenizer
+ * Returns  0 also when the weights are incomplete (weights_complete tells)
+ *          or the tokenizer cannot be used; -1 with *e
+ */
+int session_open(struct session *s, const struct session_opts *o,
+    struct err *e);
+
+/*
+ * session_start - hand the model to the backend; the weights are complete
+ * capacity positions; above the model's context it is USAGE
+ */
+int session_start(struct session *s, uint32_t capacity, struct err *e);
+
+/* session_close - idempotent, for AUTO. */
+void session_close(struct session *s);
+
+#endif

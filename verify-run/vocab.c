@@ -1,0 +1,94 @@
+#include "verify-run/vocab.h"
+
+/* FNV-1a, then mixed so that the low bits depend on all. */
+static uint64_t hash_text(struct str s)
+{
+    uint64_t h = 0xCBF29CE484222325;
+
+    for (size_t i = 0; i < s.len; i++)
+        h = (h ^ (unsigned char)s.p[i]) * 0x100000001B3;
+    return h ^ h >> 32;
+}
+
+static int measure(const struct json *object, uint32_t *size, uint64_t *n,
+    uint64_t *bytes, struct err *e)
+{
+    for (const struct json *i = json_first(object); i; i = json_next(i)) {
+        uint64_t id;
+
+        if (!json_u64(i, &id) || id >= VOCAB_MAX)
+            return err_set(e, ERR_REFUSED,
+                "vocab: the id of '%.100s' is no whole number below %d",
+                json_key(i), VOCAB_MAX);
+        *size = (uint32_t)size_max(*size, id + 1);
+        *bytes += strlen(json_key(i)) + 1;
+        ++*n;
+    }
+    return 0;
+}
+
+static void insert(struct vocab *v, uint32_t id)
+{
+    uint64_t at = hash_text(v->by_id[id]) & v->mask;
+
+    while (v->slots[at] != 0)
+        at = (at + 1) & v->mask;
+    v->slots[at] = id + 1;
+}
+
+static int fill(struct vocab *v, const struct json *object, char *text,
+    struct err *e)
+{
+    for (const struct json *i = json_first(object); i; i = json_next(i)) {
+        struct str key = str_of(json_key(i));
+        uint64_t id = 0;
+
+        json_u64(i, &id);
+        if (v->by_id[id].p != NULL)
+            return err_set(e, ERR_REFUSED,
+                "vocab: '%.100s' and '%.100s' have the same id %u",
+                v->by_id[id].p, key.p, (unsigned)id);
+        memcpy(text, key.p, key.len + 1);
+        v->by_id[id] = (struct str){ text, key.len };
+        text += key.len + 1;
+        insert(v, (uint32_t)id);
+    }
+    return 0;
+}
+
+int vocab_load(struct vocab *v, const struct json *object,
+    struct arena *arena, struct err *e)
+{
+    uint64_t n = 0, bytes = 0, slots = 16;
+    char *text;
+
+    *v = (struct vocab){ .by_id = NULL };
+    if (object == NULL || json_kind(object) != JSON_OBJECT)
+        return err_set(e, ERR_REFUSED, "the model has no object 'vocab'");
+    if (measure(object, &v->size, &n, &bytes, e) != 0)
+        return -1;
+    while (slots < 2 * n)
+        slots *= 2;
+    v->mask = slots - 1;
+    v->by_id = arena_alloc(arena, v->size, sizeof(*v->by_id), e);
+    v->slots = arena_alloc(arena, slots, sizeof(*v->slots), e);
+    text = arena_alloc(arena, bytes, 1, e);
+    if (v->by_id == NULL || v->slots == NULL || text == NULL)
+        return -1;
+    return fill(v, object, text, e);
+}
+
+uint32_t vocab_find(const struct vocab *v, struct str text)
+{
+    uint64_t at = hash_text(text) & v->mask;
+
+    for (; v->slots[at] != 0; at = (at + 1) & v->mask)
+        if (str_eq(v->by_id[v->slots[at] - 1], text))
+            return v->slots[at] - 1;
+    return VOCAB_NONE;
+}
+
+struct str vocab_text(const struct vocab *v, uint32_t id)
+{
+    return id < v->size ? v->by_id[id] : (struct str){ NULL, 0 };
+}

@@ -1,0 +1,218 @@
+/*
+ * The names, from the pickles that were caught in public: checkpoint
+ * formats, section 12.1. An entry stands for itself and for everything
+ * below it; the longest entry that fits decides.
+ */
+#include "verify/danger.h"
+
+struct rule {
+    const char *name;
+    enum danger danger;
+};
+
+#define CALLED DANGER_CALLED
+#define NAMED DANGER_NAMED
+
+static const struct rule rules[] = {
+    { "os", NAMED },
+    { "posix", NAMED },
+    { "nt", NAMED },
+    { "sys", NAMED },
+    { "posixpath", CALLED },
+    { "ntpath", CALLED },
+    { "subprocess", NAMED },
+    { "_posixsubprocess", NAMED },
+    { "commands", NAMED },
+    { "popen2", NAMED },
+    { "multiprocessing", NAMED },
+    { "concurrent", CALLED },
+    { "threading", CALLED },
+    { "_thread", NAMED },
+    { "pty", NAMED },
+    { "signal", NAMED },
+    { "platform", NAMED },
+
+    { "builtins.eval", NAMED },
+    { "builtins.exec", NAMED },
+    { "builtins.execfile", NAMED },
+    { "builtins.compile", NAMED },
+    { "builtins.open", NAMED },
+    { "builtins.file", NAMED },
+    { "builtins.apply", NAMED },
+    { "builtins.input", NAMED },
+    { "builtins.raw_input", NAMED },
+    { "builtins.breakpoint", NAMED },
+    { "builtins.__import__", NAMED },
+    { "builtins.getattr", CALLED },
+    { "builtins.setattr", CALLED },
+    { "builtins.delattr", CALLED },
+    { "builtins.globals", NAMED },
+    { "builtins.locals", NAMED },
+    { "builtins.vars", CALLED },
+    { "builtins.map", CALLED },
+    { "builtins.filter", CALLED },
+    { "builtins.help", CALLED },
+    { "builtins.exit", NAMED },
+    { "builtins.quit", NAMED },
+    { "builtins.print", CALLED },
+
+    { "importlib", NAMED },
+    { "imp", NAMED },
+    { "runpy", NAMED },
+    { "pkgutil", NAMED },
+    { "zipimport", NAMED },
+    { "pip", NAMED },
+    { "_pip", NAMED },
+    { "ensurepip", NAMED },
+    { "setuptools", NAMED },
+    { "distutils", NAMED },
+    { "venv", NAMED },
+    { "idlelib", NAMED },
+    { "lib2to3", NAMED },
+    { "test", NAMED },
+    { "pydoc", NAMED },
+    { "doctest", NAMED },
+    { "code", NAMED },
+    { "codeop", NAMED },
+    { "compileall", NAMED },
+    { "py_compile", NAMED },
+    { "types.CodeType", NAMED },
+    { "types.FunctionType", NAMED },
+    { "marshal", NAMED },
+    { "inspect", NAMED },
+    { "gc", NAMED },
+    { "ctypes", NAMED },
+    { "_ctypes", NAMED },
+    { "cffi", NAMED },
+    { "bdb", NAMED },
+    { "pdb", NAMED },
+    { "trace", NAMED },
+    { "cProfile", NAMED },
+    { "profile", NAMED },
+    { "timeit", NAMED },
+    { "atexit", NAMED },
+
+    { "operator", CALLED },
+    { "_operator", CALLED },
+    { "functools", CALLED },
+    { "_functools", CALLED },
+    { "itertools", CALLED },
+    { "asyncio", NAMED },
+    { "logging", CALLED },
+    { "io.FileIO", NAMED },
+    { "_io.FileIO", NAMED },
+    { "io.open", NAMED },
+    { "_io.open", NAMED },
+    { "codecs.open", NAMED },
+    { "tempfile", NAMED },
+    { "shutil", NAMED },
+    { "glob", CALLED },
+    { "fileinput", NAMED },
+    { "pathlib.Path.write_text", NAMED },
+    { "pathlib.Path.write_bytes", NAMED },
+    { "pathlib.Path.unlink", NAMED },
+    { "zipfile", NAMED },
+    { "tarfile", NAMED },
+    { "sqlite3", NAMED },
+    { "dbm", NAMED },
+
+    { "socket", NAMED },
+    { "_socket", NAMED },
+    { "socketserver", NAMED },
+    { "ssl", NAMED },
+    { "webbrowser", NAMED },
+    { "http", NAMED },
+    { "httplib", NAMED },
+    { "urllib", NAMED },
+    { "urllib2", NAMED },
+    { "requests", NAMED },
+    { "aiohttp", NAMED },
+    { "httpx", NAMED },
+    { "ftplib", NAMED },
+    { "smtplib", NAMED },
+    { "telnetlib", NAMED },
+    { "xmlrpc", NAMED },
+
+    { "pickle", NAMED },
+    { "_pickle", NAMED },
+    { "cPickle", NAMED },
+    { "dill", NAMED },
+    { "cloudpickle", NAMED },
+    { "joblib", NAMED },
+    { "shelve", NAMED },
+    { "yaml", CALLED },
+
+    { "numpy.testing", NAMED },
+    { "numpy.f2py", NAMED },
+    { "numpy.distutils", NAMED },
+    { "numpy.load", NAMED },
+    { "numpy.fromfile", NAMED },
+    { "numpy.save", NAMED },
+    { "pandas.read_pickle", NAMED },
+    { "pandas.eval", NAMED },
+
+    { "torch.load", NAMED },
+    { "torch.save", NAMED },
+    { "torch.hub", NAMED },
+    { "torch.jit", CALLED },
+    { "torch.package", NAMED },
+    { "torch.testing", NAMED },
+    { "torch.compile", CALLED },
+    { "torch.fx", CALLED },
+    { "torch.multiprocessing", NAMED },
+    { "torch.distributed.rpc", NAMED },
+    { "torch.distributed.elastic", NAMED },
+    { "torch.distributed.launcher", NAMED },
+    { "torch.distributed.run", NAMED },
+    { "torch.serialization", CALLED },
+    { "torch.storage._load_from_bytes", CALLED },
+    { "torch.utils", CALLED },
+    { "torch.utils.data.sampler", DANGER_NONE },
+    { "torch.utils.hooks", DANGER_NONE },
+    { "torch._", CALLED },
+    { "torch._utils", DANGER_NONE },
+    { "torch._tensor", DANGER_NONE },
+    { "torch._C._nn", DANGER_NONE },
+};
+
+/* Python 2 spells its built-in functions differently. */
+static struct str modern(struct str name, char *out, size_t out_len)
+{
+    static const char old[] = "__builtin__.";
+    static const char new[] = "builtins.";
+    size_t cut = sizeof(old) - 1, front = sizeof(new) - 1;
+    size_t len = name.len - cut + front;
+
+    if (!str_starts(name, old) || len > out_len)
+        return name;
+    memcpy(out, new, front);
+    memcpy(out + front, name.p + cut, name.len - cut);
+    return (struct str){ out, len };
+}
+
+/* Whole components only, but for an entry that ends in an underscore. */
+static bool fits(struct str name, const char *rule)
+{
+    size_t n = strlen(rule);
+
+    return str_starts(name, rule) &&
+        (name.len == n || name.p[n] == '.' || rule[n - 1] == '_');
+}
+
+enum danger danger_of(struct str name)
+{
+    enum danger danger = DANGER_NONE;
+    size_t longest = 0;
+    char text[256];
+
+    name = modern(name, text, sizeof(text));
+    for (size_t i = 0; i < ARRAY_LEN(rules); i++) {
+        size_t n = strlen(rules[i].name);
+
+        if (n > longest && fits(name, rules[i].name)) {
+            longest = n;
+            danger = rules[i].danger;
+        }
+    }
+    return danger;
+}

@@ -1,0 +1,143 @@
+#include "verify/report.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/buf.h"
+
+enum { DETAIL_MAX = 16384 };
+
+void report_free(struct report *r)
+{
+    arena_free(&r->arena);
+    free(r->checks);
+    *r = (struct report)REPORT_INIT;
+}
+
+static bool grow(struct report *r)
+{
+    size_t cap = r->cap == 0 ? 32 : 2 * r->cap;
+    struct check *checks;
+
+    if (r->n < r->cap)
+        return true;
+    checks = realloc(r->checks, cap * sizeof(*checks));
+    if (checks == NULL)
+        return false;
+    r->checks = checks;
+    r->cap = cap;
+    return true;
+}
+
+static void add(struct report *r, struct check c, const char *fmt, va_list ap)
+{
+    char text[DETAIL_MAX];
+    struct err e = ERR_INIT;
+
+    vsnprintf(text, sizeof(text), fmt, ap);
+    c.detail = arena_str(&r->arena, str_of(text), &e);
+    if (c.detail.p == NULL || !grow(r))
+        r->bad = ERR_NOMEM;
+    else
+        r->checks[r->n++] = c;
+}
+
+void report_ok(struct report *r, const char *name, const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    add(r, (struct check){ .result = CHECK_OK, .name = name }, fmt, ap);
+    va_end(ap);
+}
+
+void report_skip(struct report *r, const char *name, const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    add(r, (struct check){ .result = CHECK_SKIP, .name = name }, fmt, ap);
+    va_end(ap);
+}
+
+void report_note(struct report *r, const char *name, const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    add(r, (struct check){ .result = CHECK_NOTE, .name = name }, fmt, ap);
+    va_end(ap);
+}
+
+void report_fail(struct report *r, const char *name, enum err_kind kind,
+    const char *fmt, ...)
+{
+    struct check c = { .result = CHECK_FAIL, .kind = kind, .name = name };
+    va_list ap;
+
+    va_start(ap, fmt);
+    add(r, c, fmt, ap);
+    va_end(ap);
+}
+
+void report_err(struct report *r, const char *name, struct err *why)
+{
+    report_fail(r, name, why->kind, "%s", why->msg);
+    err_clear(why);
+}
+
+int report_check(const struct report *r, struct err *e)
+{
+    if (r->bad == ERR_NONE)
+        return 0;
+    return err_set(e, r->bad, "the report does not fit in memory");
+}
+
+size_t report_failed(const struct report *r)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < r->n; i++)
+        n += r->checks[i].result == CHECK_FAIL;
+    return n;
+}
+
+static int weight(enum err_kind kind)
+{
+    switch (kind) {
+    case ERR_NONE:
+        return 0;
+    case ERR_VERDICT:
+        return 2;
+    case ERR_CORRUPT:
+        return 3;
+    case ERR_REFUSED:
+    case ERR_UNSUPPORTED:
+        return 4;
+    default:
+        return 1;
+    }
+}
+
+enum err_kind report_worse(enum err_kind a, enum err_kind b)
+{
+    return weight(b) > weight(a) ? b : a;
+}
+
+enum err_kind report_worst(const struct report *r)
+{
+    enum err_kind worst = ERR_NONE;
+
+    for (size_t i = 0; i < r->n; i++)
+        if (r->checks[i].result == CHECK_FAIL)
+            worst = report_worse(worst, r->checks[i].kind);
+    return worst;
+}
+
+const char *check_result_name(enum check_result result)
+{
+    static const char *const names[] = { "ok", "fail", "skip", "note" };
+
+    return names[result];
+}

@@ -1,0 +1,74 @@
+/*
+ * report.h - what was checked and what came out, collected before anything
+ * is printed. Every problem is kept, not only the first.
+ *
+ * Added to by one thread. Texts may hold any byte: whoever prints escapes.
+ */
+#ifndef VERIFY_REPORT_H
+#define VERIFY_REPORT_H
+
+#include <limits.h>
+
+#include "base/arena.h"
+
+enum check_result {
+    CHECK_OK,
+    CHECK_FAIL,
+    CHECK_SKIP, /* not checked; the detail says why */
+    CHECK_NOTE  /* worth knowing, not a failure */
+};
+
+struct check {
+    enum check_result result;
+    enum err_kind kind; /* of a failure; decides the exit status */
+    const char *name;   /* "structure", "digest", ...; a literal */
+    struct str detail;
+};
+
+struct report {
+    struct arena arena;
+    struct check *checks;
+    size_t n;
+    size_t cap;
+    enum err_kind bad; /* NOMEM once something could not be kept */
+};
+
+#define REPORT_INIT                                                            \
+    {                                                                          \
+        .arena = ARENA_INIT((uint64_t)256 << 20)                               \
+    }
+
+void report_free(struct report *r);
+
+/* One check each. Running out of memory is sticky: report_check(). */
+void report_ok(struct report *r, const char *name, const char *fmt, ...)
+    PRINTF_LIKE(3, 4);
+void report_skip(struct report *r, const char *name, const char *fmt, ...)
+    PRINTF_LIKE(3, 4);
+void report_note(struct report *r, const char *name, const char *fmt, ...)
+    PRINTF_LIKE(3, 4);
+void report_fail(struct report *r, const char *name, enum err_kind kind,
+    const char *fmt, ...) PRINTF_LIKE(4, 5);
+
+/* report_err - a failure somebody else described; *why is cleared. */
+void report_err(struct report *r, const char *name, struct err *why);
+
+/* report_check - 0, or -1 with *e: NOMEM when the report is not whole. */
+int report_check(const struct report *r, struct err *e);
+
+/* report_failed - how many checks failed. */
+size_t report_failed(const struct report *r);
+
+/*
+ * report_worst - the kind that decides the exit status: REFUSED before
+ * CORRUPT before VERDICT before all others; ERR_NONE when nothing failed
+ */
+enum err_kind report_worst(const struct report *r);
+
+/* report_worse - the one of two kinds that decides. */
+enum err_kind report_worse(enum err_kind a, enum err_kind b);
+
+/* "ok", "fail", "skip", "note". */
+const char *check_result_name(enum check_result result);
+
+#endif
