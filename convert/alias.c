@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "base/buf.h"
 #include "base/log.h"
 
 enum { COMPARE_BYTES = 256 << 10 };
@@ -154,5 +155,9 @@ int alias_find(const struct checkpoint *c, bool tie, const struct tensor **out,
         if (out[i] == NULL && name_rank(c->tensors[i].name) == RANK_HEAD &&
             tie_head(c, i, out, e) != 0)
             return -1;
+    /* A head that stood for another head may have been tied itself. */
+    for (uint64_t i = 0; i < c->n_tensors; i++)
+        if (out[i] != NULL && out[out[i] - c->tensors] != NULL)
+            out[i] = out[out[i] - c->tensors];
     return 0;
 }

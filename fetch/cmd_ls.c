@@ -21,12 +21,15 @@ static const struct opt opts[] = {
     OPT_END,
 };
 
-static const char *date(char out[DATE_MAX], int64_t when, const char *fmt)
+/* In UTC, for programs or for people. */
+static const char *date(char out[DATE_MAX], int64_t when, bool iso)
 {
     time_t t = (time_t)when;
     struct tm tm;
 
-    if (gmtime_r(&t, &tm) == NULL || strftime(out, DATE_MAX, fmt, &tm) == 0)
+    if (gmtime_r(&t, &tm) == NULL ||
+        strftime(out, DATE_MAX, iso ? "%Y-%m-%dT%H:%M:%SZ" : "%Y-%m-%d %H:%M",
+            &tm) == 0)
         snprintf(out, DATE_MAX, "-");
     return out;
 }
@@ -46,7 +49,7 @@ static int print_json(const struct volume *v, const struct volume_entry *list,
         buf_printf(&b,
             ", \"size\": %llu, \"sha256\": \"%s\", \"date\": \"%s\"}",
             (unsigned long long)list[i].size, list[i].sha256.hex,
-            date(when, list[i].mtime, "%Y-%m-%dT%H:%M:%SZ"));
+            date(when, list[i].mtime, true));
     }
     buf_puts(&b, "]}\n");
     if (buf_check(&b, e) != 0)
@@ -69,7 +72,7 @@ static void print_table(const struct volume_entry *list, uint64_t n)
         err_escape(name, sizeof(name), list[i].name.p);
         printf("%-*s  %9s  %.12s  %s\n", (int)width, name,
             human_size(size, list[i].size), list[i].sha256.hex,
-            date(when, list[i].mtime, "%Y-%m-%d %H:%M"));
+            date(when, list[i].mtime, false));
     }
 }
 

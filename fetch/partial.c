@@ -189,6 +189,15 @@ int partial_save(struct partial *p, struct err *e)
     return 0;
 }
 
+/* Is the name still this file's? Another process may have thought us dead. */
+static bool is_ours(const struct partial *p)
+{
+    struct stat named, opened;
+
+    return lstat(p->path, &named) == 0 && fstat(p->fd, &opened) == 0 &&
+           named.st_dev == opened.st_dev && named.st_ino == opened.st_ino;
+}
+
 int partial_publish(struct partial *p, const char *blob, unsigned mode,
     struct digest *got, struct err *e)
 {
@@ -204,6 +213,9 @@ int partial_publish(struct partial *p, const char *blob, unsigned mode,
         partial_drop(p);
         return -1;
     }
+    if (!is_ours(p))
+        return err_set(e, ERR_BUSY, "%s was taken away by another process",
+            p->path);
     p->fd = -1;
     if (close(fd) != 0)
         return err_sys(e, "%s: closing", p->path);

@@ -22,6 +22,7 @@ struct plan_file {
     const struct tree_file *file;
     enum plan_state state;
     uint64_t kept; /* PLAN_FETCH: bytes of it that a journal vouches for */
+    bool again;    /* PLAN_FETCH: fetch it even if its blob is there */
 };
 
 struct plan {

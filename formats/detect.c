@@ -2,6 +2,8 @@
 
 #include "base/rd.h"
 
+enum { HEADER_SANE = 100000000 };
+
 struct signature {
     const char *bytes;
     size_t len;
@@ -94,8 +96,9 @@ static bool is_safetensors(struct str s, uint64_t size)
 
     while (at < s.len && memchr(" \t\r\n", s.p[at], 4) != NULL)
         at++;
+    /* A short file with a sane length goes to the reader that says so. */
     return at < s.len && s.p[at] == '{' && size_add(header, 8, &end) &&
-        end <= size;
+        (end <= size || header <= HEADER_SANE);
 }
 
 static bool is_pickle(struct str s)
@@ -139,11 +142,11 @@ enum file_format detect_format(const void *head, uint64_t len, uint64_t size,
         return FORMAT_TORCH_ZIP;
     if (is_legacy(s))
         return FORMAT_TORCH_LEGACY;
+    if (is_safetensors(s, size))
+        return FORMAT_SAFETENSORS;
     unknown(s, size, e);
     if (e->kind != ERR_NONE)
         return FORMAT_UNKNOWN;
-    if (is_safetensors(s, size))
-        return FORMAT_SAFETENSORS;
     if (has(s, "{", 1, 0))
         return FORMAT_JSON;
     if (is_pickle(s))

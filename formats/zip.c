@@ -61,8 +61,8 @@ static int end64_read(struct rd file, uint64_t end_at, struct end *end,
     end->dir_size = rd_u64(&file);
     end->dir_at = rd_u64(&file);
     end->limit = at;
-    if (file.bad || size < END64_BYTES - 12 ||
-        size != end_at - LOCATOR_BYTES - 12 - at)
+    if (file.bad || at > end_at - LOCATOR_BYTES - 12 ||
+        size < END64_BYTES - 12 || size != end_at - LOCATOR_BYTES - 12 - at)
         return err_set(e, ERR_REFUSED,
             "the zip64 end record at byte %llu has the wrong size",
             (unsigned long long)at);
@@ -105,7 +105,7 @@ static int end_read(struct rd file, struct end *end, struct err *e)
     end->limit = at;
     if (rd_u16(&r) != 0)
         return no_end(e, file.len);
-    if (at >= LOCATOR_BYTES) {
+    if (at >= LOCATOR_BYTES + 12) {
         r = file;
         rd_seek(&r, at - LOCATOR_BYTES);
         if (rd_u32(&r) == LOCATOR_SIG && end64_read(file, at, end, e) != 0)
@@ -188,14 +188,14 @@ static bool wide_fields(struct rd extra, struct zip_entry *t)
     while (rd_left(&extra) >= 4) {
         unsigned id = rd_u16(&extra);
         uint64_t n = rd_u16(&extra);
+        const uint8_t *bytes = rd_bytes(&extra, n);
         struct rd field;
 
-        if (n > rd_left(&extra))
+        if (bytes == NULL)
             return false;
-        field = rd_of(extra.p + extra.pos, n);
-        rd_bytes(&extra, n);
         if (id != FIELD64)
             continue;
+        field = rd_of(bytes, n);
         for (size_t i = 0; i < ARRAY_LEN(want); i++) {
             if (*want[i] == 0xffffffff)
                 *want[i] = rd_u64(&field);

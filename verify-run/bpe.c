@@ -67,8 +67,8 @@ static void load_quick(struct bpe *b)
     }
 }
 
-int bpe_load(struct bpe *b, const struct json *model, struct arena *arena,
-    struct err *e)
+int bpe_load(
+    struct bpe *b, const struct json *model, struct arena *arena, struct err *e)
 {
     struct component c = { .part = "model", .type = "BPE", .v = model };
 
@@ -79,8 +79,8 @@ int bpe_load(struct bpe *b, const struct json *model, struct arena *arena,
     if (strcmp(c.type, "BPE") != 0)
         return component_unknown(&c, e);
     if (vocab_load(&b->vocab, json_get(model, "vocab"), arena, e) != 0 ||
-        merges_load(&b->merges, json_get(model, "merges"), &b->vocab, arena,
-            e) != 0 ||
+        merges_load(
+            &b->merges, json_get(model, "merges"), &b->vocab, arena, e) != 0 ||
         load_flags(b, &c, arena, e) != 0)
         return -1;
     load_quick(b);
@@ -97,9 +97,9 @@ static int node_add(struct bpe_work *w, uint32_t id, struct err *e)
     if (v == NULL)
         return -1;
     w->nodes = v;
-    v[at] = (struct bpe_node){ .id = id,
-        .prev = at == 0 ? NO_NODE : at - 1,
-        .next = at + 1 };
+    v[at] = (struct bpe_node){
+        .id = id, .prev = at == 0 ? NO_NODE : at - 1, .next = at + 1
+    };
     w->n++;
     return 0;
 }
@@ -112,8 +112,8 @@ static bool has_bytes(const struct bpe *b, struct str c)
     return true;
 }
 
-static int add_bytes(const struct bpe *b, struct str c, struct bpe_work *w,
-    struct err *e)
+static int add_bytes(
+    const struct bpe *b, struct str c, struct bpe_work *w, struct err *e)
 {
     for (size_t i = 0; i < c.len; i++)
         if (node_add(w, b->bytes[(unsigned char)c.p[i]], e) != 0)
@@ -134,8 +134,8 @@ static int no_unk(const struct bpe *b, struct str c, struct err *e)
  * join it. Byte symbols do not end the wait: the engine that these files
  * are made with puts them in front of it.
  */
-static int split(const struct bpe *b, struct str word, struct bpe_work *w,
-    struct err *e)
+static int split(
+    const struct bpe *b, struct str word, struct bpe_work *w, struct err *e)
 {
     bool waiting = false;
     unsigned n = 0;
@@ -172,8 +172,7 @@ static int split(const struct bpe *b, struct str word, struct bpe_work *w,
 
 static int heap_push(struct bpe_work *w, uint64_t key, struct err *e)
 {
-    uint64_t *h =
-        grow(w->heap, &w->heap_cap, w->heap_n + 1, sizeof(*h), e);
+    uint64_t *h = grow(w->heap, &w->heap_cap, w->heap_n + 1, sizeof(*h), e);
     size_t i = w->heap_n;
 
     if (h == NULL)
@@ -205,8 +204,8 @@ static uint64_t heap_pop(struct bpe_work *w)
 }
 
 /* What joins the symbol at a place with the next, or NULL. */
-static const struct merge *merge_at(const struct bpe *b,
-    const struct bpe_work *w, uint32_t at)
+static const struct merge *merge_at(
+    const struct bpe *b, const struct bpe_work *w, uint32_t at)
 {
     const struct bpe_node *node = &w->nodes[at];
 
@@ -215,8 +214,8 @@ static const struct merge *merge_at(const struct bpe *b,
     return merges_find(&b->merges, node->id, w->nodes[node->next].id);
 }
 
-static int offer(const struct bpe *b, struct bpe_work *w, uint32_t at,
-    struct err *e)
+static int offer(
+    const struct bpe *b, struct bpe_work *w, uint32_t at, struct err *e)
 {
     const struct merge *m = at == NO_NODE ? NULL : merge_at(b, w, at);
 
@@ -250,8 +249,7 @@ static int join_all(const struct bpe *b, struct bpe_work *w, struct err *e)
         if (m == NULL || m->rank != key >> 32)
             continue;
         join(w, at, m->id - 1);
-        if (offer(b, w, at, e) != 0 ||
-            offer(b, w, w->nodes[at].prev, e) != 0)
+        if (offer(b, w, at, e) != 0 || offer(b, w, w->nodes[at].prev, e) != 0)
             return -1;
     }
     return 0;

@@ -33,7 +33,10 @@ struct bpe_work {
     size_t heap_cap;
 };
 
-#define BPE_WORK_INIT { .nodes = NULL }
+#define BPE_WORK_INIT                                                          \
+    {                                                                          \
+        .nodes = NULL                                                          \
+    }
 
 void bpe_work_free(struct bpe_work *w);
 

@@ -11,8 +11,8 @@ static int each(struct component *c, const char *list, component_fn *take,
         return take(arg, c, arena, e);
     items = json_get(c->v, list);
     if (items == NULL || json_kind(items) != JSON_ARRAY)
-        return err_set(e, ERR_REFUSED, "%s: Sequence without a list '%s'",
-            c->part, list);
+        return err_set(
+            e, ERR_REFUSED, "%s: Sequence without a list '%s'", c->part, list);
     for (const struct json *i = json_first(items); i; i = json_next(i)) {
         struct component child = { .part = c->part, .v = i };
 
@@ -38,8 +38,8 @@ int component_unknown(const struct component *c, struct err *e)
         "this program has no %s of type '%.100s'", c->part, c->type);
 }
 
-static int bad_member(const struct component *c, const char *key,
-    const char *want, struct err *e)
+static int bad_member(
+    const struct component *c, const char *key, const char *want, struct err *e)
 {
     return err_set(e, ERR_REFUSED, "%s %.100s: '%s' is not %s", c->part,
         c->type, key, want);
@@ -56,8 +56,8 @@ int component_str(const struct component *c, const char *key, struct str *out,
     return out->p == NULL ? -1 : 0;
 }
 
-int component_bool(const struct component *c, const char *key, bool *out,
-    struct err *e)
+int component_bool(
+    const struct component *c, const char *key, bool *out, struct err *e)
 {
     const struct json *v = json_get(c->v, key);
 
@@ -66,8 +66,8 @@ int component_bool(const struct component *c, const char *key, bool *out,
     return bad_member(c, key, "true or false", e);
 }
 
-int component_count(const struct component *c, const char *key, uint32_t *out,
-    struct err *e)
+int component_count(
+    const struct component *c, const char *key, uint32_t *out, struct err *e)
 {
     const struct json *v = json_get(c->v, key);
     uint64_t n = 0;
@@ -83,9 +83,9 @@ int component_count(const struct component *c, const char *key, uint32_t *out,
 int component_pattern(const struct component *c, struct str *out,
     bool *is_regex, struct arena *arena, struct err *e)
 {
-    struct component p = { .part = c->part,
-        .type = c->type,
-        .v = json_get(c->v, "pattern") };
+    struct component p = {
+        .part = c->part, .type = c->type, .v = json_get(c->v, "pattern")
+    };
 
     *is_regex = json_get(p.v, "Regex") != NULL;
     if (component_str(&p, *is_regex ? "Regex" : "String", out, arena, e) != 0)

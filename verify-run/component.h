@@ -16,8 +16,8 @@ struct component {
 };
 
 /* Where the parts read so far go. */
-typedef int component_fn(void *arg, const struct component *c,
-    struct arena *arena, struct err *e);
+typedef int component_fn(
+    void *arg, const struct component *c, struct arena *arena, struct err *e);
 
 /*
  * component_each - call take for every part of v that is no sequence
@@ -32,14 +32,14 @@ int component_each(const struct json *v, const char *part, const char *list,
 int component_unknown(const struct component *c, struct err *e);
 
 /* component_str - a text member, copied into arena; it must be there. */
-int component_str(const struct component *c, const char *key,
-    struct str *out, struct arena *arena, struct err *e);
+int component_str(const struct component *c, const char *key, struct str *out,
+    struct arena *arena, struct err *e);
 
 /* component_bool, component_count - a member that may be absent or null. */
-int component_bool(const struct component *c, const char *key, bool *out,
-    struct err *e);
-int component_count(const struct component *c, const char *key, uint32_t *out,
-    struct err *e);
+int component_bool(
+    const struct component *c, const char *key, bool *out, struct err *e);
+int component_count(
+    const struct component *c, const char *key, uint32_t *out, struct err *e);
 
 /*
  * component_pattern - the member "pattern": {"String": ...} or {"Regex": ...}

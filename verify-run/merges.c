@@ -19,8 +19,8 @@ static struct merge *slot_of(const struct merges *m, uint64_t pair)
     return &m->slots[at];
 }
 
-const struct merge *merges_find(const struct merges *m, uint32_t left,
-    uint32_t right)
+const struct merge *merges_find(
+    const struct merges *m, uint32_t left, uint32_t right)
 {
     const struct merge *slot = slot_of(m, (uint64_t)left << 32 | right);
 
@@ -28,8 +28,7 @@ const struct merge *merges_find(const struct merges *m, uint32_t left,
 }
 
 /* The two texts of one merge; false when it is no pair. */
-static bool read_pair(const struct json *v, struct str *left,
-    struct str *right)
+static bool read_pair(const struct json *v, struct str *left, struct str *right)
 {
     const char *a = NULL, *b = NULL;
 
@@ -76,14 +75,14 @@ static int add(struct merges *m, const struct json *v, uint32_t rank,
     if (a == VOCAB_NONE || b == VOCAB_NONE || ab == VOCAB_NONE)
         return err_set(e, ERR_REFUSED,
             "merge %u: '%.60s' is not in the vocabulary", rank,
-            a == VOCAB_NONE ? left.p :
-            b == VOCAB_NONE ? right.p :
-                              spare->p);
+            a == VOCAB_NONE   ? left.p
+            : b == VOCAB_NONE ? right.p
+                              : spare->p);
     /* Of a pair that stands twice, the last rank counts. */
     slot = slot_of(m, (uint64_t)a << 32 | b);
-    *slot = (struct merge){ .pair = (uint64_t)a << 32 | b,
-        .rank = rank,
-        .id = ab + 1 };
+    *slot = (struct merge){
+        .pair = (uint64_t)a << 32 | b, .rank = rank, .id = ab + 1
+    };
     return 0;
 }
 

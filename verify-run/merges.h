@@ -26,7 +26,7 @@ int merges_load(struct merges *m, const struct json *list,
     const struct vocab *vocab, struct arena *arena, struct err *e);
 
 /* merges_find - what joins left and right, or NULL. */
-const struct merge *merges_find(const struct merges *m, uint32_t left,
-    uint32_t right);
+const struct merge *merges_find(
+    const struct merges *m, uint32_t left, uint32_t right);
 
 #endif

@@ -38,8 +38,8 @@ static int load_replace(struct normalize_step *s, const struct component *c,
     return 0;
 }
 
-static int load_strip(struct normalize_step *s, const struct component *c,
-    struct err *e)
+static int load_strip(
+    struct normalize_step *s, const struct component *c, struct err *e)
 {
     s->left = s->right = true;
     if (component_bool(c, "strip_left", &s->left, e) != 0)
@@ -47,8 +47,8 @@ static int load_strip(struct normalize_step *s, const struct component *c,
     return component_bool(c, "strip_right", &s->right, e);
 }
 
-static int load_step(void *arg, const struct component *c, struct arena *arena,
-    struct err *e)
+static int load_step(
+    void *arg, const struct component *c, struct arena *arena, struct err *e)
 {
     static const char *const names[] = {
         [STEP_NFC] = "NFC",
@@ -85,12 +85,12 @@ int normalizer_load(struct normalizer *n, const struct json *v,
     struct arena *arena, struct err *e)
 {
     *n = (struct normalizer){ .first = NULL };
-    return component_each(v, "normalizer", "normalizers", load_step, n, arena,
-        e);
+    return component_each(
+        v, "normalizer", "normalizers", load_step, n, arena, e);
 }
 
-void normalize_replace(struct str text, struct str from, struct str to,
-    struct buf *out)
+void normalize_replace(
+    struct str text, struct str from, struct str to, struct buf *out)
 {
     while (text.len > 0) {
         const char *at = memmem(text.p, text.len, from.p, from.len);
@@ -106,8 +106,8 @@ void normalize_replace(struct str text, struct str from, struct str to,
     }
 }
 
-static struct str strip(const struct normalize_step *s, struct str text,
-    bool *cut)
+static struct str strip(
+    const struct normalize_step *s, struct str text, bool *cut)
 {
     while (s->left && text.len > 0) {
         struct unicode_char c = unicode_at(text, 0);
@@ -154,8 +154,8 @@ static int run_step(const struct normalize_step *s, struct str text,
     return buf_check(out, e);
 }
 
-int normalizer_run(const struct normalizer *n, struct str text,
-    struct buf *out, bool *cut, struct err *e)
+int normalizer_run(const struct normalizer *n, struct str text, struct buf *out,
+    bool *cut, struct err *e)
 {
     struct buf spare AUTO(buf_free) = BUF_INIT(WORDS_MAX_BYTES);
 

@@ -25,11 +25,11 @@ int normalizer_load(struct normalizer *n, const struct json *v,
  * normalizer_run - out becomes the normal form of text (good UTF-8)
  * cut      becomes true when something was stripped from its front
  */
-int normalizer_run(const struct normalizer *n, struct str text,
-    struct buf *out, bool *cut, struct err *e);
+int normalizer_run(const struct normalizer *n, struct str text, struct buf *out,
+    bool *cut, struct err *e);
 
 /* normalize_replace - append text with every from made to. */
-void normalize_replace(struct str text, struct str from, struct str to,
-    struct buf *out);
+void normalize_replace(
+    struct str text, struct str from, struct str to, struct buf *out);
 
 #endif

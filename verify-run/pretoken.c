@@ -32,8 +32,8 @@ struct pretoken_step {
 
 /* ---- loading ---- */
 
-static int load_bytes(struct pretoken_step *s, const struct component *c,
-    struct err *e)
+static int load_bytes(
+    struct pretoken_step *s, const struct component *c, struct err *e)
 {
     s->prefix = s->by_regex = true;
     s->regex = WORDSPLIT_GPT2;
@@ -76,7 +76,8 @@ static int load_split(struct pretoken_step *s, const struct component *c,
     s->behavior = (enum behavior)at;
     if (s->by_regex && !wordsplit_find(s->text, &s->regex))
         return err_set(e, ERR_UNSUPPORTED,
-            "pre_tokenizer Split: this program does not know the regex '%.200s'",
+            "pre_tokenizer Split: this program does not know the regex "
+            "'%.200s'",
             s->text.p);
     return 0;
 }
@@ -109,8 +110,8 @@ int metaspace_load(struct metaspace *m, const struct component *c,
     return 0;
 }
 
-static int load_digits(struct pretoken_step *s, const struct component *c,
-    struct err *e)
+static int load_digits(
+    struct pretoken_step *s, const struct component *c, struct err *e)
 {
     bool single = false;
 
@@ -120,8 +121,8 @@ static int load_digits(struct pretoken_step *s, const struct component *c,
     return 0;
 }
 
-static int load_step(void *arg, const struct component *c, struct arena *arena,
-    struct err *e)
+static int load_step(
+    void *arg, const struct component *c, struct arena *arena, struct err *e)
 {
     static const char *const names[] = {
         [STEP_BYTES] = "ByteLevel",
@@ -154,12 +155,12 @@ static int load_step(void *arg, const struct component *c, struct arena *arena,
     return load_digits(s, c, e);
 }
 
-int pretoken_load(struct pretoken *p, const struct json *v,
-    struct arena *arena, struct err *e)
+int pretoken_load(struct pretoken *p, const struct json *v, struct arena *arena,
+    struct err *e)
 {
     *p = (struct pretoken){ .first = NULL };
-    return component_each(v, "pre_tokenizer", "pretokenizers", load_step, p,
-        arena, e);
+    return component_each(
+        v, "pre_tokenizer", "pretokenizers", load_step, p, arena, e);
 }
 
 /* ---- running ---- */
@@ -206,8 +207,8 @@ static int cut_add(struct cut *k, struct str piece, bool match, struct err *e)
     return words_add(k->out, piece, e);
 }
 
-static int cut_by_text(struct cut *k, struct str word, struct str mark,
-    struct err *e)
+static int cut_by_text(
+    struct cut *k, struct str word, struct str mark, struct err *e)
 {
     while (word.len > 0) {
         const char *at = memmem(word.p, word.len, mark.p, mark.len);
@@ -227,8 +228,8 @@ static int cut_by_text(struct cut *k, struct str word, struct str mark,
     return 0;
 }
 
-static int cut_by_regex(struct cut *k, struct str word,
-    enum wordsplit_kind regex, struct err *e)
+static int cut_by_regex(
+    struct cut *k, struct str word, enum wordsplit_kind regex, struct err *e)
 {
     for (size_t i = 0; i < word.len;) {
         size_t n = wordsplit_next(regex, word, i);
@@ -257,8 +258,7 @@ static int cut_by_digits(struct cut *k, struct str word, struct err *e)
             cut_add(k, (struct str){ word.p + i - c.len, c.len }, true, e) != 0)
             return -1;
     }
-    return cut_add(k, (struct str){ word.p + from, word.len - from }, false,
-        e);
+    return cut_add(k, (struct str){ word.p + from, word.len - from }, false, e);
 }
 
 static int run_split(const struct pretoken_step *s, struct str word,
@@ -304,7 +304,7 @@ static int run_metaspace(const struct metaspace *m, struct str word,
 {
     struct cut k = { .out = out, .first = out->n, .behavior = SPLIT_NEXT };
     bool wanted = m->scheme == METASPACE_ALWAYS ||
-        (m->scheme == METASPACE_FIRST && at_start);
+                  (m->scheme == METASPACE_FIRST && at_start);
 
     buf_clear(spare);
     if (wanted && !str_starts(word, " ") && !str_starts(word, m->mark.p))
@@ -329,8 +329,8 @@ static int run_step(const struct pretoken_step *s, const struct words *in,
         if (s->kind == STEP_BYTES)
             rc = run_bytes(s, word, &spare, out, e);
         else if (s->kind == STEP_METASPACE)
-            rc = run_metaspace(&s->metaspace, word, at_start && i == 0, &spare,
-                out, e);
+            rc = run_metaspace(
+                &s->metaspace, word, at_start && i == 0, &spare, out, e);
         else
             rc = run_split(s, word, out, e);
         if (rc != 0)

@@ -39,8 +39,8 @@ int metaspace_load(struct metaspace *m, const struct component *c,
  * pretoken_load - 0, or -1 with *e: REFUSED, NOMEM, UNSUPPORTED naming the
  *         type or the regex
  */
-int pretoken_load(struct pretoken *p, const struct json *v,
-    struct arena *arena, struct err *e);
+int pretoken_load(struct pretoken *p, const struct json *v, struct arena *arena,
+    struct err *e);
 
 /*
  * pretoken_run - out becomes the words of text (good UTF-8)

@@ -21,8 +21,8 @@ enum {
 };
 
 /* The last of n rows of width numbers that starts at or before cp. */
-static const uint32_t *row_at(const uint32_t *rows, size_t n, size_t width,
-    uint32_t cp)
+static const uint32_t *row_at(
+    const uint32_t *rows, size_t n, size_t width, uint32_t cp)
 {
     size_t lo = 0, hi = n;
 
@@ -47,9 +47,9 @@ static bool in_ranges(const uint32_t *rows, size_t n, uint32_t cp)
 static bool is_space(uint32_t cp)
 {
     return (cp >= 0x09 && cp <= 0x0D) || cp == 0x20 || cp == 0x85 ||
-        cp == 0xA0 || cp == 0x1680 || (cp >= 0x2000 && cp <= 0x200A) ||
-        cp == 0x2028 || cp == 0x2029 || cp == 0x202F || cp == 0x205F ||
-        cp == 0x3000;
+           cp == 0xA0 || cp == 0x1680 || (cp >= 0x2000 && cp <= 0x200A) ||
+           cp == 0x2028 || cp == 0x2029 || cp == 0x202F || cp == 0x205F ||
+           cp == 0x3000;
 }
 
 static bool is_ascii_letter(uint32_t cp)
@@ -104,8 +104,7 @@ size_t unicode_back(struct str text, size_t end)
 
 static unsigned combining(uint32_t cp)
 {
-    const uint32_t *row =
-        row_at(unicode_combining, unicode_combining_n, 3, cp);
+    const uint32_t *row = row_at(unicode_combining, unicode_combining_n, 3, cp);
 
     return row != NULL && cp <= row[1] ? row[2] : 0;
 }
@@ -133,8 +132,8 @@ static unsigned form_class(uint64_t c)
 static void form_add(struct form *f, uint32_t cp)
 {
     if (f->v != NULL)
-        f->v[f->n] = (uint64_t)combining(cp) << 56 |
-            (f->n & 0xFFFFFFFF) << 24 | cp;
+        f->v[f->n] =
+            (uint64_t)combining(cp) << 56 | (f->n & 0xFFFFFFFF) << 24 | cp;
     f->n++;
 }
 
@@ -261,8 +260,7 @@ static bool is_ascii(struct str text)
     return true;
 }
 
-int unicode_form(struct str text, bool composed, struct buf *out,
-    struct err *e)
+int unicode_form(struct str text, bool composed, struct buf *out, struct err *e)
 {
     struct form f = { .v = NULL };
 
@@ -307,7 +305,7 @@ static size_t cut_length(struct str s)
     if (c == 0xF4)
         hi = 0x8F;
     while (n < want && n < s.len && (unsigned char)s.p[n] >= lo &&
-        (unsigned char)s.p[n] <= hi) {
+           (unsigned char)s.p[n] <= hi) {
         lo = 0x80;
         hi = 0xBF;
         n++;

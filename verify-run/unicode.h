@@ -39,8 +39,7 @@ size_t unicode_back(struct str text, size_t end);
  * text     good UTF-8
  * Cost     linear, n log n in a run of combining marks
  */
-int unicode_form(struct str text, bool compose, struct buf *out,
-    struct err *e);
+int unicode_form(struct str text, bool compose, struct buf *out, struct err *e);
 
 /*
  * unicode_repair - append a text with what is no UTF-8 made U+FFFD

@@ -1,6 +1,7 @@
 /*
  * unicode_tables.h - the tables in unicode_tables.c and unicode_forms.c,
- * written by unicode_tables.py; only unicode.c reads them. Flat rows of numbers, ordered by their first.
+ * written by unicode_tables.py; only unicode.c reads them. Flat rows of
+ * numbers, ordered by their first.
  */
 #ifndef VERIFY_RUN_UNICODE_TABLES_H
 #define VERIFY_RUN_UNICODE_TABLES_H

@@ -36,8 +36,8 @@ static void insert(struct vocab *v, uint32_t id)
     v->slots[at] = id + 1;
 }
 
-static int fill(struct vocab *v, const struct json *object, char *text,
-    struct err *e)
+static int fill(
+    struct vocab *v, const struct json *object, char *text, struct err *e)
 {
     for (const struct json *i = json_first(object); i; i = json_next(i)) {
         struct str key = str_of(json_key(i));
@@ -56,8 +56,8 @@ static int fill(struct vocab *v, const struct json *object, char *text,
     return 0;
 }
 
-int vocab_load(struct vocab *v, const struct json *object,
-    struct arena *arena, struct err *e)
+int vocab_load(struct vocab *v, const struct json *object, struct arena *arena,
+    struct err *e)
 {
     uint64_t n = 0, bytes = 0, slots = 16;
     char *text;

@@ -24,8 +24,8 @@ enum {
  * Returns  0, or -1 with *e: REFUSED (an id twice, or no number), NOMEM
  * Owns     nothing: all memory is the arena's
  */
-int vocab_load(struct vocab *v, const struct json *object,
-    struct arena *arena, struct err *e);
+int vocab_load(struct vocab *v, const struct json *object, struct arena *arena,
+    struct err *e);
 
 /* vocab_find - the id of a text, or VOCAB_NONE. */
 uint32_t vocab_find(const struct vocab *v, struct str text);

@@ -18,7 +18,10 @@ struct words {
 
 /* No text handled here grows past this. */
 #define WORDS_MAX_BYTES ((size_t)1 << 30)
-#define WORDS_INIT { .text = BUF_INIT(WORDS_MAX_BYTES) }
+#define WORDS_INIT                                                             \
+    {                                                                          \
+        .text = BUF_INIT(WORDS_MAX_BYTES)                                      \
+    }
 
 void words_free(struct words *w);
 void words_clear(struct words *w);

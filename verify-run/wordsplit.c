@@ -30,8 +30,8 @@ static bool is_newline(struct unicode_char c)
 }
 
 /* The end of the run of characters of one kind that starts at i. */
-static size_t run_end(struct str t, size_t i, enum unicode_class kind,
-    size_t most)
+static size_t run_end(
+    struct str t, size_t i, enum unicode_class kind, size_t most)
 {
     struct unicode_char c = unicode_at(t, i);
 
@@ -45,8 +45,7 @@ static size_t run_end(struct str t, size_t i, enum unicode_class kind,
 /* The end of 's 't 're 've 'm 'll 'd at i, or i. */
 static size_t contraction_end(struct str t, size_t i, bool any_case)
 {
-    static const char *const tails[] = { "s", "t", "re", "ve", "m", "ll",
-        "d" };
+    static const char *const tails[] = { "s", "t", "re", "ve", "m", "ll", "d" };
     uint32_t fold = any_case ? 0x20 : 0;
 
     if (t.p[i] != '\'')
@@ -57,8 +56,8 @@ static size_t contraction_end(struct str t, size_t i, bool any_case)
     for (size_t k = 0; k < ARRAY_LEN(tails); k++) {
         size_t n = 0;
 
-        while (tails[k][n] != '\0' &&
-            (unicode_at(t, i + 1 + n).cp | fold) == (unsigned char)tails[k][n])
+        while (tails[k][n] != '\0' && (unicode_at(t, i + 1 + n).cp | fold) ==
+                                          (unsigned char)tails[k][n])
             n++;
         if (tails[k][n] == '\0')
             return i + 1 + n;

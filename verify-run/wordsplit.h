@@ -8,9 +8,9 @@
 #include "base/str.h"
 
 enum wordsplit_kind {
-    WORDSPLIT_GPT2,  /* GPT-2, GPT-NeoX */
+    WORDSPLIT_GPT2,   /* GPT-2, GPT-NeoX */
     WORDSPLIT_LLAMA3, /* digits in threes; cl100k */
-    WORDSPLIT_QWEN2  /* digits singly; StableLM-2 */
+    WORDSPLIT_QWEN2   /* digits singly; StableLM-2 */
 };
 
 /* wordsplit_find - which of them a regular expression is; false if none. */

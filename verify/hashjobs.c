@@ -4,12 +4,14 @@
 
 #include "base/cancel.h"
 #include "base/file.h"
+#include "verify/crc32.h"
 
 enum { CHUNK = 1 << 20 };
 
 struct run {
     struct hash_job **order; /* longest first */
     struct progress *progress;
+    struct crc32 crc;
 };
 
 void hash_jobs_free(struct hash_jobs *j)
@@ -35,8 +37,8 @@ int hash_jobs_add(
     return 0;
 }
 
-static int do_job(
-    struct hash_job *job, struct progress_item *item, struct err *e)
+static int do_job(const struct run *run, struct hash_job *job,
+    struct progress_item *item, struct err *e)
 {
     struct hash h AUTO(hash_free) = HASH_INIT;
     struct buf b AUTO(buf_free) = BUF_INIT(CHUNK);
@@ -53,7 +55,10 @@ static int do_job(
         if (cancel_check(e) != 0 ||
             file_read_at(fd, b.p, n, job->offset + at, job->path, e) != 0)
             return -1;
-        hash_add(&h, b.p, n);
+        if (job->crc)
+            job->crc_out = crc32_add(&run->crc, job->crc_out, b.p, n);
+        else
+            hash_add(&h, b.p, n);
         progress_add(item, n);
         at += n;
     }
@@ -69,7 +74,7 @@ static void job_at(void *ctx, size_t i)
 
     if (job->name != NULL)
         item = progress_item(run->progress, job->name, job->len);
-    do_job(job, item, &job->why);
+    do_job(run, job, item, &job->why);
     progress_done(item);
 }
 
@@ -109,6 +114,7 @@ int hash_jobs_run(struct hash_jobs *j, struct pool *pool,
     if (progress == NULL)
         return -1;
     run = (struct run){ .order = order, .progress = progress };
+    crc32_init(&run.crc);
     pool_run(pool, j->n, job_at, &run);
     return cancel_check(e);
 }

@@ -1,5 +1,6 @@
 /*
- * hashjobs.h - many digests at once: parts of files, hashed on all cores.
+ * hashjobs.h - many digests and checksums at once: parts of files, read on
+ * all cores.
  */
 #ifndef VERIFY_HASHJOBS_H
 #define VERIFY_HASHJOBS_H
@@ -14,8 +15,10 @@ struct hash_job {
     uint64_t offset;  /* [bytes] */
     uint64_t len;     /* [bytes] */
     enum hash_kind kind;
+    bool crc;          /* the checksum of zip archives instead */
     size_t owner;      /* whatever the caller wants to find again */
     struct digest out; /* "" when why is set */
+    uint32_t crc_out;  /* of crc */
     struct err why;    /* a file that could not be read, or is too short */
 };
 

@@ -6,7 +6,7 @@
 
 #include "base/buf.h"
 
-enum { DETAIL_MAX = 16384 };
+enum { DETAIL_MAX = 16384, PROBLEMS_TOLD = 20 };
 
 void report_free(struct report *r)
 {
@@ -85,6 +85,25 @@ void report_err(struct report *r, const char *name, struct err *why)
 {
     report_fail(r, name, why->kind, "%s", why->msg);
     err_clear(why);
+}
+
+void problem(struct problems *p, const char *fmt, ...)
+{
+    struct check c = { .result = CHECK_FAIL, .kind = p->kind, .name = p->name };
+    va_list ap;
+
+    if (p->n++ >= PROBLEMS_TOLD)
+        return;
+    va_start(ap, fmt);
+    add(p->report, c, fmt, ap);
+    va_end(ap);
+}
+
+void problems_end(const struct problems *p)
+{
+    if (p->n > PROBLEMS_TOLD)
+        report_fail(p->report, p->name, p->kind, "and %zu more like these",
+            p->n - PROBLEMS_TOLD);
 }
 
 int report_check(const struct report *r, struct err *e)

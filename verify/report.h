@@ -53,6 +53,25 @@ void report_fail(struct report *r, const char *name, enum err_kind kind,
 /* report_err - a failure somebody else described; *why is cleared. */
 void report_err(struct report *r, const char *name, struct err *why);
 
+/*
+ * One check that may fail many times: the first 20 problems are told one by
+ * one, the rest are counted by problems_end().
+ */
+struct problems {
+    struct report *report;
+    const char *name;
+    enum err_kind kind;
+    size_t n;
+};
+
+#define PROBLEMS_INIT(r, what, k)                                              \
+    {                                                                          \
+        .report = (r), .name = (what), .kind = (k)                             \
+    }
+
+void problem(struct problems *p, const char *fmt, ...) PRINTF_LIKE(2, 3);
+void problems_end(const struct problems *p);
+
 /* report_check - 0, or -1 with *e: NOMEM when the report is not whole. */
 int report_check(const struct report *r, struct err *e);
 

@@ -1,0 +1,11 @@
+/* commands.h - the commands of mlcache, one per cmd_*.c, for main's table. */
+#ifndef CACHE_COMMANDS_H
+#define CACHE_COMMANDS_H
+
+#include "base/cmd.h"
+
+extern const struct cmd cmd_ls;
+extern const struct cmd cmd_path;
+extern const struct cmd cmd_du;
+
+#endif

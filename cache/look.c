@@ -1,0 +1,38 @@
+#include "cache/look.h"
+
+#include <stdio.h>
+
+#include "cache/walk.h"
+
+#include "base/path.h"
+
+int look(
+    const char *volume, struct look *out, struct arena *arena, struct err *e)
+{
+    struct volume v;
+    struct hubdir h;
+
+    *out = (struct look){ .n_repos = 0 };
+    if (volume == NULL) {
+        if (hubdir_default(&h, e) != 0)
+            return -1;
+        memcpy(out->root, h.root, sizeof(h.root));
+    } else {
+        if (volume_locate(&v, volume, e) != 0 ||
+            volume_list(&v, NULL, arena, &out->files, &out->n_files, e) != 0 ||
+            measure_store(&v, out, arena, e) != 0 || volume_hub(&v, &h, e) != 0)
+            return -1;
+        memcpy(out->root, v.root, sizeof(v.root));
+    }
+    return inventory(&h, arena, &out->repos, &out->n_repos, e);
+}
+
+const char *look_name(const struct repo *r, char out[192])
+{
+    static const char *const front[] = { [REPO_MODEL] = "",
+        [REPO_DATASET] = "datasets/",
+        [REPO_SPACE] = "spaces/" };
+
+    snprintf(out, 192, "%s%s", front[r->type], r->id);
+    return out;
+}

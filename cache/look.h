@@ -1,0 +1,24 @@
+/* look.h - what mlcache's listing commands look at: a hub cache or a volume. */
+#ifndef CACHE_LOOK_H
+#define CACHE_LOOK_H
+
+#include "cache/inventory.h"
+#include "cache/volume.h"
+
+struct look {
+    char root[PATH_MAX]; /* the hub cache, or the volume */
+    struct held_repo *repos;
+    uint64_t n_repos;
+    struct volume_entry *files; /* put files; none in a hub cache */
+    uint64_t n_files;
+    uint64_t stored_bytes; /* what the put files take, each content once */
+};
+
+/* look - volume NULL: the hub cache. All of *out is in arena. */
+int look(
+    const char *volume, struct look *out, struct arena *arena, struct err *e);
+
+/* look_name - "org/name", "datasets/org/name", "spaces/org/name". */
+const char *look_name(const struct repo *r, char out[192]);
+
+#endif

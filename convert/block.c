@@ -1,0 +1,144 @@
+#include "convert/block.h"
+
+#include <math.h>
+
+#include "formats/cast.h"
+
+uint64_t block_tensor(const struct plan *plan, uint64_t at)
+{
+    uint64_t low = 0, high = plan->n;
+
+    while (low < high) {
+        uint64_t mid = (low + high) / 2;
+        const struct tensor *t = &plan->out[mid];
+        if (t->offset + tensor_bytes(t) <= at)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return low;
+}
+
+static double value_of(const uint8_t *p, enum dtype t)
+{
+    double d;
+
+    cast_array(&d, DTYPE_F64, p, t, 1);
+    return d;
+}
+
+/* Put the largest finite value where the cast made an infinity of one. */
+static void clamp(
+    uint8_t *out, enum dtype to, const uint8_t *in, enum dtype from, uint64_t n)
+{
+    for (uint64_t i = 0; i < n; i++, in += dtype_bytes(from)) {
+        uint8_t *at = out + i * dtype_bytes(to);
+        float largest = 3.40282346638528859812e+38F;
+        double v = value_of(in, from);
+
+        if (!isfinite(v) || !isinf(value_of(at, to)))
+            continue;
+        if (to == DTYPE_F16)
+            largest = 65504.0F;
+        else if (to == DTYPE_BF16)
+            largest = cast_bf16_to_f32(0x7F7F);
+        largest = v < 0 ? -largest : largest;
+        cast_array(at, to, &largest, DTYPE_F32, 1);
+    }
+}
+
+static void note_overflow(struct block_job *j, uint64_t i, uint64_t n,
+    const uint8_t *in, enum dtype from, uint64_t len)
+{
+    enum dtype to = j->plan->out[i].dtype;
+    double worst = 0;
+
+    for (uint64_t k = 0; k < len; k++, in += dtype_bytes(from))
+        if (cast_overflows(to, in, from, 1, NULL) > 0)
+            worst = fmax(worst, fabs(value_of(in, from)));
+    pthread_mutex_lock(&j->lock);
+    j->clipped[i].n += n;
+    j->clipped[i].worst = fmax(j->clipped[i].worst, worst);
+    pthread_mutex_unlock(&j->lock);
+}
+
+/* Elements first .. first+n-1 of output tensor i, in another type. */
+static int fill_cast(struct block_job *j, uint64_t i, uint64_t first,
+    uint64_t n, uint8_t *out, uint8_t *scratch, struct err *e)
+{
+    const struct tensor *from = j->plan->from[i];
+    enum dtype to = j->plan->out[i].dtype;
+    uint64_t most = BLOCK_SCRATCH / dtype_bytes(from->dtype);
+
+    while (n > 0) {
+        uint64_t now = size_min(n, most), over;
+
+        if (checkpoint_read(j->c, from, first, now, scratch, e) != 0)
+            return -1;
+        cast_array(out, to, scratch, from->dtype, now);
+        over = cast_overflows(to, scratch, from->dtype, now, NULL);
+        if (over > 0) {
+            note_overflow(j, i, over, scratch, from->dtype, now);
+            if (j->recipe->on_overflow == OVERFLOW_CLAMP)
+                clamp(out, to, scratch, from->dtype, now);
+        }
+        out += now * dtype_bytes(to);
+        first += now;
+        n -= now;
+    }
+    return 0;
+}
+
+/* Bytes at .. at+len of output tensor i. */
+static int fill_tensor(struct block_job *j, uint64_t i, uint64_t at,
+    uint64_t len, uint8_t *out, uint8_t *scratch, struct err *e)
+{
+    const struct tensor *from = j->plan->from[i];
+    const struct tensor *to = &j->plan->out[i];
+    unsigned size = dtype_bytes(to->dtype);
+    struct tensor packed;
+    uint64_t bytes = tensor_bytes(to);
+
+    if (from->dtype != to->dtype)
+        return fill_cast(j, i, at / size, len / size, out, scratch, e);
+    if (size > 0)
+        return checkpoint_read(j->c, from, at / size, len / size, out, e);
+    if (!tensor_dense(from))
+        return checkpoint_read(j->c, from, 0, from->n, out, e);
+    /* Elements smaller than a byte may straddle blocks; bytes do not. */
+    packed = *from;
+    packed.dtype = DTYPE_U8;
+    packed.rank = 1;
+    packed.shape = &bytes;
+    packed.stride = NULL;
+    packed.n = bytes;
+    return checkpoint_read(j->c, &packed, at, len, out, e);
+}
+
+int block_fill(struct block_job *j, uint64_t at, uint64_t len, uint8_t *out,
+    uint8_t *scratch, struct err *e)
+{
+    const struct plan *p = j->plan;
+
+    if (at < p->header.len) {
+        uint64_t n = size_min(len, p->header.len - at);
+        memcpy(out, p->header.p + at, n);
+        at += n;
+        out += n;
+        len -= n;
+    }
+    for (uint64_t i = block_tensor(p, at); len > 0 && i < p->n; i++) {
+        const struct tensor *t = &p->out[i];
+        uint64_t skip = at - t->offset;
+        uint64_t n = size_min(len, tensor_bytes(t) - skip);
+
+        if (n == 0)
+            continue;
+        if (fill_tensor(j, i, skip, n, out, scratch, e) != 0)
+            return -1;
+        at += n;
+        out += n;
+        len -= n;
+    }
+    return 0;
+}

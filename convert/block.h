@@ -1,0 +1,39 @@
+/*
+ * block.h - one piece of the output file, made from the checkpoint: header
+ * bytes, then tensors, each read, cast, and held to the overflow policy.
+ */
+#ifndef CONVERT_BLOCK_H
+#define CONVERT_BLOCK_H
+
+#include <pthread.h>
+
+#include "convert/pipeline.h"
+
+enum {
+    BLOCK_BYTES = 1 << 20,    /* of output; a multiple of a page */
+    BLOCK_SCRATCH = 256 << 10 /* of input, for casts */
+};
+
+struct block_job {
+    const struct checkpoint *c;
+    const struct plan *plan;
+    const struct recipe *recipe;
+    pthread_mutex_t lock;     /* holds clipped */
+    struct overflow *clipped; /* per plan->out */
+};
+
+/*
+ * block_tensor - the first tensor with bytes at or after at in the new file
+ * Returns plan->n when there is none.
+ */
+uint64_t block_tensor(const struct plan *plan, uint64_t at);
+
+/*
+ * block_fill - bytes at .. at+len of the new file, into out
+ * scratch  BLOCK_SCRATCH bytes of the caller's
+ * Threads  any number at once, each with its own out and scratch
+ */
+int block_fill(struct block_job *j, uint64_t at, uint64_t len, uint8_t *out,
+    uint8_t *scratch, struct err *e);
+
+#endif

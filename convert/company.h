@@ -1,0 +1,45 @@
+/*
+ * company.h - the small files that make a folder of weights a model: config,
+ * tokenizer, templates. They are carried along byte for byte, but for the
+ * dtype named in config.json when the weights are cast.
+ */
+#ifndef CONVERT_COMPANY_H
+#define CONVERT_COMPANY_H
+
+#include "base/buf.h"
+#include "convert/recipe.h"
+#include "formats/checkpoint.h"
+#include "formats/manifest.h"
+
+enum { COMPANY_MAX = 16, COMPANY_BYTES_MAX = 256 << 20 };
+
+#define COMPANY_CONFIG "config.json"
+
+/* company_names - plain file names, ended by NULL; config.json is first. */
+extern const char *const company_names[];
+
+/*
+ * company_tied - does the config beside the weights tie the output head?
+ * A config inside the checkpoint counts when there is none beside it.
+ * Returns  0 with *out set, or -1 with *e: REFUSED (malformed config.json)
+ */
+int company_tied(const struct checkpoint *c, bool *out, struct err *e);
+
+/*
+ * company_config - a config's text with its dtype set to that of the recipe
+ * Other members stay as they are, in their order.
+ * Returns  0, or -1 with *e: REFUSED (not a JSON object)
+ */
+int company_config(
+    struct buf *out, struct str text, const struct recipe *r, struct err *e);
+
+/*
+ * company_carry - write the company of c into folder
+ * files    room for COMPANY_MAX; gets what was written, *n of them
+ * Returns  0, or -1 with *e: IO, NOSPACE, REFUSED (malformed config.json)
+ */
+int company_carry(const struct checkpoint *c, const struct recipe *r,
+    const char *folder, struct manifest_file *files, uint64_t *n,
+    struct err *e);
+
+#endif

@@ -1,0 +1,44 @@
+/*
+ * pipeline.h - the weights, streamed from a checkpoint into one file.
+ *
+ * The file is cut into blocks; a batch of blocks is read, cast and written
+ * by the pool while the batch before it is hashed, once as a file and once
+ * tensor by tensor, and the sources are hashed on the side. The bytes do not
+ * depend on the number of threads, the memory not on the size of the model.
+ */
+#ifndef CONVERT_PIPELINE_H
+#define CONVERT_PIPELINE_H
+
+#include "base/file.h"
+#include "base/pool.h"
+#include "base/progress.h"
+#include "convert/plan.h"
+#include "convert/sources.h"
+
+/* What a cast did to a tensor. */
+struct overflow {
+    uint64_t n;   /* finite values beyond the range of the target */
+    double worst; /* the largest magnitude among them */
+};
+
+struct pipeline_result {
+    struct digest file;       /* of the whole file */
+    struct digest *tensors;   /* of each plan->out[i]; caller's memory */
+    struct overflow *clipped; /* of each plan->out[i]; caller's memory */
+    bool refused;             /* policy error, and something overflowed */
+};
+
+/*
+ * pipeline_run - write the file into fd, which is empty
+ * name      of the file, for messages
+ * sources   whose unknown digests are made on the way; finished at the end
+ * Returns   0 with *out filled in: when out->refused, counts and worst
+ *           values are complete and the file is not. -1 with *e: IO,
+ *           NOSPACE, CORRUPT, NOMEM, CANCELLED
+ */
+int pipeline_run(const struct checkpoint *c, const struct plan *p,
+    const struct recipe *r, struct sources *sources, struct pool *pool, int fd,
+    const char *name, struct progress_item *progress,
+    struct pipeline_result *out, struct err *e);
+
+#endif

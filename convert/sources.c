@@ -1,0 +1,141 @@
+#include "convert/sources.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/hex.h"
+#include "base/path.h"
+#include "convert/company.h"
+#include "formats/uniform.h"
+
+enum { STEP_BYTES = 1 << 20, ARENA_BYTES = 64 << 20 };
+
+/* The digest in the name of the blob that a snapshot's link leads to. */
+static void take_name(struct source *s)
+{
+    char real[PATH_MAX];
+
+    if (realpath(s->path, real) == NULL || !hex_is(str_of(path_base(real)), 64))
+        return;
+    digest_parse(&s->file.sha256, str_of(path_base(real)));
+}
+
+static int add(struct sources *s, const char *path, bool named, struct err *e)
+{
+    struct source *v = &s->v[s->n];
+    int fd AUTO(fd_close) = -1;
+
+    if (path_fmt(v->path, e, "%s", path) != 0)
+        return -1;
+    fd = file_open(v->path, &v->file.size, e);
+    if (fd < 0)
+        return -1;
+    v->file.name = str_of(path_base(v->path));
+    if (named)
+        take_name(v);
+    if (v->file.sha256.hex[0] == '\0')
+        s->unread += v->file.size;
+    s->n++;
+    return 0;
+}
+
+int sources_list(
+    struct sources *s, const struct checkpoint *c, bool named, struct err *e)
+{
+    char path[PATH_MAX];
+
+    *s = (struct sources){
+        .arena = ARENA_INIT(ARENA_BYTES), .fd = -1, .room = BUF_INIT(STEP_BYTES)
+    };
+    s->v = arena_alloc(
+        &s->arena, (uint64_t)c->n_files + 1 + COMPANY_MAX, sizeof(*s->v), e);
+    if (s->v == NULL)
+        return -1;
+    for (uint32_t i = 0; i < c->n_files; i++)
+        if (add(s, c->files[i].path, named, e) != 0)
+            return -1;
+    if (c->index[0] != '\0' && add(s, c->index, named, e) != 0)
+        return -1;
+    for (size_t i = 0; company_names[i] != NULL; i++) {
+        if (path_join(path, c->folder, company_names[i], e) != 0)
+            return -1;
+        if (access(path, F_OK) == 0 && add(s, path, named, e) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int next_source(struct sources *s, struct err *e)
+{
+    struct source *v = &s->v[s->now];
+    uint64_t size;
+
+    if (buf_room(&s->room, STEP_BYTES) == NULL)
+        return buf_check(&s->room, e);
+    s->at = 0;
+    s->fd = file_open(v->path, &size, e);
+    if (s->fd < 0)
+        return -1;
+    if (size != v->file.size)
+        return err_set(
+            e, ERR_CORRUPT, "%s: changed while it was read", v->path);
+    return hash_begin(&s->hash, HASH_SHA256, size, e);
+}
+
+int sources_step(struct sources *s, uint64_t bytes, struct err *e)
+{
+    while (bytes > 0 && s->now < s->n) {
+        struct source *v = &s->v[s->now];
+        size_t n;
+
+        if (v->file.sha256.hex[0] != '\0') {
+            s->now++;
+            continue;
+        }
+        if (s->fd < 0 && next_source(s, e) != 0)
+            return -1;
+        n = size_min(size_min(STEP_BYTES, bytes), v->file.size - s->at);
+        if (file_read_at(s->fd, s->room.p, n, s->at, v->path, e) != 0)
+            return -1;
+        hash_add(&s->hash, s->room.p, n);
+        s->at += n;
+        s->unread -= n;
+        bytes -= n;
+        if (s->at == v->file.size) {
+            hash_end(&s->hash, &v->file.sha256);
+            fd_close(&s->fd);
+        }
+    }
+    return 0;
+}
+
+int sources_key(const struct sources *s, const struct recipe *r, char out[33],
+    struct err *e)
+{
+    struct buf text AUTO(buf_free) = BUF_INIT(ARENA_BYTES);
+    struct digest d;
+
+    buf_printf(&text, "uniform %s\ndtype %s\non-overflow %s\nselect ",
+        UNIFORM_VERSION, recipe_dtype(r), recipe_policy(r));
+    buf_puts(&text, r->select != NULL ? r->select : "");
+    buf_putc(&text, '\n');
+    for (uint64_t i = 0; i < s->n; i++)
+        buf_printf(&text, "%s %llu %.*s\n", s->v[i].file.sha256.hex,
+            (unsigned long long)s->v[i].file.size, STR_ARG(s->v[i].file.name));
+    if (buf_check(&text, e) != 0 ||
+        hash_bytes(HASH_SHA256, text.p, text.len, &d, e) != 0)
+        return -1;
+    snprintf(out, 33, "%.32s", d.hex);
+    return 0;
+}
+
+void sources_free(struct sources *s)
+{
+    hash_free(&s->hash);
+    fd_close(&s->fd);
+    buf_free(&s->room);
+    arena_free(&s->arena);
+    *s = (struct sources)SOURCES_INIT;
+}

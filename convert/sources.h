@@ -1,0 +1,58 @@
+/*
+ * sources.h - the digests of what a conversion is made from. A blob of a hub
+ * cache or a volume's store is named by its SHA-256; anything else has to be
+ * read, a step at a time so that it hides behind the conversion.
+ */
+#ifndef CONVERT_SOURCES_H
+#define CONVERT_SOURCES_H
+
+#include "base/buf.h"
+#include "formats/checkpoint.h"
+#include "formats/manifest.h"
+
+struct source {
+    char path[PATH_MAX];
+    struct manifest_file file; /* sha256.hex is "" while unknown */
+};
+
+struct sources {
+    struct arena arena;
+    struct source *v; /* weights and index first, then the company */
+    uint64_t n;
+    uint64_t unread; /* bytes that steps still have to hash */
+    uint64_t now;    /* the one being hashed */
+    uint64_t at;     /* bytes of it done */
+    struct hash hash;
+    struct buf room;
+    int fd;
+};
+
+#define SOURCES_INIT                                                           \
+    {                                                                          \
+        .fd = -1, .room = {.p = buf_empty }                                    \
+    }
+
+/*
+ * sources_list - the files of c and the company beside them
+ * named    files are blobs: a link's target called by 64 hexadecimal digits
+ *          is taken at its word, as mlcache verify checks it
+ * Returns  0, or -1 with *e: IO, MISSING, NOMEM
+ */
+int sources_list(
+    struct sources *s, const struct checkpoint *c, bool named, struct err *e);
+
+/* sources_step - hash up to bytes more; 0, or -1 with *e: IO, CORRUPT. */
+int sources_step(struct sources *s, uint64_t bytes, struct err *e);
+
+/*
+ * sources_key - 32 hexadecimal digits that name this conversion: of the
+ * sources' names, sizes and digests, and the recipe. Everything is hashed.
+ */
+struct recipe;
+int sources_key(const struct sources *s, const struct recipe *r, char out[33],
+    struct err *e);
+
+/* sources_free - idempotent, for AUTO. */
+void sources_free(struct sources *s);
+
+#endif

@@ -1,0 +1,90 @@
+/*
+ * download.h - one file on its way: its partial on disk, the segments that
+ * nobody works on yet, and where its bytes are to be had.
+ */
+#ifndef FETCH_DOWNLOAD_H
+#define FETCH_DOWNLOAD_H
+
+#include "base/progress.h"
+#include "fetch/hub.h"
+#include "fetch/partial.h"
+#include "fetch/plan.h"
+#include "fetch/retry.h"
+
+/* What all files of one transfer share. */
+struct transfer_opts {
+    struct hub *hub;
+    const struct hubdir *dir;
+    const struct repo *repo;
+    const char *commit;
+    unsigned jobs;             /* connections, at least 1 */
+    struct progress *progress; /* or NULL */
+};
+
+struct segment {
+    uint64_t from;          /* next byte to fetch */
+    uint64_t to;            /* behind its last byte */
+    unsigned attempts;      /* failed without a new byte */
+    uint64_t not_before_ms; /* when it may be tried again */
+};
+
+/* Refusals and wrong answers in a row, without a new byte, per file. */
+enum { DOWNLOAD_STRIKES = 4 };
+
+struct download {
+    const struct transfer_opts *opts;
+    const struct plan_file *file;
+    struct partial partial;
+    int lock;             /* -1: none */
+    struct segment *todo; /* in file order */
+    size_t n_todo;
+    unsigned lanes;       /* at work on it */
+    char *location;       /* on another host than the Hub; NULL: ask it */
+    unsigned generation;  /* of location: grows when it changes */
+    bool resolved;        /* one request found its way */
+    bool stream;          /* the server ignores ranges: one lane only */
+    bool fresh;           /* use new connections */
+    bool held;            /* somebody else has brought it meanwhile */
+    unsigned strikes;
+    unsigned mismatches;  /* times the finished file was wrong */
+    struct progress_item *item;
+};
+
+#define DOWNLOAD_INIT { .partial = PARTIAL_INIT, .lock = -1 }
+
+/*
+ * download_open - take the lock, look again, open the partial, cut segments
+ * Waits while another process downloads the same content.
+ * Returns 0, or -1 with *e: NOSPACE, IO, CANCELLED, NOMEM
+ */
+int download_open(struct download *d, const struct transfer_opts *opts,
+    const struct plan_file *file, struct err *e);
+
+/* download_take - a segment whose time has come; false when there is none. */
+bool download_take(struct download *d, uint64_t now_ms, struct segment *out);
+
+/* download_give - what a lane did not fetch may be fetched by another. */
+int download_give(struct download *d, struct segment rest, struct err *e);
+
+/*
+ * download_stream - the server ignores ranges: drop all segments; lane-less
+ * rest is asked for in one piece from the first missing byte on
+ */
+void download_stream(struct download *d);
+
+/* download_restart - throw all bytes away and begin again. */
+int download_restart(struct download *d, struct err *e);
+
+/* download_moved - its bytes are at url from now on. 0, or -1: NOMEM. */
+int download_moved(struct download *d, const char *url, struct err *e);
+
+/* download_lost - a location of that generation is good no more. */
+void download_lost(struct download *d, unsigned generation);
+
+/* download_finish - check, publish, link. -1 with *e: CORRUPT, IO ... */
+int download_finish(struct download *d, struct err *e);
+
+/* download_close - save what there is, and let go of it. Idempotent. */
+void download_close(struct download *d);
+
+#endif

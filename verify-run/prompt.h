@@ -1,0 +1,31 @@
+/* prompt.h - the token ids a run starts from. */
+#ifndef VERIFY_RUN_PROMPT_H
+#define VERIFY_RUN_PROMPT_H
+
+#include "verify-run/session.h"
+
+/*
+ * prompt_ids - read "1, 2,3"
+ * Returns 0, or -1 with *e: USAGE, naming what is no id.
+ */
+int prompt_ids(const char *text, struct ids *out, struct err *e);
+
+/*
+ * prompt_make - what the user asked for, or a default: a short sentence, or
+ * without a tokenizer the start token
+ * text     words for the tokenizer, or NULL
+ * tokens   ids, or NULL; with text too it is USAGE
+ * Returns  0 with at least one id, all below the vocabulary; -1 with *e
+ */
+int prompt_make(const struct session *s, const char *text, const char *tokens,
+    struct ids *out, struct err *e);
+
+/*
+ * prompt_read - what people read for the ids: text, or "1 2 3" without a
+ * tokenizer. The first n_prompt ids are the prompt; fresh gets what the
+ * others add to it, "" without a tokenizer.
+ */
+int prompt_read(const struct session *s, const struct ids *all, size_t n_prompt,
+    struct buf *whole, struct str *fresh, struct err *e);
+
+#endif

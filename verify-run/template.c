@@ -1,0 +1,104 @@
+#include "verify-run/template.h"
+
+#include "verify-run/component.h"
+
+void template_free(struct template *t)
+{
+    ids_free(&t->before);
+    ids_free(&t->after);
+}
+
+/* Ids of the special token that a piece names. */
+static int add_special(const struct component *c, const struct json *piece,
+    struct ids *out, struct err *e)
+{
+    const struct json *list;
+    const char *name = NULL;
+
+    if (!json_str(json_get(piece, "id"), &name))
+        return err_set(
+            e, ERR_REFUSED, "%s: a special token without id", c->part);
+    list = json_get(json_get(json_get(c->v, "special_tokens"), name), "ids");
+    if (list == NULL || json_kind(list) != JSON_ARRAY)
+        return err_set(e, ERR_REFUSED,
+            "%s: special token '%.100s' has no list of ids", c->part, name);
+    for (const struct json *i = json_first(list); i; i = json_next(i)) {
+        uint64_t id;
+
+        if (!json_u64(i, &id) || id >= UINT32_MAX)
+            return err_set(e, ERR_REFUSED,
+                "%s: special token '%.100s' has an id that is no number",
+                c->part, name);
+        if (ids_add(out, (uint32_t)id, e) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* Pieces before the text "A" go to before, the others to after. */
+static int read_single(const struct component *c, struct ids *before,
+    struct ids *after, struct err *e)
+{
+    const struct json *single = json_get(c->v, "single");
+    bool seen = false;
+
+    for (const struct json *i = json_first(single); i; i = json_next(i)) {
+        const struct json *special = json_get(i, "SpecialToken");
+        const struct json *text = json_get(i, "Sequence");
+        const char *id = NULL;
+
+        if (special != NULL) {
+            if (add_special(c, special, seen ? after : before, e) != 0)
+                return -1;
+            continue;
+        }
+        if (seen || !json_str(json_get(text, "id"), &id) ||
+            strcmp(id, "A") != 0)
+            return err_set(e, ERR_REFUSED,
+                "%s: 'single' is not the text A once among special tokens",
+                c->part);
+        seen = true;
+    }
+    if (!seen)
+        return err_set(
+            e, ERR_REFUSED, "%s: 'single' leaves out the text", c->part);
+    return 0;
+}
+
+static int append(struct ids *to, const struct ids *from, struct err *e)
+{
+    for (size_t i = 0; i < from->n; i++)
+        if (ids_add(to, from->v[i], e) != 0)
+            return -1;
+    return 0;
+}
+
+static int load_part(
+    void *arg, const struct component *c, struct arena *arena, struct err *e)
+{
+    struct template *t = arg;
+    struct ids before AUTO(ids_free) = IDS_INIT;
+    struct ids old;
+
+    (void)arena;
+    if (strcmp(c->type, "ByteLevel") == 0)
+        return 0;
+    if (strcmp(c->type, "TemplateProcessing") != 0)
+        return component_unknown(c, e);
+    if (read_single(c, &before, &t->after, e) != 0)
+        return -1;
+    /* A later part goes around what the earlier ones made. */
+    if (append(&before, &t->before, e) != 0)
+        return -1;
+    old = t->before;
+    t->before = before;
+    before = old;
+    return 0;
+}
+
+int template_load(struct template *t, const struct json *v, struct arena *arena,
+    struct err *e)
+{
+    return component_each(
+        v, "post_processor", "processors", load_part, t, arena, e);
+}

@@ -1,0 +1,220 @@
+#include "verify/weights.h"
+
+#include <stdlib.h>
+
+#include "base/human.h"
+#include "base/map.h"
+#include "base/path.h"
+#include "formats/safetensors.h"
+#include "formats/torch.h"
+#include "formats/uniform.h"
+#include "formats/zip.h"
+#include "verify/calls.h"
+
+enum { HEAD_BYTES = 512 };
+
+void weights_free(struct weights *w)
+{
+    arena_free(&w->arena);
+    *w = (struct weights)WEIGHTS_INIT;
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return str_cmp(
+        ((const struct tensor *)a)->name, ((const struct tensor *)b)->name);
+}
+
+const struct tensor *weights_find(const struct weights *w, struct str name)
+{
+    struct tensor key = { .name = name };
+
+    if (w->n == 0)
+        return NULL;
+    return bsearch(&key, w->tensors, w->n, sizeof(key), by_name);
+}
+
+/* A table of our own, so that the map of the file can be closed. */
+static int keep(struct weights *w, const struct tensor *tensors, uint64_t n,
+    struct err *e)
+{
+    w->tensors = arena_alloc(&w->arena, n, sizeof(*w->tensors), e);
+    if (w->tensors == NULL)
+        return -1;
+    for (uint64_t i = 0; i < n; i++) {
+        w->tensors[i] = tensors[i];
+        w->tensors[i].name = arena_str(&w->arena, tensors[i].name, e);
+        if (w->tensors[i].name.p == NULL)
+            return -1;
+    }
+    w->n = n;
+    if (n > 1)
+        qsort(w->tensors, n, sizeof(*w->tensors), by_name);
+    return 0;
+}
+
+static void report_table(const struct weights *w, const char *container,
+    struct report *report)
+{
+    char size[HUMAN_MAX], count[HUMAN_MAX];
+
+    report_ok(report, "structure", "%.*s: %s, %s tensor%s, %s",
+        STR_ARG(w->file->name), container, human_count(count, w->n),
+        w->n == 1 ? "" : "s", human_size(size, w->file->size));
+}
+
+static int read_safetensors(struct weights *w, const struct map *m,
+    unsigned flags, struct report *report, struct err *e)
+{
+    struct safetensors st;
+    struct err why = ERR_INIT;
+
+    if (safetensors_parse(m->p, m->len, m->len, &w->arena, &st, e) != 0 ||
+        keep(w, st.tensors, st.n, e) != 0)
+        return -1;
+    report_table(w, "safetensors", report);
+    w->uniform = st.uniform.len > 0 || (flags & WEIGHTS_UNIFORM);
+    if (!w->uniform)
+        return 0;
+    if (uniform_check(&st, m->p, &why) == 0)
+        report_ok(report, "uniform", "%.*s: keeps every promise of version %s",
+            STR_ARG(w->file->name), UNIFORM_VERSION);
+    else
+        report_fail(report, "uniform", why.kind, "%.*s: %s",
+            STR_ARG(w->file->name), why.msg);
+    return 0;
+}
+
+/* The checksums a zip archive carries, where its writer computed them. */
+static int read_sums(struct weights *w, const struct map *m, struct err *e)
+{
+    struct zip zip;
+
+    if (zip_read(m->p, m->len, &w->arena, &zip, e) != 0)
+        return -1;
+    w->sums = arena_alloc(&w->arena, zip.n, sizeof(*w->sums), e);
+    if (w->sums == NULL)
+        return -1;
+    for (uint64_t i = 0; i < zip.n; i++) {
+        const struct zip_entry *z = &zip.v[i];
+        struct zip_sum sum = { .at = z->data_at, .len = z->size, .crc = z->crc };
+
+        if (z->method != 0 || z->crc == 0 || z->size == 0)
+            continue;
+        sum.name = arena_str(&w->arena, zip_record(&zip, z), e);
+        if (sum.name.p == NULL)
+            return -1;
+        w->sums[w->n_sums++] = sum;
+    }
+    return 0;
+}
+
+static int read_torch(struct weights *w, const struct map *m,
+    struct report *report, struct err *e)
+{
+    struct torch_file t = { .n_tensors = 0 };
+    int rc = torch_parse(m->p, m->len, NULL, &w->arena, &t, e);
+
+    /* A broken tail does not undo what the front asks for. */
+    calls_report(w->file->name, t.foreign, t.n_foreign, rc == 0, report);
+    if (rc != 0 || keep(w, t.tensors, t.n_tensors, e) != 0)
+        return -1;
+    report_table(w, t.container, report);
+    return w->format == FORMAT_TORCH_ZIP ? read_sums(w, m, e) : 0;
+}
+
+/* Names that promise weights a Python program would load. */
+static bool named_like_weights(struct str name)
+{
+    static const char *const tails[] = { ".safetensors", ".pt", ".pth", ".ckpt",
+        ".pkl", ".pickle" };
+    struct str base = str_of(path_base(name.p));
+
+    for (size_t i = 0; i < ARRAY_LEN(tails); i++)
+        if (str_ends(base, tails[i]))
+            return true;
+    return str_ends(base, ".bin") &&
+        (str_starts(base, "pytorch_model") || str_starts(base, "model") ||
+            str_starts(base, "adapter_model") ||
+            str_starts(base, "diffusion_pytorch_model"));
+}
+
+static bool is_pointer(const struct map *m)
+{
+    struct str head = { (const char *)m->p, size_min(m->len, HEAD_BYTES) };
+
+    return m->p != NULL &&
+        str_starts(head, "version https://git-lfs.github.com/");
+}
+
+/* The bytes are none of the formats that are read here. */
+static void not_weights(const struct weights *w, const struct map *m,
+    unsigned flags, struct report *report, const struct err *why)
+{
+    if (is_pointer(m))
+        report_fail(report, "structure", ERR_CORRUPT, "%.*s: %s",
+            STR_ARG(w->file->name), why->msg);
+    else if ((flags & WEIGHTS_ALONE) || named_like_weights(w->file->name))
+        report_fail(report, "structure", ERR_REFUSED, "%.*s: %s",
+            STR_ARG(w->file->name), why->msg);
+}
+
+static int read_pickle(struct weights *w, const struct map *m, unsigned flags,
+    struct report *report, struct err *e)
+{
+    bool asked = (flags & WEIGHTS_ALONE) || named_like_weights(w->file->name);
+
+    /* Prose may begin like a pickle of the oldest kind. */
+    if (!asked && (m->len < 1 || m->p[0] != 0x80))
+        return 0;
+    if (calls_report_pickle(w->file->name, m, report, e) != 0)
+        return -1;
+    report_note(report, "structure", "%.*s: a bare pickle, without tensors",
+        STR_ARG(w->file->name));
+    return 0;
+}
+
+static int read_any(struct weights *w, const struct map *m, unsigned flags,
+    struct report *report, bool *table, struct err *e)
+{
+    struct err why = ERR_INIT;
+
+    w->format =
+        detect_format(m->p, size_min(m->len, HEAD_BYTES), m->len, &why);
+    *table = true;
+    switch (w->format) {
+    case FORMAT_SAFETENSORS:
+        return read_safetensors(w, m, flags, report, e);
+    case FORMAT_TORCH_ZIP:
+    case FORMAT_TORCH_LEGACY:
+        return read_torch(w, m, report, e);
+    case FORMAT_PICKLE:
+        *table = false;
+        return read_pickle(w, m, flags, report, e);
+    case FORMAT_JSON:
+        err_set(&why, ERR_REFUSED, "JSON where weights should be");
+        break;
+    case FORMAT_UNKNOWN:
+        break;
+    }
+    *table = false;
+    not_weights(w, m, flags, report, &why);
+    return 0;
+}
+
+bool weights_read(struct weights *w, const struct vfile *f, unsigned flags,
+    struct report *report)
+{
+    struct map m AUTO(map_close) = MAP_INIT;
+    struct err e = ERR_INIT;
+    bool table = false;
+
+    w->file = f;
+    if (map_open(&m, f->path, &e) == 0 &&
+        read_any(w, &m, flags, report, &table, &e) == 0)
+        return table;
+    report_fail(report, "structure", e.kind, "%.*s: %s", STR_ARG(f->name),
+        e.msg);
+    w->n = 0;
+    return false;
+}
