@@ -1,6 +1,7 @@
 #include "base/cmd.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -206,10 +207,23 @@ static int dispatch(
     return run_command(p, c, argc - 2, argv + 2, e);
 }
 
+/*
+ * A file opened while a standard stream is closed would take its number,
+ * and the result or a message would be written into it. The number is taken
+ * here instead, by something that the stream's use fails on.
+ */
+static void hold_streams(void)
+{
+    for (int fd = 0; fd <= 2; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && errno == EBADF)
+            (void)!open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY);
+}
+
 int cmd_main(const struct program *p, int argc, char **argv)
 {
     struct err e = ERR_INIT;
 
+    hold_streams();
     log_set_name(p->name);
     /* A reader that goes away is an error to report, not a silent death. */
     signal(SIGPIPE, SIG_IGN);

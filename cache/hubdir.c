@@ -228,8 +228,7 @@ int hubdir_repos(const struct hubdir *h, struct arena *arena, struct repo **out,
     while ((entry = readdir(d)) != NULL) {
         struct repo r, *list;
 
-        if (!repo_of_folder(&r, entry->d_name) ||
-            strcmp(r.folder, entry->d_name) != 0)
+        if (!repo_of_folder(&r, entry->d_name))
             continue;
         list = walk_grow(arena, *out, n, &cap, sizeof(*list), e);
         if (list == NULL)

@@ -6,6 +6,21 @@
 
 #include "base/path.h"
 
+static int measure_store(const struct volume *v, struct look *out,
+    struct arena *arena, struct err *e)
+{
+    struct walk_entry *found;
+    char store[PATH_MAX];
+    uint64_t n;
+
+    if (path_join(store, v->root, "store", e) != 0 ||
+        walk(store, arena, &found, &n, e) != 0)
+        return -1;
+    for (uint64_t i = 0; i < n; i++)
+        out->stored_bytes += found[i].size;
+    return 0;
+}
+
 int look(
     const char *volume, struct look *out, struct arena *arena, struct err *e)
 {

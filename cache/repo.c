@@ -165,5 +165,5 @@ bool repo_of_folder(struct repo *out, const char *folder)
         return false;
     set_folder(&r);
     *out = r;
-    return true;
+    return strcmp(r.folder, folder) == 0;
 }

@@ -160,6 +160,7 @@ static void sweep(const struct volume *v)
 
 int volume_create(const struct volume *v, bool *created, struct err *e)
 {
+    struct err why = ERR_INIT;
     char path[PATH_MAX];
 
     *created = !volume_exists(v);
@@ -167,8 +168,17 @@ int volume_create(const struct volume *v, bool *created, struct err *e)
         sweep(v);
         return volume_check(v, e);
     }
-    if (dir_make(v->root, e) != 0 || check_empty(v, e) != 0 ||
-        path_join(path, v->root, marker_name, e) != 0)
+    if (dir_make(v->root, e) != 0)
+        return -1;
+    if (check_empty(v, &why) != 0) {
+        /* Another process may have made it just now. */
+        *created = !volume_exists(v);
+        if (!*created)
+            return volume_check(v, e);
+        *e = why;
+        return -1;
+    }
+    if (path_join(path, v->root, marker_name, e) != 0)
         return -1;
     return file_put(
         path, marker_text, strlen(marker_text), mode_masked(0666), e);

@@ -105,18 +105,21 @@ int volume_find(const struct volume *v, const char *name, struct arena *arena,
     return err_hint(e, "see what is there: mlfetch ls %s", v->root);
 }
 
-/* Names below folder/, which has no trailing slash; "" is all. */
-static int list_below(const struct volume *v, const char *folder,
+int volume_below(const struct volume *v, const char *folder,
     struct arena *arena, struct volume_entry **out, uint64_t *out_n,
     struct err *e)
 {
     char root[PATH_MAX], full[PATH_MAX];
     struct walk_entry *found;
     uint64_t n, cap = *out_n;
+    struct stat st;
 
     if (path_fmt(root, e, "%s/names%s%s", v->root, folder[0] ? "/" : "",
-            folder) != 0 ||
-        walk(root, arena, &found, &n, e) != 0)
+            folder) != 0)
+        return -1;
+    if (stat(root, &st) != 0 || !S_ISDIR(st.st_mode))
+        return 0;
+    if (walk(root, arena, &found, &n, e) != 0)
         return -1;
     for (uint64_t i = 0; i < n; i++) {
         struct err why = ERR_INIT;
@@ -133,14 +136,10 @@ static int list_below(const struct volume *v, const char *folder,
         if (list == NULL)
             return -1;
         *out = list;
-        switch (
-            volume_entry_read(v, str_of(full), arena, &list[*out_n], &why)) {
-        case 0:
+        if (volume_entry_read(v, str_of(full), arena, &list[*out_n], &why) == 0)
             ++*out_n;
-            break;
-        case -1:
+        else if (why.kind != ERR_NONE)
             log_warn("%s", why.msg);
-        }
     }
     return 0;
 }
@@ -155,10 +154,10 @@ static int cmp_entries(const void *a, const void *b)
 int volume_list(const struct volume *v, const char *prefix, struct arena *arena,
     struct volume_entry **out, uint64_t *out_n, struct err *e)
 {
-    char folder[PATH_MAX] = "", path[PATH_MAX];
+    char folder[PATH_MAX] = "";
     struct volume_entry one;
-    struct stat st;
     size_t n;
+    int rc;
 
     *out = NULL;
     *out_n = 0;
@@ -169,7 +168,7 @@ int volume_list(const struct volume *v, const char *prefix, struct arena *arena,
     for (n = strlen(folder); n > 1 && folder[n - 1] == '/'; n--)
         folder[n - 1] = '\0';
     if (folder[0] != '\0') {
-        int rc = volume_entry_read(v, str_of(folder), arena, &one, e);
+        rc = volume_entry_read(v, str_of(folder), arena, &one, e);
         if (rc < 0)
             return -1;
         if (rc == 0) {
@@ -180,11 +179,7 @@ int volume_list(const struct volume *v, const char *prefix, struct arena *arena,
             *out_n = 1;
         }
     }
-    if (path_fmt(path, e, "%s/names/%s", v->root, folder) != 0)
-        return -1;
-    if (stat(path, &st) != 0 || !S_ISDIR(st.st_mode))
-        return 0;
-    if (list_below(v, folder, arena, out, out_n, e) != 0)
+    if (volume_below(v, folder, arena, out, out_n, e) != 0)
         return -1;
     if (*out_n > 1)
         qsort(*out, *out_n, sizeof(**out), cmp_entries);

@@ -25,6 +25,14 @@ int volume_stored(const struct volume *v, const struct digest *sha256,
 int volume_entry_read(const struct volume *v, struct str name,
     struct arena *arena, struct volume_entry *out, struct err *e);
 
+/*
+ * volume_below - append the entries below folder ("" is all), not sorted
+ * One that cannot be read is left out with a warning.
+ */
+int volume_below(const struct volume *v, const char *folder,
+    struct arena *arena, struct volume_entry **out, uint64_t *out_n,
+    struct err *e);
+
 /* volume_entry_write - from now on the name means this. */
 int volume_entry_write(
     const struct volume *v, const struct volume_entry *entry, struct err *e);

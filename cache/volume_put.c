@@ -44,9 +44,9 @@ static void count(void *item, uint64_t bytes)
 static int check_name(const struct volume *v, const char *name,
     struct arena *arena, struct err *e)
 {
-    struct volume_entry entry, *list;
+    struct volume_entry entry, *list = NULL;
     char path[PATH_MAX];
-    uint64_t n;
+    uint64_t n = 0;
 
     if (volume_named(v, str_of(name), path, e) != 0)
         return -1;
@@ -57,13 +57,12 @@ static int check_name(const struct volume *v, const char *name,
             return err_set(e, ERR_REFUSED,
                 "'%s': '%.*s' is a file in this volume", name, STR_ARG(front));
     }
-    if (volume_list(v, name, arena, &list, &n, e) != 0)
+    if (volume_below(v, name, arena, &list, &n, e) != 0)
         return -1;
-    for (uint64_t i = 0; i < n; i++)
-        if (!str_is(list[i].name, name))
-            return err_set(e, ERR_REFUSED,
-                "'%s' is a folder in this volume: it has '%.*s'", name,
-                STR_ARG(list[i].name));
+    if (n > 0)
+        return err_set(e, ERR_REFUSED,
+            "'%s' is a folder in this volume: it has '%.*s'", name,
+            STR_ARG(list[0].name));
     return 0;
 }
 

@@ -1,8 +1,11 @@
 #include "convert/block.h"
 
+#include <float.h>
 #include <math.h>
 
 #include "formats/cast.h"
+
+enum { SOME = 256 }; /* values looked at together */
 
 uint64_t block_tensor(const struct plan *plan, uint64_t at)
 {
@@ -19,43 +22,56 @@ uint64_t block_tensor(const struct plan *plan, uint64_t at)
     return low;
 }
 
-static double value_of(const uint8_t *p, enum dtype t)
+static float largest(enum dtype t)
 {
-    double d;
-
-    cast_array(&d, DTYPE_F64, p, t, 1);
-    return d;
+    if (t == DTYPE_F16)
+        return 65504.0F;
+    return t == DTYPE_BF16 ? cast_bf16_to_f32(0x7F7F) : FLT_MAX;
 }
 
 /* Put the largest finite value where the cast made an infinity of one. */
 static void clamp(
     uint8_t *out, enum dtype to, const uint8_t *in, enum dtype from, uint64_t n)
 {
-    for (uint64_t i = 0; i < n; i++, in += dtype_bytes(from)) {
-        uint8_t *at = out + i * dtype_bytes(to);
-        float largest = 3.40282346638528859812e+38F;
-        double v = value_of(in, from);
+    double was[SOME], is[SOME];
+    unsigned size = dtype_bytes(to);
 
-        if (!isfinite(v) || !isinf(value_of(at, to)))
-            continue;
-        if (to == DTYPE_F16)
-            largest = 65504.0F;
-        else if (to == DTYPE_BF16)
-            largest = cast_bf16_to_f32(0x7F7F);
-        largest = v < 0 ? -largest : largest;
-        cast_array(at, to, &largest, DTYPE_F32, 1);
+    for (; n > 0; n -= size_min(n, SOME)) {
+        uint64_t now = size_min(n, SOME);
+
+        cast_array(was, DTYPE_F64, in, from, now);
+        cast_array(is, DTYPE_F64, out, to, now);
+        for (uint64_t i = 0; i < now; i++) {
+            float v = was[i] < 0 ? -largest(to) : largest(to);
+            if (isfinite(was[i]) && isinf(is[i]))
+                cast_array(out + i * size, to, &v, DTYPE_F32, 1);
+        }
+        in += now * dtype_bytes(from);
+        out += now * size;
     }
+}
+
+static double largest_finite(const uint8_t *in, enum dtype from, uint64_t n)
+{
+    double v[SOME], worst = 0;
+
+    for (; n > 0; n -= size_min(n, SOME)) {
+        uint64_t now = size_min(n, SOME);
+
+        cast_array(v, DTYPE_F64, in, from, now);
+        for (uint64_t i = 0; i < now; i++)
+            if (isfinite(v[i]))
+                worst = fmax(worst, fabs(v[i]));
+        in += now * dtype_bytes(from);
+    }
+    return worst;
 }
 
 static void note_overflow(struct block_job *j, uint64_t i, uint64_t n,
     const uint8_t *in, enum dtype from, uint64_t len)
 {
-    enum dtype to = j->plan->out[i].dtype;
-    double worst = 0;
+    double worst = largest_finite(in, from, len);
 
-    for (uint64_t k = 0; k < len; k++, in += dtype_bytes(from))
-        if (cast_overflows(to, in, from, 1, NULL) > 0)
-            worst = fmax(worst, fabs(value_of(in, from)));
     pthread_mutex_lock(&j->lock);
     j->clipped[i].n += n;
     j->clipped[i].worst = fmax(j->clipped[i].worst, worst);

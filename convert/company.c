@@ -51,41 +51,97 @@ static const char *torch_name(enum dtype t)
     return t == DTYPE_BF16 ? "bfloat16" : "float32";
 }
 
-static void put_member(struct buf *out, const struct json *m, bool first)
+/* Behind the string that starts at at; the text is known to be JSON. */
+static size_t skip_string(struct str t, size_t at)
 {
-    buf_puts(out, first ? "\n  " : ",\n  ");
-    json_quote(out, str_of(json_key(m)));
-    buf_puts(out, ": ");
+    for (at++; at < t.len && t.p[at] != '"'; at++)
+        if (t.p[at] == '\\')
+            at++;
+    return at + 1;
+}
+
+/* Behind the value that starts at at, or its blanks: the next , or }. */
+static size_t skip_value(struct str t, size_t at)
+{
+    unsigned depth = 0;
+
+    for (; at < t.len; at++) {
+        char c = t.p[at];
+
+        if (c == '"')
+            at = skip_string(t, at) - 1;
+        else if (c == '{' || c == '[')
+            depth++;
+        else if (depth == 0 && (c == ',' || c == '}'))
+            return at;
+        else if (c == '}' || c == ']')
+            depth--;
+    }
+    return at;
+}
+
+static size_t skip_blanks(struct str t, size_t at)
+{
+    while (at < t.len && strchr(" \t\r\n", t.p[at]) != NULL)
+        at++;
+    return at;
+}
+
+/*
+ * Where the value of a member of the outermost object stands in the text;
+ * false when no member is written with just this key.
+ */
+static bool find_member(
+    struct str t, const char *key, size_t *begin, size_t *end)
+{
+    size_t at = skip_blanks(t, 0) + 1; /* the brace */
+
+    for (;;) {
+        struct str name;
+        size_t start = skip_blanks(t, at);
+
+        if (start >= t.len || t.p[start] != '"')
+            return false;
+        at = skip_string(t, start);
+        name = (struct str){ t.p + start + 1, at - start - 2 };
+        *begin = skip_blanks(t, skip_blanks(t, at) + 1); /* the colon */
+        *end = at = skip_value(t, *begin);
+        while (*end > *begin && strchr(" \t\r\n", t.p[*end - 1]) != NULL)
+            --*end;
+        if (str_is(name, key))
+            return true;
+        at++; /* the comma */
+    }
 }
 
 int company_config(
     struct buf *out, struct str text, const struct recipe *r, struct err *e)
 {
+    /* Newer configs call it "dtype". */
+    static const char *const keys[] = { "torch_dtype", "dtype" };
     struct json_doc doc AUTO(json_free) = JSON_DOC_INIT;
-    const struct json *m;
+    size_t begin, end;
     bool set = false;
 
     if (json_parse(&doc, text, 0, e) != 0)
         return -1;
     if (json_kind(doc.root) != JSON_OBJECT)
         return err_set(e, ERR_REFUSED, "not a JSON object");
-    buf_putc(out, '{');
-    for (m = json_first(doc.root); m != NULL; m = json_next(m)) {
-        const char *key = json_key(m);
-
-        put_member(out, m, m == json_first(doc.root));
-        /* Newer configs call it "dtype". */
-        if (strcmp(key, "torch_dtype") != 0 && strcmp(key, "dtype") != 0) {
-            json_write(out, m);
-            continue;
-        }
-        buf_printf(out, "\"%s\"", torch_name(r->dtype));
-        set = true;
+    for (size_t i = 0; i < ARRAY_LEN(keys) && !set; i++) {
+        set = find_member(text, keys[i], &begin, &end);
+        if (!set && json_get(doc.root, keys[i]) != NULL)
+            return err_set(
+                e, ERR_REFUSED, "'%s' is written with escapes", keys[i]);
     }
     if (!set)
-        buf_printf(out, "%s\n  \"torch_dtype\": \"%s\"",
-            json_first(doc.root) != NULL ? "," : "", torch_name(r->dtype));
-    buf_puts(out, "\n}\n");
+        begin = end = skip_blanks(text, 0) + 1;
+    buf_put(out, text.p, begin);
+    if (!set)
+        buf_puts(out, "\n  \"torch_dtype\": ");
+    buf_printf(out, "\"%s\"", torch_name(r->dtype));
+    if (!set)
+        buf_puts(out, json_count(doc.root) > 0 ? "," : "\n");
+    buf_put(out, text.p + end, text.len - end);
     return buf_check(out, e);
 }
 

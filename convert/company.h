@@ -27,7 +27,7 @@ int company_tied(const struct checkpoint *c, bool *out, struct err *e);
 
 /*
  * company_config - a config's text with its dtype set to that of the recipe
- * Other members stay as they are, in their order.
+ * Everything else stays as it is, byte for byte.
  * Returns  0, or -1 with *e: REFUSED (not a JSON object)
  */
 int company_config(

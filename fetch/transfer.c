@@ -189,21 +189,39 @@ static int judge(struct transfer *t, struct lane *l, struct err *e)
     return err_set(e, ERR_BUG, "a lane ended in no way that is known");
 }
 
-/* The whole file comes over one lane: the others leave it. */
-static int leave_streams(struct transfer *t, struct err *e)
+static void leave(struct transfer *t, struct lane *l)
+{
+    http_stop(t->http, &l->call);
+    t->bytes += l->brought;
+    l->d->lanes--;
+    l->d = NULL;
+}
+
+/*
+ * A server that ignores ranges sends the whole file over one lane: the
+ * others leave it. What they had not fetched is in that lane's segment.
+ */
+static void leave_streams(struct transfer *t)
 {
     for (unsigned i = 0; i < t->opts->jobs; i++) {
         struct lane *l = &t->lanes[i];
+        bool alone = true;
 
-        if (l->d == NULL || !l->d->stream || l->streams || l->d->lanes == 1)
+        if (l->d == NULL || !l->d->stream || l->d->lanes == 1)
             continue;
-        http_stop(t->http, &l->call);
-        t->bytes += l->brought;
-        l->d->lanes--;
-        l->d = NULL;
+        for (unsigned j = 0; j < i; j++)
+            alone = alone && t->lanes[j].d != l->d;
+        if (!l->streams || !alone)
+            leave(t, l);
     }
-    (void)e;
-    return 0;
+}
+
+static bool is_busy(const struct transfer *t)
+{
+    for (unsigned i = 0; i < t->opts->jobs; i++)
+        if (t->lanes[i].d != NULL)
+            return true;
+    return false;
 }
 
 static int run_network(struct transfer *t, unsigned ms, struct err *e)
@@ -213,7 +231,8 @@ static int run_network(struct transfer *t, unsigned ms, struct err *e)
     for (; c != NULL; c = http_wait(t->http, 0))
         if (judge(t, c->arg, e) != 0)
             return -1;
-    return leave_streams(t, e);
+    leave_streams(t);
+    return 0;
 }
 
 /* The last byte is there and hashed. Wrong once is tried again. */
@@ -264,13 +283,23 @@ static int look_after(struct transfer *t, bool *lags, struct err *e)
     return 0;
 }
 
+/* How long a turn may sleep: not while there is other work. */
+static unsigned turn_ms(const struct transfer *t, bool lags)
+{
+    bool waits = false;
+
+    for (size_t i = 0; i < t->n_active; i++)
+        waits = waits || t->active[i]->n_todo > 0;
+    return lags || (!is_busy(t) && !waits) ? 0 : TURN_MS;
+}
+
 static int run(struct transfer *t, struct err *e)
 {
     bool lags = false;
 
     while (t->next < t->plan->n_fetch || t->n_active > 0) {
         if (cancel_check(e) != 0 || feed(t, e) != 0 ||
-            run_network(t, lags ? 0 : TURN_MS, e) != 0 ||
+            run_network(t, turn_ms(t, lags), e) != 0 ||
             look_after(t, &lags, e) != 0)
             return -1;
     }

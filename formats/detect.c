@@ -26,7 +26,9 @@ static const struct signature others[] = {
     { "\x1f\x8b", 2, 0, "a gzip archive" },
     { "BZh", 3, 0, "a bzip2 archive" },
     { "\x28\xb5\x2f\xfd", 4, 0, "a zstd archive" },
-    { "\xfd" "7zXZ", 5, 0, "an xz archive" },
+    { "\xfd"
+      "7zXZ",
+        5, 0, "an xz archive" },
     { "Rar!", 4, 0, "a RAR archive" },
     { "\x89PNG", 4, 0, "a PNG picture" },
     { "PK\x05\x06", 4, 0, "an empty zip archive" },
@@ -56,8 +58,7 @@ static struct str pointer_line(struct str s, const char *key)
         if (memcmp(s.p + i, key, n) != 0)
             continue;
         end = memchr(from, '\n', s.len - i - n);
-        return (struct str){ from,
-            end ? (size_t)(end - from) : s.len - i - n };
+        return (struct str){ from, end ? (size_t)(end - from) : s.len - i - n };
     }
     return (struct str){ "?", 1 };
 }
@@ -69,8 +70,8 @@ static int is_pointer(struct str s, struct err *e)
 
     err_set(e, ERR_REFUSED,
         "this is a Git LFS pointer, not the file itself: sha256 %.*s, "
-        "%.*s bytes", (int)size_min(oid.len, 64), oid.p,
-        (int)size_min(size.len, 20), size.p);
+        "%.*s bytes",
+        (int)size_min(oid.len, 64), oid.p, (int)size_min(size.len, 20), size.p);
     return err_hint(e, "fetch the file with mlfetch, or run git lfs pull");
 }
 
@@ -85,7 +86,7 @@ static bool is_legacy(struct str s)
     if (has(s, text, sizeof(text) - 1, 0))
         return true;
     return s.len > 2 && s.p[0] == '\x80' && s.p[1] >= 2 && s.p[1] <= 5 &&
-        has(s, magic, sizeof(magic) - 1, 2 + frame);
+           has(s, magic, sizeof(magic) - 1, 2 + frame);
 }
 
 static bool is_safetensors(struct str s, uint64_t size)
@@ -98,7 +99,7 @@ static bool is_safetensors(struct str s, uint64_t size)
         at++;
     /* A short file with a sane length goes to the reader that says so. */
     return at < s.len && s.p[at] == '{' && size_add(header, 8, &end) &&
-        (end <= size || header <= HEADER_SANE);
+           (end <= size || header <= HEADER_SANE);
 }
 
 static bool is_pickle(struct str s)
@@ -112,8 +113,7 @@ static bool is_pickle(struct str s)
 
 static bool is_html(struct str s)
 {
-    return has(s, "<!", 2, 0) || has(s, "<html", 5, 0) ||
-        has(s, "<HTML", 5, 0);
+    return has(s, "<!", 2, 0) || has(s, "<html", 5, 0) || has(s, "<HTML", 5, 0);
 }
 
 static enum file_format unknown(struct str s, uint64_t size, struct err *e)
@@ -133,8 +133,8 @@ static enum file_format unknown(struct str s, uint64_t size, struct err *e)
     return FORMAT_UNKNOWN;
 }
 
-enum file_format detect_format(const void *head, uint64_t len, uint64_t size,
-    struct err *e)
+enum file_format detect_format(
+    const void *head, uint64_t len, uint64_t size, struct err *e)
 {
     struct str s = { head, len };
 

@@ -42,8 +42,8 @@ int pickle_grow(struct pickle *p, struct node_list *l, uint64_t n)
     return 0;
 }
 
-int pickle_extend(struct pickle *p, struct node_list *l,
-    struct node *const *v, uint64_t n)
+int pickle_extend(
+    struct pickle *p, struct node_list *l, struct node *const *v, uint64_t n)
 {
     if (pickle_grow(p, l, n) != 0)
         return -1;
@@ -84,8 +84,8 @@ struct node *pickle_text(struct pickle *p, enum node_kind kind, struct str s)
     return n;
 }
 
-struct node *pickle_seq(struct pickle *p, enum node_kind kind,
-    struct node *const *v, uint64_t n)
+struct node *pickle_seq(
+    struct pickle *p, enum node_kind kind, struct node *const *v, uint64_t n)
 {
     struct node *out = pickle_node(p, kind);
 
@@ -100,12 +100,12 @@ struct node *pickle_long(struct pickle *p, const uint8_t *bytes, uint64_t n)
     uint64_t v = fill ? UINT64_MAX : 0;
 
     /* Bytes that only repeat the sign say nothing. */
-    while (n > 8 && bytes[n - 1] == fill &&
-        (bytes[n - 2] >= 0x80) == (fill != 0))
+    while (
+        n > 8 && bytes[n - 1] == fill && (bytes[n - 2] >= 0x80) == (fill != 0))
         n--;
     if (n > 8)
-        return pickle_text(p, NODE_BIGINT,
-            (struct str){ (const char *)bytes, n });
+        return pickle_text(
+            p, NODE_BIGINT, (struct str){ (const char *)bytes, n });
     for (uint64_t i = 0; i < n; i++) {
         v &= ~((uint64_t)0xff << (8 * i));
         v |= (uint64_t)bytes[i] << (8 * i);
@@ -133,8 +133,7 @@ bool pickle_is_utf8(struct str s, bool surrogates)
 
 struct node *pickle_str2(struct pickle *p, struct str s)
 {
-    return pickle_text(p, pickle_is_utf8(s, false) ? NODE_STR : NODE_BYTES,
-        s);
+    return pickle_text(p, pickle_is_utf8(s, false) ? NODE_STR : NODE_BYTES, s);
 }
 
 static uint64_t stack_floor(const struct pickle *p)

@@ -46,9 +46,10 @@ struct node_list {
 };
 
 struct node {
-    uint8_t kind; /* enum node_kind */
-    bool busy;    /* whoever walks: it is on the path from the root */
-    uint8_t note; /* whoever walks: 0 at birth */
+    uint8_t kind;   /* enum node_kind */
+    bool busy;      /* whoever walks: it is on the path from the root */
+    uint8_t note;   /* whoever walks: 0 at birth */
+    uint16_t level; /* whoever walks: its depth while busy */
     union {
         bool truth;
         int64_t i;
@@ -78,8 +79,8 @@ struct node_opaque {
  * Returns 0 with *out set, or with *out left NULL when the arguments are not
  * the expected ones (the node becomes opaque), or -1 with the error set.
  */
-typedef int pickle_fn(struct pickle *p, const struct node *args,
-    struct node **out);
+typedef int pickle_fn(
+    struct pickle *p, const struct node *args, struct node **out);
 
 struct pickle_known {
     const char *module;
@@ -135,9 +136,11 @@ bool node_is_text(const struct node *n, const char *text);
 /* node_get - the value under a text key of a NODE_DICT, or NULL; linear. */
 struct node *node_get(const struct node *dict, const char *key);
 
+/* node_pair - likewise, in a list of keys and values. */
+struct node *node_pair(const struct node_list *pairs, const char *key);
+
 /* node_is_global - a NODE_GLOBAL of that module (today's name) and name. */
-bool node_is_global(const struct node *n, const char *module,
-    const char *name);
+bool node_is_global(const struct node *n, const char *module, const char *name);
 
 /* node_u64 - true and *out set for a NODE_INT that is not negative. */
 bool node_u64(const struct node *n, uint64_t *out);

@@ -31,27 +31,27 @@ static int give_seq(struct pickle *p, enum node_kind kind,
     return 0;
 }
 
-static int call_list(struct pickle *p, const struct node *args,
-    struct node **out)
+static int call_list(
+    struct pickle *p, const struct node *args, struct node **out)
 {
     return give_seq(p, NODE_LIST, args, out);
 }
 
-static int call_tuple(struct pickle *p, const struct node *args,
-    struct node **out)
+static int call_tuple(
+    struct pickle *p, const struct node *args, struct node **out)
 {
     return give_seq(p, NODE_TUPLE, args, out);
 }
 
-static int call_set(struct pickle *p, const struct node *args,
-    struct node **out)
+static int call_set(
+    struct pickle *p, const struct node *args, struct node **out)
 {
     return give_seq(p, NODE_SET, args, out);
 }
 
 /* deque(list[, maxlen]): the second argument says nothing about the data. */
-static int call_deque(struct pickle *p, const struct node *args,
-    struct node **out)
+static int call_deque(
+    struct pickle *p, const struct node *args, struct node **out)
 {
     struct node first = *args;
 
@@ -60,8 +60,8 @@ static int call_deque(struct pickle *p, const struct node *args,
 }
 
 /* A list of two-item sequences, as Python 2 wrote an OrderedDict. */
-static int pairs_of(struct pickle *p, const struct node *from,
-    struct node *dict)
+static int pairs_of(
+    struct pickle *p, const struct node *from, struct node *dict)
 {
     for (uint64_t i = 0; i < from->list.n; i++) {
         const struct node *pair = from->list.v[i];
@@ -76,8 +76,8 @@ static int pairs_of(struct pickle *p, const struct node *from,
     return 0;
 }
 
-static int give_dict(struct pickle *p, const struct node *from,
-    struct node **out)
+static int give_dict(
+    struct pickle *p, const struct node *from, struct node **out)
 {
     if (from != NULL && from->kind != NODE_DICT && from->kind != NODE_LIST)
         return 0;
@@ -93,8 +93,8 @@ static int give_dict(struct pickle *p, const struct node *from,
     return 0;
 }
 
-static int call_dict(struct pickle *p, const struct node *args,
-    struct node **out)
+static int call_dict(
+    struct pickle *p, const struct node *args, struct node **out)
 {
     if (args->list.n > 1)
         return 0;
@@ -102,8 +102,8 @@ static int call_dict(struct pickle *p, const struct node *args,
 }
 
 /* defaultdict(factory[, dict]) */
-static int call_defaultdict(struct pickle *p, const struct node *args,
-    struct node **out)
+static int call_defaultdict(
+    struct pickle *p, const struct node *args, struct node **out)
 {
     if (args->list.n > 2)
         return 0;
@@ -126,8 +126,8 @@ static bool latin1(struct str s, char *out, size_t *n)
 }
 
 /* How protocol 2 spells bytes: encode(text, 'latin1'). */
-static int call_encode(struct pickle *p, const struct node *args,
-    struct node **out)
+static int call_encode(
+    struct pickle *p, const struct node *args, struct node **out)
 {
     struct str s;
     size_t n = 0, i = 0;
@@ -153,8 +153,8 @@ static int call_encode(struct pickle *p, const struct node *args,
 }
 
 /* bytes(), bytes(b), bytearray(b), bytearray(text, 'latin-1') */
-static int call_bytes(struct pickle *p, const struct node *args,
-    struct node **out)
+static int call_bytes(
+    struct pickle *p, const struct node *args, struct node **out)
 {
     struct str s = { "", 0 };
 
@@ -192,8 +192,8 @@ static const struct pickle_known plain[] = {
     { "_codecs", "encode", call_encode },
 };
 
-static const struct pickle_known *find_in(const struct pickle_known *v,
-    size_t n, struct str module, struct str name)
+static const struct pickle_known *find_in(
+    const struct pickle_known *v, size_t n, struct str module, struct str name)
 {
     for (size_t i = 0; i < n; i++) {
         if (str_is(module, v[i].module) && str_is(name, v[i].name))
@@ -202,8 +202,7 @@ static const struct pickle_known *find_in(const struct pickle_known *v,
     return NULL;
 }
 
-const struct pickle_known *pickle_known_find(struct str module,
-    struct str name)
+const struct pickle_known *pickle_known_find(struct str module, struct str name)
 {
     return find_in(plain, ARRAY_LEN(plain), module, name);
 }
@@ -223,8 +222,8 @@ static struct str module_today(struct str module)
 }
 
 /* A row for a name that was not met before. */
-static struct pickle_global *global_add(struct pickle *p, struct str key,
-    struct str module, struct str name)
+static struct pickle_global *global_add(
+    struct pickle *p, struct str key, struct str module, struct str name)
 {
     struct pickle_names *names = p->env->names;
     const struct pickle_dialect *d = p->env->d;
@@ -239,14 +238,16 @@ static struct pickle_global *global_add(struct pickle *p, struct str key,
     key = arena_str(arena, key, p->e);
     if (g == NULL || key.p == NULL)
         return NULL;
-    *g = (struct pickle_global){ .module = module, .name = name,
-        .offset = p->at, .known = pickle_known_find(module, name) };
+    *g = (struct pickle_global){ .module = module,
+        .name = name,
+        .offset = p->at,
+        .known = pickle_known_find(module, name) };
     if (g->known == NULL && d != NULL)
         g->known = find_in(d->known, d->n_known, module, name);
     if (names->n == names->cap) {
         uint64_t cap = names->cap ? names->cap * 2 : 64;
-        struct pickle_global **v = arena_alloc(arena, cap,
-            sizeof(struct pickle_global *), p->e);
+        struct pickle_global **v =
+            arena_alloc(arena, cap, sizeof(struct pickle_global *), p->e);
 
         if (v == NULL)
             return NULL;
@@ -271,8 +272,7 @@ static bool name_is_good(struct str s)
     return s.len > 0 && s.len <= PICKLE_NAME_MAX && pickle_is_utf8(s, false);
 }
 
-struct node *pickle_global(struct pickle *p, struct str module,
-    struct str name)
+struct node *pickle_global(struct pickle *p, struct str module, struct str name)
 {
     char key[2 * PICKLE_NAME_MAX + 2];
     struct pickle_global *g;
@@ -309,8 +309,8 @@ int pickle_call(struct pickle *p, struct node *callee, struct node *args,
     if (g != NULL)
         g->called = true;
     if (args->kind != NODE_TUPLE)
-        return pickle_bad(p, "a call with %s for arguments",
-            node_kind_name(args));
+        return pickle_bad(
+            p, "a call with %s for arguments", node_kind_name(args));
     if (g != NULL && g->known != NULL && g->known->call != NULL &&
         (kwargs == NULL || kwargs->list.n == 0)) {
         if (g->known->call(p, args, &out) != 0)

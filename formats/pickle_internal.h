@@ -10,7 +10,7 @@
 
 enum {
     PICKLE_NODES_MAX = 50000000,
-    PICKLE_NAME_MAX = 1024,   /* of a module or an attribute [bytes] */
+    PICKLE_NAME_MAX = 1024, /* of a module or an attribute [bytes] */
     PICKLE_GLOBALS_MAX = 20000,
     PICKLE_INT_BYTES_MAX = 1024,
     PICKLE_INT_DIGITS_MAX = 320
@@ -52,22 +52,22 @@ int pickle_bad(struct pickle *p, const char *fmt, ...) PRINTF_LIKE(2, 3);
 int pickle_grow(struct pickle *p, struct node_list *l, uint64_t n);
 
 /* pickle_extend - append n nodes to a list; 0 or -1. */
-int pickle_extend(struct pickle *p, struct node_list *l,
-    struct node *const *v, uint64_t n);
+int pickle_extend(
+    struct pickle *p, struct node_list *l, struct node *const *v, uint64_t n);
 
 /* Nodes. NULL with *p->e on failure. */
 struct node *pickle_node(struct pickle *p, enum node_kind kind);
 struct node *pickle_int(struct pickle *p, int64_t v);
 struct node *pickle_text(struct pickle *p, enum node_kind kind, struct str s);
-struct node *pickle_seq(struct pickle *p, enum node_kind kind,
-    struct node *const *v, uint64_t n);
+struct node *pickle_seq(
+    struct pickle *p, enum node_kind kind, struct node *const *v, uint64_t n);
 /* An integer of n two's-complement bytes, little-endian. */
 struct node *pickle_long(struct pickle *p, const uint8_t *bytes, uint64_t n);
 /* A Python 2 string: text when it is UTF-8, else bytes. */
 struct node *pickle_str2(struct pickle *p, struct str s);
 /* Refuses names that are not UTF-8 or too long. */
-struct node *pickle_global(struct pickle *p, struct str module,
-    struct str name);
+struct node *pickle_global(
+    struct pickle *p, struct str module, struct str name);
 
 /* The stack; nothing reaches below the topmost mark. */
 int pickle_push(struct pickle *p, struct node *n); /* NULL: -1 */
@@ -84,8 +84,24 @@ int pickle_call(struct pickle *p, struct node *callee, struct node *args,
     struct node *kwargs);
 
 /* pickle_known_find - in the machine's own table, or NULL. */
-const struct pickle_known *pickle_known_find(struct str module,
-    struct str name);
+const struct pickle_known *pickle_known_find(
+    struct str module, struct str name);
+
+/* The opcodes with one binary value. */
+int pickle_op_binint(struct pickle *p);
+int pickle_op_binint1(struct pickle *p);
+int pickle_op_binint2(struct pickle *p);
+int pickle_op_long1(struct pickle *p);
+int pickle_op_long4(struct pickle *p);
+int pickle_op_binfloat(struct pickle *p);
+int pickle_op_binunicode(struct pickle *p);
+int pickle_op_short_binunicode(struct pickle *p);
+int pickle_op_binunicode8(struct pickle *p);
+int pickle_op_binbytes(struct pickle *p);
+int pickle_op_short_binbytes(struct pickle *p);
+int pickle_op_binbytes8(struct pickle *p);
+int pickle_op_binstring(struct pickle *p);
+int pickle_op_short_binstring(struct pickle *p);
 
 /* The opcodes whose argument is a line of text. */
 int pickle_op_int(struct pickle *p);

@@ -6,23 +6,27 @@ bool node_is_text(const struct node *n, const char *text)
     return n->kind == NODE_STR && str_is(n->s, text);
 }
 
-struct node *node_get(const struct node *dict, const char *key)
+struct node *node_pair(const struct node_list *pairs, const char *key)
 {
-    if (dict == NULL || dict->kind != NODE_DICT)
-        return NULL;
     /* Python keeps the last of equal keys. */
-    for (uint64_t i = dict->list.n; i >= 2; i -= 2) {
-        if (node_is_text(dict->list.v[i - 2], key))
-            return dict->list.v[i - 1];
+    for (uint64_t i = pairs->n; i >= 2; i -= 2) {
+        if (node_is_text(pairs->v[i - 2], key))
+            return pairs->v[i - 1];
     }
     return NULL;
 }
 
-bool node_is_global(const struct node *n, const char *module,
-    const char *name)
+struct node *node_get(const struct node *dict, const char *key)
+{
+    if (dict == NULL || dict->kind != NODE_DICT)
+        return NULL;
+    return node_pair(&dict->list, key);
+}
+
+bool node_is_global(const struct node *n, const char *module, const char *name)
 {
     return n->kind == NODE_GLOBAL && str_is(n->global->module, module) &&
-        str_is(n->global->name, name);
+           str_is(n->global->name, name);
 }
 
 bool node_u64(const struct node *n, uint64_t *out)
@@ -36,13 +40,20 @@ bool node_u64(const struct node *n, uint64_t *out)
 const char *node_kind_name(const struct node *n)
 {
     static const char *const names[] = { [NODE_NONE] = "None",
-        [NODE_BOOL] = "a bool", [NODE_INT] = "an int",
-        [NODE_BIGINT] = "a large int", [NODE_FLOAT] = "a float",
-        [NODE_STR] = "a string", [NODE_BYTES] = "bytes",
-        [NODE_LIST] = "a list", [NODE_TUPLE] = "a tuple",
-        [NODE_DICT] = "a dict", [NODE_SET] = "a set",
-        [NODE_GLOBAL] = "a global", [NODE_STORAGE] = "a storage",
-        [NODE_TENSOR] = "a tensor", [NODE_OPAQUE] = "an object" };
+        [NODE_BOOL] = "a bool",
+        [NODE_INT] = "an int",
+        [NODE_BIGINT] = "a large int",
+        [NODE_FLOAT] = "a float",
+        [NODE_STR] = "a string",
+        [NODE_BYTES] = "bytes",
+        [NODE_LIST] = "a list",
+        [NODE_TUPLE] = "a tuple",
+        [NODE_DICT] = "a dict",
+        [NODE_SET] = "a set",
+        [NODE_GLOBAL] = "a global",
+        [NODE_STORAGE] = "a storage",
+        [NODE_TENSOR] = "a tensor",
+        [NODE_OPAQUE] = "an object" };
 
     return names[n->kind];
 }

@@ -89,128 +89,6 @@ static int op_false(struct pickle *p)
     return pickle_push(p, p->truth[0]);
 }
 
-static int op_binint(struct pickle *p)
-{
-    return pickle_push(p, pickle_int(p, (int32_t)rd_u32(&p->rd)));
-}
-
-static int op_binint1(struct pickle *p)
-{
-    return pickle_push(p, pickle_int(p, rd_u8(&p->rd)));
-}
-
-static int op_binint2(struct pickle *p)
-{
-    return pickle_push(p, pickle_int(p, rd_u16(&p->rd)));
-}
-
-static int push_long(struct pickle *p, uint64_t n)
-{
-    const uint8_t *bytes;
-
-    if (n > PICKLE_INT_BYTES_MAX)
-        return pickle_bad(p, "an integer of %llu bytes",
-            (unsigned long long)n);
-    bytes = rd_bytes(&p->rd, n);
-    if (bytes == NULL)
-        return 0; /* the cursor remembers */
-    return pickle_push(p, pickle_long(p, bytes, n));
-}
-
-static int op_long1(struct pickle *p)
-{
-    return push_long(p, rd_u8(&p->rd));
-}
-
-static int op_long4(struct pickle *p)
-{
-    return push_long(p, rd_u32(&p->rd));
-}
-
-/* The only big-endian field of the format. */
-static int op_binfloat(struct pickle *p)
-{
-    uint64_t bits = __builtin_bswap64(rd_u64(&p->rd));
-    struct node *n = pickle_node(p, NODE_FLOAT);
-
-    if (n == NULL)
-        return -1;
-    memcpy(&n->f, &bits, sizeof(bits));
-    return pickle_push(p, n);
-}
-
-static int push_text(struct pickle *p, enum node_kind kind, unsigned len_bytes)
-{
-    uint64_t n = rd_le(&p->rd, len_bytes);
-    struct str s;
-
-    if (n > rd_left(&p->rd))
-        return pickle_bad(p, "a length of %llu, %llu bytes are left",
-            (unsigned long long)n, (unsigned long long)rd_left(&p->rd));
-    s = (struct str){ (const char *)rd_bytes(&p->rd, n), n };
-    if (s.p == NULL)
-        return 0;
-    if (kind == NODE_STR && !pickle_is_utf8(s, true))
-        return pickle_bad(p, "the string is not UTF-8");
-    return pickle_push(p, pickle_text(p, kind, s));
-}
-
-static int op_binunicode(struct pickle *p)
-{
-    return push_text(p, NODE_STR, 4);
-}
-
-static int op_short_binunicode(struct pickle *p)
-{
-    return push_text(p, NODE_STR, 1);
-}
-
-static int op_binunicode8(struct pickle *p)
-{
-    return push_text(p, NODE_STR, 8);
-}
-
-static int op_binbytes(struct pickle *p)
-{
-    return push_text(p, NODE_BYTES, 4);
-}
-
-static int op_short_binbytes(struct pickle *p)
-{
-    return push_text(p, NODE_BYTES, 1);
-}
-
-static int op_binbytes8(struct pickle *p)
-{
-    return push_text(p, NODE_BYTES, 8);
-}
-
-static int push_str2(struct pickle *p, unsigned len_bytes)
-{
-    uint64_t n = rd_le(&p->rd, len_bytes);
-    const uint8_t *s;
-
-    /* Negative lengths of BINSTRING are far beyond what is left. */
-    if (n > rd_left(&p->rd))
-        return pickle_bad(p, "a length of %llu, %llu bytes are left",
-            (unsigned long long)n, (unsigned long long)rd_left(&p->rd));
-    s = rd_bytes(&p->rd, n);
-    if (s == NULL)
-        return 0;
-    return pickle_push(p,
-        pickle_str2(p, (struct str){ (const char *)s, n }));
-}
-
-static int op_binstring(struct pickle *p)
-{
-    return push_str2(p, 4);
-}
-
-static int op_short_binstring(struct pickle *p)
-{
-    return push_str2(p, 1);
-}
-
 static int push_empty(struct pickle *p, enum node_kind kind)
 {
     return pickle_push(p, pickle_node(p, kind));
@@ -417,8 +295,7 @@ static int op_newobj_ex(struct pickle *p)
     if (callee == NULL)
         return -1;
     if (kwargs->kind != NODE_DICT)
-        return pickle_bad(p, "keyword arguments in %s",
-            node_kind_name(kwargs));
+        return pickle_bad(p, "keyword arguments in %s", node_kind_name(kwargs));
     return pickle_call(p, callee, args, kwargs);
 }
 
@@ -446,8 +323,8 @@ static int op_build(struct pickle *p)
     default:
         break;
     }
-    return pickle_bad(p, "state in %s for %s", node_kind_name(state),
-        node_kind_name(to));
+    return pickle_bad(
+        p, "state in %s for %s", node_kind_name(state), node_kind_name(to));
 }
 
 static int op_binpersid(struct pickle *p)
@@ -527,8 +404,8 @@ static int op_memoize(struct pickle *p)
 static int memo_get(struct pickle *p, uint64_t i)
 {
     if (i >= p->memo_cap || p->memo[i] == NULL)
-        return pickle_bad(p, "memo index %llu was never set",
-            (unsigned long long)i);
+        return pickle_bad(
+            p, "memo index %llu was never set", (unsigned long long)i);
     return pickle_push(p, p->memo[i]);
 }
 
@@ -571,24 +448,24 @@ pickle_op *const pickle_ops[256] = {
     [0x89] = op_false,
     ['I'] = pickle_op_int,
     ['L'] = pickle_op_long,
-    ['J'] = op_binint,
-    ['K'] = op_binint1,
-    ['M'] = op_binint2,
-    [0x8a] = op_long1,
-    [0x8b] = op_long4,
+    ['J'] = pickle_op_binint,
+    ['K'] = pickle_op_binint1,
+    ['M'] = pickle_op_binint2,
+    [0x8a] = pickle_op_long1,
+    [0x8b] = pickle_op_long4,
     ['F'] = pickle_op_float,
-    ['G'] = op_binfloat,
+    ['G'] = pickle_op_binfloat,
     ['S'] = pickle_op_string,
-    ['T'] = op_binstring,
-    ['U'] = op_short_binstring,
+    ['T'] = pickle_op_binstring,
+    ['U'] = pickle_op_short_binstring,
     ['V'] = pickle_op_unicode,
-    ['X'] = op_binunicode,
-    [0x8c] = op_short_binunicode,
-    [0x8d] = op_binunicode8,
-    ['C'] = op_short_binbytes,
-    ['B'] = op_binbytes,
-    [0x8e] = op_binbytes8,
-    [0x96] = op_binbytes8, /* a bytearray */
+    ['X'] = pickle_op_binunicode,
+    [0x8c] = pickle_op_short_binunicode,
+    [0x8d] = pickle_op_binunicode8,
+    ['C'] = pickle_op_short_binbytes,
+    ['B'] = pickle_op_binbytes,
+    [0x8e] = pickle_op_binbytes8,
+    [0x96] = pickle_op_binbytes8, /* a bytearray */
     [')'] = op_empty_tuple,
     [0x85] = op_tuple_n,
     [0x86] = op_tuple_n,

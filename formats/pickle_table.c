@@ -6,7 +6,7 @@ static const char seed_home;
 static uint64_t mix(uint64_t a, uint64_t b)
 {
     unsigned __int128 m = (unsigned __int128)(a ^ (uintptr_t)&seed_home) *
-        (b ^ 0x9e3779b97f4a7c15u);
+                          (b ^ 0x9e3779b97f4a7c15u);
 
     return (uint64_t)m ^ (uint64_t)(m >> 64);
 }
@@ -28,13 +28,12 @@ static uint64_t hash_of(struct str key)
 }
 
 /* The slot of key, or the free one where it belongs. */
-static struct pickle_slot *slot_of(struct pickle_slot *v, uint64_t cap,
-    struct str key, uint64_t hash)
+static struct pickle_slot *slot_of(
+    struct pickle_slot *v, uint64_t cap, struct str key, uint64_t hash)
 {
     uint64_t i = hash & (cap - 1);
 
-    while (v[i].value != NULL &&
-        (v[i].hash != hash || !str_eq(v[i].key, key)))
+    while (v[i].value != NULL && (v[i].hash != hash || !str_eq(v[i].key, key)))
         i = (i + 1) & (cap - 1);
     return &v[i];
 }
@@ -46,8 +45,8 @@ void *pickle_table_get(const struct pickle_table *t, struct str key)
     return slot_of(t->v, t->cap, key, hash_of(key))->value;
 }
 
-static int table_grow(struct pickle_table *t, struct arena *arena,
-    struct err *e)
+static int table_grow(
+    struct pickle_table *t, struct arena *arena, struct err *e)
 {
     uint64_t cap = t->cap ? t->cap * 2 : 64;
     struct pickle_slot *v = arena_alloc(arena, cap, sizeof(*v), e);

@@ -19,7 +19,10 @@ struct pickle_table {
     uint64_t cap; /* 0 or a power of two */
 };
 
-#define PICKLE_TABLE_INIT { .n = 0 }
+#define PICKLE_TABLE_INIT                                                      \
+    {                                                                          \
+        .n = 0                                                                 \
+    }
 
 /* pickle_table_get - the value under key, or NULL. */
 void *pickle_table_get(const struct pickle_table *t, struct str key);

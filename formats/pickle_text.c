@@ -112,8 +112,8 @@ int pickle_index_line(struct pickle *p, uint64_t *out)
 static bool looks_decimal(const char *text)
 {
     return strspn(text, "0123456789+-.eE") == strlen(text) ||
-        strcmp(text, "inf") == 0 || strcmp(text, "-inf") == 0 ||
-        strcmp(text, "nan") == 0;
+           strcmp(text, "inf") == 0 || strcmp(text, "-inf") == 0 ||
+           strcmp(text, "nan") == 0;
 }
 
 int pickle_op_float(struct pickle *p)

@@ -19,7 +19,7 @@ struct torch_foreign {
 };
 
 struct torch_file {
-    const char *container;  /* "torch zip", "torch legacy" */
+    const char *container;  /* "torch zip", "torch legacy", "pickle" */
     struct tensor *tensors; /* of the chosen branch, in file order */
     uint64_t n_tensors;
     /*
@@ -39,10 +39,14 @@ struct torch_file {
  * torch_parse - read the table of tensors of a torch file
  *
  * bytes      the whole file (mapped); only metadata is touched
- * select     the branch to take, or NULL: section 7's choosing rule
+ * select     the branch to take ("": the root), or NULL: section 7's
+ *            choosing rule
  * arena      everything in out lives there; bytes must outlive it too
- * Returns    0, or -1 with *e: REFUSED (malformed or unsafe, naming offset),
- *            UNSUPPORTED (TorchScript, torch.package, ... by name), NOMEM
+ * Returns    0, or -1 with *e: REFUSED (malformed or unsafe, naming offset;
+ *            two candidate branches, two equal names), UNSUPPORTED
+ *            (TorchScript, a quantised tensor, ... by name), MISSING (no
+ *            branch select), NOMEM. Then out still holds, as far as they
+ *            are known, container, all and foreign.
  * Cost       linear in the pickle; tensor data are never read
  */
 int torch_parse(const void *bytes, uint64_t len, const char *select,

@@ -26,8 +26,8 @@ static bool is_ints(const struct node *tuple)
     return true;
 }
 
-static const uint64_t *int_array(struct pickle *p, const struct node *tuple,
-    const char *what)
+static const uint64_t *int_array(
+    struct pickle *p, const struct node *tuple, const char *what)
 {
     uint64_t *v = arena_alloc(p->env->arena, tuple->list.n, sizeof(*v), p->e);
 
@@ -80,14 +80,14 @@ static int view_bounds(struct pickle *p, const struct view_args *a,
         end > v->storage->bytes)
         return pickle_bad(p,
             "a tensor that reaches past the end of its storage '%.*s' of "
-            "%llu bytes", STR_ARG(v->storage->key),
-            (unsigned long long)v->storage->bytes);
+            "%llu bytes",
+            STR_ARG(v->storage->key), (unsigned long long)v->storage->bytes);
     v->offset = first * element;
     return 0;
 }
 
-static int build_view(struct pickle *p, const struct view_args *a,
-    struct node **out)
+static int build_view(
+    struct pickle *p, const struct view_args *a, struct node **out)
 {
     struct torch_reader *r = p->env->ctx;
     struct torch_view *v = arena_alloc(p->env->arena, 1, sizeof(*v), p->e);
@@ -102,7 +102,8 @@ static int build_view(struct pickle *p, const struct view_args *a,
             (unsigned long long)a->stride->list.n);
     if (++r->n_views > TORCH_TENSORS_MAX)
         return pickle_bad(p, "more than %d tensors", TORCH_TENSORS_MAX);
-    *v = (struct torch_view){ .storage = a->storage, .dtype = a->dtype,
+    *v = (struct torch_view){ .storage = a->storage,
+        .dtype = a->dtype,
         .rank = (uint32_t)a->size->list.n };
     v->shape = int_array(p, a->size, "size");
     stride = int_array(p, a->stride, "stride");
@@ -148,14 +149,13 @@ static int check_marks(struct pickle *p, const struct node *meta)
         if (v != NULL && (v->kind != NODE_BOOL || v->truth))
             return err_set(p->e, ERR_UNSUPPORTED,
                 "a tensor stored as the %s of another (pickle byte %llu)",
-                i == 0 ? "conjugate" : "negative",
-                (unsigned long long)p->at);
+                i == 0 ? "conjugate" : "negative", (unsigned long long)p->at);
     }
     return 0;
 }
 
-static int call_tensor(struct pickle *p, const struct node *args,
-    struct node **out)
+static int call_tensor(
+    struct pickle *p, const struct node *args, struct node **out)
 {
     struct view_args a;
 
@@ -164,8 +164,8 @@ static int call_tensor(struct pickle *p, const struct node *args,
     return build_view(p, &a, out);
 }
 
-static int call_tensor_v2(struct pickle *p, const struct node *args,
-    struct node **out)
+static int call_tensor_v2(
+    struct pickle *p, const struct node *args, struct node **out)
 {
     struct view_args a;
 
@@ -184,12 +184,12 @@ static enum dtype dtype_of(const struct node *n)
         enum dtype dtype;
     } names[] = { { "float64", DTYPE_F64 }, { "float32", DTYPE_F32 },
         { "float16", DTYPE_F16 }, { "bfloat16", DTYPE_BF16 },
-        { "int64", DTYPE_I64 }, { "int32", DTYPE_I32 },
-        { "int16", DTYPE_I16 }, { "int8", DTYPE_I8 }, { "uint8", DTYPE_U8 },
-        { "uint16", DTYPE_U16 }, { "uint32", DTYPE_U32 },
-        { "uint64", DTYPE_U64 }, { "bool", DTYPE_BOOL },
-        { "complex64", DTYPE_C64 }, { "complex128", DTYPE_C128 },
-        { "float8_e4m3fn", DTYPE_F8_E4M3 }, { "float8_e5m2", DTYPE_F8_E5M2 },
+        { "int64", DTYPE_I64 }, { "int32", DTYPE_I32 }, { "int16", DTYPE_I16 },
+        { "int8", DTYPE_I8 }, { "uint8", DTYPE_U8 }, { "uint16", DTYPE_U16 },
+        { "uint32", DTYPE_U32 }, { "uint64", DTYPE_U64 },
+        { "bool", DTYPE_BOOL }, { "complex64", DTYPE_C64 },
+        { "complex128", DTYPE_C128 }, { "float8_e4m3fn", DTYPE_F8_E4M3 },
+        { "float8_e5m2", DTYPE_F8_E5M2 },
         { "float8_e4m3fnuz", DTYPE_F8_E4M3FNUZ },
         { "float8_e5m2fnuz", DTYPE_F8_E5M2FNUZ },
         { "float8_e8m0fnu", DTYPE_F8_E8M0 } };
@@ -202,8 +202,8 @@ static enum dtype dtype_of(const struct node *n)
 }
 
 /* An untyped storage and a dtype; the offset counts elements of that. */
-static int call_tensor_v3(struct pickle *p, const struct node *args,
-    struct node **out)
+static int call_tensor_v3(
+    struct pickle *p, const struct node *args, struct node **out)
 {
     struct view_args a;
 
@@ -213,16 +213,16 @@ static int call_tensor_v3(struct pickle *p, const struct node *args,
     if (a.dtype == DTYPE_NONE)
         return 0;
     if (!a.storage->untyped && a.storage->dtype != a.dtype)
-        return pickle_bad(p, "a tensor of %s in a %.*s",
-            dtype_name(a.dtype), STR_ARG(a.storage->class_name));
+        return pickle_bad(p, "a tensor of %s in a %.*s", dtype_name(a.dtype),
+            STR_ARG(a.storage->class_name));
     if (args->list.n == 8 && check_marks(p, args->list.v[7]) != 0)
         return -1;
     return build_view(p, &a, out);
 }
 
 /* dtype, size, stride, requires_grad: a shape, no data anywhere. */
-static int call_meta_tensor(struct pickle *p, const struct node *args,
-    struct node **out)
+static int call_meta_tensor(
+    struct pickle *p, const struct node *args, struct node **out)
 {
     struct node *const *v = args->list.v;
     struct view_args a = { NULL, DTYPE_NONE, NULL, NULL, NULL };
@@ -236,8 +236,8 @@ static int call_meta_tensor(struct pickle *p, const struct node *args,
 }
 
 /* tensor, requires_grad, hooks[, state] */
-static int call_parameter(struct pickle *p, const struct node *args,
-    struct node **out)
+static int call_parameter(
+    struct pickle *p, const struct node *args, struct node **out)
 {
     (void)p;
     if (args->list.n >= 3 && args->list.n <= 4 &&
@@ -247,8 +247,8 @@ static int call_parameter(struct pickle *p, const struct node *args,
 }
 
 /* func, type, args, state: a subclass of Tensor around func(*args). */
-static int call_from_type(struct pickle *p, const struct node *args,
-    struct node **out)
+static int call_from_type(
+    struct pickle *p, const struct node *args, struct node **out)
 {
     struct node *const *v = args->list.v;
     pickle_fn *call;
@@ -268,8 +268,8 @@ static int call_from_type(struct pickle *p, const struct node *args,
 }
 
 /* torch.Size((2, 3)) */
-static int call_size(struct pickle *p, const struct node *args,
-    struct node **out)
+static int call_size(
+    struct pickle *p, const struct node *args, struct node **out)
 {
     (void)p;
     if (args->list.n == 1 && args->list.v[0]->kind == NODE_TUPLE)
@@ -278,10 +278,10 @@ static int call_size(struct pickle *p, const struct node *args,
 }
 
 /* torch.device('cuda', 0): the text "cuda:0" */
-static int call_device(struct pickle *p, const struct node *args,
-    struct node **out)
+static int call_device(
+    struct pickle *p, const struct node *args, struct node **out)
 {
-    AUTO(buf_free) struct buf text = BUF_INIT(TORCH_KEY_MAX);
+    struct buf text AUTO(buf_free) = BUF_INIT(TORCH_KEY_MAX);
     struct node *const *v = args->list.v;
     struct str s;
 

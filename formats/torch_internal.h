@@ -11,11 +11,11 @@
 #include "formats/zip.h"
 
 enum {
-    TORCH_DEPTH_MAX = 200,      /* of nested containers */
+    TORCH_DEPTH_MAX = 200, /* of nested containers */
     TORCH_TENSORS_MAX = 10000000,
     TORCH_CONFIG_MAX = 4 << 20, /* JSON of a config [bytes] */
     TORCH_CONFIG_DEPTH = 64,
-    TORCH_KEY_MAX = 64          /* name of a storage [bytes] */
+    TORCH_KEY_MAX = 64 /* name of a storage [bytes] */
 };
 
 /* One buffer of elements, as the file stores it. */
@@ -65,9 +65,7 @@ struct torch_reader {
 int torch_zip_read(struct torch_reader *r, struct err *e);
 int torch_legacy_read(struct torch_reader *r, struct err *e);
 
-/* The dialects: callables of torch, persistent ids of either container. */
-extern const struct pickle_dialect torch_zip_dialect;
-extern const struct pickle_dialect torch_legacy_dialect;
+/* The callables and names of torch that mean data. */
 extern const struct pickle_known torch_known[];
 extern const size_t torch_n_known;
 
@@ -77,12 +75,12 @@ extern const size_t torch_n_known;
  * Returns  0, or -1 with *p->e: REFUSED (malformed, or the same key with
  *          another class or size), UNSUPPORTED
  */
-int torch_storage_get(struct pickle *p, const struct node *pid,
-    struct torch_storage **out);
+int torch_storage_get(
+    struct pickle *p, const struct node *pid, struct torch_storage **out);
 
 /* torch_storage_add - a new storage under a key not yet taken; NULL: *e. */
-struct torch_storage *torch_storage_add(struct torch_reader *r, struct str key,
-    struct err *e);
+struct torch_storage *torch_storage_add(
+    struct torch_reader *r, struct str key, struct err *e);
 
 /* torch_storage_node - a NODE_STORAGE; NULL with *p->e. */
 struct node *torch_storage_node(struct pickle *p, struct torch_storage *s);
@@ -92,57 +90,62 @@ struct torch_found {
     struct tensor *v; /* under full paths, in file order */
     uint64_t n;
     uint64_t cap;
-    /* The first object that is a tensor of a kind not read here. */
-    struct torch_alien *aliens;
+    struct torch_alien *aliens; /* tensors of kinds that are not read */
     uint64_t n_aliens;
     uint64_t cap_aliens;
 };
 
 struct torch_alien {
-    struct str path;
-    struct str kind; /* the callable that would make it */
+    struct str name;
+    const struct pickle_global *maker;
 };
 
 /*
  * torch_walk - every tensor below a node, under its path
- * Marks the nodes' note: afterwards torch_has_tensors() answers at once.
  * Returns  0, or -1 with *e: REFUSED (too deep, too many, a name that is not
  *          one), NOMEM
  */
 int torch_walk(const struct torch_reader *r, struct node *root,
     struct torch_found *out, struct err *e);
 
+/* torch_has_tensors - after torch_walk: something below n is a tensor. */
 bool torch_has_tensors(const struct node *n);
 
-/* torch_is_module - an nn.Module pickled whole; its state, or NULL. */
-const struct node *torch_module(const struct node *n);
-
 /*
- * torch_key_text - a mapping's key as a part of a path: text, or a decimal
- * number. Returns false for keys of other kinds.
+ * torch_pairs - the keys and values of a mapping or of an object's
+ * attributes; NULL when n is neither.
  */
-bool torch_key_text(const struct node *key, struct buf *out);
+const struct node_list *torch_pairs(const struct node *n);
+
+/* The mappings above the chosen branch, innermost last. */
+struct torch_beside {
+    const struct node *v[4];
+    uint32_t n;
+};
 
 /*
  * torch_choose - section 7's rule: which branch holds the weights
- * Sets out->tensors, n_tensors, branch; *beside is the mapping in which the
- * branch stands.
+ * select   a branch by its path, or NULL
+ * Sets out->tensors, n_tensors and branch.
+ * Returns  0, or -1 with *e: REFUSED (two candidates, two equal names),
+ *          MISSING (no such branch), UNSUPPORTED (a tensor of a kind that is
+ *          not read), NOMEM
  */
 int torch_choose(const struct torch_reader *r, const struct torch_found *f,
-    const char *select, struct torch_file *out, struct node **beside,
+    const char *select, struct torch_file *out, struct torch_beside *beside,
     struct err *e);
 
 /*
- * torch_config - the JSON text of a config among a mapping's values; "" when
- * there is none or it is too large.
+ * torch_config - the JSON text of a config beside the weights; "" when there
+ * is none, or none of a sane size
  */
-int torch_config(struct node *mapping, struct arena *arena, struct str *out,
-    struct err *e);
+int torch_config(const struct torch_beside *beside, struct arena *arena,
+    struct str *out, struct err *e);
 
 /*
  * torch_json - one node as JSON, objects of unknown classes included
- * Returns  0, or -1 with *e: REFUSED (too large), NOMEM
+ * out      its limit bounds the text; over it the buffer turns bad
  */
-int torch_json(struct node *n, struct buf *out, struct err *e);
+void torch_json(struct node *n, struct buf *out);
 
 #endif

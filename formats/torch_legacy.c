@@ -9,8 +9,8 @@
 
 enum { LEGACY_PROTOCOL = 1001 };
 
-static const uint8_t magic[] = { 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a,
-    0xa8, 0x50, 0x19 };
+static const uint8_t magic[] = { 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8,
+    0x50, 0x19 };
 
 /* One of the pickles; a count of them for the messages. */
 static int next_pickle(struct torch_reader *r, uint64_t *at, int which,
@@ -21,8 +21,8 @@ static int next_pickle(struct torch_reader *r, uint64_t *at, int which,
 
     if (pickle_run(r->bytes + *at, size_min(r->len - *at, PICKLE_BYTES_MAX),
             &env, out, &used, e) != 0)
-        return err_ctx(e, "pickle %d, at byte %llu", which,
-            (unsigned long long)*at);
+        return err_ctx(
+            e, "pickle %d, at byte %llu", which, (unsigned long long)*at);
     *at += used;
     return 0;
 }
@@ -42,30 +42,34 @@ static int view_storage(struct pickle *p, const struct node *view,
         return pickle_bad(p, "a malformed view of a storage");
     if (!node_u64(v[1], &offset) || !node_u64(v[2], &numel) ||
         !size_add(offset, numel, &end) || end > root->numel)
-        return pickle_bad(p, "a view outside storage '%.*s'",
-            STR_ARG(root->key));
+        return pickle_bad(
+            p, "a view outside storage '%.*s'", STR_ARG(root->key));
     s = pickle_table_get(&r->by_key, v[0]->s);
     if (s != NULL && (s->root != root || s->numel != numel ||
                          s->root_offset != offset * root->element))
-        return pickle_bad(p, "storage '%.*s' is described in two ways",
-            STR_ARG(s->key));
+        return pickle_bad(
+            p, "storage '%.*s' is described in two ways", STR_ARG(s->key));
     if (s == NULL) {
         s = torch_storage_add(r, v[0]->s, p->e);
         if (s == NULL)
             return -1;
         *s = (struct torch_storage){ .key = s->key,
-            .class_name = root->class_name, .dtype = root->dtype,
-            .element = root->element, .untyped = root->untyped,
-            .no_data = root->no_data, .numel = numel,
-            .bytes = numel * root->element, .root = root,
+            .class_name = root->class_name,
+            .dtype = root->dtype,
+            .element = root->element,
+            .untyped = root->untyped,
+            .no_data = root->no_data,
+            .numel = numel,
+            .bytes = numel * root->element,
+            .root = root,
             .root_offset = offset * root->element };
     }
     *out = s;
     return 0;
 }
 
-static int legacy_persid(struct pickle *p, const struct node *pid,
-    struct node **out)
+static int legacy_persid(
+    struct pickle *p, const struct node *pid, struct node **out)
 {
     struct torch_storage *s;
     struct node *const *v = pid->list.v;
@@ -109,8 +113,8 @@ static int read_front(struct torch_reader *r, uint64_t *at, struct err *e)
         return -1;
     order = node_get(n, "little_endian");
     if (n->kind != NODE_DICT || order == NULL || order->kind != NODE_BOOL)
-        return err_set(e, ERR_REFUSED,
-            "the third pickle does not describe a machine");
+        return err_set(
+            e, ERR_REFUSED, "the third pickle does not describe a machine");
     return 0;
 }
 
@@ -133,7 +137,8 @@ static int place_storage(struct torch_reader *r, struct rd *file,
     if (!file->bad && count != s->numel)
         return err_set(e, ERR_REFUSED,
             "storage '%.*s' at byte %llu has %llu elements, its tensors say "
-            "%llu", STR_ARG(s->key), (unsigned long long)(file->pos - 8),
+            "%llu",
+            STR_ARG(s->key), (unsigned long long)(file->pos - 8),
             (unsigned long long)count, (unsigned long long)s->numel);
     s->at = file->pos;
     s->listed = true;
@@ -141,7 +146,8 @@ static int place_storage(struct torch_reader *r, struct rd *file,
     if (file->bad) {
         err_set(e, ERR_REFUSED,
             "storage '%.*s' of %llu bytes runs past the end of the file: it "
-            "is cut short", STR_ARG(s->key), (unsigned long long)s->bytes);
+            "is cut short",
+            STR_ARG(s->key), (unsigned long long)s->bytes);
         return err_hint(e, "fetch the file again");
     }
     return 0;
@@ -176,8 +182,8 @@ int torch_legacy_read(struct torch_reader *r, struct err *e)
         next_pickle(r, &at, 5, NULL, &keys, e) != 0)
         return -1;
     if (keys->kind != NODE_LIST)
-        return err_set(e, ERR_REFUSED,
-            "the fifth pickle is not a list of storages");
+        return err_set(
+            e, ERR_REFUSED, "the fifth pickle is not a list of storages");
     rd_seek(&file, at);
     for (uint64_t i = 0; i < keys->list.n; i++) {
         if (place_storage(r, &file, keys->list.v[i], e) != 0)

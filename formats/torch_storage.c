@@ -41,8 +41,8 @@ static const struct storage_class *class_of(const struct node *n)
     return NULL;
 }
 
-struct torch_storage *torch_storage_add(struct torch_reader *r, struct str key,
-    struct err *e)
+struct torch_storage *torch_storage_add(
+    struct torch_reader *r, struct str key, struct err *e)
 {
     struct torch_storage *s = arena_alloc(r->arena, 1, sizeof(*s), e);
 
@@ -50,14 +50,14 @@ struct torch_storage *torch_storage_add(struct torch_reader *r, struct str key,
         return NULL;
     if (r->n_storages == r->cap_storages) {
         uint64_t cap = r->cap_storages ? r->cap_storages * 2 : 64;
-        struct torch_storage **v = arena_alloc(r->arena, cap,
-            sizeof(struct torch_storage *), e);
+        struct torch_storage **v =
+            arena_alloc(r->arena, cap, sizeof(struct torch_storage *), e);
 
         if (v == NULL)
             return NULL;
         if (r->n_storages > 0)
-            memcpy(v, r->storages,
-                r->n_storages * sizeof(struct torch_storage *));
+            memcpy(
+                v, r->storages, r->n_storages * sizeof(struct torch_storage *));
         r->storages = v;
         r->cap_storages = cap;
     }
@@ -74,8 +74,8 @@ static bool is_text(const struct node *n)
     return n->kind == NODE_STR || n->kind == NODE_BYTES;
 }
 
-static int key_check(struct pickle *p, const struct torch_reader *r,
-    struct str key)
+static int key_check(
+    struct pickle *p, const struct torch_reader *r, struct str key)
 {
     bool digits = key.len > 0 && key.len <= 20;
 
@@ -101,8 +101,8 @@ static int storage_fill(struct pickle *p, const struct node *pid,
     s->no_data = location->s.len >= 4 && str_starts(location->s, "meta");
     if (!node_u64(pid->list.v[4], &s->numel) ||
         !size_mul(s->numel, s->element, &s->bytes))
-        return pickle_bad(p, "storage '%.*s' has an impossible size",
-            STR_ARG(s->key));
+        return pickle_bad(
+            p, "storage '%.*s' has an impossible size", STR_ARG(s->key));
     return 0;
 }
 
@@ -113,13 +113,13 @@ static int storage_same(struct pickle *p, const struct node *pid,
 
     if (!node_u64(pid->list.v[4], &numel) || numel != s->numel ||
         !str_is(s->class_name, class->name) || s->root != NULL)
-        return pickle_bad(p, "storage '%.*s' is described in two ways",
-            STR_ARG(s->key));
+        return pickle_bad(
+            p, "storage '%.*s' is described in two ways", STR_ARG(s->key));
     return 0;
 }
 
-int torch_storage_get(struct pickle *p, const struct node *pid,
-    struct torch_storage **out)
+int torch_storage_get(
+    struct pickle *p, const struct node *pid, struct torch_storage **out)
 {
     struct torch_reader *r = p->env->ctx;
     struct node *const *v = pid->list.v;
@@ -127,8 +127,8 @@ int torch_storage_get(struct pickle *p, const struct node *pid,
 
     if (class == NULL) {
         if (v[1]->kind != NODE_GLOBAL)
-            return pickle_bad(p, "a storage whose class is %s",
-                node_kind_name(v[1]));
+            return pickle_bad(
+                p, "a storage whose class is %s", node_kind_name(v[1]));
         return err_set(p->e, ERR_UNSUPPORTED,
             "a storage of class %.*s.%.*s (pickle byte %llu)",
             STR_ARG(v[1]->global->module), STR_ARG(v[1]->global->name),

@@ -43,8 +43,8 @@ static int refuse_relatives(const struct zip *z, struct err *e)
             err_set(e, ERR_UNSUPPORTED, "this is %s (record '%.*s')",
                 relatives[k].words, (int)size_min(record.len, 200), record.p);
             return relatives[k].hint[0] == '\0'
-                ? -1
-                : err_hint(e, "%s", relatives[k].hint);
+                       ? -1
+                       : err_hint(e, "%s", relatives[k].hint);
         }
         if (str_ends(record, ".npy"))
             return err_set(e, ERR_UNSUPPORTED, "this is a NumPy .npz archive");
@@ -66,10 +66,8 @@ static int record_text(const struct torch_reader *r, const char *name,
     if (entry == NULL)
         return 0;
     if (entry->method != 0 || entry->size > 64 || entry->size == 0)
-        return err_set(e, ERR_REFUSED, "record '%s' is not a short text",
-            name);
-    *out = (struct str){ (const char *)r->bytes + entry->data_at,
-        entry->size };
+        return err_set(e, ERR_REFUSED, "record '%s' is not a short text", name);
+    *out = (struct str){ (const char *)r->bytes + entry->data_at, entry->size };
     return 0;
 }
 
@@ -80,8 +78,8 @@ static int read_byteorder(struct torch_reader *r, struct err *e)
     if (record_text(r, "byteorder", &s, e) != 0)
         return -1;
     if (s.len != 0 && !str_is(s, "little") && !str_is(s, "big"))
-        return err_set(e, ERR_REFUSED,
-            "record 'byteorder' says neither little nor big");
+        return err_set(
+            e, ERR_REFUSED, "record 'byteorder' says neither little nor big");
     r->big_endian = str_is(s, "big");
     return 0;
 }
@@ -103,8 +101,8 @@ static int check_version(const struct torch_reader *r, struct err *e)
         v = v * 10 + (unsigned)(s.p[i] - '0');
     }
     if (v < 1 || v > 10)
-        return err_set(e, ERR_REFUSED,
-            "record 'version' says %u; 1 to 10 are known", v);
+        return err_set(
+            e, ERR_REFUSED, "record 'version' says %u; 1 to 10 are known", v);
     return 0;
 }
 
@@ -125,17 +123,18 @@ static int attach_record(struct pickle *p, struct torch_storage *s)
     if (entry->method != 0)
         return pickle_bad(p, "record '%s' is compressed", name);
     if (entry->size != s->bytes)
-        return pickle_bad(p, "record '%s' has %llu bytes, its %.*s of %llu "
-            "elements has %llu", name, (unsigned long long)entry->size,
-            STR_ARG(s->class_name), (unsigned long long)s->numel,
-            (unsigned long long)s->bytes);
+        return pickle_bad(p,
+            "record '%s' has %llu bytes, its %.*s of %llu "
+            "elements has %llu",
+            name, (unsigned long long)entry->size, STR_ARG(s->class_name),
+            (unsigned long long)s->numel, (unsigned long long)s->bytes);
     s->at = entry->data_at;
     s->listed = true;
     return 0;
 }
 
-static int zip_persid(struct pickle *p, const struct node *pid,
-    struct node **out)
+static int zip_persid(
+    struct pickle *p, const struct node *pid, struct node **out)
 {
     struct torch_storage *s;
 
@@ -158,8 +157,8 @@ static int read_pickle(struct torch_reader *r, struct err *e)
     uint64_t used;
 
     if (entry == NULL)
-        return err_set(e, ERR_REFUSED,
-            "a zip archive without data.pkl: not a torch file");
+        return err_set(
+            e, ERR_REFUSED, "a zip archive without data.pkl: not a torch file");
     if (entry->method != 0)
         return err_set(e, ERR_REFUSED, "record 'data.pkl' is compressed");
     if (entry->size > PICKLE_BYTES_MAX)

@@ -38,8 +38,8 @@ static bool agrees(uint64_t narrow, uint64_t wide, uint64_t full)
     return narrow == full || narrow == wide;
 }
 
-static int end64_read(struct rd file, uint64_t end_at, struct end *end,
-    struct err *e)
+static int end64_read(
+    struct rd file, uint64_t end_at, struct end *end, struct err *e)
 {
     struct end old = *end;
     uint64_t at, size;
@@ -72,8 +72,8 @@ static int end64_read(struct rd file, uint64_t end_at, struct end *end,
         !agrees(old.entries, end->entries, 0xffff) ||
         !agrees(old.dir_size, end->dir_size, 0xffffffff) ||
         !agrees(old.dir_at, end->dir_at, 0xffffffff))
-        return err_set(e, ERR_REFUSED,
-            "the two end records of the zip archive disagree");
+        return err_set(
+            e, ERR_REFUSED, "the two end records of the zip archive disagree");
     return 0;
 }
 
@@ -81,8 +81,8 @@ static int no_end(struct err *e, uint64_t len)
 {
     err_set(e, ERR_REFUSED,
         "no zip end record in the last %d of %llu bytes: the file is cut "
-        "short, or something follows the archive", END_BYTES,
-        (unsigned long long)len);
+        "short, or something follows the archive",
+        END_BYTES, (unsigned long long)len);
     return err_hint(e, "fetch the file again");
 }
 
@@ -172,8 +172,8 @@ static bool name_is_good(struct str name)
         from = i + 1;
     }
     return name.len > 0 && name.len <= ZIP_NAME_MAX &&
-        (from == name.len ||
-            part_is_good((struct str){ name.p + from, name.len - from }));
+           (from == name.len ||
+               part_is_good((struct str){ name.p + from, name.len - from }));
 }
 
 /* ---- entries ---- */
@@ -203,11 +203,11 @@ static bool wide_fields(struct rd extra, struct zip_entry *t)
         return !field.bad;
     }
     return t->size != 0xffffffff && t->packed != 0xffffffff &&
-        t->header_at != 0xffffffff;
+           t->header_at != 0xffffffff;
 }
 
-static int entry_bad(struct err *e, const struct zip_entry *t, uint64_t at,
-    const char *what)
+static int entry_bad(
+    struct err *e, const struct zip_entry *t, uint64_t at, const char *what)
 {
     return err_set(e, ERR_REFUSED, "zip entry '%.*s' at byte %llu: %s",
         (int)size_min(t->name.len, 200), t->name.p ? t->name.p : "",
@@ -215,8 +215,8 @@ static int entry_bad(struct err *e, const struct zip_entry *t, uint64_t at,
 }
 
 /* The local header must tell the same story; its sizes may be blank. */
-static int local_read(struct rd file, uint64_t dir_at, struct zip_entry *t,
-    struct err *e)
+static int local_read(
+    struct rd file, uint64_t dir_at, struct zip_entry *t, struct err *e)
 {
     uint64_t name_len, extra_len, end;
     const uint8_t *name;
@@ -237,8 +237,8 @@ static int local_read(struct rd file, uint64_t dir_at, struct zip_entry *t,
         return entry_bad(e, t, t->header_at, "no header where it should be");
     if (name_len != t->name.len || memcmp(name, t->name.p, name_len) != 0 ||
         method != t->method)
-        return entry_bad(e, t, t->header_at,
-            "its header and the directory disagree");
+        return entry_bad(
+            e, t, t->header_at, "its header and the directory disagree");
     if ((flags & FLAGS_REFUSED) != 0)
         return entry_bad(e, t, t->header_at, "encrypted or patched");
     t->data_at = file.pos;
@@ -308,8 +308,8 @@ static int entries_check(struct zip *z, struct err *e)
         const struct zip_entry *a = &z->v[i - 1];
 
         if (z->v[i].header_at < a->data_at + a->packed)
-            return entry_bad(e, &z->v[i], z->v[i].header_at,
-                "overlaps another entry");
+            return entry_bad(
+                e, &z->v[i], z->v[i].header_at, "overlaps another entry");
     }
     qsort(z->v, z->n, sizeof(*z->v), by_name);
     for (uint64_t i = 1; i < z->n; i++) {
@@ -345,12 +345,12 @@ int zip_read(const void *bytes, uint64_t len, struct arena *arena,
     struct zip *out, struct err *e)
 {
     struct rd file = rd_of(bytes, len), dir;
-    struct end end;
+    struct end end = { .limit = 0 };
 
     if (end_read(file, &end, e) != 0)
         return -1;
-    *out = (struct zip){ .v = arena_alloc(arena, end.entries,
-                             sizeof(struct zip_entry), e) };
+    *out = (struct zip){ .v = arena_alloc(
+                             arena, end.entries, sizeof(struct zip_entry), e) };
     if (out->v == NULL)
         return -1;
     dir = rd_of(bytes, end.dir_at + end.dir_size);
@@ -379,8 +379,7 @@ const struct zip_entry *zip_find(const struct zip *z, const char *record)
     char full[2 * ZIP_NAME_MAX];
     struct zip_entry key;
     const struct zip_entry *hit;
-    int n = snprintf(full, sizeof(full), "%.*s/%s", STR_ARG(z->folder),
-        record);
+    int n = snprintf(full, sizeof(full), "%.*s/%s", STR_ARG(z->folder), record);
 
     if (z->n == 0 || n < 0 || (size_t)n >= sizeof(full))
         return NULL;

@@ -15,13 +15,13 @@
 enum { ZIP_ENTRIES_MAX = 1000000, ZIP_NAME_MAX = 4096 };
 
 struct zip_entry {
-    struct str name;     /* points into the bytes; UTF-8, relative, no ".." */
-    uint64_t header_at;  /* of the local header [bytes] */
-    uint64_t data_at;    /* of its data [bytes] */
-    uint64_t size;       /* uncompressed [bytes] */
-    uint64_t packed;     /* as it lies in the file; == size when stored */
-    uint32_t crc;        /* as written; 0 may mean "not computed" */
-    uint16_t method;     /* 0: stored */
+    struct str name;    /* points into the bytes; UTF-8, relative, no ".." */
+    uint64_t header_at; /* of the local header [bytes] */
+    uint64_t data_at;   /* of its data [bytes] */
+    uint64_t size;      /* uncompressed [bytes] */
+    uint64_t packed;    /* as it lies in the file; == size when stored */
+    uint32_t crc;       /* as written; 0 may mean "not computed" */
+    uint16_t method;    /* 0: stored */
 };
 
 struct zip {

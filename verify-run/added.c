@@ -106,24 +106,28 @@ static void set_finish(struct added_set *s)
     s->n = n;
 }
 
-static int set_add(struct added_set *s, const struct added_token *t,
-    size_t order, const struct normalizer *n, struct arena *arena,
-    struct err *e)
+static int set_add(struct added_set *s, struct added_token *t, size_t order,
+    const struct normalizer *n, struct arena *arena, struct err *e)
 {
     struct buf form AUTO(buf_free) = BUF_INIT(1 << 24);
-    struct str text = t->content;
     bool cut = false;
 
+    t->form = t->content;
     if (n != NULL) {
         if (normalizer_run(n, t->content, &form, &cut, e) != 0)
             return err_ctx(e, "added token '%.100s'", t->content.p);
-        text = arena_str(arena, buf_str(&form), e);
-        if (text.p == NULL)
+        t->form = arena_str(arena, buf_str(&form), e);
+        if (t->form.p == NULL)
             return -1;
     }
-    if (text.len > 0)
-        s->v[s->n++] =
-            (struct added_pattern){ .text = text, .token = t, .order = order };
+    if (t->content.len == 0)
+        return 0;
+    if (t->form.len == 0)
+        return err_set(e, ERR_UNSUPPORTED,
+            "added token '%.100s' is nothing once it is normalized",
+            t->content.p);
+    s->v[s->n++] =
+        (struct added_pattern){ .text = t->form, .token = t, .order = order };
     return 0;
 }
 
@@ -136,7 +140,7 @@ static int build_sets(struct added *a, const struct normalizer *n,
     if (a->raw.v == NULL || a->normal.v == NULL)
         return -1;
     for (size_t i = 0; i < a->n; i++) {
-        const struct added_token *t = &a->v[i];
+        struct added_token *t = &a->v[i];
         size_t order = t->special ? i : a->n + i;
         int rc = t->normalized ? set_add(&a->normal, t, order, n, arena, e)
                                : set_add(&a->raw, t, order, NULL, arena, e);

@@ -10,6 +10,7 @@
 
 struct added_token {
     struct str content;
+    struct str form; /* as decoders get it: normalized, or the content */
     uint32_t id;
     bool special;
     bool single_word; /* only where no word character is beside it */

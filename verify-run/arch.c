@@ -152,8 +152,10 @@ char *arch_supported(char *out, size_t len)
     for (const struct arch *a = arch_table; a->model_type != NULL; a++) {
         int n = snprintf(out + at, len - at, "%s%s", at > 0 ? ", " : "",
             a->model_type);
-        if (n < 0 || (size_t)n >= len - at)
+        if (n < 0 || (size_t)n >= len - at) {
+            out[at] = '\0';
             break;
+        }
         at += (size_t)n;
     }
     return out;

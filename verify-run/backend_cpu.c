@@ -9,6 +9,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/file.h"
 #include "verify-run/ops.h"
@@ -402,19 +403,19 @@ static int cpu_forward(struct backend_state *s, struct backend_pass *p,
 static void describe(char out[BACKEND_DEVICE_MAX], const struct ops *ops,
     unsigned threads)
 {
-    struct buf text AUTO(buf_free) = BUF_INIT(1 << 22);
     struct err e = ERR_INIT;
-    const char *at = NULL;
-    int len = 0;
+    int fd AUTO(fd_close) = file_open("/proc/cpuinfo", NULL, &e);
+    char text[4096];
+    ssize_t len = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+    const char *name = "CPU";
+    const char *at;
 
-    file_slurp("/proc/cpuinfo", &text, &e);
-    at = strstr(text.p, "model name");
+    text[len > 0 ? len : 0] = '\0';
+    at = strstr(text, "model name\t: ");
     if (at != NULL)
-        at = strchr(at, ':');
-    if (at != NULL)
-        len = (int)strcspn(at + 2, "\n");
+        name = at + strlen("model name\t: ");
     snprintf(out, BACKEND_DEVICE_MAX, "%.*s, %u thread%s, %s",
-        len > 0 && len < 80 ? len : 3, len > 0 ? at + 2 : "CPU", threads,
+        (int)size_min(strcspn(name, "\n"), 80), name, threads,
         threads == 1 ? "" : "s", ops->name);
 }
 

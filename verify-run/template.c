@@ -65,35 +65,22 @@ static int read_single(const struct component *c, struct ids *before,
     return 0;
 }
 
-static int append(struct ids *to, const struct ids *from, struct err *e)
-{
-    for (size_t i = 0; i < from->n; i++)
-        if (ids_add(to, from->v[i], e) != 0)
-            return -1;
-    return 0;
-}
-
 static int load_part(
     void *arg, const struct component *c, struct arena *arena, struct err *e)
 {
     struct template *t = arg;
-    struct ids before AUTO(ids_free) = IDS_INIT;
-    struct ids old;
 
     (void)arena;
     if (strcmp(c->type, "ByteLevel") == 0)
         return 0;
     if (strcmp(c->type, "TemplateProcessing") != 0)
         return component_unknown(c, e);
-    if (read_single(c, &before, &t->after, e) != 0)
-        return -1;
-    /* A later part goes around what the earlier ones made. */
-    if (append(&before, &t->before, e) != 0)
-        return -1;
-    old = t->before;
-    t->before = before;
-    before = old;
-    return 0;
+    /* To the engine the parts of the first would be several texts. */
+    if (t->seen)
+        return err_set(e, ERR_UNSUPPORTED,
+            "%s: this program has no two templates in a row", c->part);
+    t->seen = true;
+    return read_single(c, &t->before, &t->after, e);
 }
 
 int template_load(struct template *t, const struct json *v, struct arena *arena,

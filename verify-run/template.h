@@ -14,6 +14,7 @@ struct template
 {
     struct ids before;
     struct ids after;
+    bool seen; /* a template was read */
 };
 
 #define TEMPLATE_INIT                                                          \

@@ -52,6 +52,24 @@ int ids_add(struct ids *ids, uint32_t id, struct err *e)
 
 /* ---- loading ---- */
 
+static int name_added(struct tokenizer *t, struct err *e)
+{
+    for (size_t i = 0; i < t->added.n; i++) {
+        const struct added_token *a = &t->added.v[i];
+        struct name *name = &t->names[a->id];
+
+        if (name->text.p != NULL && !str_eq(name->text, a->content))
+            return err_set(e, ERR_REFUSED,
+                "added tokens '%.100s' and '%.100s' have the same id %u",
+                name->text.p, a->content.p, a->id);
+        name->text = a->content;
+        name->special = name->special || a->special;
+    }
+    for (size_t i = 0; i < t->added.n; i++)
+        t->names[t->added.v[i].id].text = t->added.v[i].form;
+    return 0;
+}
+
 static int load_names(struct tokenizer *t, struct err *e)
 {
     const struct vocab *vocab = &t->bpe.vocab;
@@ -64,18 +82,7 @@ static int load_names(struct tokenizer *t, struct err *e)
         return -1;
     for (uint32_t i = 0; i < vocab->size; i++)
         t->names[i].text = vocab->by_id[i];
-    for (size_t i = 0; i < t->added.n; i++) {
-        const struct added_token *a = &t->added.v[i];
-        struct name *name = &t->names[a->id];
-
-        if (name->text.p != NULL && !str_eq(name->text, a->content))
-            return err_set(e, ERR_REFUSED,
-                "added tokens '%.100s' and '%.100s' have the same id %u",
-                name->text.p, a->content.p, a->id);
-        name->text = a->content;
-        name->special = name->special || a->special;
-    }
-    return 0;
+    return name_added(t, e);
 }
 
 static int check_template(

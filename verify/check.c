@@ -4,11 +4,14 @@
 
 #include "base/file.h"
 #include "base/human.h"
+#include "base/map.h"
 #include "base/path.h"
 #include "formats/index.h"
 #include "verify/held.h"
 #include "verify/manifested.h"
 #include "verify/shards.h"
+
+enum { HEAD_BYTES = 512 };
 
 /* Everything about one target while it is looked at. */
 struct work {
@@ -36,11 +39,6 @@ static void work_free(struct work *w)
     hash_jobs_free(&w->jobs);
 }
 
-static bool is_index(struct str name)
-{
-    return str_ends(name, ".index.json");
-}
-
 static int read_weights(struct work *w, struct err *e)
 {
     w->weights = calloc(w->list.n + 1, sizeof(*w->weights));
@@ -50,7 +48,7 @@ static int read_weights(struct work *w, struct err *e)
         struct weights *x = &w->weights[w->n_weights];
 
         *x = (struct weights)WEIGHTS_INIT;
-        if (is_index(w->list.files[i].name))
+        if (w->list.files[i].index)
             continue;
         if (weights_read(x, &w->list.files[i], w->flags, w->report))
             w->n_weights++;
@@ -63,7 +61,7 @@ static int read_weights(struct work *w, struct err *e)
 static int check_indexes(struct work *w, struct err *e)
 {
     for (size_t i = 0; i < w->list.n; i++)
-        if (is_index(w->list.files[i].name) &&
+        if (w->list.files[i].index &&
             shards_check(&w->list.files[i], &w->list, w->weights, w->n_weights,
                 w->report, e) != 0)
             return -1;
@@ -231,26 +229,78 @@ static int check_folder(struct work *w, const char *folder, struct err *e)
 }
 
 /* An index stands for itself and the shards beside it. */
-static int list_shards(struct work *w, const char *path, struct err *e)
+static int add_shards(struct work *w, const char *path, struct err *e)
 {
     struct buf text AUTO(buf_free) = BUF_INIT(INDEX_BYTES_MAX);
     struct err why = ERR_INIT;
     struct weight_index index;
     char dir[PATH_MAX], shard[PATH_MAX];
 
+    w->list.files[0].index = true;
     if (file_slurp(path, &text, &why) != 0 ||
-        index_parse(&index, buf_str(&text), &w->arena, &why) != 0) {
-        report_fail(w->report, "index", why.kind, "%s: %s", path_base(path),
-            why.msg);
-        return 0;
-    }
+        index_parse(&index, buf_str(&text), &w->arena, &why) != 0)
+        return 0; /* reported when it is held against its shards */
     path_dir(dir, sizeof(dir), path);
     for (uint32_t i = 0; i < index.n_shards; i++) {
         if (path_join(shard, dir, index.shards[i].p, e) != 0)
             return -1;
         if (strcmp(index.shards[i].p, path_base(path)) != 0 &&
-            filelist_one(&w->list, shard, index.shards[i].p, &why) != 0)
+            filelist_add(&w->list, shard, index.shards[i].p, &why) != 0)
             err_clear(&why); /* reported as a shard that is not there */
     }
+    filelist_sort(&w->list);
     return 0;
+}
+
+/* A single file of a converted folder has promises in the manifest there. */
+static int expect_beside(struct work *w, const char *path, struct err *e)
+{
+    struct vfile *f = &w->list.files[0];
+    char dir[PATH_MAX], name[PATH_MAX];
+    struct err why = ERR_INIT;
+    struct manifest m;
+
+    path_dir(dir, sizeof(dir), path);
+    if (path_join(name, dir, MANIFEST_NAME, e) != 0)
+        return -1;
+    if (manifest_read(&m, name, &w->arena, &why) != 0)
+        return 0;
+    for (uint64_t i = 0; i < m.n_files; i++)
+        if (str_eq(m.files[i].name, f->name))
+            vfile_expect(f, &m.files[i].sha256, "the manifest");
+    return 0;
+}
+
+static int check_file(struct work *w, const struct found *found, struct err *e)
+{
+    enum file_format format = FORMAT_UNKNOWN;
+    struct err ignored = ERR_INIT;
+    struct map m AUTO(map_close) = MAP_INIT;
+
+    if (filelist_add(&w->list, found->path, path_base(found->path), e) != 0 ||
+        expect_beside(w, found->path, e) != 0)
+        return -1;
+    if (found->kind == FOUND_FILE)
+        w->flags |= WEIGHTS_ALONE;
+    if (map_open(&m, found->path, &ignored) == 0)
+        format =
+            detect_format(m.p, size_min(m.len, HEAD_BYTES), m.len, &ignored);
+    if (format == FORMAT_JSON && found->kind == FOUND_FILE &&
+        add_shards(w, found->path, e) != 0)
+        return -1;
+    return check_files(w, e);
+}
+
+int check_found(const struct check_env *env, const struct found *found,
+    struct report *report, struct err *e)
+{
+    struct work w AUTO(work_free) = { .env = env,
+        .report = report,
+        .list = FILELIST_INIT,
+        .arena = ARENA_INIT((uint64_t)512 << 20),
+        .jobs = HASH_JOBS_INIT };
+
+    if (found->kind == FOUND_FOLDER || found->kind == FOUND_REPO)
+        return check_folder(&w, found->path, e);
+    return check_file(&w, found, e);
 }

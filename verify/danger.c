@@ -196,7 +196,7 @@ static bool fits(struct str name, const char *rule)
     size_t n = strlen(rule);
 
     return str_starts(name, rule) &&
-        (name.len == n || name.p[n] == '.' || rule[n - 1] == '_');
+           (name.len == n || name.p[n] == '.' || rule[n - 1] == '_');
 }
 
 enum danger danger_of(struct str name)

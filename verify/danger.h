@@ -12,9 +12,9 @@
 #include "base/str.h"
 
 enum danger {
-    DANGER_NONE,    /* not known to do harm */
-    DANGER_CALLED,  /* harmful when the file asks for it to be called */
-    DANGER_NAMED    /* no honest file even names it */
+    DANGER_NONE,   /* not known to do harm */
+    DANGER_CALLED, /* harmful when the file asks for it to be called */
+    DANGER_NAMED   /* no honest file even names it */
 };
 
 /* danger_of - name is "module.attribute", as the file spells it. */

@@ -27,7 +27,8 @@ void filelist_free(struct filelist *l)
 static int add(struct filelist *l, const char *path, const char *name,
     uint64_t size, struct err *e)
 {
-    struct vfile f = { .size = size };
+    struct vfile f = { .size = size,
+        .index = str_ends(str_of(name), ".index.json") };
     size_t cap = l->cap == 0 ? 64 : 2 * l->cap;
 
     if (l->n == l->cap) {
@@ -95,7 +96,7 @@ static bool passed_over(const struct walk *w, const char *name, unsigned depth)
     if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
         return true;
     return !w->all && depth == 0 &&
-        (strcmp(name, ".git") == 0 || strcmp(name, ".cache") == 0);
+           (strcmp(name, ".git") == 0 || strcmp(name, ".cache") == 0);
 }
 
 static void dir_close(DIR **d)
@@ -113,8 +114,8 @@ static int walk_dir(const struct walk *w, const char *path, const char *name,
     if (d == NULL)
         return err_sys(e, "%s", path);
     if (depth > DEPTH_MAX)
-        return err_set(e, ERR_REFUSED, "%s: more than %d folders deep", path,
-            DEPTH_MAX);
+        return err_set(
+            e, ERR_REFUSED, "%s: more than %d folders deep", path, DEPTH_MAX);
     while (errno = 0, (entry = readdir(d)) != NULL) {
         char inner_path[PATH_MAX], inner_name[PATH_MAX];
 
@@ -143,12 +144,17 @@ int filelist_walk(struct filelist *l, const char *folder, bool all,
 
     if (walk_dir(&w, folder, "", 0, e) != 0)
         return -1;
-    if (l->n > 0)
-        qsort(l->files, l->n, sizeof(*l->files), by_name);
+    filelist_sort(l);
     return 0;
 }
 
-int filelist_one(
+void filelist_sort(struct filelist *l)
+{
+    if (l->n > 1)
+        qsort(l->files, l->n, sizeof(*l->files), by_name);
+}
+
+int filelist_add(
     struct filelist *l, const char *path, const char *name, struct err *e)
 {
     struct stat st;
@@ -175,6 +181,5 @@ void vfile_expect(struct vfile *f, const struct digest *d, const char *by)
         if (digest_eq(&f->expects[i].digest, d))
             return;
     if (f->n_expects < EXPECT_MAX)
-        f->expects[f->n_expects++] =
-            (struct expect){ .digest = *d, .by = by };
+        f->expects[f->n_expects++] = (struct expect){ .digest = *d, .by = by };
 }

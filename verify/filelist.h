@@ -25,6 +25,7 @@ struct vfile {
     uint64_t size;    /* as it stands on disk [bytes] */
     struct expect expects[EXPECT_MAX];
     size_t n_expects;
+    bool index;   /* maps tensors to shards; not weights itself */
     bool damaged; /* reported already: its bytes are not worth hashing */
 };
 
@@ -53,9 +54,14 @@ void filelist_free(struct filelist *l);
 int filelist_walk(struct filelist *l, const char *folder, bool all,
     struct report *report, struct err *e);
 
-/* filelist_one - a list of one file, called name. */
-int filelist_one(
+/*
+ * filelist_add - one more regular file, called name; call filelist_sort()
+ * behind the last one. -1 with *e: MISSING, REFUSED, IO, NOMEM.
+ */
+int filelist_add(
     struct filelist *l, const char *path, const char *name, struct err *e);
+
+void filelist_sort(struct filelist *l);
 
 /* filelist_find - by name, or NULL. */
 struct vfile *filelist_find(const struct filelist *l, struct str name);

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/buf.h"
 #include "base/path.h"
 #include "cache/hubdir.h"
 
@@ -70,8 +71,8 @@ void held_expect_links(const struct filelist *l)
  * ROOT/models--org--name/snapshots/<commit>, taken apart. False for any
  * other folder.
  */
-static bool snapshot_parts(const char *folder, struct hubdir *hub,
-    struct repo *repo, char commit[41])
+static bool snapshot_parts(
+    const char *folder, struct hubdir *hub, struct repo *repo, char commit[41])
 {
     char path[PATH_MAX], up[PATH_MAX];
     const char *name;

@@ -37,8 +37,8 @@ static int by_file_name(const void *a, const void *b)
         ((const struct manifest_file *)b)->name);
 }
 
-static void expect(const struct manifest_file *want, struct vfile *f,
-    struct problems *bad)
+static void expect(
+    const struct manifest_file *want, struct vfile *f, struct problems *bad)
 {
     if (f == NULL) {
         problem(bad, "%.*s: is listed in %s and not there", STR_ARG(want->name),
@@ -94,16 +94,15 @@ static const struct manifest_tensor *find(
 
     if (m->n_tensors == 0)
         return NULL;
-    return bsearch(
-        &key, m->tensors, m->n_tensors, sizeof(key), by_tensor_name);
+    return bsearch(&key, m->tensors, m->n_tensors, sizeof(key), by_tensor_name);
 }
 
 static bool same_shape(
     const struct manifest_tensor *want, const struct tensor *t)
 {
     return want->dtype == t->dtype && want->rank == t->rank &&
-        (t->rank == 0 ||
-            memcmp(want->shape, t->shape, t->rank * sizeof(*t->shape)) == 0);
+           (t->rank == 0 ||
+               memcmp(want->shape, t->shape, t->rank * sizeof(*t->shape)) == 0);
 }
 
 static int check_tensor(const struct manifest *m, const struct weights *w,
@@ -141,8 +140,9 @@ static void check_aliases(const struct manifest *m, struct problems *bad)
             problem(bad, "%s: '%.*s' is an alias and a tensor as well",
                 MANIFEST_NAME, STR_ARG(a->name));
         if (find(m, a->of) == NULL)
-            problem(bad, "%s: alias '%.*s' stands for '%.*s', which is no "
-                         "tensor",
+            problem(bad,
+                "%s: alias '%.*s' stands for '%.*s', which is no "
+                "tensor",
                 MANIFEST_NAME, STR_ARG(a->name), STR_ARG(a->of));
     }
 }
@@ -168,8 +168,7 @@ int manifested_tensors(const struct manifest *m, const struct weights *weights,
     struct problems bad = PROBLEMS_INIT(report, "manifest", ERR_CORRUPT);
 
     if (m->n_tensors > 1)
-        qsort(
-            m->tensors, m->n_tensors, sizeof(*m->tensors), by_tensor_name);
+        qsort(m->tensors, m->n_tensors, sizeof(*m->tensors), by_tensor_name);
     for (size_t i = 0; i < n; i++)
         for (uint64_t k = 0; k < weights[i].n; k++)
             if (check_tensor(

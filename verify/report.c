@@ -30,7 +30,8 @@ static bool grow(struct report *r)
     return true;
 }
 
-static void add(struct report *r, struct check c, const char *fmt, va_list ap)
+__attribute__((format(printf, 3, 0))) static void add(
+    struct report *r, struct check c, const char *fmt, va_list ap)
 {
     char text[DETAIL_MAX];
     struct err e = ERR_INIT;

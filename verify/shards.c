@@ -62,8 +62,9 @@ static int find_shards(struct set *s, struct err *e)
             problem(&gone, "%.*s: shard %.*s is not there",
                 STR_ARG(s->file->name), STR_ARG(name));
         else if ((s->shards[i] = weights_of(s, f)) == NULL)
-            problem(&bad, "%.*s: shard %.*s does not hold weights that can be "
-                          "read",
+            problem(&bad,
+                "%.*s: shard %.*s does not hold weights that can be "
+                "read",
                 STR_ARG(s->file->name), STR_ARG(name));
     }
     problems_end(&gone);
@@ -148,7 +149,8 @@ static int check_held(struct set *s, struct err *e)
         return -1;
     for (uint64_t i = 0; i < n; i++) {
         if (i > 0 && str_eq(v[i].name, v[i - 1].name))
-            problem(&twice, "%.*s: tensor '%.*s' stands twice: in %.*s and %.*s",
+            problem(&twice,
+                "%.*s: tensor '%.*s' stands twice: in %.*s and %.*s",
                 STR_ARG(s->file->name), STR_ARG(v[i].name),
                 STR_ARG(s->index.shards[v[i - 1].shard]),
                 STR_ARG(s->index.shards[v[i].shard]));
@@ -203,7 +205,7 @@ int shards_check(const struct vfile *index, const struct filelist *l,
     if (file_slurp(index->path, &text, &why) == 0 &&
         index_parse(&s.index, buf_str(&text), &s.arena, &why) == 0)
         return check_set(&s, e);
-    report_fail(report, "index", why.kind, "%.*s: %s", STR_ARG(index->name),
-        why.msg);
+    report_fail(
+        report, "index", why.kind, "%.*s: %s", STR_ARG(index->name), why.msg);
     return 0;
 }

@@ -35,8 +35,8 @@ const struct tensor *weights_find(const struct weights *w, struct str name)
 }
 
 /* A table of our own, so that the map of the file can be closed. */
-static int keep(struct weights *w, const struct tensor *tensors, uint64_t n,
-    struct err *e)
+static int keep(
+    struct weights *w, const struct tensor *tensors, uint64_t n, struct err *e)
 {
     w->tensors = arena_alloc(&w->arena, n, sizeof(*w->tensors), e);
     if (w->tensors == NULL)
@@ -53,8 +53,8 @@ static int keep(struct weights *w, const struct tensor *tensors, uint64_t n,
     return 0;
 }
 
-static void report_table(const struct weights *w, const char *container,
-    struct report *report)
+static void report_table(
+    const struct weights *w, const char *container, struct report *report)
 {
     char size[HUMAN_MAX], count[HUMAN_MAX];
 
@@ -97,7 +97,9 @@ static int read_sums(struct weights *w, const struct map *m, struct err *e)
         return -1;
     for (uint64_t i = 0; i < zip.n; i++) {
         const struct zip_entry *z = &zip.v[i];
-        struct zip_sum sum = { .at = z->data_at, .len = z->size, .crc = z->crc };
+        struct zip_sum sum = {
+            .at = z->data_at, .len = z->size, .crc = z->crc
+        };
 
         if (z->method != 0 || z->crc == 0 || z->size == 0)
             continue;
@@ -109,6 +111,24 @@ static int read_sums(struct weights *w, const struct map *m, struct err *e)
     return 0;
 }
 
+/*
+ * The table of all tensors where it is not clear which branch of the file is
+ * the model: for a reader a question to ask, for the file no flaw.
+ */
+static int read_all_branches(struct weights *w, const struct map *m,
+    struct torch_file *t, struct report *report, struct err *e)
+{
+    struct err why = ERR_INIT;
+
+    if (e->kind != ERR_REFUSED || t->n_all == 0 ||
+        torch_parse(m->p, m->len, "", &w->arena, t, &why) != 0)
+        return -1;
+    report_note(
+        report, "structure", "%.*s: %s", STR_ARG(w->file->name), e->msg);
+    err_clear(e);
+    return 0;
+}
+
 static int read_torch(struct weights *w, const struct map *m,
     struct report *report, struct err *e)
 {
@@ -117,7 +137,9 @@ static int read_torch(struct weights *w, const struct map *m,
 
     /* A broken tail does not undo what the front asks for. */
     calls_report(w->file->name, t.foreign, t.n_foreign, rc == 0, report);
-    if (rc != 0 || keep(w, t.tensors, t.n_tensors, e) != 0)
+    if (rc != 0 && read_all_branches(w, m, &t, report, e) != 0)
+        return -1;
+    if (keep(w, t.tensors, t.n_tensors, e) != 0)
         return -1;
     report_table(w, t.container, report);
     return w->format == FORMAT_TORCH_ZIP ? read_sums(w, m, e) : 0;
@@ -134,9 +156,9 @@ static bool named_like_weights(struct str name)
         if (str_ends(base, tails[i]))
             return true;
     return str_ends(base, ".bin") &&
-        (str_starts(base, "pytorch_model") || str_starts(base, "model") ||
-            str_starts(base, "adapter_model") ||
-            str_starts(base, "diffusion_pytorch_model"));
+           (str_starts(base, "pytorch_model") || str_starts(base, "model") ||
+               str_starts(base, "adapter_model") ||
+               str_starts(base, "diffusion_pytorch_model"));
 }
 
 static bool is_pointer(const struct map *m)
@@ -144,7 +166,7 @@ static bool is_pointer(const struct map *m)
     struct str head = { (const char *)m->p, size_min(m->len, HEAD_BYTES) };
 
     return m->p != NULL &&
-        str_starts(head, "version https://git-lfs.github.com/");
+           str_starts(head, "version https://git-lfs.github.com/");
 }
 
 /* The bytes are none of the formats that are read here. */
@@ -159,19 +181,28 @@ static void not_weights(const struct weights *w, const struct map *m,
             STR_ARG(w->file->name), why->msg);
 }
 
+/* A pickle outside of any container: names and data, no tensors. */
 static int read_pickle(struct weights *w, const struct map *m, unsigned flags,
     struct report *report, struct err *e)
 {
     bool asked = (flags & WEIGHTS_ALONE) || named_like_weights(w->file->name);
+    struct torch_file t = { .n_tensors = 0 };
+    int rc;
 
     /* Prose may begin like a pickle of the oldest kind. */
-    if (!asked && (m->len < 1 || m->p[0] != 0x80))
+    if (!asked && m->p[0] != 0x80)
         return 0;
-    if (calls_report_pickle(w->file->name, m, report, e) != 0)
-        return -1;
-    report_note(report, "structure", "%.*s: a bare pickle, without tensors",
-        STR_ARG(w->file->name));
-    return 0;
+    rc = torch_parse(m->p, m->len, NULL, &w->arena, &t, e);
+    if (calls_report(w->file->name, t.foreign, t.n_foreign, rc == 0, report) ==
+            0 &&
+        rc != 0 && !asked) {
+        err_clear(e);
+        return 0;
+    }
+    if (rc == 0)
+        report_note(report, "structure", "%.*s: a bare pickle, without tensors",
+            STR_ARG(w->file->name));
+    return rc;
 }
 
 static int read_any(struct weights *w, const struct map *m, unsigned flags,
@@ -179,8 +210,7 @@ static int read_any(struct weights *w, const struct map *m, unsigned flags,
 {
     struct err why = ERR_INIT;
 
-    w->format =
-        detect_format(m->p, size_min(m->len, HEAD_BYTES), m->len, &why);
+    w->format = detect_format(m->p, size_min(m->len, HEAD_BYTES), m->len, &why);
     *table = true;
     switch (w->format) {
     case FORMAT_SAFETENSORS:
@@ -213,8 +243,8 @@ bool weights_read(struct weights *w, const struct vfile *f, unsigned flags,
     if (map_open(&m, f->path, &e) == 0 &&
         read_any(w, &m, flags, report, &table, &e) == 0)
         return table;
-    report_fail(report, "structure", e.kind, "%.*s: %s", STR_ARG(f->name),
-        e.msg);
+    report_fail(
+        report, "structure", e.kind, "%.*s: %s", STR_ARG(f->name), e.msg);
     w->n = 0;
     return false;
 }

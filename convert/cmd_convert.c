@@ -1,0 +1,234 @@
+#include "convert/cmd_convert.h"
+
+#include <stdio.h>
+
+#include "base/cancel.h"
+#include "base/human.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "convert/convert.h"
+#include "convert/listing.h"
+
+/* Values of the dtype options; 0: none was given. */
+enum { CHOSE_FP16 = 1, CHOSE_BF16, CHOSE_FP32, CHOSE_KEEP };
+
+struct options {
+    int dtype;
+    const char *out;
+    int64_t threads;
+    int on_overflow; /* enum overflow_policy */
+    const char *select;
+    const char *volume;
+    bool force;
+    bool list;
+    bool digest;
+    bool json;
+};
+
+static const char *const policies[] = { "error", "clamp", "inf", NULL };
+
+#define AT(field) .at = offsetof(struct options, field)
+
+static const struct opt table[] = {
+    { .name = "fp16",
+        .type = OPT_SET,
+        AT(dtype),
+        .min = CHOSE_FP16,
+        .help = "make every floating tensor float16" },
+    { .name = "bf16",
+        .type = OPT_SET,
+        AT(dtype),
+        .min = CHOSE_BF16,
+        .help = "make every floating tensor bfloat16" },
+    { .name = "fp32",
+        .type = OPT_SET,
+        AT(dtype),
+        .min = CHOSE_FP32,
+        .help = "make every floating tensor float32" },
+    { .name = "keep",
+        .type = OPT_SET,
+        AT(dtype),
+        .min = CHOSE_KEEP,
+        .help = "keep every dtype as it is (the default)" },
+    { .letter = 'o',
+        .name = "output",
+        .type = OPT_STR,
+        AT(out),
+        .arg = "OUT",
+        .help = "the folder to make; without it the result is kept in the "
+                "cache, beside the snapshot" },
+    { .name = "force",
+        .type = OPT_FLAG,
+        AT(force),
+        .help = "replace an older conversion at OUT" },
+    { .name = "on-overflow",
+        .type = OPT_CHOICE,
+        AT(on_overflow),
+        .arg = "POLICY",
+        .choices = policies,
+        .help = "values beyond the range of the target: refuse (error, the "
+                "default), the largest finite value (clamp), or infinity "
+                "(inf)" },
+    { .name = "select",
+        .type = OPT_STR,
+        AT(select),
+        .arg = "PATH",
+        .help = "the branch of a .pt file to take, such as model_state_dict" },
+    { .name = "threads",
+        .type = OPT_INT,
+        AT(threads),
+        .arg = "N",
+        .min = 1,
+        .max = 256,
+        .help = "threads to use (default: one per core); the bytes made do "
+                "not depend on it" },
+    { .name = "volume",
+        .type = OPT_STR,
+        AT(volume),
+        .arg = "V",
+        .help = "where to look for SRC (default: the hub cache)" },
+    { .name = "list",
+        .type = OPT_FLAG,
+        AT(list),
+        .help = "show every tensor in SRC, chosen or not; convert nothing" },
+    { .name = "digest",
+        .type = OPT_FLAG,
+        AT(digest),
+        .help = "with --list: SHA-256 of each tensor's dense bytes" },
+    { .name = "json",
+        .type = OPT_FLAG,
+        AT(json),
+        .help = "print one JSON document" },
+    OPT_END,
+};
+
+static int check(const struct options *o, struct err *e)
+{
+    if (o->digest && !o->list)
+        return err_set(e, ERR_USAGE, "--digest goes with --list");
+    if (o->list && (o->out != NULL || o->force || o->dtype != 0))
+        return err_set(
+            e, ERR_USAGE, "--list converts nothing: no dtype, -o or --force");
+    if (o->force && o->out == NULL)
+        return err_set(e, ERR_USAGE, "--force goes with -o");
+    return 0;
+}
+
+static int print(const struct buf *text, struct err *e)
+{
+    if (buf_check(text, e) != 0)
+        return -1;
+    if (fwrite(text->p, 1, text->len, stdout) != text->len ||
+        fflush(stdout) != 0)
+        return err_sys(e, "standard output");
+    return 0;
+}
+
+static int list(const struct options *o, const char *source, struct err *e)
+{
+    struct listing l AUTO(listing_close) = LISTING_INIT;
+    struct buf text AUTO(buf_free) = BUF_INIT((size_t)1 << 30);
+
+    if (listing_open(&l, source, o->volume, o->select, o->digest,
+            (unsigned)o->threads, e) != 0)
+        return -1;
+    if (o->json)
+        listing_json(&l, &text);
+    else
+        listing_text(&l, &text);
+    return print(&text, e);
+}
+
+static enum dtype target(int chose)
+{
+    static const enum dtype types[] = { DTYPE_NONE, DTYPE_F16, DTYPE_BF16,
+        DTYPE_F32, DTYPE_NONE };
+
+    return types[chose];
+}
+
+static void put_result(
+    struct buf *text, const struct convert_result *r, bool json)
+{
+    if (!json) {
+        buf_printf(text, "%s\n", r->path);
+        return;
+    }
+    buf_puts(text, "{\"path\": ");
+    json_quote(text, str_of(r->path));
+    buf_printf(text,
+        ", \"held\": %s, \"sha256\": \"%s\", \"size\": %llu, "
+        "\"tensors\": %llu, \"aliases\": %llu}\n",
+        r->held ? "true" : "false", r->sha256.hex, (unsigned long long)r->size,
+        (unsigned long long)r->n_tensors, (unsigned long long)r->n_aliases);
+}
+
+static int convert(const struct cmd_ctx *ctx, const struct options *o,
+    const char *source, struct err *e)
+{
+    struct buf text AUTO(buf_free) = BUF_INIT(1 << 20);
+    struct convert_opts opts = { .source = source,
+        .volume = o->volume,
+        .out = o->out,
+        .force = o->force,
+        .threads = (unsigned)o->threads,
+        .recipe = { target(o->dtype), (enum overflow_policy)o->on_overflow,
+            o->select },
+        .progress = ctx->quiet ? PROGRESS_NONE : ctx->progress };
+    struct convert_result r;
+    char size[HUMAN_MAX];
+
+    if (o->dtype == 0)
+        log_info("every dtype is kept (--keep)");
+    if (convert_run(&opts, &r, e) != 0)
+        return -1;
+    if (r.held)
+        log_info("converted before");
+    else
+        log_info("%llu tensors, %s, sha256 %s", (unsigned long long)r.n_tensors,
+            human_size(size, r.size), r.sha256.hex);
+    put_result(&text, &r, o->json);
+    return print(&text, e);
+}
+
+static int run(
+    const struct cmd_ctx *ctx, void *opts, int argc, char **argv, struct err *e)
+{
+    const struct options *o = opts;
+
+    (void)argc;
+    cancel_arm();
+    if (check(o, e) != 0)
+        return -1;
+    return o->list ? list(o, argv[0], e) : convert(ctx, o, argv[0], e);
+}
+
+static const struct cmd_example examples[] = {
+    { "mlconvert --fp16 -o tiny-fp16 pytorch_model.bin",
+        "one file, into a folder of its own" },
+    { "mlconvert --bf16 org/name", "a model in the cache, kept beside it" },
+    { "mlconvert --list --digest model.pt", "what is in there?" },
+    { NULL, NULL },
+};
+
+const struct cmd cmd_convert = {
+    .args = "SRC",
+    .brief = "turn model weights into the uniform safetensors form",
+    .text = "SRC is a repository held in the cache, a folder, or one file: "
+            ".pt, .pth, .bin, .safetensors, or an index. What a file is, is "
+            "decided from its bytes. Nothing in it is ever executed.\n\n"
+            "The result is a folder with model.safetensors (see "
+            "ml-safetensors(5)), the config and tokenizer files found beside "
+            "the source, and a manifest of digests (see ml-manifest(5)). The "
+            "same weights and dtype give the same model.safetensors, byte for "
+            "byte, whatever container they came from. The folder's path is "
+            "printed.\n\n"
+            "Without -o, a repository is converted once: the next time, the "
+            "result is found and its path printed.",
+    .opts = table,
+    .opts_size = sizeof(struct options),
+    .min_args = 1,
+    .max_args = 1,
+    .run = run,
+    .examples = examples,
+};

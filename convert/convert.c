@@ -1,0 +1,291 @@
+#include "convert/convert.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/human.h"
+#include "base/log.h"
+#include "base/path.h"
+#include "base/version.h"
+#include "convert/company.h"
+#include "convert/folder.h"
+#include "convert/pipeline.h"
+
+/* What one conversion has open. */
+struct convert {
+    const struct convert_opts *o;
+    struct found found;
+    struct checkpoint c;
+    struct sources sources;
+    struct plan plan;
+    char path[PATH_MAX]; /* of the folder to make */
+    struct pipeline_result made;
+    struct manifest_file files[COMPANY_MAX + 1]; /* in the new folder */
+    uint64_t n_files;
+};
+
+static void convert_free(struct convert *v)
+{
+    plan_free(&v->plan);
+    sources_free(&v->sources);
+    checkpoint_close(&v->c);
+}
+
+/* A blob's name is its digest only where mlfetch or a volume keeps it. */
+static bool is_kept(const struct convert *v)
+{
+    return v->found.kind == FOUND_REPO || v->found.kind == FOUND_PUT;
+}
+
+static int open_source(struct convert *v, struct err *e)
+{
+    struct checkpoint_opts opts = { .select = v->o->recipe.select };
+
+    if (find_model(v->o->source, v->o->volume, &v->found, e) != 0)
+        return -1;
+    if (v->o->out == NULL && v->found.converted[0] == '\0') {
+        err_set(e, ERR_USAGE, "%s: no place to keep the result", v->o->source);
+        return err_hint(e, "name a folder for it: -o OUT");
+    }
+    if (v->o->out != NULL &&
+        folder_check(v->o->out, v->found.path, v->o->force, e) != 0)
+        return -1;
+    if (checkpoint_open(&v->c, v->found.path, &opts, e) != 0)
+        return -1;
+    return sources_list(&v->sources, &v->c, is_kept(v), e);
+}
+
+/* Where the result goes; *held when it is there already. */
+static int choose_path(struct convert *v, bool *held, struct err *e)
+{
+    char key[33], manifest[PATH_MAX];
+
+    *held = false;
+    if (v->o->out != NULL)
+        return path_fmt(v->path, e, "%s", v->o->out);
+    if (sources_step(&v->sources, UINT64_MAX, e) != 0 ||
+        sources_key(&v->sources, &v->o->recipe, key, e) != 0 ||
+        path_join(v->path, v->found.converted, key, e) != 0 ||
+        path_join(manifest, v->path, MANIFEST_NAME, e) != 0)
+        return -1;
+    *held = access(manifest, F_OK) == 0;
+    return 0;
+}
+
+static int read_held(
+    const char *path, struct convert_result *out, struct err *e)
+{
+    struct arena arena AUTO(arena_free) = ARENA_INIT((uint64_t)1 << 30);
+    char name[PATH_MAX];
+    struct manifest m;
+
+    if (path_join(name, path, MANIFEST_NAME, e) != 0 ||
+        manifest_read(&m, name, &arena, e) != 0)
+        return -1;
+    out->held = true;
+    out->n_tensors = m.n_tensors;
+    out->n_aliases = m.n_aliases;
+    for (uint64_t i = 0; i < m.n_files; i++) {
+        if (!str_is(m.files[i].name, CONVERT_WEIGHTS))
+            continue;
+        out->sha256 = m.files[i].sha256;
+        out->size = m.files[i].size;
+    }
+    return path_fmt(out->path, e, "%s", path);
+}
+
+static int check_space(const struct convert *v, struct err *e)
+{
+    uint64_t need = v->plan.file_size, room;
+    char want[HUMAN_MAX], have[HUMAN_MAX];
+
+    for (uint64_t i = 0; i < v->sources.n; i++)
+        if (i >= v->c.n_files)
+            need += v->sources.v[i].file.size;
+    if (dir_free_space(v->path, &room, e) != 0)
+        return -1;
+    if (need <= room)
+        return 0;
+    return err_set(e, ERR_NOSPACE, "%s: needs %s, the disk has %s left",
+        v->path, human_size(want, need), human_size(have, room));
+}
+
+/* The verdict of a strict cast: every tensor by name in the log. */
+static int report_overflow(const struct convert *v, struct err *e)
+{
+    const struct overflow *first = NULL;
+    const struct tensor *t = NULL;
+    uint64_t values = 0, tensors = 0;
+
+    for (uint64_t i = 0; i < v->plan.n; i++) {
+        const struct overflow *o = &v->made.clipped[i];
+        if (o->n == 0)
+            continue;
+        log_warn("tensor '%.*s': %llu values beyond the range of %s, the "
+                 "largest %.6g",
+            STR_ARG(v->plan.out[i].name), (unsigned long long)o->n,
+            recipe_dtype(&v->o->recipe), o->worst);
+        values += o->n;
+        tensors++;
+        if (first == NULL || o->worst > first->worst) {
+            first = o;
+            t = &v->plan.out[i];
+        }
+    }
+    if (!v->made.refused)
+        return 0;
+    err_set(e, ERR_VERDICT,
+        "%s: %llu values in %llu tensors are beyond the range of %s; worst: "
+        "'%.*s', %llu values, the largest %.6g",
+        v->found.path, (unsigned long long)values, (unsigned long long)tensors,
+        recipe_dtype(&v->o->recipe), (int)size_min(t->name.len, 120), t->name.p,
+        (unsigned long long)first->n, first->worst);
+    return err_hint(
+        e, v->o->recipe.dtype == DTYPE_F16
+               ? "use --bf16, which has the range of fp32, or --on-overflow "
+                 "clamp|inf"
+               : "use --keep, or --on-overflow clamp|inf");
+}
+
+static int write_weights(
+    struct convert *v, struct folder *folder, struct pool *pool, struct err *e)
+{
+    struct file_new f AUTO(file_new_abandon) = FILE_NEW_INIT;
+    struct progress *display AUTO(progress_close_auto) =
+        progress_open(v->o->progress, "converting", v->plan.file_size, e);
+    struct progress_item *item;
+    struct manifest_file *file = &v->files[v->n_files++];
+    char path[PATH_MAX];
+
+    if (display == NULL)
+        return -1;
+    item = progress_item(display, CONVERT_WEIGHTS, v->plan.file_size);
+    if (path_join(path, folder->tmp, CONVERT_WEIGHTS, e) != 0 ||
+        file_new_begin(&f, path, e) != 0 ||
+        pipeline_run(&v->c, &v->plan, &v->o->recipe, &v->sources, pool, f.fd,
+            path, item, &v->made, e) != 0)
+        return -1;
+    progress_done(item);
+    if (report_overflow(v, e) != 0)
+        return -1;
+    *file = (struct manifest_file){ .name = str_of(CONVERT_WEIGHTS),
+        .size = v->plan.file_size,
+        .sha256 = v->made.file };
+    return file_new_commit(&f, 0644, e);
+}
+
+static int fill_manifest(struct manifest *m, struct convert *v, struct err *e)
+{
+    struct arena *a = &v->plan.arena;
+    const struct recipe *r = &v->o->recipe;
+
+    *m = (struct manifest){ .tool = str_of("mlconvert " ML_VERSION),
+        .repository = str_of(v->found.repository),
+        .commit = str_of(v->found.commit),
+        .dtype = str_of(recipe_dtype(r)),
+        .on_overflow =
+            str_of(r->on_overflow == OVERFLOW_ERROR ? "" : recipe_policy(r)),
+        .select = str_of(r->select != NULL ? r->select : ""),
+        .files = v->files,
+        .n_files = v->n_files,
+        .aliases = v->plan.aliases,
+        .n_aliases = v->plan.n_aliases };
+    m->sources = arena_alloc(a, v->sources.n, sizeof(*m->sources), e);
+    m->tensors = arena_alloc(a, v->plan.n, sizeof(*m->tensors), e);
+    if (m->sources == NULL || m->tensors == NULL)
+        return -1;
+    for (; m->n_sources < v->sources.n; m->n_sources++)
+        m->sources[m->n_sources] = v->sources.v[m->n_sources].file;
+    for (; m->n_tensors < v->plan.n; m->n_tensors++) {
+        const struct tensor *t = &v->plan.out[m->n_tensors];
+        m->tensors[m->n_tensors] = (struct manifest_tensor){ .name = t->name,
+            .dtype = t->dtype,
+            .rank = t->rank,
+            .shape = t->shape,
+            .sha256 = v->made.tensors[m->n_tensors] };
+    }
+    return 0;
+}
+
+static int put_manifest(
+    struct convert *v, const struct folder *folder, struct err *e)
+{
+    struct buf text AUTO(buf_free) = BUF_INIT((size_t)1 << 30);
+    struct manifest m;
+    char path[PATH_MAX];
+
+    if (fill_manifest(&m, v, e) != 0 || manifest_write(&text, &m, e) != 0 ||
+        path_join(path, folder->tmp, MANIFEST_NAME, e) != 0)
+        return -1;
+    return file_put(path, text.p, text.len, 0644, e);
+}
+
+static int build(struct convert *v, struct pool *pool, struct err *e)
+{
+    struct folder folder AUTO(folder_abandon) = FOLDER_INIT;
+    struct arena *a = &v->plan.arena;
+    uint64_t n;
+
+    v->made.tensors = arena_alloc(a, v->plan.n, sizeof(*v->made.tensors), e);
+    v->made.clipped = arena_alloc(a, v->plan.n, sizeof(*v->made.clipped), e);
+    if (v->made.tensors == NULL || v->made.clipped == NULL)
+        return -1;
+    if (folder_begin(&folder, v->path, e) != 0 ||
+        write_weights(v, &folder, pool, e) != 0)
+        return -1;
+    if (company_carry(&v->c, &v->o->recipe, folder.tmp, v->files + v->n_files,
+            &n, e) != 0)
+        return -1;
+    v->n_files += n;
+    if (put_manifest(v, &folder, e) != 0)
+        return -1;
+    if (folder_commit(&folder, v->o->force, e) == 0)
+        return 0;
+    /* Under a key, whoever was first has made the very same. */
+    if (e->kind != ERR_BUSY || v->o->out != NULL)
+        return -1;
+    err_clear(e);
+    return 0;
+}
+
+static void report_aliases(const struct plan *p)
+{
+    for (uint64_t i = 0; i < p->n_aliases; i++)
+        log_info("'%.*s' has the values of '%.*s' and is kept under that name",
+            STR_ARG(p->aliases[i].name), STR_ARG(p->aliases[i].of));
+}
+
+static int run(struct convert *v, struct convert_result *out, struct err *e)
+{
+    struct pool *pool AUTO(pool_close_auto) = NULL;
+    bool tie, held;
+
+    if (open_source(v, e) != 0 || choose_path(v, &held, e) != 0)
+        return -1;
+    if (held)
+        return read_held(v->path, out, e);
+    if (company_tied(&v->c, &tie, e) != 0 ||
+        plan_make(&v->plan, &v->c, &v->o->recipe, tie, e) != 0 ||
+        check_space(v, e) != 0)
+        return -1;
+    report_aliases(&v->plan);
+    pool = pool_open(v->o->threads, e);
+    if (pool == NULL || build(v, pool, e) != 0)
+        return -1;
+    *out = (struct convert_result){ .sha256 = v->made.file,
+        .size = v->plan.file_size,
+        .n_tensors = v->plan.n,
+        .n_aliases = v->plan.n_aliases };
+    return path_fmt(out->path, e, "%s", v->path);
+}
+
+int convert_run(
+    const struct convert_opts *o, struct convert_result *out, struct err *e)
+{
+    struct convert v AUTO(convert_free) = {
+        .o = o, .c = CHECKPOINT_INIT, .sources = SOURCES_INIT, .plan = PLAN_INIT
+    };
+
+    *out = (struct convert_result){ .held = false };
+    return run(&v, out, e);
+}

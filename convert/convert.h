@@ -1,0 +1,43 @@
+/*
+ * convert.h - one model into the uniform form: a folder with
+ * model.safetensors, its company and a manifest, which appears whole.
+ */
+#ifndef CONVERT_CONVERT_H
+#define CONVERT_CONVERT_H
+
+#include "base/hash.h"
+#include "base/progress.h"
+#include "cache/find.h"
+#include "convert/recipe.h"
+
+#define CONVERT_WEIGHTS "model.safetensors"
+
+struct convert_opts {
+    const char *source; /* as the user wrote it */
+    const char *volume; /* to look in, or NULL: the hub cache */
+    const char *out;    /* folder to make; NULL: beside the snapshot */
+    bool force;         /* replace an older conversion at out */
+    unsigned threads;   /* 0: one per core */
+    struct recipe recipe;
+    enum progress_mode progress;
+};
+
+struct convert_result {
+    char path[PATH_MAX];  /* the folder */
+    bool held;            /* it was there before, nothing was done */
+    struct digest sha256; /* of model.safetensors */
+    uint64_t size;        /* of it [bytes] */
+    uint64_t n_tensors;
+    uint64_t n_aliases;
+};
+
+/*
+ * convert_run - convert, or find the conversion that is kept already
+ * Returns  0, or -1 with *e and nothing left behind: USAGE (no place to put
+ *          it, or not there), MISSING, REFUSED, UNSUPPORTED, CORRUPT,
+ *          NOSPACE, IO, NOMEM, CANCELLED, VERDICT (values overflow)
+ */
+int convert_run(
+    const struct convert_opts *o, struct convert_result *out, struct err *e);
+
+#endif

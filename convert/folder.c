@@ -1,0 +1,243 @@
+#include "convert/folder.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/hex.h"
+#include "base/log.h"
+#include "base/path.h"
+#include "formats/manifest.h"
+
+enum { STALE_S = 60 };
+
+/* Is b the folder a, or below it? Both are real paths. */
+static bool is_within(const char *a, const char *b)
+{
+    size_t n = strlen(a);
+
+    return strncmp(a, b, n) == 0 &&
+           (b[n] == '\0' || b[n] == '/' || (n > 0 && a[n - 1] == '/'));
+}
+
+/* The real path of something that may not exist yet. */
+static int real_path(const char *path, char *out, struct err *e)
+{
+    char up[PATH_MAX], real[PATH_MAX];
+
+    if (realpath(path, out) != NULL)
+        return 0;
+    path_dir(up, sizeof(up), path);
+    if (errno != ENOENT || strcmp(up, path) == 0)
+        return err_sys(e, "%s", path);
+    if (real_path(up, real, e) != 0)
+        return -1;
+    return path_fmt(
+        out, e, "%s/%s", strcmp(real, "/") == 0 ? "" : real, path_base(path));
+}
+
+static int check_source(const char *path, const char *source, struct err *e)
+{
+    char to[PATH_MAX], from[PATH_MAX];
+
+    if (real_path(path, to, e) != 0 || real_path(source, from, e) != 0)
+        return -1;
+    if (is_within(to, from))
+        return err_set(e, ERR_USAGE, "%s: %s the source", path,
+            strcmp(to, from) == 0 ? "is" : "holds");
+    if (is_within(from, to))
+        return err_set(e, ERR_USAGE, "%s: lies inside the source", path);
+    return 0;
+}
+
+static bool is_empty(const char *path)
+{
+    DIR *d = opendir(path);
+    struct dirent *entry;
+    unsigned n = 0;
+
+    if (d == NULL)
+        return false;
+    while ((entry = readdir(d)) != NULL)
+        n++;
+    closedir(d);
+    return n <= 2; /* itself and its parent */
+}
+
+static int check_replace(const char *path, struct err *e)
+{
+    char manifest[PATH_MAX];
+
+    if (path_join(manifest, path, MANIFEST_NAME, e) != 0)
+        return -1;
+    if (access(manifest, F_OK) == 0 || is_empty(path))
+        return 0;
+    err_set(e, ERR_USAGE, "%s: not a conversion, so not replaced", path);
+    return err_hint(e,
+        "--force replaces folders with a %s only; remove it "
+        "yourself, or choose another name",
+        MANIFEST_NAME);
+}
+
+int folder_check(
+    const char *path, const char *source, bool force, struct err *e)
+{
+    struct stat st;
+
+    if (path[0] == '\0')
+        return err_set(e, ERR_USAGE, "the output has no name");
+    if (check_source(path, source, e) != 0)
+        return -1;
+    if (lstat(path, &st) != 0)
+        return errno == ENOENT ? 0 : err_sys(e, "%s", path);
+    if (!S_ISDIR(st.st_mode))
+        return err_set(e, ERR_USAGE, "%s: %s", path,
+            S_ISLNK(st.st_mode) ? "is a symbolic link"
+                                : "exists and is no folder");
+    if (!force) {
+        err_set(e, ERR_USAGE, "%s: exists", path);
+        return err_hint(e, "choose another name, or replace an older "
+                           "conversion with --force");
+    }
+    return check_replace(path, e);
+}
+
+/* A flat folder of ours: its files, then itself. */
+static void remove_folder(const char *path)
+{
+    DIR *d = opendir(path);
+    struct dirent *entry;
+
+    if (d == NULL)
+        return;
+    while ((entry = readdir(d)) != NULL)
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+            unlinkat(dirfd(d), entry->d_name, 0);
+    closedir(d);
+    rmdir(path);
+}
+
+/* "NAME.<16 hex>.tmp" beside path: is it the rest of a run that died? */
+static void sweep_one(const char *parent, const char *name)
+{
+    char path[PATH_MAX];
+    struct err ignored = ERR_INIT;
+    struct stat st;
+    int fd AUTO(fd_close) = -1;
+
+    if (path_join(path, parent, name, &ignored) != 0)
+        return;
+    fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0 || fstat(fd, &st) != 0)
+        return;
+    /* A young one may not have its lock yet. */
+    if (time(NULL) - st.st_mtime < STALE_S || flock(fd, LOCK_EX | LOCK_NB) != 0)
+        return;
+    log_info("removing %s, left by a conversion that did not end", path);
+    remove_folder(path);
+}
+
+static void sweep(const char *parent, const char *base)
+{
+    DIR *d = opendir(parent);
+    struct dirent *entry;
+    size_t n = strlen(base);
+
+    if (d == NULL)
+        return;
+    while ((entry = readdir(d)) != NULL) {
+        struct str name = str_of(entry->d_name);
+
+        if (name.len == n + 21 && str_starts(name, base) && name.p[n] == '.' &&
+            str_ends(name, ".tmp") &&
+            hex_is((struct str){ name.p + n + 1, 16 }, 16))
+            sweep_one(parent, name.p);
+    }
+    closedir(d);
+}
+
+int folder_begin(struct folder *f, const char *path, struct err *e)
+{
+    char parent[PATH_MAX];
+    size_t n = strlen(path);
+    uint64_t r;
+
+    while (n > 1 && path[n - 1] == '/')
+        n--;
+    if (getrandom(&r, sizeof(r), 0) != (ssize_t)sizeof(r))
+        return err_sys(e, "random name");
+    if (path_fmt(f->path, e, "%.*s", (int)n, path) != 0 ||
+        path_fmt(f->tmp, e, "%s.%016llx.tmp", f->path, (unsigned long long)r) !=
+            0)
+        return -1;
+    path_dir(parent, sizeof(parent), f->path);
+    if (dir_make(parent, e) != 0)
+        return -1;
+    sweep(parent, path_base(f->path));
+    if (mkdir(f->tmp, 0777) != 0)
+        return err_sys(e, "cannot create folder %s", f->tmp);
+    f->live = true;
+    /* Only so that sweep() knows it is in use: never a promise. */
+    f->lock = open(f->tmp, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (f->lock >= 0)
+        flock(f->lock, LOCK_SH | LOCK_NB);
+    return 0;
+}
+
+/* tmp and path change places, in one step where the file system can. */
+static int exchange(struct folder *f, struct err *e)
+{
+    char aside[PATH_MAX], parent[PATH_MAX];
+
+    if (renameat2(AT_FDCWD, f->tmp, AT_FDCWD, f->path, RENAME_EXCHANGE) == 0) {
+        f->live = false;
+        remove_folder(f->tmp);
+        path_dir(parent, sizeof(parent), f->path);
+        return dir_sync(parent, e);
+    }
+    if (errno != EINVAL && errno != ENOSYS)
+        return err_sys(e, "cannot replace %s", f->path);
+    if (path_fmt(aside, e, "%s.old", f->tmp) != 0 ||
+        file_publish(f->path, aside, e) != 0 ||
+        file_publish(f->tmp, f->path, e) != 0)
+        return -1;
+    f->live = false;
+    remove_folder(aside);
+    return 0;
+}
+
+int folder_commit(struct folder *f, bool replace, struct err *e)
+{
+    struct stat st;
+
+    if (dir_sync(f->tmp, e) != 0)
+        return -1;
+    if (replace && lstat(f->path, &st) == 0)
+        return exchange(f, e);
+    if (file_publish(f->tmp, f->path, e) != 0) {
+        if (e->sys != ENOTEMPTY && e->sys != EEXIST)
+            return -1;
+        err_clear(e);
+        return err_set(
+            e, ERR_BUSY, "%s: another process made it meanwhile", f->path);
+    }
+    f->live = false;
+    return 0;
+}
+
+void folder_abandon(struct folder *f)
+{
+    if (f->live)
+        remove_folder(f->tmp);
+    f->live = false;
+    fd_close(&f->lock);
+}

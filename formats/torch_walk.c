@@ -1,0 +1,459 @@
+/*
+ * From the tree of a pickle to a list of tensors under dotted paths. Nodes
+ * are shared and may contain themselves: a first pass notes which of them
+ * lead to a tensor at all, the second goes only there.
+ */
+#include "formats/torch_internal.h"
+
+#include <stdio.h>
+
+#include "base/utf8.h"
+
+enum { UNSEEN, BARREN, FERTILE }; /* node.note */
+
+enum { STEPS_MAX = 1 << 29, NAMES_PER_TENSOR = 64, NAMES_FREE = 100000 };
+
+struct walk {
+    const struct torch_reader *r;
+    struct torch_found *out;
+    char path[TENSOR_NAME_MAX + 1];
+    size_t len;
+    uint64_t steps;
+    struct err *e;
+};
+
+bool torch_has_tensors(const struct node *n)
+{
+    return n->note == FERTILE;
+}
+
+const struct node_list *torch_pairs(const struct node *n)
+{
+    if (n->kind == NODE_DICT)
+        return &n->list;
+    if (n->kind != NODE_OPAQUE)
+        return NULL;
+    if (n->opaque->pairs.n > 0 || n->opaque->states.n == 0)
+        return &n->opaque->pairs;
+    return n->opaque->states.v[0]->kind == NODE_DICT
+               ? &n->opaque->states.v[0]->list
+               : NULL;
+}
+
+/* The state of an nn.Module that was pickled whole, or NULL. */
+static const struct node *module_state(const struct node *n)
+{
+    const struct node *state, *parts;
+
+    if (n->kind != NODE_OPAQUE || n->opaque->states.n == 0)
+        return NULL;
+    state = n->opaque->states.v[0];
+    parts = node_get(state, "_modules");
+    if (parts == NULL || parts->kind != NODE_DICT)
+        return NULL;
+    parts = node_get(state, "_parameters");
+    return parts != NULL && parts->kind == NODE_DICT ? state : NULL;
+}
+
+/* What makes this object a tensor of a kind that is not read; or NULL. */
+static const struct pickle_global *alien_maker(const struct node *n)
+{
+    const struct pickle_global *g;
+
+    if (n->kind != NODE_OPAQUE || n->opaque->callee->kind != NODE_GLOBAL)
+        return NULL;
+    g = n->opaque->callee->global;
+    if (!str_starts(g->module, "torch"))
+        return NULL;
+    if (str_starts(g->name, "_rebuild_") ||
+        str_is(g->name, "_load_from_bytes") || str_ends(g->name, "Tensor"))
+        return g;
+    return NULL;
+}
+
+/* ---- first pass ---- */
+
+static int survey(struct walk *w, struct node *n, unsigned depth, bool *found);
+
+static int survey_all(struct walk *w, const struct node_list *l, uint64_t first,
+    uint64_t step, unsigned depth, bool *found)
+{
+    for (uint64_t i = first; i < l->n; i += step) {
+        if (survey(w, l->v[i], depth, found) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int survey_opaque(
+    struct walk *w, const struct node *n, unsigned depth, bool *found)
+{
+    const struct node_opaque *o = n->opaque;
+
+    if (alien_maker(n) != NULL) {
+        *found = true;
+        return 0;
+    }
+    if (survey_all(w, &o->args->list, 0, 1, depth, found) != 0 ||
+        survey_all(w, &o->items, 0, 1, depth, found) != 0 ||
+        survey_all(w, &o->pairs, 1, 2, depth, found) != 0)
+        return -1;
+    return survey_all(w, &o->states, 0, 1, depth, found);
+}
+
+static int survey_inside(
+    struct walk *w, const struct node *n, unsigned depth, bool *found)
+{
+    switch (n->kind) {
+    case NODE_TENSOR:
+    case NODE_STORAGE:
+        *found = true;
+        return 0;
+    case NODE_LIST:
+    case NODE_TUPLE:
+        return survey_all(w, &n->list, 0, 1, depth, found);
+    case NODE_DICT:
+        return survey_all(w, &n->list, 1, 2, depth, found);
+    case NODE_OPAQUE:
+        return survey_opaque(w, n, depth, found);
+    default:
+        return 0;
+    }
+}
+
+static int survey(struct walk *w, struct node *n, unsigned depth, bool *found)
+{
+    bool inside = false;
+
+    if (w->steps++ > STEPS_MAX)
+        return err_set(w->e, ERR_REFUSED, "the pickle refers to too much");
+    if (n->note == UNSEEN && !n->busy) {
+        if (depth > TORCH_DEPTH_MAX)
+            return err_set(w->e, ERR_REFUSED,
+                "containers nested more than %d deep", TORCH_DEPTH_MAX);
+        n->busy = true;
+        if (survey_inside(w, n, depth + 1, &inside) != 0)
+            return -1;
+        n->busy = false;
+        n->note = inside ? FERTILE : BARREN;
+    }
+    *found = *found || n->note == FERTILE;
+    return 0;
+}
+
+/* ---- second pass: names ---- */
+
+/* Append a part to the path; the caller restores w->len. */
+static int path_add(struct walk *w, struct str part)
+{
+    size_t dot = w->len > 0;
+
+    if (part.len + dot > TENSOR_NAME_MAX - w->len)
+        return err_set(w->e, ERR_REFUSED,
+            "a tensor's name is longer than %d bytes", TENSOR_NAME_MAX);
+    if (dot)
+        w->path[w->len++] = '.';
+    if (part.len > 0)
+        memcpy(w->path + w->len, part.p, part.len);
+    w->len += part.len;
+    return 0;
+}
+
+static int path_number(struct walk *w, long long v)
+{
+    char text[24];
+
+    snprintf(text, sizeof(text), "%lld", v);
+    return path_add(w, str_of(text));
+}
+
+/* Bytes of Python 2 that are not UTF-8 are Latin-1. */
+static int path_latin1(struct walk *w, struct str s)
+{
+    char text[2 * TENSOR_NAME_MAX];
+    size_t n = 0;
+
+    if (s.len > TENSOR_NAME_MAX)
+        return path_add(w, s); /* says that it is too long */
+    for (size_t i = 0; i < s.len; i++)
+        n += utf8_put(text + n, (unsigned char)s.p[i]);
+    return path_add(w, (struct str){ text, n });
+}
+
+static int path_key(struct walk *w, const struct node *key, uint64_t i)
+{
+    char text[32];
+
+    switch (key->kind) {
+    case NODE_STR:
+        return path_add(w, key->s);
+    case NODE_BYTES:
+        return path_latin1(w, key->s);
+    case NODE_INT:
+        return path_number(w, key->i);
+    case NODE_BOOL:
+        return path_add(w, str_of(key->truth ? "True" : "False"));
+    case NODE_NONE:
+        return path_add(w, str_of("None"));
+    default:
+        snprintf(text, sizeof(text), "[%llu]", (unsigned long long)i);
+        return path_add(w, str_of(text));
+    }
+}
+
+/* Names go to terminals, JSON and safetensors headers. */
+static struct str path_name(struct walk *w)
+{
+    struct str s = { w->path, w->len };
+    struct str none = { NULL, 0 };
+
+    if (!pickle_is_utf8(s, false)) {
+        err_set(w->e, ERR_REFUSED, "a tensor's name is not UTF-8");
+        return none;
+    }
+    for (size_t i = 0; i < s.len; i++) {
+        if ((unsigned char)s.p[i] < ' ' || s.p[i] == 0x7f) {
+            err_set(w->e, ERR_REFUSED,
+                "a tensor's name holds control characters: '%.*s'",
+                (int)size_min(s.len, 200), s.p);
+            return none;
+        }
+    }
+    return arena_str(w->r->arena, s, w->e);
+}
+
+/* Room for one more item; the array doubles inside the arena. */
+static void *room(struct arena *arena, void *v, uint64_t n, uint64_t *cap,
+    size_t size, struct err *e)
+{
+    void *more;
+
+    if (n < *cap)
+        return v;
+    more = arena_alloc(arena, *cap ? *cap * 2 : 64, size, e);
+    if (more == NULL)
+        return NULL;
+    if (n > 0)
+        memcpy(more, v, n * size);
+    *cap = *cap ? *cap * 2 : 64;
+    return more;
+}
+
+static int too_many(struct walk *w)
+{
+    uint64_t made = w->r->n_views + w->r->n_storages;
+
+    if (w->out->n + w->out->n_aliens <
+        size_min(TORCH_TENSORS_MAX, NAMES_FREE + NAMES_PER_TENSOR * made))
+        return 0;
+    return err_set(w->e, ERR_REFUSED, "%llu tensors under too many names",
+        (unsigned long long)made);
+}
+
+static int add_tensor(struct walk *w, struct tensor t)
+{
+    struct torch_found *f = w->out;
+    struct tensor *v = room(w->r->arena, f->v, f->n, &f->cap, sizeof(*v), w->e);
+
+    if (v == NULL || too_many(w) != 0)
+        return -1;
+    f->v = v;
+    t.name = path_name(w);
+    f->v[f->n++] = t;
+    return t.name.p == NULL ? -1 : 0;
+}
+
+static int add_alien(struct walk *w, const struct pickle_global *maker)
+{
+    struct torch_found *f = w->out;
+    struct torch_alien *v = room(
+        w->r->arena, f->aliens, f->n_aliens, &f->cap_aliens, sizeof(*v), w->e);
+
+    if (v == NULL || too_many(w) != 0)
+        return -1;
+    f->aliens = v;
+    v[f->n_aliens] = (struct torch_alien){ path_name(w), maker };
+    return v[f->n_aliens++].name.p == NULL ? -1 : 0;
+}
+
+static void place(const struct torch_reader *r, const struct torch_storage *s,
+    struct tensor *t)
+{
+    t->no_data = s == NULL || s->no_data;
+    t->big_endian = r->big_endian && dtype_bytes(t->dtype) > 1;
+    if (s == NULL)
+        return;
+    t->offset += s->at;
+    t->storage_at = s->root ? s->root->at : s->at;
+    t->storage_len = s->root ? s->root->bytes : s->bytes;
+}
+
+static int add_view(struct walk *w, const struct torch_view *v)
+{
+    struct tensor t = { .dtype = v->dtype,
+        .rank = v->rank,
+        .shape = v->shape,
+        .stride = v->stride,
+        .n = v->n,
+        .offset = v->offset };
+
+    place(w->r, v->storage, &t);
+    return add_tensor(w, t);
+}
+
+/* A storage on its own is a tensor of one dimension. */
+static int add_storage(struct walk *w, const struct torch_storage *s)
+{
+    struct tensor t = {
+        .dtype = s->dtype, .rank = 1, .shape = &s->numel, .n = s->numel
+    };
+
+    if (s->dtype == DTYPE_NONE)
+        return err_set(w->e, ERR_UNSUPPORTED,
+            "'%.*s' is a bare storage of class %.*s", (int)w->len, w->path,
+            STR_ARG(s->class_name));
+    place(w->r, s, &t);
+    return add_tensor(w, t);
+}
+
+/* ---- second pass: the tree ---- */
+
+static int walk(struct walk *w, struct node *n);
+
+static int walk_items(struct walk *w, const struct node_list *l)
+{
+    size_t len = w->len;
+
+    for (uint64_t i = 0; i < l->n; i++) {
+        if (!torch_has_tensors(l->v[i]))
+            continue;
+        if (path_number(w, (long long)i) != 0 || walk(w, l->v[i]) != 0)
+            return -1;
+        w->len = len;
+    }
+    return 0;
+}
+
+static int walk_pairs(struct walk *w, const struct node_list *l)
+{
+    size_t len = w->len;
+
+    for (uint64_t i = 0; i < l->n; i += 2) {
+        if (!torch_has_tensors(l->v[i + 1]))
+            continue;
+        if (path_key(w, l->v[i], i / 2) != 0 || walk(w, l->v[i + 1]) != 0)
+            return -1;
+        w->len = len;
+    }
+    return 0;
+}
+
+static bool in_set(const struct node *set, const struct node *key)
+{
+    if (set == NULL || set->kind != NODE_SET || key->kind != NODE_STR)
+        return false;
+    for (uint64_t i = 0; i < set->list.n; i++) {
+        const struct node *n = set->list.v[i];
+
+        if (n->kind == NODE_STR && str_eq(n->s, key->s))
+            return true;
+    }
+    return false;
+}
+
+/* The names that state_dict() would give: parameters, buffers, parts. */
+static int walk_module(struct walk *w, const struct node *state)
+{
+    const struct node *skip = node_get(state, "_non_persistent_buffers_set");
+    const struct node *buffers = node_get(state, "_buffers");
+    size_t len = w->len;
+
+    if (walk_pairs(w, &node_get(state, "_parameters")->list) != 0)
+        return -1;
+    for (uint64_t i = 0;
+         buffers != NULL && buffers->kind == NODE_DICT && i < buffers->list.n;
+         i += 2) {
+        struct node *const *pair = buffers->list.v + i;
+
+        if (!torch_has_tensors(pair[1]) || in_set(skip, pair[0]))
+            continue;
+        if (path_key(w, pair[0], i / 2) != 0 || walk(w, pair[1]) != 0)
+            return -1;
+        w->len = len;
+    }
+    return walk_pairs(w, &node_get(state, "_modules")->list);
+}
+
+/* A state is a mapping, or a pair of them (attributes and slots). */
+static int walk_state(struct walk *w, struct node *state)
+{
+    if (state->kind == NODE_TUPLE && state->list.n == 2 &&
+        (state->list.v[0]->kind == NODE_DICT ||
+            state->list.v[0]->kind == NODE_NONE)) {
+        if (walk(w, state->list.v[0]) != 0)
+            return -1;
+        return walk(w, state->list.v[1]);
+    }
+    return walk(w, state);
+}
+
+static int walk_opaque(struct walk *w, const struct node *n)
+{
+    const struct node_opaque *o = n->opaque;
+    const struct pickle_global *maker = alien_maker(n);
+    const struct node *state = module_state(n);
+
+    if (maker != NULL)
+        return add_alien(w, maker);
+    if (state != NULL)
+        return walk_module(w, state);
+    if (walk_items(w, &o->args->list) != 0 || walk_items(w, &o->items) != 0 ||
+        walk_pairs(w, &o->pairs) != 0)
+        return -1;
+    for (uint64_t i = 0; i < o->states.n; i++) {
+        if (walk_state(w, o->states.v[i]) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int walk_inside(struct walk *w, struct node *n)
+{
+    switch (n->kind) {
+    case NODE_TENSOR:
+        return add_view(w, n->view);
+    case NODE_STORAGE:
+        return add_storage(w, n->storage);
+    case NODE_DICT:
+        return walk_pairs(w, &n->list);
+    case NODE_OPAQUE:
+        return walk_opaque(w, n);
+    default:
+        return walk_items(w, &n->list);
+    }
+}
+
+static int walk(struct walk *w, struct node *n)
+{
+    int rc;
+
+    if (n->busy || !torch_has_tensors(n))
+        return 0;
+    n->busy = true;
+    rc = walk_inside(w, n);
+    n->busy = false;
+    return rc;
+}
+
+int torch_walk(const struct torch_reader *r, struct node *root,
+    struct torch_found *out, struct err *e)
+{
+    struct walk w = { .r = r, .out = out, .e = e };
+    bool found = false;
+
+    if (survey(&w, root, 0, &found) != 0)
+        return -1;
+    if (root->kind == NODE_TENSOR || root->kind == NODE_STORAGE)
+        (void)path_add(&w, str_of("tensor"));
+    return walk(&w, root);
+}

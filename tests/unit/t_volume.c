@@ -1,0 +1,300 @@
+/* A volume: put, find, list, get, and what may go wrong with each. */
+#include "cache/volume.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <time.h>
+#include <utime.h>
+
+#include "cache/hubdir.h"
+#include "cache/putlist.h"
+
+#include "base/file.h"
+#include "base/log.h"
+#include "tests/unit/tap.h"
+
+#include "tests/unit/scratch.h"
+
+#define HELLO_SHA                                                              \
+    "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"
+
+static struct volume vol;
+static struct arena arena = ARENA_INIT(16 << 20);
+
+static enum err_kind put_kind(const char *file, const char *name)
+{
+    struct volume_entry entry;
+    struct err e = ERR_INIT;
+
+    volume_put(&vol, file, name, NULL, &entry, &arena, &e);
+    if (e.kind != ERR_NONE)
+        printf("# %s\n", e.msg);
+    return e.kind;
+}
+
+static enum err_kind get_kind(const char *name, const char *dest)
+{
+    struct volume_entry entry;
+    struct err e = ERR_INIT;
+
+    if (volume_find(&vol, name, &arena, &entry, &e) == 0)
+        volume_save(&vol, &entry, dest, NULL, &e);
+    if (e.kind != ERR_NONE)
+        printf("# %s\n", e.msg);
+    return e.kind;
+}
+
+static void test_locate(void)
+{
+    struct err e = ERR_INIT;
+    struct volume v;
+
+    setenv("MLFETCH_VOLUMES", "/v", 1);
+    ok(volume_locate(&v, "name", &e) == 0 && strcmp(v.root, "/v/name") == 0,
+        "a name lives under MLFETCH_VOLUMES");
+    ok(volume_locate(&v, "./name/", &e) == 0 && strcmp(v.root, "./name") == 0,
+        "a text with a slash is a path");
+    unsetenv("MLFETCH_VOLUMES");
+    setenv("XDG_DATA_HOME", "/x", 1);
+    ok(volume_locate(&v, "name", &e) == 0 &&
+            strcmp(v.root, "/x/mlfetch/volumes/name") == 0,
+        "XDG_DATA_HOME");
+    unsetenv("XDG_DATA_HOME");
+    setenv("HOME", "/h", 1);
+    ok(volume_locate(&v, "name", &e) == 0 &&
+            strcmp(v.root, "/h/.local/share/mlfetch/volumes/name") == 0,
+        "the home folder");
+    ok(volume_locate(&v, "", &e) == -1 && e.kind == ERR_USAGE, "no name");
+    err_clear(&e);
+    ok(volume_locate(&v, "s3://bucket", &e) == -1 && e.kind == ERR_UNSUPPORTED,
+        "S3 is for later");
+}
+
+static void test_create(void)
+{
+    struct volume other;
+    struct err e = ERR_INIT;
+    bool created = false;
+
+    ok(!volume_exists(&vol), "not there yet");
+    ok(volume_create(&vol, &created, &e) == 0 && created, "made");
+    ok(volume_create(&vol, &created, &e) == 0 && !created, "made once");
+    is_str(read_text(at("vol/ml-volume.json")), "{\"ml-volume\": 1}\n",
+        "the marker");
+    write_text(at("full/x"), "x");
+    snprintf(other.root, sizeof(other.root), "%s", at("full"));
+    ok(volume_create(&other, &created, &e) == -1 && e.kind == ERR_REFUSED,
+        "a folder with other things in it is refused");
+    err_clear(&e);
+    write_text(at("new/ml-volume.json"), "{\"ml-volume\": 2}");
+    snprintf(other.root, sizeof(other.root), "%s", at("new"));
+    ok(volume_create(&other, &created, &e) == -1 && e.kind == ERR_UNSUPPORTED,
+        "a newer volume is not touched");
+}
+
+static void test_put(void)
+{
+    struct volume_entry entry, *list;
+    struct err e = ERR_INIT;
+    struct stat a, b;
+    uint64_t n;
+
+    write_text(at("hello"), "hello");
+    write_text(at("world"), "world");
+    is_int(put_kind(at("hello"), "m/hello"), ERR_NONE, "put");
+    is_str(read_text(at("vol/store/sha256/2c/" HELLO_SHA)), "hello",
+        "the store has it");
+    ok(stat(at("vol/store/sha256/2c/" HELLO_SHA), &a) == 0 &&
+            (a.st_mode & 0777) == 0444,
+        "read-only");
+    ok(stat(at("vol/files/m/hello"), &b) == 0 && a.st_ino == b.st_ino,
+        "files/ shows the same file");
+    ok(volume_find(&vol, "m/hello", &arena, &entry, &e) == 0 &&
+            entry.size == 5 && strcmp(entry.sha256.hex, HELLO_SHA) == 0 &&
+            entry.mtime + 60 > time(NULL),
+        "found");
+    is_int(put_kind(at("hello"), "again"), ERR_NONE, "the same content");
+    ok(stat(at("vol/files/again"), &b) == 0 && a.st_ino == b.st_ino,
+        "is not kept twice");
+    is_int(put_kind(at("hello"), "again"), ERR_NONE, "the same name");
+    is_int(put_kind(at("world"), "again"), ERR_NONE, "another content");
+    is_str(read_text(at("vol/files/again")), "world", "replaces it");
+    write_text(at("empty"), "");
+    is_int(put_kind(at("empty"), "empty"), ERR_NONE, "an empty file");
+    ok(volume_list(&vol, NULL, &arena, &list, &n, &e) == 0 && n == 3 &&
+            str_is(list[0].name, "again") && str_is(list[2].name, "m/hello"),
+        "listed in order");
+    ok(volume_list(&vol, "m", &arena, &list, &n, &e) == 0 && n == 1,
+        "below a folder");
+    ok(volume_list(&vol, "m/hello", &arena, &list, &n, &e) == 0 && n == 1,
+        "one by name");
+    ok(volume_list(&vol, "m/he", &arena, &list, &n, &e) == 0 && n == 0,
+        "a beginning is no folder");
+    ok(access(at("vol/tmp"), F_OK) == 0 && rmdir(at("vol/tmp")) == 0,
+        "nothing is left in tmp/");
+}
+
+static void test_names(void)
+{
+    static const char *const bad[] = { "../x", "/etc/x", "a/../b", "", "a/",
+        "./a", "a//b", "a\\b", "a\nb", "." };
+    char long_name[300];
+
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+        ok(put_kind(at("hello"), bad[i]) == ERR_REFUSED,
+            "putting name %zu is refused", i);
+        ok(get_kind(bad[i], at("out")) == ERR_REFUSED,
+            "getting name %zu is refused", i);
+    }
+    is_int(
+        put_kind(at("hello"), "m/hello/x"), ERR_REFUSED, "a file is no folder");
+    is_int(put_kind(at("hello"), "m"), ERR_REFUSED, "a folder is no file");
+    memset(long_name, 'n', 251);
+    long_name[251] = '\0';
+    is_int(
+        put_kind(at("hello"), long_name), ERR_REFUSED, "a name of 251 bytes");
+    long_name[250] = '\0';
+    is_int(put_kind(at("hello"), long_name), ERR_NONE, "one of 250");
+    is_int(put_kind(at("none"), "x"), ERR_MISSING, "no such file");
+    is_int(put_kind(at("vol"), "x"), ERR_REFUSED, "a folder as a file");
+    is_int(get_kind("none", at("out")), ERR_MISSING, "no such name");
+}
+
+static void test_get(void)
+{
+    static const char stored[] = "vol/store/sha256/2c/" HELLO_SHA;
+    struct volume_entry entry;
+    struct err e = ERR_INIT;
+    struct stat st;
+
+    is_int(get_kind("m/hello", at("got")), ERR_NONE, "got");
+    is_str(read_text(at("got")), "hello", "the bytes");
+    ok(stat(at("got"), &st) == 0 && (st.st_mode & 0777) == 0644, "writable");
+    unlink(at("got"));
+    unlink(at("vol/files/m/hello"));
+
+    unlink(at("%s", stored));
+    write_text(at("%s", stored), "hellO");
+    is_int(get_kind("m/hello", at("got")), ERR_CORRUPT, "a changed byte");
+    ok(access(at("got"), F_OK) != 0, "leaves no file");
+    write_text(at("%s", stored), "hell");
+    is_int(get_kind("m/hello", at("got")), ERR_CORRUPT, "a byte too few");
+    unlink(at("%s", stored));
+    is_int(get_kind("m/hello", at("got")), ERR_CORRUPT, "no content at all");
+    ok(access(at("got"), F_OK) != 0, "leaves no file");
+
+    write_text(at("%s", stored), "hellO");
+    is_int(put_kind(at("hello"), "m/hello"), ERR_NONE, "put again");
+    is_int(get_kind("m/hello", at("got")), ERR_NONE, "repairs it");
+    is_str(read_text(at("got")), "hello", "the bytes");
+
+    write_text(at("vol/names/m/hello.json"), "{\"sha256\": \"x\"}");
+    ok(volume_find(&vol, "m/hello", &arena, &entry, &e) == -1 &&
+            e.kind == ERR_CORRUPT,
+        "a damaged name is told");
+    is_int(put_kind(at("hello"), "m/hello"), ERR_NONE, "and put again");
+}
+
+static void test_sweep(void)
+{
+    struct utimbuf old = { 1000, 1000 };
+    struct err e = ERR_INIT;
+    bool created;
+    int fd;
+
+    write_text(at("vol/tmp/put.1.tmp"), "x");
+    write_text(at("vol/tmp/put.2.tmp"), "x");
+    write_text(at("vol/tmp/put.3.tmp"), "x");
+    utime(at("vol/tmp/put.1.tmp"), &old);
+    utime(at("vol/tmp/put.2.tmp"), &old);
+    fd = open(at("vol/tmp/put.2.tmp"), O_RDONLY);
+    flock(fd, LOCK_EX);
+    volume_create(&vol, &created, &e);
+    ok(access(at("vol/tmp/put.1.tmp"), F_OK) != 0, "an old one is swept");
+    ok(access(at("vol/tmp/put.2.tmp"), F_OK) == 0, "one in use is not");
+    ok(access(at("vol/tmp/put.3.tmp"), F_OK) == 0, "a new one is not");
+    close(fd);
+}
+
+static int list_of(const char *source, const char *name,
+    struct putlist_item **items, uint64_t *n)
+{
+    struct err e = ERR_INIT;
+    uint64_t total;
+
+    *n = 0;
+    if (putlist_make(source, name, &arena, items, n, &total, &e) == 0)
+        return 0;
+    printf("# %s\n", e.msg);
+    return (int)e.kind;
+}
+
+static void test_putlist(void)
+{
+    struct putlist_item *items;
+    struct volume_entry *entries;
+    struct err e = ERR_INIT;
+    uint64_t n;
+
+    write_text(at("dir/b"), "b");
+    write_text(at("dir/a/c"), "c");
+    symlink("../b", at("dir/a/l"));
+    ok(list_of(at("dir"), "to", &items, &n) == 0 && n == 3 &&
+            strcmp(items[0].name, "to/a/c") == 0 &&
+            strcmp(items[1].name, "to/a/l") == 0 &&
+            strcmp(items[2].name, "to/b") == 0,
+        "a folder's files, sorted, with a link inside");
+    ok(putlist_run(&vol, items, n, NULL, &entries, &arena, &e) == 0, "put");
+    is_str(read_text(at("vol/files/to/a/l")), "b", "the link's content");
+    ok(list_of(at("dir/"), NULL, &items, &n) == 0 &&
+            strcmp(items[0].name, "dir/a/c") == 0,
+        "its own name");
+    ok(list_of(at("dir/."), "x/", &items, &n) == 0 &&
+            strcmp(items[0].name, "x/dir/a/c") == 0,
+        "into a folder, from '.'");
+    ok(list_of(at("dir/b"), "x/", &items, &n) == 0 && n == 1 &&
+            strcmp(items[0].name, "x/b") == 0,
+        "a file into a folder");
+    is_int(list_of(at("dir/b"), "../x", &items, &n), ERR_REFUSED,
+        "a name that leaves");
+    is_int(list_of(at("no"), NULL, &items, &n), ERR_MISSING, "no source");
+    symlink("/etc/passwd", at("dir/out"));
+    is_int(list_of(at("dir"), NULL, &items, &n), ERR_REFUSED,
+        "a link that leaves the folder");
+    unlink(at("dir/out"));
+    symlink("../dir2/x", at("dir/out"));
+    write_text(at("dir2/x"), "x");
+    is_int(list_of(at("dir"), NULL, &items, &n), ERR_REFUSED,
+        "one to a folder whose name begins alike");
+    unlink(at("dir/out"));
+    symlink("none", at("dir/out"));
+    is_int(list_of(at("dir"), NULL, &items, &n), ERR_REFUSED, "one to nothing");
+    unlink(at("dir/out"));
+    symlink("a", at("dir/out"));
+    is_int(
+        list_of(at("dir"), NULL, &items, &n), ERR_REFUSED, "one to a folder");
+    unlink(at("dir/out"));
+    mkfifo(at("dir/pipe"), 0600);
+    is_int(list_of(at("dir"), NULL, &items, &n), ERR_REFUSED, "a FIFO");
+    mkdir(at("bare"), 0777);
+    is_int(
+        list_of(at("bare"), NULL, &items, &n), ERR_MISSING, "an empty folder");
+}
+
+int main(void)
+{
+    umask(022);
+    scratch_open();
+    test_locate();
+    snprintf(vol.root, sizeof(vol.root), "%s/vol", scratch);
+    log_set_level(LOG_ERROR);
+    test_create();
+    test_put();
+    test_names();
+    test_get();
+    test_sweep();
+    test_putlist();
+    arena_free(&arena);
+    scratch_close();
+    return done();
+}

@@ -1,0 +1,9 @@
+/* commands.h - the commands of mlverify, one per cmd_*.c, for main's table. */
+#ifndef VERIFY_COMMANDS_H
+#define VERIFY_COMMANDS_H
+
+#include "base/cmd.h"
+
+extern const struct cmd cmd_check;
+
+#endif
