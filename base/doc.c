@@ -180,7 +180,8 @@ static void man_command(
         put_sentence(out, c->brief);
         buf_putc(out, '\n');
     }
-    if (c->text != NULL)
+    /* The text of a program's only command stands in its description. */
+    if (c->text != NULL && c->name != NULL)
         man_text(out, c->text);
     if (c->opts != NULL)
         opt_man(out, c->opts);
@@ -245,6 +246,8 @@ void doc_man(struct buf *out, const struct program *p)
     buf_putc(out, '\n');
     if (p->text != NULL)
         man_text(out, p->text);
+    if (p->cmds[0]->name == NULL && p->cmds[0]->text != NULL)
+        man_text(out, p->cmds[0]->text);
     buf_puts(out, p->cmds[0]->name ? ".SH COMMANDS\n" : ".SH OPTIONS\n");
     for (size_t i = 0; p->cmds[i] != NULL; i++)
         man_command(out, p, p->cmds[i]);

@@ -169,7 +169,7 @@ static int again(struct ask *a, struct err *e)
         a->retry.limit_ms =
             size_min(a->retry.limit_ms, UNREACHED_S * 1000);
     if (a->call.end == HTTP_UNTRUSTED ||
-        !retry_allowed(&a->retry, clock_ms(), ms, named > 0))
+        !retry_allowed(&a->retry, clock_ms(), &ms, named > 0))
         return give_up(a, e);
     url_host(host, a->call.url);
     if (named > 0)

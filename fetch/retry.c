@@ -17,16 +17,26 @@ void retry_good(struct retry *r, uint64_t now_ms)
     r->named = 0;
 }
 
-bool retry_allowed(struct retry *r, uint64_t now_ms, uint64_t wait_ms,
+bool retry_allowed(struct retry *r, uint64_t now_ms, uint64_t *wait_ms,
     bool named)
 {
-    if (named && wait_ms <= RETRY_NAMED_MAX_S * 1000u &&
+    uint64_t end = r->good_ms + r->limit_ms;
+
+    if (named && r->limit_ms > 0 && *wait_ms <= RETRY_NAMED_MAX_S * 1000u &&
         r->named < RETRY_NAMED_TIMES) {
         r->named++;
-        r->good_ms = now_ms + wait_ms;
+        r->good_ms = now_ms + *wait_ms;
         return true;
     }
-    return now_ms + wait_ms <= r->good_ms + r->limit_ms;
+    if (now_ms >= end)
+        return false;
+    if (*wait_ms > end - now_ms) {
+        /* A server that wants a longer silence would only say so again. */
+        if (named)
+            return false;
+        *wait_ms = end - now_ms;
+    }
+    return true;
 }
 
 bool retry_status(long status)

@@ -28,10 +28,11 @@ struct retry retry_begin(uint64_t limit_s, uint64_t now_ms);
 void retry_good(struct retry *r, uint64_t now_ms);
 
 /*
- * retry_allowed - may another attempt be made after wait_ms?
- * named says that the server asked for this wait.
+ * retry_allowed - may another attempt be made, after a wait?
+ * wait_ms  how long it should be; cut to the time that is left
+ * named    the server asked for this wait
  */
-bool retry_allowed(struct retry *r, uint64_t now_ms, uint64_t wait_ms,
+bool retry_allowed(struct retry *r, uint64_t now_ms, uint64_t *wait_ms,
     bool named);
 
 /* retry_status - an answer that may be another one next time. */

@@ -159,7 +159,7 @@ static int try_again(struct transfer *t, struct lane *l, struct err *e)
     /* Several lanes are told to wait at once: that is one wait. */
     if (l->wait_s > 0 && l->at_hub && now < t->hub_hold_ms)
         return lane_rest(l, t->hub_hold_ms, e);
-    if (!retry_allowed(&t->retry, now, ms, l->wait_s > 0))
+    if (!retry_allowed(&t->retry, now, &ms, l->wait_s > 0))
         return give_up(t, l, e);
     if (l->wait_s > 0 && l->at_hub)
         t->hub_hold_ms = now + ms;

@@ -83,8 +83,22 @@ static void put_tensors(struct buf *out, const struct manifest *m)
     buf_puts(out, "}");
 }
 
+/* The digest of everything in front of it. */
+static int put_seal(struct buf *out, size_t start, struct err *e)
+{
+    struct digest d;
+
+    if (buf_check(out, e) != 0 || hash_bytes(HASH_SHA256, out->p + start,
+                                      out->len - start, &d, e) != 0)
+        return -1;
+    buf_printf(out, ",\n \"seal\": \"%s\"\n}\n", d.hex);
+    return buf_check(out, e);
+}
+
 int manifest_write(struct buf *out, const struct manifest *m, struct err *e)
 {
+    size_t start = out->len;
+
     buf_puts(out, "{\n \"ml-manifest\": 1,\n ");
     put_text(out, "tool", m->tool);
     put_source(out, m);
@@ -93,8 +107,7 @@ int manifest_write(struct buf *out, const struct manifest *m, struct err *e)
     buf_puts(out, ",\n ");
     put_files(out, " ", m->files, m->n_files);
     put_tensors(out, m);
-    buf_puts(out, "\n}\n");
-    if (buf_check(out, e) != 0)
+    if (put_seal(out, start, e) != 0)
         return err_ctx(e, "%s", MANIFEST_NAME);
     return 0;
 }

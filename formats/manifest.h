@@ -9,9 +9,12 @@
  *  "recipe": {"dtype": "fp16"},     (and "on_overflow", "select", if given)
  *  "aliases": {"lm_head.weight": "model.embed_tokens.weight"},
  *  "files": {"model.safetensors": {"sha256": "..", "size": n}, ...},
- *  "tensors": {"name": {"dtype": "F16", "shape": [2, 3], "sha256": ".."}}}
+ *  "tensors": {"name": {"dtype": "F16", "shape": [2, 3], "sha256": ".."}},
+ *  "seal": "<64 hex>"}
  *
- * files lists everything in the folder but the manifest itself.
+ * files lists everything in the folder but the manifest itself. seal is the
+ * SHA-256 of all bytes in front of the comma before it: what is written from
+ * what was read is the file again, byte for byte, or it was changed.
  */
 #ifndef FORMATS_MANIFEST_H
 #define FORMATS_MANIFEST_H

@@ -187,7 +187,7 @@ static int machine_init(struct pickle *p)
     if (p->none == NULL || p->truth[0] == NULL || p->truth[1] == NULL)
         return -1;
     p->truth[1]->truth = true;
-    return 0;
+    return pickle_grow(p, &p->stack, 64);
 }
 
 static int machine_step(struct pickle *p)

@@ -43,4 +43,4 @@ echo "A test hub runs at $HF_ENDPOINT; the cache is $HF_HOME."
 step mlfetch pull demo/tiny-neox
 step mlconvert --fp16 demo/tiny-neox
 step mlverify check demo/tiny-neox
-step mlverify-run demo/tiny-neox --prompt "The capital of France is"
+step mlverify-run demo/tiny-neox --prompt "The capital of France is" -n 40

@@ -49,6 +49,7 @@ AVX512_INLINE void row_512(const uint8_t *w, enum dtype t, size_t cols,
     const float *x, size_t x_step, size_t n, float *y, size_t y_step)
 {
     __m512 sum[PASS_512][SUMS];
+    size_t size = t == DTYPE_F32 ? 4 : 2;
     size_t k = 0;
 
     for (size_t v = 0; v < n; v++)
@@ -57,6 +58,10 @@ AVX512_INLINE void row_512(const uint8_t *w, enum dtype t, size_t cols,
     for (; k + 64 <= cols; k += 64) {
         __m512 a[SUMS];
 
+        /* One row ahead: the matrix is read once, from memory. */
+        for (size_t at = 0; at < 64 * size; at += 64)
+            _mm_prefetch((const char *)w + (k + cols) * size + at,
+                _MM_HINT_T0);
         for (int s = 0; s < SUMS; s++)
             a[s] = load_512(w, t, k + 16 * (size_t)s, 0xffff);
         for (size_t v = 0; v < n; v++)

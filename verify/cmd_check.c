@@ -11,7 +11,7 @@ enum { JSON_MAX = 512 << 20 };
 struct options {
     const char *volume;
     bool json;
-    int64_t jobs;
+    int64_t threads;
 };
 
 static const struct opt opts[] = {
@@ -20,9 +20,8 @@ static const struct opt opts[] = {
         .at = offsetof(struct options, volume),
         .arg = "V",
         .help = "look for repositories and names in this volume" },
-    { 'j', "jobs", OPT_INT, offsetof(struct options, jobs), "N",
-        "threads that read and hash; without it one for each core", 1, 256,
-        NULL },
+    { 0, "threads", OPT_INT, offsetof(struct options, threads), "N",
+        "threads to use (default: one per core)", 1, 1024, NULL },
     { .name = "json",
         .type = OPT_FLAG,
         .at = offsetof(struct options, json),
@@ -145,7 +144,8 @@ static int verdict(const struct targets *t, struct err *e)
 static int check_all(const struct cmd_ctx *ctx, const struct options *o,
     struct targets *t, struct err *e)
 {
-    struct pool *pool AUTO(pool_close_auto) = pool_open((unsigned)o->jobs, e);
+    struct pool *pool AUTO(pool_close_auto) =
+        pool_open((unsigned)o->threads, e);
     struct check_env env = { .pool = pool, .progress = ctx->progress };
 
     if (pool == NULL)

@@ -173,14 +173,16 @@ def check_man(tap, env, name):
     done = kit.run([name, "--print-man"], env)
     page = done.stdout
     ok = (done.returncode == 0 and page.startswith(".TH ") and
-          all(f".SH {s}" in page for s in ("NAME", "SYNOPSIS", "OPTIONS",
-                                           "DESCRIPTION", "EXIT STATUS")))
+          all(re.search(rf"^\.SH ({s})$", page, re.M) for s in
+              ("NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS|COMMON OPTIONS",
+               "EXIT STATUS")))
     tap.ok(ok, f"{name}: the manual page has its sections",
            "\n".join(re.findall(r"^\.(?:TH|SH) .*", page, re.M)) or shown(done))
     if shutil.which("mandoc"):
         lint = filtered(["mandoc", "-T", "lint", "-W", "warning"], page)
+        # no date: the same source must give the same page
         found = [x for x in lint.stdout.splitlines()
-                 if "referenced manual not found" not in x]
+                 if "missing date" not in x]
         tap.ok(not found, f"{name}: mandoc finds nothing wrong",
                "\n".join(found))
     if shutil.which("groff"):

@@ -1,0 +1,139 @@
+/* verify/report.h and verify/danger.h: what is collected and how it counts. */
+#include "tests/unit/tap.h"
+#include "verify/danger.h"
+#include "verify/report.h"
+
+static void test_worst(void)
+{
+    static const enum err_kind rising[] = { ERR_NONE, ERR_IO, ERR_VERDICT,
+        ERR_CORRUPT, ERR_REFUSED };
+
+    for (size_t a = 0; a < ARRAY_LEN(rising); a++)
+        for (size_t b = 0; b < ARRAY_LEN(rising); b++)
+            ok(report_worse(rising[a], rising[b]) == rising[a > b ? a : b],
+                "the graver of %zu and %zu decides", a, b);
+    ok(report_worse(ERR_UNSUPPORTED, ERR_CORRUPT) == ERR_UNSUPPORTED,
+        "unsupported weighs as much as refused");
+}
+
+static void test_collect(void)
+{
+    struct report r AUTO(report_free) = REPORT_INIT;
+    struct err e = ERR_INIT;
+
+    ok(report_worst(&r) == ERR_NONE && report_failed(&r) == 0,
+        "an empty report has no failure");
+    report_ok(&r, "digest", "%s: %d", "file", 7);
+    report_note(&r, "calls", "a note");
+    report_skip(&r, "listing", "none");
+    ok(report_failed(&r) == 0, "notes and skips are no failures");
+    report_fail(&r, "uniform", ERR_VERDICT, "order");
+    report_fail(&r, "digest", ERR_CORRUPT, "wrong");
+    err_set(&e, ERR_IO, "disk");
+    report_err(&r, "files", &e);
+    ok(e.kind == ERR_NONE, "a reported error is cleared");
+    is_int((long long)report_failed(&r), 3, "three failures");
+    ok(report_worst(&r) == ERR_CORRUPT, "wrong bytes outweigh the others");
+    is_str(r.checks[0].detail.p, "file: 7", "the text is formatted");
+    is_str(check_result_name(CHECK_FAIL), "fail", "results have names");
+    for (int i = 0; i < 5000; i++)
+        report_ok(&r, "digest", "file %d", i);
+    ok(report_check(&r, &e) == 0 && r.n == 5006, "it grows");
+}
+
+static void test_long(void)
+{
+    struct report r AUTO(report_free) = REPORT_INIT;
+    static char name[60000];
+
+    memset(name, 'x', sizeof(name) - 1);
+    report_fail(&r, "index", ERR_REFUSED, "%s", name);
+    ok(r.n == 1 && r.checks[0].detail.len < 20000, "a long text is cut");
+}
+
+static void test_problems(void)
+{
+    struct report r AUTO(report_free) = REPORT_INIT;
+    struct problems none = PROBLEMS_INIT(&r, "index", ERR_CORRUPT);
+    struct problems p = PROBLEMS_INIT(&r, "index", ERR_CORRUPT);
+
+    problems_end(&none);
+    ok(r.n == 0, "no problem, no line");
+    for (int i = 0; i < 1000; i++)
+        problem(&p, "tensor %d", i);
+    problems_end(&p);
+    is_int((long long)r.n, 21, "20 problems are told, then their number");
+    is_str(r.checks[20].detail.p, "and 980 more like these", "the number");
+    ok(report_worst(&r) == ERR_CORRUPT, "they count");
+}
+
+static void test_danger(void)
+{
+    static const struct {
+        const char *name;
+        enum danger danger;
+    } cases[] = {
+        { "os.system", DANGER_NAMED },
+        { "posix.system", DANGER_NAMED },
+        { "nt.system", DANGER_NAMED },
+        { "subprocess.Popen", DANGER_NAMED },
+        { "builtins.eval", DANGER_NAMED },
+        { "__builtin__.eval", DANGER_NAMED },
+        { "__builtin__.apply", DANGER_NAMED },
+        { "builtins.exec", DANGER_NAMED },
+        { "builtins.getattr", DANGER_CALLED },
+        { "builtins.__import__", DANGER_NAMED },
+        { "importlib.import_module", DANGER_NAMED },
+        { "runpy._run_code", DANGER_NAMED },
+        { "pickle.loads", DANGER_NAMED },
+        { "_pickle.loads", DANGER_NAMED },
+        { "socket.create_connection", DANGER_NAMED },
+        { "asyncio.unix_events._UnixSubprocessTransport._start", DANGER_NAMED },
+        { "operator.attrgetter", DANGER_CALLED },
+        { "functools.partial", DANGER_CALLED },
+        { "timeit.timeit", DANGER_NAMED },
+        { "bdb.Bdb.run", DANGER_NAMED },
+        { "pip.main", DANGER_NAMED },
+        { "numpy.testing._private.utils.runstring", DANGER_NAMED },
+        { "numpy.f2py.crackfortran.getlincoef", DANGER_NAMED },
+        { "logging.FileHandler", DANGER_CALLED },
+        { "io.FileIO", DANGER_NAMED },
+        { "types.CodeType", DANGER_NAMED },
+        { "ctypes.CDLL", DANGER_NAMED },
+        { "sys.exit", DANGER_NAMED },
+        { "torch._inductor.codecache.compile_file", DANGER_CALLED },
+        { "torch.utils.collect_env.run", DANGER_CALLED },
+        { "torch.jit.unsupported_tensor_ops.execWrapper", DANGER_CALLED },
+        { "torch.utils._config_module.ConfigModule.load_config",
+            DANGER_CALLED },
+        { "torch.load", DANGER_NAMED },
+        { "torch.nn.modules.linear.Linear", DANGER_NONE },
+        { "torch._utils._rebuild_nested_tensor", DANGER_NONE },
+        { "torch._C._nn.gelu", DANGER_NONE },
+        { "collections.OrderedDict", DANGER_NONE },
+        { "argparse.Namespace", DANGER_NONE },
+        { "pathlib.PosixPath", DANGER_NONE },
+        { "osprey.system", DANGER_NONE },
+        { "builtins.evaluate", DANGER_NONE },
+        { "systematic.x", DANGER_NONE },
+        { "codes.x", DANGER_NONE },
+        { "transformers.training_args.TrainingArguments", DANGER_NONE },
+        { "", DANGER_NONE },
+        { "o", DANGER_NONE },
+        { "os", DANGER_NAMED },
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+        ok(danger_of(str_of(cases[i].name)) == cases[i].danger, "danger: '%s'",
+            cases[i].name);
+}
+
+int main(void)
+{
+    test_worst();
+    test_collect();
+    test_long();
+    test_problems();
+    test_danger();
+    return done();
+}
