@@ -1,19 +1,42 @@
 #include "fetch/journal.h"
 
 #include <ctype.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <unistd.h>
 
 #include "base/file.h"
 #include "base/rd.h"
 
 static const char head_line[] = "ml-journal 1";
 
-int journal_text(const struct digest *etag, uint64_t size,
+void journal_boot(char out[JOURNAL_BOOT_MAX])
+{
+    int fd AUTO(fd_close) =
+        open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? 0 : read(fd, out, JOURNAL_BOOT_MAX - 1);
+
+    while (n > 0 && !isxdigit((unsigned char)out[n - 1]))
+        n--;
+    out[n > 0 ? n : 0] = '\0';
+}
+
+void journal_live(const char *path, char *out)
+{
+    snprintf(out, PATH_MAX, "%.*s.live", PATH_MAX - 6, path);
+}
+
+int journal_text(const char *boot, const struct digest *etag, uint64_t size,
     const struct ranges *have, struct buf *out, struct err *e)
 {
     struct digest sum;
     size_t start = out->len;
 
-    buf_printf(out, "%s\netag %s\nsize %llu\n", head_line, etag->hex,
+    buf_printf(out, "%s\n", head_line);
+    if (boot != NULL)
+        buf_printf(out, "boot %s\n", boot);
+    buf_printf(out, "etag %s\nsize %llu\n", etag->hex,
         (unsigned long long)size);
     for (size_t i = 0; i < have->n; i++)
         buf_printf(out, "range %llu %llu\n",
@@ -72,25 +95,43 @@ static bool check_sum(struct str text, size_t covered, struct str line)
            line.len == 4 + 64 && memcmp(line.p + 4, sum.hex, 64) == 0;
 }
 
-static bool parse(struct str text, const struct digest *etag, uint64_t size,
-    struct ranges *out)
+/* The next line is "name value"; value is what is left of it. */
+static bool value_of(struct rd *r, const char *name, struct str *value)
+{
+    struct str line = rd_line(r);
+    size_t n = strlen(name);
+
+    if (r->bad || !str_starts(line, name))
+        return false;
+    *value = (struct str){ line.p + n, line.len - n };
+    return true;
+}
+
+/* The lines in front of the ranges. */
+static bool parse_head(struct rd *r, const char *boot,
+    const struct digest *etag, uint64_t size)
+{
+    struct str value;
+    uint64_t n;
+
+    if (!value_of(r, head_line, &value) || value.len != 0)
+        return false;
+    if (boot != NULL && (!value_of(r, "boot ", &value) || value.len == 0 ||
+                            !str_is(value, boot)))
+        return false;
+    return value_of(r, "etag ", &value) && str_is(value, etag->hex) &&
+           value_of(r, "size ", &value) && number(&value, &n) &&
+           value.len == 0 && n == size;
+}
+
+static bool parse(struct str text, const char *boot,
+    const struct digest *etag, uint64_t size, struct ranges *out)
 {
     struct rd r = rd_of(text.p, text.len);
-    struct str line = rd_line(&r);
-    struct str value;
-    uint64_t n, covered;
+    struct str line;
+    uint64_t covered;
 
-    if (r.bad || !str_is(line, head_line))
-        return false;
-    line = rd_line(&r);
-    if (r.bad || !str_starts(line, "etag ") ||
-        !str_is((struct str){ line.p + 5, line.len - 5 }, etag->hex))
-        return false;
-    line = rd_line(&r);
-    if (r.bad || !str_starts(line, "size "))
-        return false;
-    value = (struct str){ line.p + 5, line.len - 5 };
-    if (!number(&value, &n) || value.len != 0 || n != size)
+    if (!parse_head(&r, boot, etag, size))
         return false;
     for (;;) {
         covered = r.pos;
@@ -102,16 +143,22 @@ static bool parse(struct str text, const struct digest *etag, uint64_t size,
         if (!add_range(line, size, out))
             return false;
     }
-    return check_sum(text, covered, line) && rd_left(&r) == 0;
+    return check_sum(text, covered, line) &&
+           (boot != NULL || rd_left(&r) == 0);
 }
 
-bool journal_parse(struct str text, const struct digest *etag, uint64_t size,
-    struct ranges *out)
+bool journal_parse(struct str text, const char *boot,
+    const struct digest *etag, uint64_t size, struct ranges *out)
 {
-    if (parse(text, etag, size, out))
-        return true;
-    ranges_free(out);
-    return false;
+    struct ranges found AUTO(ranges_free) = RANGES_INIT;
+    struct err ignored = ERR_INIT;
+
+    if (!parse(text, boot, etag, size, &found))
+        return false;
+    for (size_t i = 0; i < found.n; i++)
+        if (ranges_add(out, found.v[i].from, found.v[i].to, &ignored) != 0)
+            return false;
+    return true;
 }
 
 int journal_write(const char *path, const struct digest *etag, uint64_t size,
@@ -119,17 +166,40 @@ int journal_write(const char *path, const struct digest *etag, uint64_t size,
 {
     struct buf text AUTO(buf_free) = BUF_INIT(JOURNAL_MAX);
 
-    if (journal_text(etag, size, have, &text, e) != 0)
+    if (journal_text(NULL, etag, size, have, &text, e) != 0)
         return -1;
     return file_put(path, text.p, text.len, 0644, e);
 }
 
-bool journal_read(const char *path, const struct digest *etag, uint64_t size,
-    struct ranges *out)
+static bool read_one(const char *path, const char *boot,
+    const struct digest *etag, uint64_t size, struct ranges *out)
 {
     struct buf text AUTO(buf_free) = BUF_INIT(JOURNAL_MAX);
     struct err ignored = ERR_INIT;
 
     return file_slurp(path, &text, &ignored) == 0 &&
-           journal_parse(buf_str(&text), etag, size, out);
+           journal_parse(buf_str(&text), boot, etag, size, out);
+}
+
+void journal_read(const char *path, const struct digest *etag, uint64_t size,
+    struct ranges *out, bool *out_live)
+{
+    char live[PATH_MAX], boot[JOURNAL_BOOT_MAX];
+    bool used;
+
+    read_one(path, NULL, etag, size, out);
+    journal_live(path, live);
+    journal_boot(boot);
+    used = boot[0] != '\0' && read_one(live, boot, etag, size, out);
+    if (out_live != NULL)
+        *out_live = used;
+}
+
+void journal_remove(const char *path)
+{
+    char live[PATH_MAX];
+
+    journal_live(path, live);
+    unlink(live);
+    unlink(path);
 }

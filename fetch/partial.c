@@ -15,6 +15,9 @@
 /* The disk is set to work early, so that a sync has little left to do. */
 enum { PUSH_BYTES = 4 << 20 };
 
+/* What the live journal may be behind. */
+enum { NOTE_BYTES = 256 << 10 };
+
 /* The part of the ranges that lies in the first size bytes. */
 static void clip(struct ranges *r, uint64_t size)
 {
@@ -36,10 +39,9 @@ int partial_kept(const char *path, const char *journal,
     if (stat(path, &st) != 0)
         return errno == ENOENT ? 0 : err_sys(e, "%s", path);
     *allocated = (uint64_t)st.st_blocks * 512;
-    if (journal_read(journal, want, size, &have)) {
-        clip(&have, (uint64_t)st.st_size);
-        *kept = ranges_sum(&have);
-    }
+    journal_read(journal, want, size, &have, NULL);
+    clip(&have, (uint64_t)st.st_size);
+    *kept = ranges_sum(&have);
     return 0;
 }
 
@@ -73,6 +75,7 @@ int partial_open(struct partial *p, const char *path, const char *journal,
     const struct digest *want, uint64_t size, struct err *e)
 {
     struct stat st;
+    bool live;
 
     *p = (struct partial)PARTIAL_INIT;
     snprintf(p->path, sizeof(p->path), "%s", path);
@@ -89,8 +92,9 @@ int partial_open(struct partial *p, const char *path, const char *journal,
     } else if (!S_ISREG(st.st_mode)) {
         err_set(e, ERR_REFUSED, "%s: not a regular file", path);
     } else {
-        if (journal_read(journal, want, size, &p->have))
-            clip(&p->have, (uint64_t)st.st_size);
+        journal_read(journal, want, size, &p->have, &live);
+        clip(&p->have, (uint64_t)st.st_size);
+        p->unsaved = live ? 1 : 0;
         if (reserve(p, e) == 0)
             hash_begin(&p->hash, want->kind, size, e);
     }
@@ -111,6 +115,7 @@ static int write_new(struct partial *p, uint64_t offset, const void *bytes,
         p->hashed += len;
     }
     p->unsaved += len;
+    p->unnoted += len;
     p->unpushed += len;
     if (p->unpushed >= PUSH_BYTES) {
         sync_file_range(p->fd, 0, 0, SYNC_FILE_RANGE_WRITE);
@@ -168,6 +173,25 @@ bool partial_done(const struct partial *p)
     return p->hashed == p->size;
 }
 
+void partial_note(struct partial *p)
+{
+    struct buf text AUTO(buf_free) = BUF_INIT(JOURNAL_MAX);
+    struct err ignored = ERR_INIT;
+    char boot[JOURNAL_BOOT_MAX], path[PATH_MAX];
+
+    if (p->unnoted < NOTE_BYTES)
+        return;
+    p->unnoted = 0;
+    if (p->live < 0) {
+        journal_live(p->journal, path);
+        p->live = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+    }
+    journal_boot(boot);
+    if (p->live >= 0 && boot[0] != '\0' &&
+        journal_text(boot, &p->want, p->size, &p->have, &text, &ignored) == 0)
+        file_write_at(p->live, text.p, text.len, 0, p->journal, &ignored);
+}
+
 int partial_save(struct partial *p, struct err *e)
 {
     char dir[PATH_MAX];
@@ -221,13 +245,13 @@ int partial_publish(struct partial *p, const char *blob, unsigned mode,
         return err_sys(e, "%s: closing", p->path);
     if (file_publish(p->path, blob, e) != 0)
         return -1;
-    unlink(p->journal);
+    journal_remove(p->journal);
     return 0;
 }
 
 void partial_drop(struct partial *p)
 {
-    unlink(p->journal);
+    journal_remove(p->journal);
     unlink(p->path);
     partial_close(p);
 }
@@ -237,6 +261,7 @@ void partial_close(struct partial *p)
     if (p->fd >= 0)
         close(p->fd);
     p->fd = -1;
+    fd_close(&p->live);
     hash_free(&p->hash);
     ranges_free(&p->have);
 }

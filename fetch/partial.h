@@ -18,6 +18,7 @@
 
 struct partial {
     int fd;
+    int live;           /* the live journal; -1 while there is none */
     char path[PATH_MAX];
     char journal[PATH_MAX];
     struct digest want;
@@ -26,12 +27,14 @@ struct partial {
     struct hash hash;
     uint64_t hashed;    /* the digest covers [0, hashed) */
     uint64_t unsaved;   /* new bytes the journal does not know of */
+    uint64_t unnoted;   /* new bytes the live journal does not know of */
     uint64_t unpushed;  /* new bytes the disk was not told to write */
     uint64_t saved_ms;  /* when the journal was written last */
     bool named;         /* its name in the directory is synced */
 };
 
-#define PARTIAL_INIT { .fd = -1, .have = RANGES_INIT, .hash = HASH_INIT }
+#define PARTIAL_INIT \
+    { .fd = -1, .live = -1, .have = RANGES_INIT, .hash = HASH_INIT }
 
 /*
  * partial_open - open or create it, of full size, with what the journal
@@ -78,6 +81,12 @@ int partial_save(struct partial *p, struct err *e);
  */
 int partial_publish(struct partial *p, const char *blob, unsigned mode,
     struct digest *got, struct err *e);
+
+/*
+ * partial_note - write the live journal when enough is new: what a kill
+ * costs then, as long as the machine goes on. Never fails.
+ */
+void partial_note(struct partial *p);
 
 /* partial_drop - forget and remove what there is of it; it stays closed. */
 void partial_drop(struct partial *p);

@@ -16,8 +16,8 @@
 enum {
     TURN_MS = 100,
     HASH_CHUNK = 1 << 20, /* read back and hashed per file and turn */
-    /* What a kill may cost: this much per connection, or this long. */
-    SAVE_BYTES = 4 << 20,
+    /* What a loss of power may cost: this much per connection, this long. */
+    SAVE_BYTES = 8 << 20,
     SAVE_MS = 1000,
     TELL_WAIT_S = 2
 };
@@ -270,6 +270,7 @@ static int look_after(struct transfer *t, bool *lags, struct err *e)
         if (!d->held) {
             if (partial_hash(p, t->room, HASH_CHUNK, e) != 0)
                 return -1;
+            partial_note(p);
             if ((p->unsaved >= (uint64_t)SAVE_BYTES * (d->lanes + 1) ||
                     (p->unsaved > 0 && now - p->saved_ms >= SAVE_MS)) &&
                 partial_save(p, e) != 0)

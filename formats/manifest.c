@@ -88,8 +88,8 @@ static int put_seal(struct buf *out, size_t start, struct err *e)
 {
     struct digest d;
 
-    if (buf_check(out, e) != 0 || hash_bytes(HASH_SHA256, out->p + start,
-                                      out->len - start, &d, e) != 0)
+    if (buf_check(out, e) != 0 ||
+        hash_bytes(HASH_SHA256, out->p + start, out->len - start, &d, e) != 0)
         return -1;
     buf_printf(out, ",\n \"seal\": \"%s\"\n}\n", d.hex);
     return buf_check(out, e);
@@ -154,8 +154,9 @@ static const struct json *get_object(
     return object;
 }
 
+/* Sources may be called anything; files must lie in the folder. */
 static int get_files(struct manifest_file **out, uint64_t *n,
-    const struct json *v, struct arena *arena, struct err *e)
+    const struct json *v, bool inside, struct arena *arena, struct err *e)
 {
     const struct json *object = get_object(v, "files", e);
 
@@ -169,7 +170,7 @@ static int get_files(struct manifest_file **out, uint64_t *n,
         struct manifest_file *f = &(*out)[(*n)++];
 
         f->name = arena_str(arena, str_of(json_key(v)), e);
-        if (f->name.p == NULL || path_check(f->name, e) != 0 ||
+        if (f->name.p == NULL || (inside && path_check(f->name, e) != 0) ||
             get_digest(&f->sha256, v, e) != 0)
             return -1;
         if (!json_u64(json_get(v, "size"), &f->size))
@@ -272,8 +273,8 @@ static int read_root(struct manifest *m, const struct json *root,
             0 ||
         get_text(&m->select, recipe, "select", false, arena, e) != 0)
         return -1;
-    if (get_files(&m->sources, &m->n_sources, source, arena, e) != 0 ||
-        get_files(&m->files, &m->n_files, root, arena, e) != 0 ||
+    if (get_files(&m->sources, &m->n_sources, source, false, arena, e) != 0 ||
+        get_files(&m->files, &m->n_files, root, true, arena, e) != 0 ||
         get_aliases(m, root, arena, e) != 0)
         return -1;
     return get_tensors(m, root, arena, e);

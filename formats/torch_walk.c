@@ -11,7 +11,7 @@
 
 enum { UNSEEN, BARREN, FERTILE }; /* node.note */
 
-enum { STEPS_MAX = 1 << 29, NAMES_PER_TENSOR = 64, NAMES_FREE = 100000 };
+enum { STEPS_MAX = 1 << 27, NAMES_PER_TENSOR = 64, NAMES_FREE = 100000 };
 
 struct walk {
     const struct torch_reader *r;

@@ -7,7 +7,8 @@ set -eu
 need="gcc clang make pkg-config libc6-dev libcurl4-openssl-dev libssl-dev
 libcjson-dev"
 # what the tests use: servers and scripts, sanitizer run time, references
-need="$need python3 python3-venv python3-torch libclang-rt-14-dev"
+need="$need python3 python3-venv python3-torch python3-numpy libclang-rt-14-dev
+clang-format"
 
 missing=""
 for p in $need; do

@@ -10,6 +10,7 @@
 
 #include "verify-run/component.h"
 #include "verify-run/unicode.h"
+#include "verify-run/words.h"
 
 enum {
     ADDED_MAX = 1 << 20,
@@ -109,7 +110,7 @@ static void set_finish(struct added_set *s)
 static int set_add(struct added_set *s, struct added_token *t, size_t order,
     const struct normalizer *n, struct arena *arena, struct err *e)
 {
-    struct buf form AUTO(buf_free) = BUF_INIT(1 << 24);
+    struct buf form AUTO(buf_free) = BUF_INIT(WORDS_MAX_BYTES);
     bool cut = false;
 
     t->form = t->content;
@@ -122,6 +123,10 @@ static int set_add(struct added_set *s, struct added_token *t, size_t order,
     }
     if (t->content.len == 0)
         return 0;
+    if (t->form.len > ADDED_BYTES_MAX)
+        return err_set(e, ERR_REFUSED,
+            "added token %u is longer than %d bytes once it is normalized",
+            t->id, ADDED_BYTES_MAX);
     if (t->form.len == 0)
         return err_set(e, ERR_UNSUPPORTED,
             "added token '%.100s' is nothing once it is normalized",

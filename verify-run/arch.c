@@ -8,12 +8,21 @@
 #include "verify-run/config.h"
 
 #define COUNT(key, field, fallback)                                            \
-    { key, KEY_COUNT, offsetof(struct model_config, field), fallback }
+    {                                                                          \
+        key, KEY_COUNT, offsetof(struct model_config, field), fallback         \
+    }
 #define REAL(key, field, fallback)                                             \
-    { key, KEY_REAL, offsetof(struct model_config, field), fallback }
+    {                                                                          \
+        key, KEY_REAL, offsetof(struct model_config, field), fallback          \
+    }
 #define FLAG(key, field, fallback)                                             \
-    { key, KEY_FLAG, offsetof(struct model_config, field), fallback }
-#define KEYS_END { NULL, KEY_COUNT, 0, 0 }
+    {                                                                          \
+        key, KEY_FLAG, offsetof(struct model_config, field), fallback          \
+    }
+#define KEYS_END                                                               \
+    {                                                                          \
+        NULL, KEY_COUNT, 0, 0                                                  \
+    }
 
 /* A later key overrides an earlier one of the same field. */
 static const struct arch_key neox_keys[] = {
@@ -150,8 +159,8 @@ char *arch_supported(char *out, size_t len)
 
     out[0] = '\0';
     for (const struct arch *a = arch_table; a->model_type != NULL; a++) {
-        int n = snprintf(out + at, len - at, "%s%s", at > 0 ? ", " : "",
-            a->model_type);
+        int n = snprintf(
+            out + at, len - at, "%s%s", at > 0 ? ", " : "", a->model_type);
         if (n < 0 || (size_t)n >= len - at) {
             out[at] = '\0';
             break;
@@ -191,7 +200,7 @@ bool arch_match(const char *pattern, struct str name)
     while (at < name.len && isdigit((unsigned char)name.p[at]))
         at++;
     return at > front &&
-        str_is((struct str){ name.p + at, name.len - at }, hole + 3);
+           str_is((struct str){ name.p + at, name.len - at }, hole + 3);
 }
 
 bool arch_ignores(const struct arch *a, struct str name)
@@ -219,8 +228,8 @@ bool arch_knows(const struct arch *a, struct str name)
 }
 
 /* The wrapper in front of the family's embedding; NULL: it is not there. */
-static const char *embed_prefix(const struct arch *a,
-    const struct checkpoint *c)
+static const char *embed_prefix(
+    const struct arch *a, const struct checkpoint *c)
 {
     static const char *const wrappers[] = { "", "module.", "_orig_mod.",
         "model.", "module._orig_mod.", "_orig_mod.module." };

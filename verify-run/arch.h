@@ -87,7 +87,7 @@ struct arch {
     const char *activation;        /* default of hidden_act */
     const struct arch_key *keys;   /* ended by at == 0 && key == NULL */
     const char *names[ROLE_COUNT]; /* stems, {i} is the layer; or NULL */
-    const char *ignored[5]; /* leftover buffers, full names; NULL ends */
+    const char *ignored[5];        /* leftover buffers, full names; NULL ends */
 };
 
 /* arch_table - every family, ended by model_type == NULL. */

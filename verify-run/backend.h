@@ -34,10 +34,10 @@ struct backend_fault {
 struct backend_pass {
     const uint32_t *tokens; /* each below config->vocab */
     uint32_t n;             /* at least 1 */
-    uint32_t pos;  /* of the first token; what the cache held from there on
-                      is forgotten */
-    bool all;      /* logits of every position, not only of the last */
-    float *logits; /* out: (all ? n : 1, vocab), or NULL: argmax is enough */
+    uint32_t pos;    /* of the first token; what the cache held from there on
+                        is forgotten */
+    bool all;        /* logits of every position, not only of the last */
+    float *logits;   /* out: (all ? n : 1, vocab), or NULL: argmax is enough */
     uint32_t argmax; /* out: of the last position, the first of equals */
     struct backend_fault fault; /* out */
 };
@@ -55,8 +55,8 @@ struct backend {
     struct backend_state *(*open)(const struct backend_model *m,
         char device[BACKEND_DEVICE_MAX], struct err *e);
     /* forward - pos + n is at most capacity. 0, or -1 with *e: IO, NOMEM. */
-    int (*forward)(struct backend_state *s, struct backend_pass *p,
-        struct err *e);
+    int (*forward)(
+        struct backend_state *s, struct backend_pass *p, struct err *e);
     /* close - NULL is fine. */
     void (*close)(struct backend_state *s);
 };

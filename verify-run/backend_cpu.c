@@ -33,14 +33,14 @@ struct backend_state {
     float *scores;   /* (heads, capacity) */
     float *cs;       /* (BLOCK, rope.dims) */
     /* (BLOCK, ...) of dim unless said otherwise */
-    float *x;        /* the residual stream */
-    float *h;        /* normalised input of a branch */
-    float *branch;   /* output of the attention */
-    float *branch2;  /* output of the MLP */
-    float *qkv;      /* (heads + 2 kv_heads) * head_dim */
-    float *heads;    /* heads * head_dim */
-    float *inner;    /* the MLP's inner */
-    float *inner2;   /* the gated MLP's other half */
+    float *x;       /* the residual stream */
+    float *h;       /* normalised input of a branch */
+    float *branch;  /* output of the attention */
+    float *branch2; /* output of the MLP */
+    float *qkv;     /* (heads + 2 kv_heads) * head_dim */
+    float *heads;   /* heads * head_dim */
+    float *inner;   /* the MLP's inner */
+    float *inner2;  /* the gated MLP's other half */
 };
 
 /* ---- matrices over threads ---- */
@@ -52,8 +52,8 @@ struct matmul {
     const float *bias[3]; /* or NULL */
     size_t rows[3];
     size_t parts;
-    size_t piece;         /* rows of an item */
-    size_t items[3];      /* items of a part */
+    size_t piece;    /* rows of an item */
+    size_t items[3]; /* items of a part */
 };
 
 static void add_part(struct matmul *m, const struct weight *w,
@@ -74,8 +74,8 @@ static void add_part(struct matmul *m, const struct weight *w,
     m->rows[m->parts++] = w->rows;
 }
 
-static void matmul_piece(const struct matmul *m, size_t part, size_t first,
-    size_t end)
+static void matmul_piece(
+    const struct matmul *m, size_t part, size_t first, size_t end)
 {
     const struct ops_rows *j = &m->part[part];
     const float *bias = m->bias[part];
@@ -147,7 +147,7 @@ static void norm(const struct backend_state *s, uint32_t layer, enum role r,
 
 /* Where one token's query, key and value heads stand in its qkv vector. */
 struct qkv_at {
-    size_t q, k, v;      /* of head 0 */
+    size_t q, k, v;         /* of head 0 */
     size_t q_step, kv_step; /* to the next head */
 };
 
@@ -157,8 +157,8 @@ static struct qkv_at qkv_places(const struct model_config *c)
 
     if (c->arch->qkv == QKV_PER_HEAD)
         return (struct qkv_at){ 0, hd, 2 * hd, 3 * hd, 3 * hd };
-    return (struct qkv_at){ 0, c->heads * hd, (c->heads + c->kv_heads) * hd,
-        hd, hd };
+    return (struct qkv_at){ 0, c->heads * hd, (c->heads + c->kv_heads) * hd, hd,
+        hd };
 }
 
 static size_t qkv_len(const struct model_config *c)
@@ -166,8 +166,7 @@ static size_t qkv_len(const struct model_config *c)
     return ((size_t)c->heads + 2 * (size_t)c->kv_heads) * c->head_dim;
 }
 
-static void project_qkv(const struct backend_state *s, uint32_t layer,
-    size_t n)
+static void project_qkv(const struct backend_state *s, uint32_t layer, size_t n)
 {
     static const enum role split[3] = { ROLE_Q, ROLE_K, ROLE_V };
     struct qkv_at at = qkv_places(s->c);
@@ -180,21 +179,21 @@ static void project_qkv(const struct backend_state *s, uint32_t layer,
     }
     for (int i = 0; i < 3; i++)
         add_part(&m, weights_get(s->w, layer, split[i], false),
-            weights_get(s->w, layer, split[i], true), s->h, n,
-            s->qkv + to[i], qkv_len(s->c));
+            weights_get(s->w, layer, split[i], true), s->h, n, s->qkv + to[i],
+            qkv_len(s->c));
     matmul_run(&m);
 }
 
-static size_t cache_at(const struct backend_state *s, uint32_t layer,
-    size_t kv_head, size_t pos)
+static size_t cache_at(
+    const struct backend_state *s, uint32_t layer, size_t kv_head, size_t pos)
 {
     return (((size_t)layer * s->c->kv_heads + kv_head) * s->capacity + pos) *
-        s->c->head_dim;
+           s->c->head_dim;
 }
 
 /* Rotate queries in place; rotated keys and values go to the cache. */
-static void rotate_and_store(struct backend_state *s, uint32_t layer, size_t t,
-    uint32_t pos)
+static void rotate_and_store(
+    struct backend_state *s, uint32_t layer, size_t t, uint32_t pos)
 {
     const struct model_config *c = s->c;
     struct qkv_at at = qkv_places(c);
@@ -246,8 +245,8 @@ static void attend_head(void *ctx, size_t h)
     }
 }
 
-static void attention(struct backend_state *s, uint32_t layer, uint32_t pos,
-    size_t n, float *out)
+static void attention(
+    struct backend_state *s, uint32_t layer, uint32_t pos, size_t n, float *out)
 {
     struct attend a = { .s = s, .layer = layer, .pos = pos, .n = n };
     size_t work = n * (pos + n) * s->c->heads * s->c->head_dim;
@@ -283,8 +282,8 @@ static void activate_slice(void *ctx, size_t i)
         x[k] *= up[k];
 }
 
-static void mlp(const struct backend_state *s, uint32_t layer, size_t n,
-    float *out)
+static void mlp(
+    const struct backend_state *s, uint32_t layer, size_t n, float *out)
 {
     bool gated = s->c->arch->mlp == MLP_GATED;
     size_t inner = s->c->inner;
@@ -308,8 +307,8 @@ static void check(struct backend_pass *p, const float *x, size_t n,
 {
     if (p->fault.found || ops_finite(x, n))
         return;
-    p->fault = (struct backend_fault){ .found = true, .layer = layer,
-        .role = r };
+    p->fault =
+        (struct backend_fault){ .found = true, .layer = layer, .role = r };
 }
 
 static void layer_forward(struct backend_state *s, struct backend_pass *p,
@@ -351,8 +350,8 @@ static void embed(struct backend_state *s, const uint32_t *tokens, uint32_t n)
             (const uint8_t *)w->data + tokens[t] * row, w->dtype, w->cols);
 }
 
-static void block_forward(struct backend_state *s, struct backend_pass *p,
-    uint32_t first, uint32_t n)
+static void block_forward(
+    struct backend_state *s, struct backend_pass *p, uint32_t first, uint32_t n)
 {
     uint32_t pos = p->pos + first;
 
@@ -367,8 +366,8 @@ static void block_forward(struct backend_state *s, struct backend_pass *p,
     check(p, s->h, (size_t)n * s->c->dim, 0, ROLE_NORM_OUT);
 }
 
-static int cpu_forward(struct backend_state *s, struct backend_pass *p,
-    struct err *e)
+static int cpu_forward(
+    struct backend_state *s, struct backend_pass *p, struct err *e)
 {
     struct arena scratch AUTO(arena_free) = ARENA_INIT(UINT64_MAX);
     size_t vocab = s->c->vocab;
@@ -376,8 +375,8 @@ static int cpu_forward(struct backend_state *s, struct backend_pass *p,
     size_t last = 0;
 
     if (out == NULL)
-        out = arena_alloc(&scratch, (p->all ? p->n : 1) * vocab, sizeof(*out),
-            e);
+        out =
+            arena_alloc(&scratch, (p->all ? p->n : 1) * vocab, sizeof(*out), e);
     if (out == NULL)
         return -1;
     p->fault.found = false;
@@ -400,8 +399,8 @@ static int cpu_forward(struct backend_state *s, struct backend_pass *p,
 /* ---- open and close ---- */
 
 /* The processor's name as the kernel gives it, or the machine's kind. */
-static void describe(char out[BACKEND_DEVICE_MAX], const struct ops *ops,
-    unsigned threads)
+static void describe(
+    char out[BACKEND_DEVICE_MAX], const struct ops *ops, unsigned threads)
 {
     struct err e = ERR_INIT;
     int fd AUTO(fd_close) = file_open("/proc/cpuinfo", NULL, &e);
@@ -419,8 +418,8 @@ static void describe(char out[BACKEND_DEVICE_MAX], const struct ops *ops,
         threads == 1 ? "" : "s", ops->name);
 }
 
-static float *floats(struct backend_state *s, uint64_t a, uint64_t b,
-    struct err *e)
+static float *floats(
+    struct backend_state *s, uint64_t a, uint64_t b, struct err *e)
 {
     uint64_t n = 0;
 
@@ -438,18 +437,18 @@ static bool make_buffers(struct backend_state *s, struct err *e)
     uint64_t q = (uint64_t)c->heads * c->head_dim;
 
     return (s->inv_freq = floats(s, c->rope.dims, 1, e)) != NULL &&
-        (s->keys = floats(s, cache, s->capacity, e)) != NULL &&
-        (s->values = floats(s, cache, s->capacity, e)) != NULL &&
-        (s->scores = floats(s, c->heads, s->capacity, e)) != NULL &&
-        (s->cs = floats(s, BLOCK, c->rope.dims, e)) != NULL &&
-        (s->x = floats(s, BLOCK, c->dim, e)) != NULL &&
-        (s->h = floats(s, BLOCK, c->dim, e)) != NULL &&
-        (s->branch = floats(s, BLOCK, c->dim, e)) != NULL &&
-        (s->branch2 = floats(s, BLOCK, c->dim, e)) != NULL &&
-        (s->qkv = floats(s, BLOCK, qkv_len(c), e)) != NULL &&
-        (s->heads = floats(s, BLOCK, q, e)) != NULL &&
-        (s->inner = floats(s, BLOCK, c->inner, e)) != NULL &&
-        (s->inner2 = floats(s, BLOCK, c->inner, e)) != NULL;
+           (s->keys = floats(s, cache, s->capacity, e)) != NULL &&
+           (s->values = floats(s, cache, s->capacity, e)) != NULL &&
+           (s->scores = floats(s, c->heads, s->capacity, e)) != NULL &&
+           (s->cs = floats(s, BLOCK, c->rope.dims, e)) != NULL &&
+           (s->x = floats(s, BLOCK, c->dim, e)) != NULL &&
+           (s->h = floats(s, BLOCK, c->dim, e)) != NULL &&
+           (s->branch = floats(s, BLOCK, c->dim, e)) != NULL &&
+           (s->branch2 = floats(s, BLOCK, c->dim, e)) != NULL &&
+           (s->qkv = floats(s, BLOCK, qkv_len(c), e)) != NULL &&
+           (s->heads = floats(s, BLOCK, q, e)) != NULL &&
+           (s->inner = floats(s, BLOCK, c->inner, e)) != NULL &&
+           (s->inner2 = floats(s, BLOCK, c->inner, e)) != NULL;
 }
 
 static void cpu_close(struct backend_state *s)

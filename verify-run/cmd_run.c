@@ -41,8 +41,8 @@ static const struct opt opts[] = {
     { 't', "tokens", OPT_STR, AT(tokens), "ID,ID...",
         "continue these token ids; needs no tokenizer", 0, 0, NULL },
     { 'n', "new", OPT_INT, AT(n), "N",
-        "how many new tokens; 0 only reads the prompt (default 32)", 0,
-        1 << 24, NULL },
+        "how many new tokens; 0 only reads the prompt (default 32)", 0, 1 << 24,
+        NULL },
     { 0, "ignore-eos", OPT_FLAG, AT(ignore_eos), NULL,
         "go on after an end token", 0, 0, NULL },
     { 0, "backend", OPT_CHOICE, AT(backend), "NAME",
@@ -119,8 +119,8 @@ static int finish(const struct run_opts *o, struct report *r,
         return -1;
     r->text = buf_str(&text);
     if (o->logits != NULL &&
-        file_put(o->logits, g->logits,
-            r->session->config.vocab * sizeof(float), 0644, e) != 0)
+        file_put(o->logits, g->logits, r->session->config.vocab * sizeof(float),
+            0644, e) != 0)
         return -1;
     if (print(r, o->json, e) != 0)
         return -1;

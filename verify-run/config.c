@@ -54,8 +54,8 @@ static int read_count(uint32_t *out, const struct json *v,
     return 0;
 }
 
-static int read_real(double *out, const struct json *v,
-    const struct arch_key *k, struct err *e)
+static int read_real(
+    double *out, const struct json *v, const struct arch_key *k, struct err *e)
 {
     if (absent(v)) {
         if (!isnan(k->fallback))
@@ -88,8 +88,8 @@ static int read_key(struct model_config *c, const struct json *root,
     return 0;
 }
 
-static int read_activation(struct model_config *c, const struct json *root,
-    struct err *e)
+static int read_activation(
+    struct model_config *c, const struct json *root, struct err *e)
 {
     const char *name = c->arch->activation;
     const struct json *v = json_get(root, "hidden_act");
@@ -102,12 +102,12 @@ static int read_activation(struct model_config *c, const struct json *root,
             return 0;
         }
     }
-    return err_set(e, ERR_UNSUPPORTED,
-        "config: hidden_act '%s' is not supported", name);
+    return err_set(
+        e, ERR_UNSUPPORTED, "config: hidden_act '%s' is not supported", name);
 }
 
-static int positive(const struct json *obj, const char *key, double *out,
-    struct err *e)
+static int positive(
+    const struct json *obj, const char *key, double *out, struct err *e)
 {
     if (json_double(json_get(obj, key), out) && isfinite(*out) && *out > 0)
         return 0;
@@ -132,8 +132,8 @@ static int read_llama3(struct rope *r, const struct json *v, struct err *e)
 }
 
 /* rope_scaling, or the rope_parameters of newer files. */
-static int read_rope(struct model_config *c, const struct json *root,
-    struct err *e)
+static int read_rope(
+    struct model_config *c, const struct json *root, struct err *e)
 {
     const struct json *v = json_get(root, "rope_scaling");
     const char *type = "default";
@@ -219,8 +219,8 @@ static int derive(struct model_config *c, struct err *e)
     if (r->dims % 2 != 0)
         return err_set(e, ERR_REFUSED,
             "config: %u rotary dimensions: the number must be even", r->dims);
-    c->residual = c->parallel_residual ? c->arch->parallel
-                                       : RESIDUAL_SEQUENTIAL;
+    c->residual =
+        c->parallel_residual ? c->arch->parallel : RESIDUAL_SEQUENTIAL;
     return 0;
 }
 
@@ -280,8 +280,8 @@ static void add_generation(struct model_config *c, const char *folder)
         read_eos(c, doc.root);
 }
 
-int config_load(struct model_config *out, const struct checkpoint *c,
-    struct err *e)
+int config_load(
+    struct model_config *out, const struct checkpoint *c, struct err *e)
 {
     struct json_doc doc AUTO(json_free) = JSON_DOC_INIT;
     const struct arch *guess = arch_guess(c);
@@ -303,8 +303,8 @@ int config_load(struct model_config *out, const struct checkpoint *c,
             return err_ctx(e, "the config inside %s", c->files[0].path);
         return 0;
     }
-    err_set(e, ERR_MISSING, "%s: not there, and no config in the weights",
-        path);
+    err_set(
+        e, ERR_MISSING, "%s: not there, and no config in the weights", path);
     return err_hint(e, "put the model's config.json beside its weights");
 }
 
@@ -339,8 +339,8 @@ static bool has_bias(const struct model_config *c, enum role r)
     }
 }
 
-static void matrix_shape(const struct model_config *c, enum role r,
-    uint64_t shape[2])
+static void matrix_shape(
+    const struct model_config *c, enum role r, uint64_t shape[2])
 {
     uint64_t q = (uint64_t)c->heads * c->head_dim;
     uint64_t kv = (uint64_t)c->kv_heads * c->head_dim;
@@ -363,8 +363,8 @@ static void matrix_shape(const struct model_config *c, enum role r,
         shape[1] = c->inner;
 }
 
-uint32_t config_shape(const struct model_config *c, enum role r, bool bias,
-    uint64_t shape[2])
+uint32_t config_shape(
+    const struct model_config *c, enum role r, bool bias, uint64_t shape[2])
 {
     if (c->arch->names[r] == NULL || (bias && !has_bias(c, r)) ||
         (r == ROLE_HEAD && c->tied))

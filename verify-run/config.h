@@ -27,14 +27,14 @@ enum { CONFIG_EOS_MAX = 16 };
 
 struct model_config {
     const struct arch *arch;
-    uint32_t vocab;    /* rows of the embedding */
-    uint32_t dim;      /* hidden size */
+    uint32_t vocab; /* rows of the embedding */
+    uint32_t dim;   /* hidden size */
     uint32_t layers;
     uint32_t heads;
     uint32_t kv_heads; /* divides heads */
     uint32_t head_dim;
-    uint32_t inner;    /* of the MLP */
-    uint32_t context;  /* positions the model was made for */
+    uint32_t inner;   /* of the MLP */
+    uint32_t context; /* positions the model was made for */
     double eps;
     struct rope rope;
     enum activation act;
@@ -63,8 +63,8 @@ int config_parse(struct model_config *out, const struct json *root,
  * else one inside the file; end tokens of generation_config.json are added
  * Returns  as config_parse; MISSING when there is no config
  */
-int config_load(struct model_config *out, const struct checkpoint *c,
-    struct err *e);
+int config_load(
+    struct model_config *out, const struct checkpoint *c, struct err *e);
 
 /* config_is_eos - does this token end a text? */
 bool config_is_eos(const struct model_config *c, uint32_t id);
@@ -73,8 +73,8 @@ bool config_is_eos(const struct model_config *c, uint32_t id);
  * config_shape - the shape of a role's tensor; rank 1 or 2
  * Returns the rank; 0 when the model has no such tensor.
  */
-uint32_t config_shape(const struct model_config *c, enum role r, bool bias,
-    uint64_t shape[2]);
+uint32_t config_shape(
+    const struct model_config *c, enum role r, bool bias, uint64_t shape[2]);
 
 /* rope_inv_freq - the dims/2 frequencies, scaling applied. */
 void rope_inv_freq(const struct rope *r, float *out);

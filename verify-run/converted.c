@@ -22,15 +22,14 @@ static bool usable(const char *path, const char *commit, struct timespec *when)
     struct err e = ERR_INIT;
     struct stat st;
 
-    if (path_join(file, path, MANIFEST_NAME, &e) != 0 ||
-        stat(file, &st) != 0 || manifest_read(&m, file, &arena, &e) != 0)
+    if (path_join(file, path, MANIFEST_NAME, &e) != 0 || stat(file, &st) != 0 ||
+        manifest_read(&m, file, &arena, &e) != 0)
         return false;
     *when = st.st_mtim;
     return m.commit.len == 0 || commit[0] == '\0' || str_is(m.commit, commit);
 }
 
-bool converted_find(const char *folder, const char *commit,
-    char out[PATH_MAX])
+bool converted_find(const char *folder, const char *commit, char out[PATH_MAX])
 {
     DIR *dir = folder[0] != '\0' ? opendir(folder) : NULL;
     struct timespec best = { 0 };

@@ -13,7 +13,6 @@
  * commit   of the snapshot: conversions of another one do not count; or ""
  * Returns  true with its path in out
  */
-bool converted_find(const char *folder, const char *commit,
-    char out[PATH_MAX]);
+bool converted_find(const char *folder, const char *commit, char out[PATH_MAX]);
 
 #endif

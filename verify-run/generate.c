@@ -19,10 +19,10 @@ struct run {
     struct session *s;
     const struct generate_opts *o;
     struct generation *g;
-    uint32_t *all;  /* prompt and new tokens */
+    uint32_t *all; /* prompt and new tokens */
     uint32_t n_all;
-    float *logits;  /* of the latest step */
-    float *kept;    /* of the step the comparison is made for */
+    float *logits;   /* of the latest step */
+    float *kept;     /* of the step the comparison is made for */
     uint32_t n_kept; /* tokens that step had seen; 0: none yet */
 };
 
@@ -49,8 +49,8 @@ static bool better(const float *logits, uint32_t a, uint32_t b)
     return logits[a] > logits[b] || (logits[a] == logits[b] && a < b);
 }
 
-uint32_t generate_top(struct candidate *out, uint32_t k, const float *logits,
-    uint32_t n)
+uint32_t generate_top(
+    struct candidate *out, uint32_t k, const float *logits, uint32_t n)
 {
     double sum = 0;
     uint32_t len = 0;
@@ -85,8 +85,8 @@ static int prepare(struct run *r, struct err *e)
     r->logits = arena_alloc(&g->arena, vocab, sizeof(float), e);
     r->kept = arena_alloc(&g->arena, vocab, sizeof(float), e);
     g->logits = arena_alloc(&g->arena, vocab, sizeof(float), e);
-    g->top = arena_alloc(&g->arena, (uint64_t)r->o->top_k + 1,
-        sizeof(*g->top), e);
+    g->top =
+        arena_alloc(&g->arena, (uint64_t)r->o->top_k + 1, sizeof(*g->top), e);
     if (r->all == NULL || r->logits == NULL || r->kept == NULL ||
         g->logits == NULL || g->top == NULL)
         return -1;
@@ -107,8 +107,7 @@ static int step(struct run *r, uint32_t pos, uint32_t *next, struct err *e)
         .logits = r->logits,
     };
 
-    if (cancel_check(e) != 0 ||
-        r->s->backend->forward(r->s->state, &p, e) != 0)
+    if (cancel_check(e) != 0 || r->s->backend->forward(r->s->state, &p, e) != 0)
         return -1;
     *next = p.argmax;
     if (p.fault.found && !g->fault.found) {
@@ -175,18 +174,17 @@ static int compare(struct run *r, struct err *e)
 
     if (r->n_kept == 0 || r->n_kept > AGREEMENT_MAX || g->fault.found)
         return 0;
-    if (cancel_check(e) != 0 ||
-        r->s->backend->forward(r->s->state, &p, e) != 0)
+    if (cancel_check(e) != 0 || r->s->backend->forward(r->s->state, &p, e) != 0)
         return -1;
     for (uint32_t i = 0; i < vocab; i++) {
-        g->difference = fmax(g->difference,
-            fabs((double)r->logits[i] - (double)r->kept[i]));
+        g->difference = fmax(
+            g->difference, fabs((double)r->logits[i] - (double)r->kept[i]));
         largest = fmax(largest, fabs((double)r->kept[i]));
     }
     g->allowed = AGREEMENT_SHARE * largest;
     g->agreement = g->difference <= g->allowed && ops_finite(r->logits, vocab)
-        ? AGREEMENT_HOLDS
-        : AGREEMENT_BROKEN;
+                       ? AGREEMENT_HOLDS
+                       : AGREEMENT_BROKEN;
     return 0;
 }
 

@@ -30,10 +30,10 @@ enum agreement {
 
 struct generation {
     struct arena arena;
-    uint32_t *tokens;   /* the new ones */
+    uint32_t *tokens; /* the new ones */
     uint32_t n_tokens;
-    bool ended;         /* an end token came; it is the last of tokens */
-    float *logits;      /* (vocab), of the prompt's last position */
+    bool ended;            /* an end token came; it is the last of tokens */
+    float *logits;         /* (vocab), of the prompt's last position */
     struct candidate *top; /* best first */
     uint32_t n_top;
     double first_token_seconds; /* the prompt's pass */
@@ -43,11 +43,14 @@ struct generation {
     uint32_t fault_pos;         /* first position of the pass with the fault */
     bool degenerate;            /* some logits: all equal, or not finite */
     enum agreement agreement;
-    double difference;          /* largest, of the comparison */
+    double difference; /* largest, of the comparison */
     double allowed;
 };
 
-#define GENERATION_INIT { .n_tokens = 0 }
+#define GENERATION_INIT                                                        \
+    {                                                                          \
+        .n_tokens = 0                                                          \
+    }
 
 /*
  * generate_run - the whole of it, on a session that was started with room
@@ -65,8 +68,8 @@ void generate_free(struct generation *g);
  * generate_top - the k largest of n logits with their probabilities, best
  * first, the smaller id first of equals. Returns how many: at most n.
  */
-uint32_t generate_top(struct candidate *out, uint32_t k, const float *logits,
-    uint32_t n);
+uint32_t generate_top(
+    struct candidate *out, uint32_t k, const float *logits, uint32_t n);
 
 /* generate_degenerate - all equal, or one not finite. */
 bool generate_degenerate(const float *logits, uint32_t n);

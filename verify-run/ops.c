@@ -33,7 +33,7 @@ static void scalar_rows(const struct ops_rows *j, size_t first, size_t end)
 
             for (size_t k = 0; k < j->cols; k++)
                 sum += (double)element(j->w, j->dtype, row * j->cols + k) *
-                    (double)x[k];
+                       (double)x[k];
             j->y[t * j->y_step + row] = (float)sum;
         }
     }
@@ -82,8 +82,7 @@ void ops_widen(float *out, const void *row, enum dtype dtype, size_t n)
         out[k] = element(row, dtype, k);
 }
 
-void ops_rmsnorm(float *y, const float *x, const float *w, size_t n,
-    double eps)
+void ops_rmsnorm(float *y, const float *x, const float *w, size_t n, double eps)
 {
     double sum = 0;
     float scale;
@@ -115,8 +114,7 @@ void ops_layernorm(float *y, const float *x, const float *w, const float *b,
     }
 }
 
-void ops_rope_table(float *cs, const float *inv_freq, size_t half,
-    uint32_t pos)
+void ops_rope_table(float *cs, const float *inv_freq, size_t half, uint32_t pos)
 {
     for (size_t i = 0; i < half; i++) {
         float angle = (float)pos * inv_freq[i];
@@ -198,8 +196,8 @@ void ops_add(float *x, const float *y, size_t n)
 void ops_attention(const struct ops *o, const struct ops_attention *a)
 {
     for (size_t i = 0; i < a->n; i++)
-        a->scores[i] = a->scale * o->dot(a->q, a->k + i * a->head_dim,
-            a->head_dim);
+        a->scores[i] =
+            a->scale * o->dot(a->q, a->k + i * a->head_dim, a->head_dim);
     ops_softmax(a->scores, a->n);
     memset(a->out, 0, a->head_dim * sizeof(*a->out));
     for (size_t i = 0; i < a->n; i++)

@@ -19,10 +19,10 @@ struct ops_rows {
     const void *w;    /* [rows, cols] of dtype, row-major */
     enum dtype dtype; /* F32, F16 or BF16 */
     size_t cols;
-    const float *x;   /* (n, x_step); the first cols of each are read */
+    const float *x; /* (n, x_step); the first cols of each are read */
     size_t x_step;
-    size_t n;         /* vectors */
-    float *y;         /* (n, y_step); y[t * y_step + row] */
+    size_t n; /* vectors */
+    float *y; /* (n, y_step); y[t * y_step + row] */
     size_t y_step;
 };
 
@@ -48,16 +48,16 @@ const struct ops *ops_nth(size_t i);
 void ops_widen(float *out, const void *row, enum dtype dtype, size_t n);
 
 /* y = x / sqrt(mean(x^2) + eps) * w; y may be x. */
-void ops_rmsnorm(float *y, const float *x, const float *w, size_t n,
-    double eps);
+void ops_rmsnorm(
+    float *y, const float *x, const float *w, size_t n, double eps);
 
 /* y = (x - mean) / sqrt(var + eps) * w + b, b may be NULL; y may be x. */
 void ops_layernorm(float *y, const float *x, const float *w, const float *b,
     size_t n, double eps);
 
 /* cs[0..half) = cos(pos * inv_freq), cs[half..2 half) = sin. */
-void ops_rope_table(float *cs, const float *inv_freq, size_t half,
-    uint32_t pos);
+void ops_rope_table(
+    float *cs, const float *inv_freq, size_t half, uint32_t pos);
 
 /*
  * Rotate the first 2*half entries of one head in place; entry i pairs with
@@ -82,8 +82,8 @@ struct ops_attention {
     size_t n;
     size_t head_dim;
     float scale;
-    float *scores;  /* scratch, n */
-    float *out;     /* (head_dim) */
+    float *scores; /* scratch, n */
+    float *out;    /* (head_dim) */
 };
 
 /* out = softmax(scale q K^T) V */

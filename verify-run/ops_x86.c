@@ -25,8 +25,8 @@ enum { PASS_512 = 4, SUMS = 4 };
 /* ---- AVX-512 ---- */
 
 /* 16 weights from element k on, of which only those in mask are read. */
-AVX512_INLINE __m512 load_512(const uint8_t *w, enum dtype t, size_t k,
-    __mmask16 mask)
+AVX512_INLINE __m512 load_512(
+    const uint8_t *w, enum dtype t, size_t k, __mmask16 mask)
 {
     __m256i half;
 
@@ -60,8 +60,7 @@ AVX512_INLINE void row_512(const uint8_t *w, enum dtype t, size_t cols,
 
         /* One row ahead: the matrix is read once, from memory. */
         for (size_t at = 0; at < 64 * size; at += 64)
-            _mm_prefetch((const char *)w + (k + cols) * size + at,
-                _MM_HINT_T0);
+            _mm_prefetch((const char *)w + (k + cols) * size + at, _MM_HINT_T0);
         for (int s = 0; s < SUMS; s++)
             a[s] = load_512(w, t, k + 16 * (size_t)s, 0xffff);
         for (size_t v = 0; v < n; v++)
@@ -75,8 +74,8 @@ AVX512_INLINE void row_512(const uint8_t *w, enum dtype t, size_t cols,
         __m512 a = load_512(w, t, k, m);
 
         for (size_t v = 0; v < n; v++)
-            sum[v][s] = _mm512_fmadd_ps(a,
-                _mm512_maskz_loadu_ps(m, x + v * x_step + k), sum[v][s]);
+            sum[v][s] = _mm512_fmadd_ps(
+                a, _mm512_maskz_loadu_ps(m, x + v * x_step + k), sum[v][s]);
     }
     for (size_t v = 0; v < n; v++)
         y[v * y_step] = _mm512_reduce_add_ps(
@@ -85,8 +84,8 @@ AVX512_INLINE void row_512(const uint8_t *w, enum dtype t, size_t cols,
 }
 
 /* The type and the count are constants in each copy of the loop. */
-AVX512_INLINE void rows_512_of(const struct ops_rows *j, enum dtype t,
-    size_t first, size_t end)
+AVX512_INLINE void rows_512_of(
+    const struct ops_rows *j, enum dtype t, size_t first, size_t end)
 {
     size_t row_bytes = j->cols * (t == DTYPE_F32 ? 4 : 2);
 
@@ -170,12 +169,12 @@ AVX2_INLINE __m256 load_256(const uint8_t *w, enum dtype t, size_t k)
 {
     if (t == DTYPE_F32)
         return _mm256_loadu_ps((const float *)(const void *)(w + 4 * k));
-    return widen_256(_mm_loadu_si128((const __m128i *)(const void *)(w + 2 * k)),
-        t);
+    return widen_256(
+        _mm_loadu_si128((const __m128i *)(const void *)(w + 2 * k)), t);
 }
 
-AVX2_INLINE __m256 load_tail_256(const uint8_t *w, enum dtype t, size_t k,
-    size_t left)
+AVX2_INLINE __m256 load_tail_256(
+    const uint8_t *w, enum dtype t, size_t k, size_t left)
 {
     uint8_t padded[32] = { 0 };
 
@@ -186,8 +185,8 @@ AVX2_INLINE __m256 load_tail_256(const uint8_t *w, enum dtype t, size_t k,
 
 AVX2_INLINE float join_256(__m256 v)
 {
-    __m128 q = _mm_add_ps(_mm256_castps256_ps128(v),
-        _mm256_extractf128_ps(v, 1));
+    __m128 q =
+        _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
 
     q = _mm_add_ps(q, _mm_movehl_ps(q, q));
     return _mm_cvtss_f32(_mm_add_ss(q, _mm_movehdup_ps(q)));
@@ -210,32 +209,32 @@ AVX2_INLINE void row_256(const uint8_t *w, enum dtype t, size_t cols,
             __m256 a = load_256(w, t, at);
 
             for (size_t v = 0; v < n; v++)
-                sum[v][s] = _mm256_fmadd_ps(a,
-                    _mm256_loadu_ps(x + v * x_step + at), sum[v][s]);
+                sum[v][s] = _mm256_fmadd_ps(
+                    a, _mm256_loadu_ps(x + v * x_step + at), sum[v][s]);
         }
     }
     for (s = 0; k + 8 <= cols; s++, k += 8) {
         __m256 a = load_256(w, t, k);
 
         for (size_t v = 0; v < n; v++)
-            sum[v][s] = _mm256_fmadd_ps(a, _mm256_loadu_ps(x + v * x_step + k),
-                sum[v][s]);
+            sum[v][s] = _mm256_fmadd_ps(
+                a, _mm256_loadu_ps(x + v * x_step + k), sum[v][s]);
     }
     if (k < cols) {
         __m256 a = load_tail_256(w, t, k, cols - k);
 
         for (size_t v = 0; v < n; v++)
-            sum[v][s] = _mm256_fmadd_ps(a,
-                tail_256(x + v * x_step + k, cols - k), sum[v][s]);
+            sum[v][s] = _mm256_fmadd_ps(
+                a, tail_256(x + v * x_step + k, cols - k), sum[v][s]);
     }
     for (size_t v = 0; v < n; v++)
-        y[v * y_step] = join_256(
-            _mm256_add_ps(_mm256_add_ps(sum[v][0], sum[v][1]),
+        y[v * y_step] =
+            join_256(_mm256_add_ps(_mm256_add_ps(sum[v][0], sum[v][1]),
                 _mm256_add_ps(sum[v][2], sum[v][3])));
 }
 
-AVX2_INLINE void rows_256_of(const struct ops_rows *j, enum dtype t,
-    size_t first, size_t end)
+AVX2_INLINE void rows_256_of(
+    const struct ops_rows *j, enum dtype t, size_t first, size_t end)
 {
     size_t row_bytes = j->cols * (t == DTYPE_F32 ? 4 : 2);
 
@@ -304,10 +303,10 @@ static bool has_f16c(void)
 const struct ops *ops_x86_nth(size_t i)
 {
     bool avx2 = __builtin_cpu_supports("avx2") &&
-        __builtin_cpu_supports("fma") && has_f16c();
+                __builtin_cpu_supports("fma") && has_f16c();
     bool avx512 = avx2 && __builtin_cpu_supports("avx512f") &&
-        __builtin_cpu_supports("avx512bw") &&
-        __builtin_cpu_supports("avx512vl");
+                  __builtin_cpu_supports("avx512bw") &&
+                  __builtin_cpu_supports("avx512vl");
 
     if (i == 0 && avx2)
         return &ops_avx2;

@@ -25,14 +25,14 @@ int prompt_ids(const char *text, struct ids *out, struct err *e)
         if (*at == '\0')
             return 0;
         if (*at != ',')
-            return err_set(e, ERR_USAGE,
-                "--tokens: '%.40s' where a comma should be", at);
+            return err_set(
+                e, ERR_USAGE, "--tokens: '%.40s' where a comma should be", at);
         at++;
     }
 }
 
-static int encode(const struct session *s, const char *text, struct ids *out,
-    struct err *e)
+static int encode(
+    const struct session *s, const char *text, struct ids *out, struct err *e)
 {
     if (s->tokenizer == NULL) {
         err_set(e, ERR_USAGE, "--prompt needs a tokenizer: %s",
@@ -47,8 +47,7 @@ static int encode(const struct session *s, const char *text, struct ids *out,
 }
 
 /* Without any wish and any tokenizer: where texts start. */
-static int start_token(const struct session *s, struct ids *out,
-    struct err *e)
+static int start_token(const struct session *s, struct ids *out, struct err *e)
 {
     return ids_add(out, s->config.bos >= 0 ? (uint32_t)s->config.bos : 0, e);
 }
@@ -59,8 +58,9 @@ int prompt_make(const struct session *s, const char *text, const char *tokens,
     int rc;
 
     if (text != NULL && tokens != NULL)
-        return err_set(e, ERR_USAGE, "--prompt and --tokens exclude each "
-                                     "other");
+        return err_set(e, ERR_USAGE,
+            "--prompt and --tokens exclude each "
+            "other");
     if (tokens != NULL)
         rc = prompt_ids(tokens, out, e);
     else if (text != NULL || s->tokenizer != NULL)
@@ -99,8 +99,7 @@ int prompt_read(const struct session *s, const struct ids *all, size_t n_prompt,
         buf_check(&front, e) != 0 || buf_check(whole, e) != 0)
         return -1;
     /* Bytes of one character may be split between prompt and continuation. */
-    if (front.len <= whole->len &&
-        memcmp(front.p, whole->p, front.len) == 0) {
+    if (front.len <= whole->len && memcmp(front.p, whole->p, front.len) == 0) {
         *fresh = (struct str){ whole->p + front.len, whole->len - front.len };
         return 0;
     }

@@ -16,8 +16,8 @@ static void set(struct check *c, const char *name, bool good)
     c->detail[0] = '\0';
 }
 
-static const struct note *first_note(const struct weights *w,
-    enum note_kind a, enum note_kind b)
+static const struct note *first_note(
+    const struct weights *w, enum note_kind a, enum note_kind b)
 {
     const struct note *n = w->notes;
 
@@ -76,8 +76,8 @@ static void check_finite(struct check *c, const struct generation *g)
             role_name(f->role), g->fault_pos);
 }
 
-static void check_logits(struct check *c, const struct generation *g,
-    uint32_t vocab)
+static void check_logits(
+    struct check *c, const struct generation *g, uint32_t vocab)
 {
     set(c, "logits", !g->degenerate);
     if (g->degenerate)
@@ -130,7 +130,7 @@ static double tokens_per_second(const struct generation *g)
 static double gb_per_second(const struct report *r)
 {
     return tokens_per_second(r->generation) *
-        (double)r->session->weights.token_bytes / 1e9;
+           (double)r->session->weights.token_bytes / 1e9;
 }
 
 /* One token as JSON text, so that nothing in it can reach a terminal. */
@@ -180,8 +180,7 @@ static void put_model(struct buf *out, const struct report *r)
         c->kv_heads, c->vocab);
     buf_printf(out, "parameters    %s", human_count(a, w->parameters));
     if (w->raw != w->parameters)
-        buf_printf(out, " (%s elements in the files)",
-            human_count(b, w->raw));
+        buf_printf(out, " (%s elements in the files)", human_count(b, w->raw));
     buf_printf(out, "\nweights       %s, %s%s\n", dtype_name(w->dtype),
         human_size(a, w->bytes), c->tied ? ", tied head" : "");
 }
@@ -200,11 +199,10 @@ static void put_speed(struct buf *out, const struct report *r)
         buf_printf(out,
             "decode        %u tokens%s, %.2f tokens/s, %s per token, "
             "%.2f GB/s\n",
-            g->n_tokens, g->ended ? " and the end" : "",
-            tokens_per_second(g),
+            g->n_tokens, g->ended ? " and the end" : "", tokens_per_second(g),
             human_size(a, r->session->weights.token_bytes), gb_per_second(r));
-    buf_printf(out, "memory        %s at most\n",
-        human_size(a, r->peak_memory));
+    buf_printf(
+        out, "memory        %s at most\n", human_size(a, r->peak_memory));
     for (uint32_t i = 0; i < g->n_top; i++) {
         buf_printf(out, "%-13s %6.2f %%  %8.3f  %u ",
             i == 0 ? "next token" : "", 100 * g->top[i].probability,
@@ -259,8 +257,8 @@ static void json_text(struct buf *out, const char *key, struct str s)
     json_quote(out, s);
 }
 
-static void json_ids(struct buf *out, const char *key, const uint32_t *ids,
-    uint32_t n)
+static void json_ids(
+    struct buf *out, const char *key, const uint32_t *ids, uint32_t n)
 {
     buf_printf(out, ",\"%s\":[", key);
     for (uint32_t i = 0; i < n; i++)
@@ -306,11 +304,11 @@ static void json_speed(struct buf *out, const struct report *r)
     const struct generation *g = r->generation;
 
     json_number(out, "load_seconds", r->session->load_seconds);
-    json_number(out, "first_token_seconds",
-        g != NULL ? g->first_token_seconds : NAN);
+    json_number(
+        out, "first_token_seconds", g != NULL ? g->first_token_seconds : NAN);
     json_number(out, "tokens_per_second", tokens_per_second(g));
-    buf_printf(out, ",\"bytes_per_token\":%" PRIu64,
-        r->session->weights.token_bytes);
+    buf_printf(
+        out, ",\"bytes_per_token\":%" PRIu64, r->session->weights.token_bytes);
     json_number(out, "gb_per_second", gb_per_second(r));
     buf_printf(out, ",\"peak_memory_bytes\":%" PRIu64, r->peak_memory);
 }
@@ -321,8 +319,7 @@ void report_json(struct buf *out, const struct report *r)
     const struct generation *g = r->generation;
     struct check checks[CHECK_COUNT];
 
-    buf_printf(out, "{\"ok\":%s",
-        report_checks(r, checks) ? "true" : "false");
+    buf_printf(out, "{\"ok\":%s", report_checks(r, checks) ? "true" : "false");
     json_text(out, "model", str_of(r->model));
     json_text(out, "architecture", str_of(s->config.arch->model_type));
     buf_printf(out, ",\"parameters\":%" PRIu64, s->weights.parameters);

@@ -14,9 +14,9 @@ struct report {
     const struct generation *generation; /* NULL: the weights did not allow */
     const uint32_t *prompt;
     uint32_t n_prompt;
-    struct str text;        /* prompt and continuation as read, or ids */
-    struct str new_text;    /* the continuation alone, or "" */
-    uint64_t peak_memory;   /* bytes */
+    struct str text;      /* prompt and continuation as read, or ids */
+    struct str new_text;  /* the continuation alone, or "" */
+    uint64_t peak_memory; /* bytes */
 };
 
 enum check_result { CHECK_OK, CHECK_FAILED, CHECK_NOT_MADE };

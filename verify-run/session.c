@@ -28,8 +28,8 @@ static int read_tokenizer(struct session *s, struct err *e)
     return 0;
 }
 
-static int open_parts(struct session *s, const struct session_opts *o,
-    struct err *e)
+static int open_parts(
+    struct session *s, const struct session_opts *o, struct err *e)
 {
     struct weights_source src = {
         .config = &s->config,
@@ -49,8 +49,7 @@ static int open_parts(struct session *s, const struct session_opts *o,
     return s->pool == NULL ? -1 : 0;
 }
 
-int session_open(struct session *s, const struct session_opts *o,
-    struct err *e)
+int session_open(struct session *s, const struct session_opts *o, struct err *e)
 {
     double start = clock_seconds();
     int rc = open_parts(s, o, e);

@@ -31,15 +31,18 @@ struct session {
     double load_seconds; /* spent in session_open and session_start */
 };
 
-#define SESSION_INIT { .checkpoint = CHECKPOINT_INIT }
+#define SESSION_INIT                                                           \
+    {                                                                          \
+        .checkpoint = CHECKPOINT_INIT                                          \
+    }
 
 /*
  * session_open - read the tables, bind the weights, load the tokenizer
  * Returns  0 also when the weights are incomplete (weights_complete tells)
  *          or the tokenizer cannot be used; -1 with *e
  */
-int session_open(struct session *s, const struct session_opts *o,
-    struct err *e);
+int session_open(
+    struct session *s, const struct session_opts *o, struct err *e);
 
 /*
  * session_start - hand the model to the backend; the weights are complete

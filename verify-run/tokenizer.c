@@ -14,7 +14,7 @@
 
 /* The largest known file has 33 MB. */
 #define FILE_MAX_BYTES ((size_t)128 << 20)
-#define ARENA_MAX_BYTES ((uint64_t)2 << 30)
+#define ARENA_MAX_BYTES ((uint64_t)512 << 20)
 
 struct name {
     struct str text; /* .p is NULL for an id without a token */
@@ -118,9 +118,8 @@ static int load(struct tokenizer *t, const struct json *root, struct err *e)
     return check_template(t, &t->template.after, e);
 }
 
-struct tokenizer *tokenizer_open(const char *path, struct err *e)
+static struct tokenizer *from_json(const struct json *root, struct err *e)
 {
-    struct json_doc doc AUTO(json_free) = JSON_DOC_INIT;
     struct tokenizer *t AUTO(tokenizer_close_auto) = calloc(1, sizeof(*t));
     struct tokenizer *done;
 
@@ -129,15 +128,33 @@ struct tokenizer *tokenizer_open(const char *path, struct err *e)
         return NULL;
     }
     t->arena = (struct arena)ARENA_INIT(ARENA_MAX_BYTES);
-    if (json_read(&doc, path, FILE_MAX_BYTES, e) != 0)
+    if (load(t, root, e) != 0)
         return NULL;
-    if (load(t, doc.root, e) != 0) {
-        err_ctx(e, "%s", path);
-        return NULL;
-    }
     done = t;
     t = NULL;
     return done;
+}
+
+struct tokenizer *tokenizer_parse(struct str json, struct err *e)
+{
+    struct json_doc doc AUTO(json_free) = JSON_DOC_INIT;
+
+    if (json_parse(&doc, json, 0, e) != 0)
+        return NULL;
+    return from_json(doc.root, e);
+}
+
+struct tokenizer *tokenizer_open(const char *path, struct err *e)
+{
+    struct json_doc doc AUTO(json_free) = JSON_DOC_INIT;
+    struct tokenizer *t;
+
+    if (json_read(&doc, path, FILE_MAX_BYTES, e) != 0)
+        return NULL;
+    t = from_json(doc.root, e);
+    if (t == NULL)
+        err_ctx(e, "%s", path);
+    return t;
 }
 
 void tokenizer_close(struct tokenizer *t)

@@ -20,6 +20,10 @@ struct tokenizer;
  *         UNSUPPORTED (naming the component's type), NOMEM
  */
 struct tokenizer *tokenizer_open(const char *path, struct err *e);
+
+/* tokenizer_parse - the same from text in memory; nothing of it is kept. */
+struct tokenizer *tokenizer_parse(struct str json, struct err *e);
+
 void tokenizer_close(struct tokenizer *t);
 void tokenizer_close_auto(struct tokenizer **t); /* for AUTO */
 
@@ -39,7 +43,10 @@ int ids_add(struct ids *ids, uint32_t id, struct err *e);
 
 /*
  * tokenizer_encode - append the ids of a text
+ * text     bytes that are no UTF-8 are read as U+FFFD
  * special  let the post-processor add its tokens (BOS)
+ * Returns  0, or -1 with *e: NOMEM; REFUSED when the text is longer than 16
+ *          MiB, or needs an unknown token that the file does not have
  * Cost     n log n in the length of a word
  */
 int tokenizer_encode(const struct tokenizer *t, struct str text, bool special,

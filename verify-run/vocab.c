@@ -29,11 +29,11 @@ static int measure(const struct json *object, uint32_t *size, uint64_t *n,
 
 static void insert(struct vocab *v, uint32_t id)
 {
-    uint64_t at = hash_text(v->by_id[id]) & v->mask;
+    uint64_t hash = hash_text(v->by_id[id]), at = hash & v->mask;
 
     while (v->slots[at] != 0)
         at = (at + 1) & v->mask;
-    v->slots[at] = id + 1;
+    v->slots[at] = hash >> 32 << 32 | (id + 1);
 }
 
 static int fill(
@@ -80,11 +80,15 @@ int vocab_load(struct vocab *v, const struct json *object, struct arena *arena,
 
 uint32_t vocab_find(const struct vocab *v, struct str text)
 {
-    uint64_t at = hash_text(text) & v->mask;
+    uint64_t hash = hash_text(text);
 
-    for (; v->slots[at] != 0; at = (at + 1) & v->mask)
-        if (str_eq(v->by_id[v->slots[at] - 1], text))
-            return v->slots[at] - 1;
+    for (uint64_t at = hash & v->mask; v->slots[at] != 0;
+         at = (at + 1) & v->mask) {
+        uint32_t id = (uint32_t)v->slots[at] - 1;
+
+        if (v->slots[at] >> 32 == hash >> 32 && str_eq(v->by_id[id], text))
+            return id;
+    }
     return VOCAB_NONE;
 }
 

@@ -10,13 +10,13 @@
 struct vocab {
     struct str *by_id; /* .p is NULL where no token has the id */
     uint32_t size;     /* one more than the largest id */
-    uint32_t *slots;   /* id + 1, or 0; found by hash of the text */
+    uint64_t *slots;   /* hash of the text above, id + 1 below; or 0 */
     uint64_t mask;     /* slots - 1, a power of two */
 };
 
 enum {
     VOCAB_NONE = UINT32_MAX,
-    VOCAB_MAX = 1 << 22 /* ids stay below; the largest known has 2^18 */
+    VOCAB_MAX = 1 << 20 /* ids stay below; the largest known need 2^18 */
 };
 
 /*

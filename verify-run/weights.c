@@ -21,8 +21,8 @@ static size_t slot(uint32_t layer, enum role r, bool bias)
     return ((size_t)layer * ROLE_COUNT + r) * 2 + bias;
 }
 
-const struct weight *weights_get(const struct weights *w, uint32_t layer,
-    enum role r, bool bias)
+const struct weight *weights_get(
+    const struct weights *w, uint32_t layer, enum role r, bool bias)
 {
     return &w->table[slot(layer, r, bias)];
 }
@@ -30,7 +30,7 @@ const struct weight *weights_get(const struct weights *w, uint32_t layer,
 bool weights_complete(const struct weights *w)
 {
     return w->n_notes[NOTE_MISSING] == 0 && w->n_notes[NOTE_SHAPE] == 0 &&
-        w->n_notes[NOTE_CONTRADICTS] == 0;
+           w->n_notes[NOTE_CONTRADICTS] == 0;
 }
 
 void weights_free(struct weights *w)
@@ -59,8 +59,8 @@ static int add_note(struct weights *w, enum note_kind kind, struct str name,
     return 0;
 }
 
-static const struct tensor *find_alias(const struct binding *b,
-    const char *name)
+static const struct tensor *find_alias(
+    const struct binding *b, const char *name)
 {
     const struct manifest *m = b->src->manifest;
 
@@ -75,8 +75,8 @@ static const struct tensor *find_alias(const struct binding *b,
     return NULL;
 }
 
-static const struct tensor *find_tensor(const struct binding *b,
-    const char *name)
+static const struct tensor *find_tensor(
+    const struct binding *b, const char *name)
 {
     const struct checkpoint *c = b->src->checkpoint;
     char full[ARCH_NAME_MAX + 32];
@@ -101,15 +101,14 @@ static bool first_use(struct binding *b, const struct tensor *t)
 }
 
 /* Read and widen in pieces, so that only the result is held. */
-static const void *read_fp32(struct binding *b, const struct tensor *t,
-    struct err *e)
+static const void *read_fp32(
+    struct binding *b, const struct tensor *t, struct err *e)
 {
     const struct checkpoint *c = b->src->checkpoint;
     float *out = arena_alloc(&b->w->arena, t->n, sizeof(*out), e);
     size_t size = dtype_bytes(t->dtype);
     struct arena scratch AUTO(arena_free) = ARENA_INIT(UINT64_MAX);
-    void *piece = arena_alloc(&scratch, size_min(t->n, READ_ELEMENTS), size,
-        e);
+    void *piece = arena_alloc(&scratch, size_min(t->n, READ_ELEMENTS), size, e);
 
     if (out == NULL || piece == NULL)
         return NULL;
@@ -123,8 +122,8 @@ static const void *read_fp32(struct binding *b, const struct tensor *t,
     return out;
 }
 
-static const void *read_as_is(struct binding *b, const struct tensor *t,
-    struct err *e)
+static const void *read_as_is(
+    struct binding *b, const struct tensor *t, struct err *e)
 {
     void *out = arena_alloc(&b->w->arena, t->n, dtype_bytes(t->dtype), e);
 
@@ -134,8 +133,8 @@ static const void *read_as_is(struct binding *b, const struct tensor *t,
     return out;
 }
 
-static int load(struct binding *b, struct weight *w, const struct tensor *t,
-    struct err *e)
+static int load(
+    struct binding *b, struct weight *w, const struct tensor *t, struct err *e)
 {
     bool wide = w->cols == 1 || b->src->fp32 || t->dtype == DTYPE_F64;
     const void *data = NULL;
@@ -173,8 +172,8 @@ static void judge(char why[NOTE_TEXT], const struct tensor *t, uint32_t rank,
         return;
     tensor_shape_text(got, sizeof(got), t);
     if (rank == 1)
-        snprintf(why, NOTE_TEXT, "shape %s instead of [%" PRIu64 "]", got,
-            want[0]);
+        snprintf(
+            why, NOTE_TEXT, "shape %s instead of [%" PRIu64 "]", got, want[0]);
     else
         snprintf(why, NOTE_TEXT,
             "shape %s instead of [%" PRIu64 ", %" PRIu64 "]", got, want[0],
@@ -197,8 +196,8 @@ static void count(struct binding *b, const struct weight *w, enum role r,
         b->w->token_bytes += bytes;
 }
 
-static int bind_one(struct binding *b, uint32_t layer, enum role r, bool bias,
-    struct err *e)
+static int bind_one(
+    struct binding *b, uint32_t layer, enum role r, bool bias, struct err *e)
 {
     struct weight *w = &b->w->table[slot(layer, r, bias)];
     const struct model_config *c = b->src->config;
@@ -256,12 +255,11 @@ static bool is_tied_head(const struct binding *b, struct str name)
     char head[ARCH_NAME_MAX];
 
     return b->src->config->tied &&
-        arch_tensor(b->src->config->arch, ROLE_HEAD, 0, false, head) &&
-        str_is(name, head);
+           arch_tensor(b->src->config->arch, ROLE_HEAD, 0, false, head) &&
+           str_is(name, head);
 }
 
-static int note_unused(struct binding *b, const struct tensor *t,
-    struct err *e)
+static int note_unused(struct binding *b, const struct tensor *t, struct err *e)
 {
     const struct arch *a = b->src->config->arch;
     struct str name = without(t->name, b->prefix);
@@ -293,8 +291,8 @@ static int note_rest(struct binding *b, struct err *e)
     return 0;
 }
 
-int weights_bind(struct weights *w, const struct weights_source *src,
-    struct err *e)
+int weights_bind(
+    struct weights *w, const struct weights_source *src, struct err *e)
 {
     struct arena scratch AUTO(arena_free) = ARENA_INIT(UINT64_MAX);
     struct binding b = { .w = w, .src = src };
@@ -302,10 +300,10 @@ int weights_bind(struct weights *w, const struct weights_source *src,
     *w = (struct weights){ .arena = ARENA_INIT(UINT64_MAX) };
     w->tail = &w->notes;
     w->layers = src->config->layers;
-    w->table = arena_alloc(&w->arena, slot(w->layers, 0, false),
-        sizeof(*w->table), e);
-    b.used = arena_alloc(&scratch, src->checkpoint->n_tensors + 1,
-        sizeof(*b.used), e);
+    w->table =
+        arena_alloc(&w->arena, slot(w->layers, 0, false), sizeof(*w->table), e);
+    b.used = arena_alloc(
+        &scratch, src->checkpoint->n_tensors + 1, sizeof(*b.used), e);
     if (w->table == NULL || b.used == NULL)
         return -1;
     b.prefix = arch_prefix(src->config->arch, src->checkpoint);

@@ -16,8 +16,8 @@ struct weight {
     const void *data; /* rows * cols elements; NULL: the model has none */
     enum dtype dtype; /* F32, F16 or BF16; vectors always F32 */
     uint64_t rows;
-    uint64_t cols;    /* 1 for a vector */
-    bool mapped;      /* lies in the file, not in memory of ours */
+    uint64_t cols; /* 1 for a vector */
+    bool mapped;   /* lies in the file, not in memory of ours */
 };
 
 enum note_kind {
@@ -39,18 +39,21 @@ struct note {
 struct weights {
     struct arena arena;
     uint32_t layers;
-    struct weight *table;  /* one per slot, see weights_get */
-    struct note *notes;    /* in the order they were found */
+    struct weight *table; /* one per slot, see weights_get */
+    struct note *notes;   /* in the order they were found */
     struct note **tail;
     uint64_t n_notes[NOTE_KINDS];
-    uint64_t parameters;   /* elements of bound tensors, each storage once */
-    uint64_t raw;          /* elements of everything in the checkpoint */
-    uint64_t bytes;        /* of bound tensors as they are held */
-    uint64_t token_bytes;  /* of matrices that one decoded token reads */
-    enum dtype dtype;      /* of the matrices in use; the commonest */
+    uint64_t parameters;  /* elements of bound tensors, each storage once */
+    uint64_t raw;         /* elements of everything in the checkpoint */
+    uint64_t bytes;       /* of bound tensors as they are held */
+    uint64_t token_bytes; /* of matrices that one decoded token reads */
+    enum dtype dtype;     /* of the matrices in use; the commonest */
 };
 
-#define WEIGHTS_INIT { .layers = 0 }
+#define WEIGHTS_INIT                                                           \
+    {                                                                          \
+        .layers = 0                                                            \
+    }
 
 struct weights_source {
     const struct model_config *config;
@@ -64,8 +67,8 @@ struct weights_source {
  * Returns  0 also when tensors are missing or wrong: ask weights_complete.
  *          -1 with *e: NOMEM, IO, CORRUPT.
  */
-int weights_bind(struct weights *w, const struct weights_source *src,
-    struct err *e);
+int weights_bind(
+    struct weights *w, const struct weights_source *src, struct err *e);
 
 /* weights_free - idempotent, for AUTO. */
 void weights_free(struct weights *w);
@@ -77,7 +80,7 @@ bool weights_complete(const struct weights *w);
  * weights_get - a role's tensor; .data is NULL when the model has none.
  * layer is 0 for what exists once. The head of a tied model is its embedding.
  */
-const struct weight *weights_get(const struct weights *w, uint32_t layer,
-    enum role r, bool bias);
+const struct weight *weights_get(
+    const struct weights *w, uint32_t layer, enum role r, bool bias);
 
 #endif

@@ -16,8 +16,11 @@ struct words {
     bool headless; /* something was dropped before the first */
 };
 
-/* No text handled here grows past this. */
-#define WORDS_MAX_BYTES ((size_t)1 << 30)
+/*
+ * No text handled here grows past this: some hundred times what a model can
+ * read, and little enough that a hostile file cannot eat the machine.
+ */
+#define WORDS_MAX_BYTES ((size_t)1 << 24)
 #define WORDS_INIT                                                             \
     {                                                                          \
         .text = BUF_INIT(WORDS_MAX_BYTES)                                      \

@@ -17,8 +17,8 @@ SIZE = 60 * MIB
 RATE = 8 * MIB          # per connection
 JOBS = 4
 KILLS = 20
-# Unsaved for a second at most, or some MiB; and what is still on its way.
-LOST = 20 * MIB
+# Not yet noted, and what the server had sent but nobody had received.
+LOST = JOBS * MIB
 
 
 def served(hub):
@@ -38,15 +38,18 @@ def pull_and_kill(world, seconds):
 
 
 def vouched(world):
-    """The bytes the journal says are on disk for good."""
-    total = 0
+    """How many bytes the journals, on disk and live, say are there."""
+    ranges = []
     for name in world.names(REPO, "ml/journal"):
         path = os.path.join(world.repo(REPO), "ml/journal", name)
         with open(path, encoding="utf-8") as f:
-            for line in f:
-                if line.startswith("range "):
-                    _, a, b = line.split()
-                    total += int(b) - int(a)
+            lines = f.read().partition("sum ")[0].splitlines()
+        ranges += [tuple(map(int, line.split()[1:])) for line in lines
+                   if line.startswith("range ")]
+    total = end = 0
+    for a, b in sorted(ranges):
+        total += max(0, b - max(a, end))
+        end = max(end, b)
     return total
 
 

@@ -23,6 +23,8 @@ import sys
 import tempfile
 import unicodedata
 
+os.environ["RUST_BACKTRACE"] = "0"  # the library's panics are expected
+
 from tokenizers import (Regex, Tokenizer, decoders, models, normalizers,
                         pre_tokenizers, trainers)
 

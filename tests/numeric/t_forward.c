@@ -23,8 +23,8 @@ struct bench {
     struct err e;
 };
 
-static bool bench_open(struct bench *b, const char *folder, unsigned threads,
-    bool fp32)
+static bool bench_open(
+    struct bench *b, const char *folder, unsigned threads, bool fp32)
 {
     char device[BACKEND_DEVICE_MAX] = "";
     struct weights_source src = { &b->config, &b->c, NULL, fp32 };
@@ -55,8 +55,9 @@ static void bench_close(struct bench *b)
 static struct backend_pass pass(struct bench *b, const uint32_t *tokens,
     uint32_t n, uint32_t pos, bool all, float *logits)
 {
-    struct backend_pass p = { .tokens = tokens, .n = n, .pos = pos,
-        .all = all, .logits = logits };
+    struct backend_pass p = {
+        .tokens = tokens, .n = n, .pos = pos, .all = all, .logits = logits
+    };
 
     if (backend_cpu.forward(b->state, &p, &b->e) != 0)
         ok(false, "forward: %s", b->e.msg);
@@ -188,8 +189,8 @@ static void test_rewind(const struct golden_case *g)
 }
 
 /* Stored half-precision weights, and the same widened first. */
-static void test_half(const struct golden_case *g, enum dtype dtype,
-    double allowed)
+static void test_half(
+    const struct golden_case *g, enum dtype dtype, double allowed)
 {
     struct tiny_tensor tensors[64];
     float stored[GOLDEN_VOCAB];
@@ -246,18 +247,17 @@ static void test_faults(void)
     const struct golden_case *neox = &golden_cases[0];
     const struct golden_case *llama = &golden_cases[3];
 
-    test_fault(neox, "gpt_neox.layers.1.mlp.dense_4h_to_h.weight", ROLE_DOWN,
-        1, NAN);
+    test_fault(
+        neox, "gpt_neox.layers.1.mlp.dense_4h_to_h.weight", ROLE_DOWN, 1, NAN);
     test_fault(neox, "gpt_neox.layers.0.attention.query_key_value.bias",
         ROLE_QKV, 0, INFINITY);
     test_fault(neox, "embed_out.weight", ROLE_HEAD, 0, NAN);
-    test_fault(neox, "gpt_neox.final_layer_norm.bias", ROLE_NORM_OUT, 0,
-        -INFINITY);
-    test_fault(llama, "model.layers.1.self_attn.o_proj.weight", ROLE_O, 1,
-        NAN);
+    test_fault(
+        neox, "gpt_neox.final_layer_norm.bias", ROLE_NORM_OUT, 0, -INFINITY);
+    test_fault(llama, "model.layers.1.self_attn.o_proj.weight", ROLE_O, 1, NAN);
     test_fault(llama, "model.layers.0.mlp.gate_proj.weight", ROLE_UP, 0, NAN);
-    test_fault(llama, "model.layers.1.input_layernorm.weight", ROLE_NORM1, 1,
-        NAN);
+    test_fault(
+        llama, "model.layers.1.input_layernorm.weight", ROLE_NORM1, 1, NAN);
 }
 
 static void test_generator(void)

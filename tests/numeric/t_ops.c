@@ -65,8 +65,8 @@ static size_t store(void *out, enum dtype t, const float *x, size_t n)
 }
 
 /* Largest error in units of the sum of |w x|, which rounding grows with. */
-static double rows_error(const struct ops *o, const struct ops_rows *j,
-    size_t rows)
+static double rows_error(
+    const struct ops *o, const struct ops_rows *j, size_t rows)
 {
     float w[LONGEST];
     double out = 0;
@@ -105,8 +105,14 @@ static void test_rows(const struct ops *o, enum dtype t)
         size_t n = 1 + cols % VECTORS;
         uint8_t *w = guard_alloc(&gw, ROWS * cols * dtype_bytes(t));
         float *x = guard_alloc(&gx, n * cols * sizeof(float));
-        struct ops_rows j = { .w = w, .dtype = t, .cols = cols, .x = x,
-            .x_step = cols, .n = n, .y = y, .y_step = ROWS };
+        struct ops_rows j = { .w = w,
+            .dtype = t,
+            .cols = cols,
+            .x = x,
+            .x_step = cols,
+            .n = n,
+            .y = y,
+            .y_step = ROWS };
         double d;
 
         fill(plain, ROWS * cols);
@@ -135,8 +141,13 @@ static void test_rows_unaligned(const struct ops *o)
     fill(x, ARRAY_LEN(x));
     for (size_t t = 0; t < ARRAY_LEN(types); t++) {
         for (size_t shift = 0; shift < 64; shift += dtype_bytes(types[t])) {
-            struct ops_rows j = { .w = bytes + shift, .dtype = types[t],
-                .cols = 100, .x = x + 1, .x_step = 100, .n = 2, .y = y,
+            struct ops_rows j = { .w = bytes + shift,
+                .dtype = types[t],
+                .cols = 100,
+                .x = x + 1,
+                .x_step = 100,
+                .n = 2,
+                .y = y,
                 .y_step = ROWS };
             double d;
 
@@ -162,13 +173,24 @@ static void test_rows_alone(const struct ops *o)
     fill(x, ARRAY_LEN(x));
     store(w, DTYPE_BF16, plain, ARRAY_LEN(plain));
     for (size_t n = 1; n <= VECTORS; n++) {
-        struct ops_rows j = { .w = w, .dtype = DTYPE_BF16, .cols = 77,
-            .x = x, .x_step = 77, .n = n, .y = all, .y_step = 3 };
+        struct ops_rows j = { .w = w,
+            .dtype = DTYPE_BF16,
+            .cols = 77,
+            .x = x,
+            .x_step = 77,
+            .n = n,
+            .y = all,
+            .y_step = 3 };
 
         o->rows(&j, 0, 3);
         for (size_t t = 0; t < n; t++) {
-            j = (struct ops_rows){ .w = w, .dtype = DTYPE_BF16, .cols = 77,
-                .x = x + t * 77, .x_step = 77, .n = 1, .y = one,
+            j = (struct ops_rows){ .w = w,
+                .dtype = DTYPE_BF16,
+                .cols = 77,
+                .x = x + t * 77,
+                .x_step = 77,
+                .n = 1,
+                .y = one,
                 .y_step = 3 };
             o->rows(&j, 0, 2);
             o->rows(&j, 2, 3);
@@ -183,8 +205,14 @@ static void test_rows_special(const struct ops *o)
     uint16_t w[20];
     float x[20];
     float y = 0;
-    struct ops_rows j = { .w = w, .dtype = DTYPE_F16, .cols = 20, .x = x,
-        .x_step = 20, .n = 1, .y = &y, .y_step = 1 };
+    struct ops_rows j = { .w = w,
+        .dtype = DTYPE_F16,
+        .cols = 20,
+        .x = x,
+        .x_step = 20,
+        .n = 1,
+        .y = &y,
+        .y_step = 1 };
 
     for (size_t i = 0; i < 20; i++) {
         w[i] = 0x0001; /* the smallest half */
@@ -240,8 +268,8 @@ static void test_axpy(const struct ops *o)
         memcpy(old, y, n * sizeof(*y));
         o->axpy(y, 0.37f, x, n);
         for (size_t i = 0; i < n; i++) {
-            double d = fabs((double)y[i] -
-                ((double)old[i] + (double)0.37f * (double)x[i]));
+            double d = fabs(
+                (double)y[i] - ((double)old[i] + (double)0.37f * (double)x[i]));
             far = d <= far ? far : d;
         }
         munmap(gy.base, gy.len);
@@ -275,12 +303,15 @@ static void test_norms(void)
         var += ((double)x[i] - mean) * ((double)x[i] - mean) / 67;
     ops_rmsnorm(y, x, w, 67, 1e-5);
     for (int i = 0; i < 67; i++)
-        rms = rms && near(y[i],
-            (double)x[i] / sqrt(square + 1e-5) * (double)w[i], 1e-6);
+        rms =
+            rms &&
+            near(y[i], (double)x[i] / sqrt(square + 1e-5) * (double)w[i], 1e-6);
     ops_layernorm(y, x, w, NULL, 67, 1e-5);
     for (int i = 0; i < 67; i++)
-        plain = plain && near(y[i],
-            ((double)x[i] - mean) / sqrt(var + 1e-5) * (double)w[i], 1e-6);
+        plain =
+            plain &&
+            near(y[i], ((double)x[i] - mean) / sqrt(var + 1e-5) * (double)w[i],
+                1e-6);
     ops_layernorm(x, x, w, b, 67, 1e-5);
     for (int i = 0; i < 67; i++)
         layer = layer && near(x[i], (double)y[i] + (double)b[i], 1e-6);
@@ -319,8 +350,8 @@ static void test_rope(void)
         double a = 5 * (double)inv_freq[i];
 
         good = good &&
-            near(head[i], old[i] * cos(a) - old[i + 3] * sin(a), 1e-6) &&
-            near(head[i + 3], old[i + 3] * cos(a) + old[i] * sin(a), 1e-6);
+               near(head[i], old[i] * cos(a) - old[i + 3] * sin(a), 1e-6) &&
+               near(head[i + 3], old[i + 3] * cos(a) + old[i] * sin(a), 1e-6);
     }
     ok(good, "entry i turns with entry i + half");
     ok(head[6] == old[6] && head[7] == old[7], "the rest passes through");
@@ -342,8 +373,8 @@ static void test_softmax(void)
     ok(x[0] == 1, "softmax of one");
 }
 
-static void test_activation(enum activation act, const char *name,
-    double (*want)(double))
+static void test_activation(
+    enum activation act, const char *name, double (*want)(double))
 {
     float x[801];
     double far = 0;

@@ -47,7 +47,7 @@ static inline bool tiny_is_norm(const char *name)
         low[n] = (char)tolower((unsigned char)name[n]);
     low[n] = '\0';
     return strstr(low, "norm") != NULL || strstr(low, "ln_") != NULL ||
-        strstr(low, ".ln") != NULL;
+           strstr(low, ".ln") != NULL;
 }
 
 /* Value i of a tensor: biases 0.1 v, norms 1 + 0.1 v, the rest 0.3 v. */
@@ -93,8 +93,8 @@ static inline void tiny_data(struct buf *out, const struct tiny_tensor *t)
     }
 }
 
-static inline void tiny_safetensors(struct buf *out,
-    const struct tiny_tensor *t, size_t n)
+static inline void tiny_safetensors(
+    struct buf *out, const struct tiny_tensor *t, size_t n)
 {
     struct buf head AUTO(buf_free) = BUF_INIT(1 << 20);
     uint64_t at = 0;
@@ -109,8 +109,8 @@ static inline void tiny_safetensors(struct buf *out,
             i > 0 ? "," : "", t[i].name, dtype_name(d));
         for (uint32_t k = 0; k < t[i].rank; k++)
             buf_printf(&head, "%s%" PRIu64, k > 0 ? "," : "", t[i].shape[k]);
-        buf_printf(&head, "],\"data_offsets\":[%" PRIu64 ",%" PRIu64 "]}", at,
-            end);
+        buf_printf(
+            &head, "],\"data_offsets\":[%" PRIu64 ",%" PRIu64 "]}", at, end);
         at = end;
     }
     buf_putc(&head, '}');
@@ -123,8 +123,8 @@ static inline void tiny_safetensors(struct buf *out,
         tiny_data(out, &t[i]);
 }
 
-static inline void tiny_put(const struct tiny_model *m, const char *name,
-    const void *bytes, size_t len)
+static inline void tiny_put(
+    const struct tiny_model *m, const char *name, const void *bytes, size_t len)
 {
     char path[PATH_MAX];
     struct err e = ERR_INIT;
@@ -137,8 +137,8 @@ static inline void tiny_put(const struct tiny_model *m, const char *name,
 }
 
 /* tiny_make - the folder with both files; config may be NULL: without. */
-static inline struct tiny_model tiny_make(const char *config,
-    const struct tiny_tensor *t, size_t n)
+static inline struct tiny_model tiny_make(
+    const char *config, const struct tiny_tensor *t, size_t n)
 {
     struct buf text AUTO(buf_free) = BUF_INIT(64 << 20);
     struct tiny_model m;

@@ -7,6 +7,7 @@
 
 #include <fts.h>
 #include <limits.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

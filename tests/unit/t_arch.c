@@ -9,8 +9,8 @@ static void test_names(void)
     char name[ARCH_NAME_MAX];
 
     ok(arch_tensor(a, ROLE_QKV, 31, true, name), "NeoX has one qkv");
-    is_str(name, "gpt_neox.layers.31.attention.query_key_value.bias",
-        "its name");
+    is_str(
+        name, "gpt_neox.layers.31.attention.query_key_value.bias", "its name");
     ok(!arch_tensor(a, ROLE_Q, 0, false, name), "and no q of its own");
     ok(!arch_tensor(a, ROLE_GATE, 0, false, name), "nor a gate");
     a = arch_find("llama");
@@ -42,8 +42,7 @@ static void test_match(void)
     };
 
     for (size_t i = 0; i < ARRAY_LEN(cases); i++)
-        ok(arch_match(cases[i].pattern, str_of(cases[i].name)) ==
-                cases[i].want,
+        ok(arch_match(cases[i].pattern, str_of(cases[i].name)) == cases[i].want,
             "'%s' and '%s'", cases[i].pattern, cases[i].name);
 }
 
@@ -83,7 +82,7 @@ static void test_table(void)
 
             good = good && (has == name || (r == ROLE_HEAD && c.tied));
             good = good && (!name || role_in_layer(r) ==
-                                (strstr(a->names[r], "{i}") != NULL));
+                                         (strstr(a->names[r], "{i}") != NULL));
         }
         ok(good, "%s: names and shapes agree", a->model_type);
         ok(a->names[ROLE_EMBED] && a->names[ROLE_HEAD] &&
@@ -101,8 +100,7 @@ static void test_table(void)
     is_str(arch_supported(list, 10), "gpt_neox", "cut between names");
 }
 
-static void test_guess(const char *embed, const char *want,
-    const char *prefix)
+static void test_guess(const char *embed, const char *want, const char *prefix)
 {
     struct tiny_tensor t[] = { { .name = embed, .rank = 1, .shape = { 2 } },
         { .name = "other", .rank = 1, .shape = { 2 } } };
@@ -128,8 +126,7 @@ int main(void)
     test_guess("gpt_neox.embed_in.weight", "gpt_neox", "");
     test_guess("model.embed_tokens.weight", "llama", "");
     test_guess("module.model.embed_tokens.weight", "llama", "module.");
-    test_guess("_orig_mod.gpt_neox.embed_in.weight", "gpt_neox",
-        "_orig_mod.");
+    test_guess("_orig_mod.gpt_neox.embed_in.weight", "gpt_neox", "_orig_mod.");
     test_guess("wte.weight", "none", "");
     return done();
 }

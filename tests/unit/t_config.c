@@ -72,7 +72,8 @@ static void test_llama(void)
     is_int(c.rope.dims, 24, "all of a head turns");
     ok(c.residual == RESIDUAL_SEQUENTIAL && c.act == ACT_SILU, "its kinds");
     ok(parse(&c, "{\"model_type\":\"llama\",\"num_key_value_heads\":null}",
-           &e) == 0 && c.kv_heads == 32 && c.head_dim == 128,
+           &e) == 0 &&
+            c.kv_heads == 32 && c.head_dim == 128,
         "null is absent");
 }
 
@@ -100,8 +101,7 @@ static void test_rope(void)
         "llama3 scaling");
     rope_inv_freq(&c.rope, freq);
     for (size_t i = 0; i < ARRAY_LEN(golden); i++)
-        far = fmax(far,
-            fabs((double)freq[golden[i].at] / golden[i].want - 1));
+        far = fmax(far, fabs((double)freq[golden[i].at] / golden[i].want - 1));
     ok(far < 1e-6, "its frequencies, off by %.2g", far);
     ok(parse(&c,
            "{\"model_type\":\"llama\",\"rope_scaling\":"
@@ -113,7 +113,8 @@ static void test_rope(void)
     ok(parse(&c,
            "{\"model_type\":\"llama\",\"rope_parameters\":"
            "{\"rope_type\":\"default\",\"rope_theta\":1e6}}",
-           &e) == 0 && c.rope.base == 1e6,
+           &e) == 0 &&
+            c.rope.base == 1e6,
         "rope_parameters of newer files");
 }
 
@@ -127,8 +128,8 @@ static void test_refusals(void)
         { "[]", ERR_REFUSED, "object" },
         { "{}", ERR_UNSUPPORTED, "gpt_neox, llama" },
         { "{\"model_type\":\"mamba\"}", ERR_UNSUPPORTED, "mamba" },
-        { "{\"model_type\":\"llama\",\"hidden_act\":\"mish\"}",
-            ERR_UNSUPPORTED, "mish" },
+        { "{\"model_type\":\"llama\",\"hidden_act\":\"mish\"}", ERR_UNSUPPORTED,
+            "mish" },
         { "{\"model_type\":\"llama\",\"hidden_act\":3}", ERR_REFUSED,
             "hidden_act" },
         { "{\"model_type\":\"llama\",\"hidden_size\":0}", ERR_REFUSED,
@@ -139,14 +140,14 @@ static void test_refusals(void)
             "hidden_size" },
         { "{\"model_type\":\"llama\",\"hidden_size\":\"64\"}", ERR_REFUSED,
             "hidden_size" },
-        { "{\"model_type\":\"llama\",\"vocab_size\":4294967296}",
-            ERR_REFUSED, "vocab_size" },
+        { "{\"model_type\":\"llama\",\"vocab_size\":4294967296}", ERR_REFUSED,
+            "vocab_size" },
         { "{\"model_type\":\"llama\",\"num_hidden_layers\":100000}",
             ERR_REFUSED, "layers" },
         { "{\"model_type\":\"llama\",\"hidden_size\":65}", ERR_REFUSED,
             "multiple" },
-        { "{\"model_type\":\"llama\",\"num_key_value_heads\":5}",
-            ERR_REFUSED, "evenly" },
+        { "{\"model_type\":\"llama\",\"num_key_value_heads\":5}", ERR_REFUSED,
+            "evenly" },
         { "{\"model_type\":\"llama\",\"rms_norm_eps\":0}", ERR_REFUSED,
             "rms_norm_eps" },
         { "{\"model_type\":\"llama\",\"rope_theta\":-1}", ERR_REFUSED,
@@ -156,8 +157,8 @@ static void test_refusals(void)
             "heads of" },
         { "{\"model_type\":\"gpt_neox\",\"rotary_pct\":1.5}", ERR_REFUSED,
             "rotary" },
-        { "{\"model_type\":\"llama\",\"tie_word_embeddings\":1}",
-            ERR_REFUSED, "tie_word_embeddings" },
+        { "{\"model_type\":\"llama\",\"tie_word_embeddings\":1}", ERR_REFUSED,
+            "tie_word_embeddings" },
         { "{\"model_type\":\"llama\",\"rope_scaling\":[]}", ERR_REFUSED,
             "rope_scaling" },
         { "{\"model_type\":\"llama\",\"rope_scaling\":{\"type\":\"yarn\"}}",
@@ -184,8 +185,9 @@ static void test_refusals(void)
 
 static void test_load(void)
 {
-    struct tiny_tensor t = { .name = "model.embed_tokens.weight", .rank = 1,
-        .shape = { 2 } };
+    struct tiny_tensor t = {
+        .name = "model.embed_tokens.weight", .rank = 1, .shape = { 2 }
+    };
     struct tiny_model m = tiny_make("{\"model_type\":\"llama\","
                                     "\"eos_token_id\":5}",
         &t, 1);

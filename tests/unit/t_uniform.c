@@ -69,9 +69,7 @@ static void any_order(void)
 
 static void refusals(void)
 {
-    static const char *const names[] = { "", "__metadata__", "a\nb",
-        "a\xff"
-        "b",
+    static const char *const names[] = { "", "__metadata__", "a\nb", "a\xffz",
         "\x7f" };
     struct buf h AUTO(buf_free) = BUF_INIT(1 << 20);
     uint64_t size, huge[] = { (uint64_t)1 << 60 };

@@ -86,15 +86,14 @@ static void test_complete(void)
     is_int((long long)x.w.parameters, 21248, "parameters");
     is_int((long long)x.w.raw, 21248, "and as many elements in the file");
     is_int((long long)x.w.bytes, 4 * 21248, "bytes");
-    is_int((long long)x.w.token_bytes, 4 * (2 * (3 * 32 + 32 + 64 + 64) * 32 +
-                                               64 * 32),
+    is_int((long long)x.w.token_bytes,
+        4 * (2 * (3 * 32 + 32 + 64 + 64) * 32 + 64 * 32),
         "a token reads all matrices but the embedding");
     w = weights_get(&x.w, 1, ROLE_QKV, false);
     ok(w->rows == 96 && w->cols == 32 && w->dtype == DTYPE_F32 && w->mapped,
         "a matrix lies in the file");
     ok(((const float *)w->data)[0] ==
-            tiny_value("gpt_neox.layers.1.attention.query_key_value.weight",
-                0),
+            tiny_value("gpt_neox.layers.1.attention.query_key_value.weight", 0),
         "with its values");
     ok(weights_get(&x.w, 0, ROLE_Q, false)->data == NULL, "no q of its own");
     trial_end(&x);
@@ -134,8 +133,7 @@ static void test_shape(void)
     is_str(n != NULL ? n->why : "", "shape [16, 32] instead of [32, 32]",
         "a shape");
     n = note_of(&x.w, "model.norm.weight");
-    is_str(n != NULL ? n->why : "", "shape [32, 1] instead of [32]",
-        "a rank");
+    is_str(n != NULL ? n->why : "", "shape [32, 1] instead of [32]", "a rank");
     n = note_of(&x.w, "lm_head.weight");
     is_str(n != NULL ? n->why : "", "type U8 is no floating type of a weight",
         "a type");
@@ -150,11 +148,11 @@ static void test_leftovers(void)
     trial_begin(&x, 0);
     add(&x, (struct tiny_tensor){ "gpt_neox.layers.0.attention.bias", 2,
                 { 64, 64 }, DTYPE_U8, 0 });
-    add(&x, (struct tiny_tensor){ "gpt_neox.layers.0.attention.masked_bias",
-                0, { 0 }, DTYPE_F16, 0 });
-    add(&x, (struct tiny_tensor){
-                "gpt_neox.layers.1.attention.rotary_emb.inv_freq", 1, { 1 },
-                DTYPE_F16, 0 });
+    add(&x, (struct tiny_tensor){ "gpt_neox.layers.0.attention.masked_bias", 0,
+                { 0 }, DTYPE_F16, 0 });
+    add(&x,
+        (struct tiny_tensor){ "gpt_neox.layers.1.attention.rotary_emb.inv_freq",
+            1, { 1 }, DTYPE_F16, 0 });
     add(&x, (struct tiny_tensor){ "score.weight", 1, { 3 }, DTYPE_F32, 0 });
     is_int(trial_bind(&x, NULL), 0, "leftover buffers bind");
     ok(weights_complete(&x.w), "and the model is complete");
@@ -196,8 +194,8 @@ static void test_tied(void)
         "which a token reads");
     trial_end(&x);
     trial_begin(&x, 4);
-    add(&x, (struct tiny_tensor){ "lm_head.weight", 2, { 64, 32 }, DTYPE_F32,
-                0 });
+    add(&x,
+        (struct tiny_tensor){ "lm_head.weight", 2, { 64, 32 }, DTYPE_F32, 0 });
     is_int(trial_bind(&x, NULL), 0, "with a copy of the head");
     ok(weights_complete(&x.w) && x.w.n_notes[NOTE_IGNORED] == 1,
         "the copy is ignored");

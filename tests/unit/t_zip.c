@@ -164,7 +164,7 @@ static void test_entries(void)
     one_refused("stored with two sizes", bad, "two different sizes");
     bad.packed = bad.size = 1 << 20;
     one_refused("data past the end", bad, "past the end");
-    bad.packed = bad.size = 60;
+    bad.packed = bad.size = 20;
     one_refused("data over the next entry", bad, "overlaps");
     bad = t;
     bad.disk = 1;
@@ -223,7 +223,6 @@ static void test_end(void)
     bytes_refused("a locator of another disk", &b, "locator");
     AGAIN, b.p[end - 76 + 4]++;
     bytes_refused("a zip64 record of another size", &b, "wrong size");
-    AGAIN, memset(b.p + end + 10, '\xff', 10);
     AGAIN, memset(b.p + end - 76 + 24, '\x7f', 16);
     bytes_refused("2^63 entries", &b, "disagree");
 #undef AGAIN

@@ -1,0 +1,814 @@
+/*
+ * torch files put together by hand: containers, storages, views, branches,
+ * and what a hostile file tries.
+ */
+#include "formats/torch.h"
+
+#include <stdlib.h>
+#include <time.h>
+
+#include "t_torch_make.h"
+#include "tap.h"
+
+enum { LIMIT = 256 << 20 };
+
+/* A parse of a copy of exactly its length. */
+struct parse {
+    struct arena arena;
+    struct torch_file f;
+    struct err e;
+    char *copy;
+    int rc;
+};
+
+static void parse(
+    struct parse *p, const struct buf *b, size_t len, const char *select)
+{
+    *p = (struct parse){ .arena = ARENA_INIT(LIMIT), .rc = -2 };
+    p->copy = malloc(len ? len : 1);
+    if (p->copy == NULL)
+        return;
+    memcpy(p->copy, b->p, len);
+    p->rc = torch_parse(p->copy, len, select, &p->arena, &p->f, &p->e);
+}
+
+static void parse_free(struct parse *p)
+{
+    arena_free(&p->arena);
+    free(p->copy);
+}
+
+/* ---- zip files ---- */
+
+struct record {
+    const char *name;
+    const char *data;
+    size_t len;
+};
+
+/* data.pkl, then the records. */
+static void make_torch(
+    struct buf *out, const struct buf *pickle, const struct record *v, size_t n)
+{
+    struct entry t[16] = {
+        { .name = "m/data.pkl", .data = pickle->p, .len = pickle->len }
+    };
+    char names[16][64];
+
+    for (size_t i = 0; i < n; i++) {
+        snprintf(names[i], sizeof(names[i]), "m/%s", v[i].name);
+        t[i + 1] = (struct entry){
+            .name = names[i], .data = v[i].data, .len = v[i].len
+        };
+    }
+    make_zip(out, t, n + 1, true);
+}
+
+static const char zeros[64];
+
+/* One pickle in a zip with storages 0 and 1 of 16 and 8 bytes. */
+static void zip_of(
+    struct parse *p, const struct buf *pickle, const char *select)
+{
+    static const struct record v[] = { { "data/0", zeros, 16 },
+        { "data/1", zeros, 8 }, { "version", "3\n", 2 } };
+    struct buf file AUTO(buf_free) = BUF_INIT(LIMIT);
+
+    make_torch(&file, pickle, v, ARRAY_LEN(v));
+    parse(p, &file, file.len, select);
+}
+
+static void refused(const char *name, const struct buf *pickle,
+    enum err_kind kind, const char *words)
+{
+    struct parse p;
+
+    zip_of(&p, pickle, NULL);
+    ok(p.rc == -1 && p.e.kind == kind && strstr(p.e.msg, words) != NULL,
+        "refused: %s", name);
+    if (p.rc != -1 || p.e.kind != kind || strstr(p.e.msg, words) == NULL)
+        printf("#   got %d kind %d '%s'\n#   want '%s'\n", p.rc, p.e.kind,
+            p.e.msg, words);
+    parse_free(&p);
+}
+
+/* A mapping of one tensor over storage 0 (4 floats). */
+static void one_view(struct buf *b, int64_t offset, const int64_t *size,
+    size_t n_size, const int64_t *stride, size_t n_stride)
+{
+    buf_puts(b, "\x80\x02}");
+    pk_text(b, "w");
+    pk_tensor_open(b);
+    pk_storage(b, "FloatStorage", "0", 4);
+    pk_tensor_close(b, offset, size, n_size, stride, n_stride);
+    buf_puts(b, "s.");
+}
+
+#define INTS(...)                                                              \
+    (const int64_t[]){ __VA_ARGS__ },                                          \
+        sizeof((int64_t[]){ __VA_ARGS__ }) / sizeof(int64_t)
+
+static void view_refused(const char *name, int64_t offset, const int64_t *size,
+    size_t n_size, const int64_t *stride, size_t n_stride, const char *words)
+{
+    struct buf b AUTO(buf_free) = BUF_INIT(LIMIT);
+
+    one_view(&b, offset, size, n_size, stride, n_stride);
+    refused(name, &b, ERR_REFUSED, words);
+}
+
+static void test_views(void)
+{
+    struct buf b AUTO(buf_free) = BUF_INIT(LIMIT);
+    struct parse p;
+
+    one_view(&b, 1, INTS(3, 1), INTS(1, 99));
+    zip_of(&p, &b, NULL);
+    ok(p.rc == 0 && p.f.n_tensors == 1 && p.f.tensors[0].stride == NULL &&
+            p.f.tensors[0].offset == p.f.tensors[0].storage_at + 4 &&
+            p.f.tensors[0].storage_len == 16 && p.f.tensors[0].n == 3,
+        "a dense slice (strides of single steps say nothing): %s", p.e.msg);
+    parse_free(&p);
+    buf_clear(&b);
+    one_view(&b, 0, INTS(2, 2), INTS(1, 2));
+    zip_of(&p, &b, NULL);
+    ok(p.rc == 0 && p.f.tensors[0].stride != NULL &&
+            p.f.tensors[0].stride[1] == 2,
+        "a transposed view keeps its strides");
+    parse_free(&p);
+    buf_clear(&b);
+    one_view(&b, 3, INTS(1 << 20, 1 << 20), INTS(0, 0));
+    zip_of(&p, &b, NULL);
+    ok(p.rc == 0 && p.f.tensors[0].n == (uint64_t)1 << 40,
+        "one element may stand for many");
+    parse_free(&p);
+    buf_clear(&b);
+    one_view(&b, 1000, INTS(0, 5), INTS(5, 1));
+    zip_of(&p, &b, NULL);
+    ok(p.rc == 0 && p.f.tensors[0].n == 0, "an empty tensor needs no bytes");
+    parse_free(&p);
+    view_refused("one element too many", 0, INTS(5), INTS(1), "past the end");
+    view_refused("an offset too far", 2, INTS(3), INTS(1), "past the end");
+    view_refused("a stride too far", 0, INTS(2), INTS(4), "past the end");
+    view_refused("an offset of 2^62", (int64_t)1 << 62, INTS(1), INTS(1),
+        "past the end");
+    view_refused(
+        "a stride that overflows", 0, INTS(3), INTS(INT64_MAX), "past the end");
+    view_refused("a negative offset", -1, INTS(1), INTS(1), "offset is");
+    view_refused("a negative size", 0, INTS(-1), INTS(1), "size is");
+    view_refused("a negative stride", 0, INTS(1), INTS(-1), "stride is");
+    view_refused("sizes without strides", 0, INTS(1, 1), INTS(1), "strides");
+    view_refused("2^64 elements", 0, INTS((int64_t)1 << 32, (int64_t)1 << 32),
+        INTS(0, 0), "too many elements");
+}
+
+static void test_rank(void)
+{
+    struct buf b AUTO(buf_free) = BUF_INIT(LIMIT);
+    int64_t ones[65];
+    struct parse p;
+
+    for (size_t i = 0; i < ARRAY_LEN(ones); i++)
+        ones[i] = 1;
+    one_view(&b, 0, ones, 64, ones, 64);
+    zip_of(&p, &b, NULL);
+    ok(p.rc == 0, "64 dimensions");
+    parse_free(&p);
+    view_refused("65 dimensions", 0, ones, 65, ones, 65, "65 sizes");
+}
+
+static void storage_refused(const char *name, const char *class,
+    const char *key, int64_t numel, enum err_kind kind, const char *words)
+{
+    struct buf b AUTO(buf_free) = BUF_INIT(LIMIT);
+
+    buf_puts(&b, "\x80\x02]");
+    pk_storage(&b, class, key, numel);
+    buf_puts(&b, "a.");
+    refused(name, &b, kind, words);
+}
+
+static void pid_refused(
+    const char *name, const char *pickle, size_t len, const char *words)
+{
+    struct buf b AUTO(buf_free) = BUF_INIT(LIMIT);
+
+    buf_put(&b, pickle, len);
+    refused(name, &b, ERR_REFUSED, words);
+}
+
+static void test_storages(void)
+{
+    storage_refused("a record shorter than its storage", "FloatStorage", "0", 5,
+        ERR_REFUSED, "has 16 bytes");
+    storage_refused("a record longer than its storage", "HalfStorage", "0", 4,
+        ERR_REFUSED, "has 16 bytes");
+    storage_refused("a storage without a record", "FloatStorage", "7", 4,
+        ERR_REFUSED, "no record 'data/7'");
+    storage_refused("a negative size", "FloatStorage", "0", -4, ERR_REFUSED,
+        "impossible size");
+    storage_refused("a size that overflows", "DoubleStorage", "0", INT64_MAX,
+        ERR_REFUSED, "impossible size");
+    storage_refused("a class of another kind", "QUInt4x2Storage", "0", 4,
+        ERR_UNSUPPORTED, "torch.QUInt4x2Storage");
+    storage_refused("a key that is a path", "FloatStorage", "../0", 4,
+        ERR_REFUSED, "not a number");
+    storage_refused("a key that is empty", "FloatStorage", "", 4, ERR_REFUSED,
+        "not a number");
+    storage_refused("a key of 21 digits", "FloatStorage",
+        "000000000000000000000", 4, ERR_REFUSED, "not a number");
+    pid_refused("an id that is text", P("U\1aQ."), "not a storage");
+    pid_refused("an id that is short", P("U\7storage\x85Q."), "not a storage");
+    pid_refused("an id of numbers", P("(NNNNNtQ."), "not a storage");
+    pid_refused(
+        "a storage of no class", P("(U\7storageNNNNtQ."), "class is None");
+    pid_refused("a storage whose key is a number",
+        P("(U\7storagectorch\nFloatStorage\nK\0U\3cpuK\4tQ."), "malformed");
+    pid_refused("a module in a zip file", P("(U\6modulecm\nC\nU\1fU\1stQ."),
+        "not a storage");
+}
+
+static void test_two_ways(void)
+{
+    struct buf b AUTO(buf_free) = BUF_INIT(LIMIT);
+
+    buf_puts(&b, "\x80\x02](");
+    pk_storage(&b, "FloatStorage", "0", 4);
+    pk_storage(&b, "IntStorage", "0", 4);
+    buf_puts(&b, "e.");
+    refused("one storage of two classes", &b, ERR_REFUSED, "two ways");
+    buf_clear(&b);
+    buf_puts(&b, "\x80\x02](");
+    pk_storage(&b, "FloatStorage", "0", 4);
+    pk_storage(&b, "FloatStorage", "0", 3);
+    buf_puts(&b, "e.");
+    refused("one storage of two sizes", &b, ERR_REFUSED, "two ways");
+}
+
+/* Storages alone, parameters, subclasses, dtypes without a class. */
+static void test_builders(void)
+{
+    struct buf b AUTO(buf_free) = BUF_INIT(LIMIT);
+    struct parse p;
+
+    buf_puts(&b, "\x80\x02}(");
+    pk_text(&b, "storage");
+    pk_storage(&b, "FloatStorage", "0", 4);
+    pk_text(&b, "parameter");
+    buf_puts(&b, "ctorch._utils\n_rebuild_parameter\n(");
+    pk_floats(&b, "0", 4);
+    buf_puts(&b, "\x88)tR");
+    pk_text(&b, "subclass");
+    buf_puts(&b, "ctorch._tensor\n_rebuild_from_type_v2\n("
+                 "ctorch._utils\n_rebuild_tensor\ncm\nC\n(");
+    pk_storage(&b, "FloatStorage", "0", 4);
+    buf_puts(&b, "K\1K\3\x85K\1\x85t}tR");
+    pk_text(&b, "meta");
+    buf_puts(&b, "ctorch._utils\n_rebuild_meta_tensor_no_storage\n("
+                 "ctorch\nbfloat16\nK\5K\6\x86K\6K\1\x86\x89tR");
+    pk_text(&b, "v3");
+    buf_puts(&b, "ctorch._utils\n_rebuild_tensor_v3\n(");
+    pk_storage(&b, "UntypedStorage", "1", 8);
+    buf_puts(&b, "K\1K\3\x85K\1\x85\x89)ctorch\nuint16\ntRu.");
+    zip_of(&p, &b, NULL);
+    is_int(p.rc, 0, "builders parse");
+    is_str(p.e.msg, "", "without an error");
+    is_int((long long)p.f.n_tensors, 5, "all five are there");
+    if (p.f.n_tensors == 5) {
+        const struct tensor *t = p.f.tensors;
+
+        ok(t[0].rank == 1 && t[0].n == 4 && t[0].dtype == DTYPE_F32,
+            "a storage is a tensor of one dimension");
+        ok(t[1].offset == t[0].offset, "a parameter is its tensor");
+        ok(t[2].offset == t[0].offset + 4 && t[2].n == 3,
+            "a subclass is the tensor inside");
+        ok(t[3].no_data && t[3].n == 30 && t[3].dtype == DTYPE_BF16,
+            "a meta tensor has no data");
+        ok(t[4].dtype == DTYPE_U16 && t[4].offset == t[4].storage_at + 2,
+            "an untyped storage counts elements of the tensor");
+    }
+    parse_free(&p);
+}
+
+/* Conjugated or negated views would be read wrongly: refused. */
+static void test_marks(void)
+{
+    for (int neg = 0; neg < 2; neg++) {
+        struct buf b AUTO(buf_free) = BUF_INIT(LIMIT);
+
+        buf_puts(&b, "\x80\x02]ctorch._utils\n_rebuild_tensor_v2\n(");
+        pk_storage(&b, "ComplexFloatStorage", "0", 2);
+        buf_puts(&b, "I0\nK\2\x85K\1\x85\x89)}");
+        pk_text(&b, neg ? "neg" : "conj");
+        buf_puts(&b, "\x88stRa.");
+        refused(neg ? "negated" : "conjugated", &b, ERR_UNSUPPORTED,
+            neg ? "negative" : "conjugate");
+    }
+}
+
+/* A tensor of a kind not read here: named when it would be converted. */
+static void test_aliens(void)
+{
+    struct buf b AUTO(buf_free) = BUF_INIT(LIMIT);
+    struct parse p;
+
+    buf_puts(&b, "\x80\x02}(");
+    pk_text(&b, "q");
+    buf_puts(&b, "ctorch._utils\n_rebuild_qtensor\n(");
+    pk_storage(&b, "QInt8Storage", "0", 16);
+    buf_puts(&b, "I0\nK\1\x85K\1\x85tR");
+    pk_text(&b, "model");
+    buf_putc(&b, '}');
+    pk_text(&b, "w");
+    pk_floats(&b, "1", 2);
+    buf_puts(&b, "su.");
+    zip_of(&p, &b, NULL);
+    ok(p.rc == 0 && p.f.n_tensors == 1, "a quantised tensor left behind: %s",
+        p.e.msg);
+    ok(p.f.n_foreign == 1 && p.f.foreign[0].called &&
+            str_is(p.f.foreign[0].name, "torch._utils._rebuild_qtensor"),
+        "is reported");
+    parse_free(&p);
+    zip_of(&p, &b, "");
+    ok(p.rc == -1 && p.e.kind == ERR_UNSUPPORTED &&
+            strstr(p.e.msg, "'q'") != NULL,
+        "and named when it is among the weights: %s", p.e.msg);
+    parse_free(&p);
+}
+
+/* ---- records ---- */
+
+static void record_test(const char *name, const struct record *v, size_t n,
+    enum err_kind kind, const char *words)
+{
+    struct buf pickle AUTO(buf_free) = BUF_INIT(LIMIT);
+    struct buf file AUTO(buf_free) = BUF_INIT(LIMIT);
+    struct parse p;
+
+    buf_puts(&pickle, "\x80\x02}.");
+    make_torch(&file, &pickle, v, n);
+    parse(&p, &file, file.len, NULL);
+    ok(p.e.kind == kind && strstr(p.e.msg, words) != NULL, "%s", name);
+    if (p.e.kind != kind || strstr(p.e.msg, words) == NULL)
+        printf("#   got kind %d '%s'\n", p.e.kind, p.e.msg);
+    parse_free(&p);
+}
+
+static void record_one(
+    const char *record, const char *data, enum err_kind kind, const char *words)
+{
+    struct record v = { record, data, strlen(data) };
+    char name[100];
+
+    snprintf(name, sizeof(name), "record %s: '%.*s'", record,
+        (int)strcspn(data, "\n"), data);
+    record_test(name, &v, 1, kind, words);
+}
+
+static void test_records(void)
+{
+    record_one("version", "3\n", ERR_NONE, "");
+    record_one("version", "10", ERR_NONE, "");
+    record_one("version", "0\n", ERR_REFUSED, "says 0");
+    record_one("version", "11\n", ERR_REFUSED, "says 11");
+    record_one("version", "abc", ERR_REFUSED, "no number");
+    record_one("version", "99999999999999", ERR_REFUSED, "no number");
+    record_one("byteorder", "little", ERR_NONE, "");
+    record_one("byteorder", "big", ERR_NONE, "");
+    record_one("byteorder", "middle", ERR_REFUSED, "byteorder");
+    record_one("constants.pkl", "x", ERR_UNSUPPORTED, "TorchScript");
+    record_one("code/__torch__.py", "x", ERR_UNSUPPORTED, "TorchScript");
+    record_one("bytecode.pkl", "x", ERR_UNSUPPORTED, "mobile");
+    record_one("model.json", "x", ERR_UNSUPPORTED, "1.0 to 1.3");
+    record_one(".data/extern_modules", "x", ERR_UNSUPPORTED, "torch.package");
+    record_one("data/aotinductor/a.so", "x", ERR_UNSUPPORTED, "AOTInductor");
+    record_one("models/model.json", "x", ERR_UNSUPPORTED, "torch.export");
+    record_one("arr.npy", "x", ERR_UNSUPPORTED, "NumPy");
+    record_one("extra/anything", "x", ERR_NONE, "");
+    record_one(".data/serialization_id", "0000", ERR_NONE, "");
+}
+
+static void test_archives(void)
+{
+    static const struct entry none[] = {
+        { .name = "m/data/0", .data = "x", .len = 1 }
+    };
+    static const struct entry two[] = {
+        { .name = "m/data.pkl", .data = "}.", .len = 2 },
+        { .name = "n/data/0", .data = "x", .len = 1 },
+    };
+    static const struct entry packed[] = {
+        { .name = "m/data.pkl", .data = "}.", .len = 2, .method = 8 }
+    };
+    static const struct entry tail[] = {
+        { .name = "m/data.pkl", .data = "}.}", .len = 3 }
+    };
+    static const struct {
+        const char *name;
+        const struct entry *v;
+        size_t n;
+        const char *words;
+    } cases[] = {
+        { "no data.pkl", none, 1, "without data.pkl" },
+        { "two folders", two, 2, "do not share" },
+        { "a compressed data.pkl", packed, 1, "compressed" },
+        { "bytes behind the pickle", tail, 1, "behind the end" },
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct buf file AUTO(buf_free) = BUF_INIT(LIMIT);
+        struct parse p;
+
+        make_zip(&file, cases[i].v, cases[i].n, false);
+        parse(&p, &file, file.len, NULL);
+        ok(p.rc == -1 && p.e.kind == ERR_REFUSED &&
+                strstr(p.e.msg, cases[i].words) != NULL,
+            "%s: %s", cases[i].name, p.e.msg);
+        parse_free(&p);
+    }
+}
+
+/* ---- branches and names ---- */
+
+/* {key: {"w": tensor}} for each key, then what follows. */
+static void branches(struct buf *b, const char *const *keys, size_t n)
+{
+    buf_puts(b, "\x80\x02}(");
+    for (size_t i = 0; i < n; i++) {
+        pk_text(b, keys[i]);
+        buf_putc(b, '}');
+        pk_text(b, "w");
+        pk_floats(b, "0", 4);
+        buf_putc(b, 's');
+    }
+    buf_puts(b, "u.");
+}
+
+static void branch_is(const char *const *keys, size_t n, const char *select,
+    const char *want, uint64_t n_want)
+{
+    struct buf b AUTO(buf_free) = BUF_INIT(LIMIT);
+    struct parse p;
+
+    branches(&b, keys, n);
+    zip_of(&p, &b, select);
+    ok(p.rc == 0 && str_is(p.f.branch, want) && p.f.n_tensors == n_want &&
+            p.f.n_all == n && p.f.tensors[0].name.len <= strlen(keys[0]) + 2,
+        "branch '%s' of %zu", want, n);
+    if (p.rc != 0)
+        printf("#   %s\n", p.e.msg);
+    parse_free(&p);
+}
+
+#define KEYS(...)                                                              \
+    (const char *const[]){ __VA_ARGS__ },                                      \
+        sizeof((const char *const[]){ __VA_ARGS__ }) / sizeof(char *)
+
+static void test_branches(void)
+{
+    struct buf b AUTO(buf_free) = BUF_INIT(LIMIT);
+    struct parse p;
+
+    branch_is(KEYS("state_dict", "optimizer"), NULL, "state_dict", 1);
+    branch_is(KEYS("model", "optimizer_state"), NULL, "model", 1);
+    branch_is(KEYS("SSM_0", "SSM_1"), NULL, "", 2);
+    branch_is(KEYS("model", "ema"), "ema", "ema", 1);
+    branch_is(KEYS("model", "ema"), "", "", 2);
+    branch_is(KEYS("optimizer"), NULL, "", 1);
+    branches(&b, KEYS("model", "ema", "other"));
+    zip_of(&p, &b, NULL);
+    ok(p.rc == -1 && p.e.kind == ERR_REFUSED &&
+            strstr(p.e.msg, "model (1 tensors, 16 bytes)") != NULL &&
+            strstr(p.e.msg, "ema (1 tensors") != NULL,
+        "two candidates are listed: %s", p.e.msg);
+    is_int((long long)p.f.n_all, 3, "and all tensors are known still");
+    parse_free(&p);
+    zip_of(&p, &b, "mod");
+    is_int(p.e.kind, ERR_MISSING, "half a branch is none");
+    parse_free(&p);
+}
+
+/* Branches three levels down, each alone. */
+static void test_levels(void)
+{
+    struct buf b AUTO(buf_free) = BUF_INIT(LIMIT);
+    struct parse p;
+
+    buf_puts(&b, "\x80\x02");
+    for (int i = 0; i < 4; i++) {
+        buf_puts(&b, "}(");
+        pk_text(&b, "args");
+        buf_putc(&b, '}');
+        pk_text(&b, "level");
+        pk_int(&b, i);
+        buf_putc(&b, 's');
+        pk_text(&b, "model");
+    }
+    pk_floats(&b, "0", 4);
+    buf_puts(&b, "uuuu.");
+    zip_of(&p, &b, NULL);
+    ok(p.rc == 0 && str_is(p.f.branch, "model.model.model") &&
+            p.f.n_tensors == 1 && str_is(p.f.tensors[0].name, "model"),
+        "three levels and no further: %s", p.e.msg);
+    ok(str_is(p.f.config, "{\"level\":2}"), "the nearest config: %.*s",
+        STR_ARG(p.f.config));
+    parse_free(&p);
+}
+
+static void name_refused(const char *name, const char *key, const char *words)
+{
+    struct buf b AUTO(buf_free) = BUF_INIT(LIMIT);
+
+    buf_puts(&b, "\x80\x02}");
+    pk_text(&b, key);
+    pk_floats(&b, "0", 4);
+    buf_puts(&b, "s.");
+    refused(name, &b, ERR_REFUSED, words);
+}
+
+static void test_names(void)
+{
+    static char longer[5000];
+    struct buf b AUTO(buf_free) = BUF_INIT(LIMIT);
+
+    memset(longer, 'x', sizeof(longer) - 1);
+    name_refused("a terminal escape in a name", "a\x1b[2J", "control");
+    name_refused("a lone surrogate in a name", "a\xed\xa0\x80", "not UTF-8");
+    name_refused("no name", "", "without a name");
+    name_refused("a name of 5000 bytes", longer, "longer than");
+    buf_puts(&b, "\x80\x02}(");
+    pk_text(&b, "a.b");
+    pk_floats(&b, "0", 4);
+    pk_text(&b, "a");
+    buf_putc(&b, '}');
+    pk_text(&b, "b");
+    pk_floats(&b, "0", 4);
+    buf_puts(&b, "su.");
+    refused("two tensors of one name", &b, ERR_REFUSED, "are called 'a.b'");
+}
+
+/* ---- shapes of trees that hurt a careless walker ---- */
+
+static void test_trees(void)
+{
+    struct buf b AUTO(buf_free) = BUF_INIT(LIMIT);
+    struct parse p;
+
+    buf_puts(&b, "\x80\x02]q\1h\1a");
+    pk_floats(&b, "0", 4);
+    buf_puts(&b, "a.");
+    zip_of(&p, &b, NULL);
+    ok(p.rc == 0 && p.f.n_tensors == 1 && str_is(p.f.tensors[0].name, "1"),
+        "a list in itself: %s", p.e.msg);
+    parse_free(&p);
+
+    buf_clear(&b);
+    buf_puts(&b, "\x80\x02");
+    pk_floats(&b, "0", 4);
+    for (int i = 0; i < 60; i++)
+        buf_puts(&b, "2\x86");
+    buf_putc(&b, '.');
+    refused("2^60 names for one tensor", &b, ERR_REFUSED, "too many names");
+
+    buf_clear(&b);
+    buf_puts(&b, "\x80\x02K\1");
+    for (int i = 0; i < 60; i++)
+        buf_puts(&b, "2\x86");
+    buf_putc(&b, '.');
+    zip_of(&p, &b, NULL);
+    ok(p.rc == 0 && p.f.n_tensors == 0, "2^60 leaves without a tensor");
+    parse_free(&p);
+
+    buf_clear(&b);
+    buf_puts(&b, "\x80\x02K\1");
+    for (int i = 0; i < 100000; i++)
+        buf_puts(&b, "\x85");
+    buf_putc(&b, '.');
+    refused("100000 tuples in each other", &b, ERR_REFUSED, "deep");
+}
+
+/* 2 MB of mapping shared by 100 000 lists: bounded, not squared. */
+static void test_sharing(void)
+{
+    struct buf b AUTO(buf_free) = BUF_INIT(LIMIT);
+    struct parse p;
+    clock_t t = clock();
+
+    buf_puts(&b, "\x80\x02](");
+    for (int i = 0; i < 100000; i++)
+        buf_puts(&b, "K\1");
+    buf_put(&b, "er\0\0\0\0](", 8);
+    for (int i = 0; i < 100000; i++)
+        buf_put(&b, "cbuiltins\nlist\nj\0\0\0\0\x85R", 22);
+    buf_puts(&b, "e\x86.");
+    zip_of(&p, &b, NULL);
+    ok(p.rc == -1 && strstr(p.e.msg, "refers to too much") != NULL,
+        "a list shared a hundred thousand times: %s", p.e.msg);
+    printf("# %.3f s\n", (double)(clock() - t) / CLOCKS_PER_SEC);
+    parse_free(&p);
+}
+
+/* ---- the legacy stream ---- */
+
+static const char magic[] =
+    "\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.";
+static const char protocol[] = "\x80\x02M\xe9\x03.";
+static const char machine[] = "\x80\x02}U\x0dlittle_endian\x88s.";
+
+struct legacy {
+    const char *one, *two, *three, *view;
+    size_t len_one, len_two, len_three, len_view;
+    const char *keys; /* one letter each */
+    int64_t count;
+};
+
+static void make_legacy(struct buf *b, const struct legacy *l)
+{
+    int64_t n = 2, one = 1;
+
+    buf_put(b, l->one ? l->one : magic, l->one ? l->len_one : 15);
+    buf_put(b, l->two ? l->two : protocol, l->two ? l->len_two : 6);
+    buf_put(b, l->three ? l->three : machine,
+        l->three ? l->len_three : sizeof(machine) - 1);
+    buf_puts(b, "\x80\x02}");
+    pk_text(b, "w");
+    pk_tensor_open(b);
+    buf_putc(b, '(');
+    pk_text(b, "storage");
+    buf_puts(b, "ctorch\nFloatStorage\n");
+    pk_text(b, "k");
+    pk_text(b, "cpu");
+    pk_int(b, 4);
+    buf_put(b, l->view ? l->view : "N", l->view ? l->len_view : 1);
+    buf_puts(b, "tQ");
+    pk_tensor_close(b, 1, &n, 1, &one, 1);
+    buf_puts(b, "s.\x80\x02](");
+    for (const char *k = l->keys ? l->keys : "k"; *k != '\0'; k++)
+        buf_printf(b, "U\x01%c", *k);
+    buf_puts(b, "e.");
+    put_le(b, l->count ? (uint64_t)l->count : 4, 8);
+    buf_put(b, zeros, 16);
+}
+
+static void legacy_is(const char *name, struct legacy l, const char *words)
+{
+    struct buf b AUTO(buf_free) = BUF_INIT(LIMIT);
+    struct parse p;
+
+    make_legacy(&b, &l);
+    parse(&p, &b, b.len, NULL);
+    ok((words[0] == '\0') == (p.rc == 0) && strstr(p.e.msg, words) != NULL,
+        "legacy: %s", name);
+    if ((words[0] == '\0') != (p.rc == 0) || !strstr(p.e.msg, words))
+        printf("#   got %d '%s'\n", p.rc, p.e.msg);
+    parse_free(&p);
+}
+
+static void test_legacy(void)
+{
+    struct buf b AUTO(buf_free) = BUF_INIT(LIMIT);
+    struct legacy plain = { .keys = NULL };
+    struct parse p;
+    size_t parsed = 0;
+
+    make_legacy(&b, &plain);
+    parse(&p, &b, b.len, NULL);
+    ok(p.rc == 0 && p.f.n_tensors == 1 && p.f.tensors[0].n == 2 &&
+            p.f.tensors[0].storage_at == b.len - 16 &&
+            p.f.tensors[0].offset == b.len - 12,
+        "legacy: the place of a tensor: %s", p.e.msg);
+    parse_free(&p);
+    for (size_t n = 0; n < b.len; n++) {
+        parse(&p, &b, n, NULL);
+        parsed += p.rc == 0;
+        parse_free(&p);
+    }
+    is_int((long long)parsed, 0, "legacy: no prefix is a file");
+    legacy_is("a slice of a storage",
+        (struct legacy){ .view = "(U\1vK\1K\3t", .len_view = 9 }, "");
+    legacy_is("a slice that is too long",
+        (struct legacy){ .view = "(U\1vK\1K\4t", .len_view = 9 }, "outside");
+    legacy_is("a slice too short for its tensor",
+        (struct legacy){ .view = "(U\1vK\1K\2t", .len_view = 9 },
+        "past the end");
+    legacy_is("a slice of itself",
+        (struct legacy){ .view = "(U\1kK\1K\3t", .len_view = 9 }, "two ways");
+    legacy_is("a slice of two items",
+        (struct legacy){ .view = "(U\1kK\1t", .len_view = 7 }, "malformed");
+    legacy_is("another count", (struct legacy){ .count = 3 }, "3 elements");
+    legacy_is("a negative count", (struct legacy){ .count = -1 },
+        "18446744073709551615");
+    legacy_is("a key nobody uses", (struct legacy){ .keys = "kz" }, "'z'");
+    legacy_is("a key twice", (struct legacy){ .keys = "kk" }, "'k'");
+    legacy_is("no key", (struct legacy){ .keys = "" }, "not in the list");
+    legacy_is("another protocol",
+        (struct legacy){ .two = "K\1.", .len_two = 3 }, "1001");
+}
+
+/* The front made by calls instead of plain numbers. */
+static void test_front(void)
+{
+    legacy_is("the machine is a list",
+        (struct legacy){ .three = "].", .len_three = 2 }, "machine");
+    legacy_is("an unknown byte order",
+        (struct legacy){ .three = "}U\x0dlittle_endianK\1s.", .len_three = 20 },
+        "machine");
+    legacy_is("a persistent id too early",
+        (struct legacy){ .three = "NQ.", .len_three = 3 }, "persistent id");
+    legacy_is("a call for the protocol",
+        (struct legacy){ .two = "cos\nsystem\n)R.", .len_two = 14 }, "1001");
+}
+
+/* ---- what Python would have called ---- */
+
+static void test_foreign(void)
+{
+    struct buf b AUTO(buf_free) = BUF_INIT(LIMIT);
+    struct parse p;
+
+    buf_puts(&b, "\x80\x02}cposix\nsystem\nU\2ls\x85R0");
+    pk_text(&b, "w");
+    pk_floats(&b, "0", 4);
+    buf_puts(&b, "s.");
+    zip_of(&p, &b, NULL);
+    ok(p.rc == 0 && p.f.n_foreign == 1 && p.f.foreign[0].called &&
+            p.f.foreign[0].offset == 3 &&
+            str_is(p.f.foreign[0].name, "posix.system"),
+        "a call beside good tensors is reported");
+    parse_free(&p);
+    b.p[b.len - 1] = '\xff';
+    zip_of(&p, &b, NULL);
+    ok(p.rc == -1 && p.f.n_foreign == 1 &&
+            strstr(p.e.hint, "posix.system") != NULL,
+        "also when the rest is broken: %s", p.e.hint);
+    parse_free(&p);
+    buf_clear(&b);
+    buf_puts(&b, "\x80\x02"
+                 "cos\nsystem\nU\2ls\x85R.");
+    parse(&p, &b, b.len, NULL);
+    ok(p.rc == 0 && p.f.n_foreign == 1 && p.f.n_all == 0 &&
+            strcmp(p.f.container, "pickle") == 0,
+        "and in a bare pickle");
+    parse_free(&p);
+}
+
+/* ---- size ---- */
+
+static void test_many(void)
+{
+    enum { N = 30000 };
+    struct buf pickle AUTO(buf_free) = BUF_INIT(LIMIT);
+    struct buf file AUTO(buf_free) = BUF_INIT(LIMIT);
+    struct entry *v = calloc(N + 1, sizeof(*v));
+    char(*names)[32] = calloc(N, sizeof(*names));
+    struct parse p;
+    clock_t t;
+
+    buf_puts(&pickle, "\x80\x02}(");
+    for (int i = 0; v != NULL && names != NULL && i < N; i++) {
+        char key[16];
+
+        snprintf(key, sizeof(key), "%d", i);
+        snprintf(names[i], sizeof(names[i]), "m/data/%d", i);
+        v[i + 1] = (struct entry){ .name = names[i], .data = zeros, .len = 4 };
+        pk_text(&pickle, names[i]);
+        pk_floats(&pickle, key, 1);
+    }
+    buf_puts(&pickle, "u.");
+    if (v != NULL && names != NULL) {
+        v[0] = (struct entry){
+            .name = "m/data.pkl", .data = pickle.p, .len = pickle.len
+        };
+        make_zip(&file, v, N + 1, true);
+    }
+    t = clock();
+    parse(&p, &file, file.len, NULL);
+    ok(p.rc == 0 && p.f.n_tensors == N, "%d tensors: %s", N, p.e.msg);
+    printf("# %.3f s\n", (double)(clock() - t) / CLOCKS_PER_SEC);
+    parse_free(&p);
+    free(v);
+    free(names);
+}
+
+int main(void)
+{
+    test_views();
+    test_rank();
+    test_storages();
+    test_two_ways();
+    test_builders();
+    test_marks();
+    test_aliens();
+    test_records();
+    test_archives();
+    test_branches();
+    test_levels();
+    test_names();
+    test_trees();
+    test_sharing();
+    test_legacy();
+    test_front();
+    test_foreign();
+    test_many();
+    return done();
+}

@@ -1,0 +1,204 @@
+/*
+ * The files of tests/fixtures/torch, as torch and others wrote them: every
+ * tensor under its path, with dtype, shape and bytes (gathered here element
+ * by element, in the plainest way) as expected.json says. Then the same
+ * files cut short and with wrong bits.
+ */
+#include "formats/torch.h"
+
+#include <stdlib.h>
+
+#include "base/hash.h"
+#include "base/hex.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/map.h"
+#include "tap.h"
+
+#define FOLDER "tests/fixtures/torch"
+enum { LIMIT = 64 << 20, SMALL = 20000 };
+
+struct file {
+    struct map map;
+    struct arena arena;
+    struct torch_file t;
+    struct err e;
+    int rc;
+};
+
+static void parse(struct file *f, const uint8_t *p, uint64_t len)
+{
+    f->arena = (struct arena)ARENA_INIT(LIMIT);
+    err_clear(&f->e);
+    f->rc = torch_parse(p, len, NULL, &f->arena, &f->t, &f->e);
+}
+
+/* The dense bytes of a tensor; false when an element is outside the file. */
+static bool gather(const struct map *m, const struct tensor *t,
+    struct buf *out)
+{
+    unsigned size = dtype_bytes(t->dtype);
+    /* Complex elements are swapped by component. */
+    unsigned part = t->dtype == DTYPE_C64 || t->dtype == DTYPE_C128
+        ? size / 2
+        : size;
+
+    for (uint64_t i = 0; i < t->n; i++) {
+        uint64_t rest = i, at = 0, step = 1;
+
+        for (uint32_t k = t->rank; k > 0; k--) {
+            uint64_t index = rest % t->shape[k - 1];
+
+            at += index * (t->stride ? t->stride[k - 1] : step);
+            rest /= t->shape[k - 1];
+            step *= t->shape[k - 1];
+        }
+        at = t->offset + at * size;
+        if (at + size > m->len)
+            return false;
+        for (unsigned b = 0; b < size; b++)
+            buf_putc(out,
+                (char)m->p[at + (t->big_endian ? b ^ (part - 1) : b)]);
+    }
+    return true;
+}
+
+static bool same_shape(const struct tensor *t, const struct json *shape)
+{
+    const struct json *v = json_first(shape);
+
+    for (uint32_t i = 0; i < t->rank; i++, v = v ? json_next(v) : NULL) {
+        uint64_t n = 0;
+
+        if (v == NULL || !json_u64(v, &n) || n != t->shape[i])
+            return false;
+    }
+    return v == NULL;
+}
+
+static bool same_bytes(const struct map *m, const struct tensor *t,
+    const char *want)
+{
+    struct buf b AUTO(buf_free) = BUF_INIT(LIMIT);
+    struct digest d;
+    char hex[2 * HASH_MAX + 1];
+
+    if (!gather(m, t, &b))
+        return false;
+    hash_bytes(&d, HASH_SHA256, b.p, b.len);
+    hex_encode(hex, d.v, 32);
+    return strcmp(hex, want) == 0;
+}
+
+static void check_tensors(const struct file *f, const char *name,
+    const struct json *rows, bool lone)
+{
+    uint64_t i = 0, good = 0;
+
+    for (const struct json *r = json_first(rows); r != NULL;
+         r = json_next(r), i++) {
+        const struct tensor *t = i < f->t.n_all ? &f->t.all[i] : NULL;
+        const char *path = "", *dtype = "", *sha = "";
+
+        json_str(json_get(r, "path"), &path);
+        json_str(json_get(r, "dtype"), &dtype);
+        json_str(json_get(r, "sha256"), &sha);
+        if (t == NULL || !str_is(t->name, lone ? "tensor" : path) ||
+            t->dtype != dtype_parse(str_of(dtype)) ||
+            !same_shape(t, json_get(r, "shape")) ||
+            !same_bytes(&f->map, t, sha))
+            printf("#   %s differs\n", path);
+        else
+            good++;
+    }
+    ok(good == i && f->t.n_all == i, "%s: all %llu tensors", name,
+        (unsigned long long)i);
+}
+
+static void check_file(const struct json *row)
+{
+    struct file f = { .map = MAP_INIT };
+    const char *name = "", *branch = NULL;
+    char path[300];
+    bool lone = false;
+
+    json_str(json_get(row, "file"), &name);
+    json_str(json_get(row, "branch"), &branch);
+    json_bool(json_get(row, "lone"), &lone);
+    snprintf(path, sizeof(path), FOLDER "/%s", name);
+    if (map_open(&f.map, path, &f.e) != 0) {
+        ok(false, "%s: %s", path, f.e.msg);
+        return;
+    }
+    parse(&f, f.map.p, f.map.len);
+    check_tensors(&f, name, json_get(row, "tensors"), lone);
+    if (branch == NULL)
+        ok(f.rc == -1 && f.e.kind == ERR_REFUSED, "%s: no choice: %s", name,
+            f.e.msg);
+    else
+        ok(f.rc == 0 && str_is(f.t.branch, branch), "%s: branch '%s' %s", name,
+            branch, f.e.msg);
+    arena_free(&f.arena);
+    map_close(&f.map);
+}
+
+/* Every prefix of a small file is refused; every bit may be wrong. */
+static void damage(const struct json *row)
+{
+    struct file f = { .map = MAP_INIT };
+    const char *name = "";
+    char path[300];
+    uint64_t parsed = 0;
+    uint8_t *copy;
+
+    json_str(json_get(row, "file"), &name);
+    snprintf(path, sizeof(path), FOLDER "/%s", name);
+    if (map_open(&f.map, path, &f.e) != 0 || f.map.len > SMALL) {
+        map_close(&f.map);
+        return;
+    }
+    for (uint64_t n = 0; n < f.map.len; n++) {
+        copy = malloc(n ? n : 1);
+        if (copy == NULL)
+            break;
+        memcpy(copy, f.map.p, n);
+        parse(&f, copy, n);
+        parsed += f.rc == 0;
+        arena_free(&f.arena);
+        free(copy);
+    }
+    is_int((long long)parsed, 0, name);
+    copy = malloc(f.map.len);
+    for (uint64_t i = 0; copy != NULL && i < f.map.len; i++) {
+        memcpy(copy, f.map.p, f.map.len);
+        copy[i] ^= (uint8_t)(1 << i % 8);
+        parse(&f, copy, f.map.len);
+        arena_free(&f.arena);
+        memcpy(copy, f.map.p, f.map.len);
+        copy[i] = (uint8_t)(copy[i] * 5 + 1);
+        parse(&f, copy, f.map.len);
+        arena_free(&f.arena);
+    }
+    free(copy);
+    ok(true, "%s with wrong bytes", name);
+    map_close(&f.map);
+}
+
+int main(void)
+{
+    struct json_doc doc AUTO(json_free) = JSON_DOC_INIT;
+    struct err e = ERR_INIT;
+
+    if (json_read(&doc, FOLDER "/expected.json", 8 << 20, &e) != 0) {
+        ok(false, "%s", e.msg);
+        return done();
+    }
+    for (const struct json *r = json_first(doc.root); r != NULL;
+         r = json_next(r))
+        check_file(r);
+    log_set_level(LOG_ERROR);
+    for (const struct json *r = json_first(doc.root); r != NULL;
+         r = json_next(r))
+        damage(r);
+    return done();
+}
