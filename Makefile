@@ -116,7 +116,8 @@ unit: $(UNIT) ## build the compiled tests
 check: all unit ## the compiled tests alone; about a minute
 	$(Q)BUILD_DIR=$(OUT) $(PYTHON) tests/run.py $(UNIT)
 
-test: deps ## install what is missing, then every test; ends in a count
+test: ## install what is missing, then every test; ends in a count
+	$(Q)sh tests/deps.sh test
 	$(Q)$(PYTHON) tests/all.py
 
 lint: all ## floors, includes, sizes, names, banned calls
@@ -130,7 +131,7 @@ demo: deps ## the whole path on the model in tests/model
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)sh tests/demo.sh $(OUT)
 
-deps: ## install the Debian packages that building needs
+deps: ## install the Debian packages that building and the demo need
 	$(Q)sh tests/deps.sh
 
 # ---- install ----

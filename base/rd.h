@@ -19,7 +19,8 @@ struct rd {
 
 static inline struct rd rd_of(const void *p, uint64_t len)
 {
-    return (struct rd){ .p = p, .len = len };
+    /* An empty file has no address to count from. */
+    return (struct rd){ .p = p != NULL ? p : (const void *)"", .len = len };
 }
 
 static inline uint64_t rd_left(const struct rd *r)

@@ -13,6 +13,7 @@
  * Ours, inside a repository's folder where no other tool looks:
  *                          ml/uniform/<key>/    conversions (find.h)
  *                          ml/journal/<etag>    ranges of a partial download
+ *                          ml/journal/<etag>.live   the same, not yet synced
  *                          blobs/<etag>.ml.incomplete   its bytes
  *
  * Order of writing: blob, snapshot entries, tree listing, ref: a reader that

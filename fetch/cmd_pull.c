@@ -104,8 +104,8 @@ static const struct {
     { "pythia-12b", "EleutherAI/pythia-12b" },
 };
 
-static int parse_repo(struct repo *r, const struct pull_opts *o,
-    const char *text, struct err *e)
+static int parse_repo(
+    struct repo *r, const struct pull_opts *o, const char *text, struct err *e)
 {
     size_t n = strcspn(text, "@");
     char full[512];
@@ -121,8 +121,8 @@ static int parse_repo(struct repo *r, const struct pull_opts *o,
     if (o->revision == NULL)
         return 0;
     if (strchr(text, '@') != NULL)
-        return err_set(e, ERR_USAGE, "a revision in '%s' and in --revision",
-            text);
+        return err_set(
+            e, ERR_USAGE, "a revision in '%s' and in --revision", text);
     if (strlen(o->revision) >= sizeof(r->revision) || o->revision[0] == '\0')
         return err_set(e, ERR_USAGE, "not a revision: '%.100s'", o->revision);
     snprintf(r->revision, sizeof(r->revision), "%s", o->revision);
@@ -130,8 +130,8 @@ static int parse_repo(struct repo *r, const struct pull_opts *o,
 }
 
 /* The hub cache to fill: the volume's, or the one of all tools. */
-static int find_dir(const struct pull_opts *o, struct hubdir *out,
-    struct err *e)
+static int find_dir(
+    const struct pull_opts *o, struct hubdir *out, struct err *e)
 {
     struct volume v;
     bool created = false;
@@ -163,8 +163,8 @@ static void put_table(struct buf *out, const struct pull *p)
     int width = 4;
 
     for (size_t i = 0; i < plan->n; i++)
-        width = (int)size_max((uint64_t)width,
-            size_min(plan->files[i].file->path.len, 60));
+        width = (int)size_max(
+            (uint64_t)width, size_min(plan->files[i].file->path.len, 60));
     buf_printf(out, "%-*s  %10s  %s\n", width, "FILE", "SIZE", "STATE");
     for (size_t i = 0; i < plan->n; i++) {
         const struct plan_file *f = &plan->files[i];
@@ -209,8 +209,7 @@ static void put_json(struct buf *out, const struct pull *p)
         buf_printf(out, "\"fetch_bytes\": %llu, ",
             (unsigned long long)p->plan.fetch_bytes);
     buf_printf(out, "\"fetched_bytes\": %llu, \"requests\": %llu",
-        (unsigned long long)p->fetched_bytes,
-        (unsigned long long)p->requests);
+        (unsigned long long)p->fetched_bytes, (unsigned long long)p->requests);
     if (p->dry_run)
         put_entries(out, &p->plan);
     buf_putc(out, '}');
@@ -220,8 +219,7 @@ static int write_out(struct buf *out, struct err *e)
 {
     if (buf_check(out, e) != 0)
         return -1;
-    if (fwrite(out->p, 1, out->len, stdout) != out->len ||
-        fflush(stdout) != 0)
+    if (fwrite(out->p, 1, out->len, stdout) != out->len || fflush(stdout) != 0)
         return err_sys(e, "standard output");
     buf_clear(out);
     return 0;
@@ -244,10 +242,10 @@ static int pull_one(const struct cmd_ctx *ctx, const struct pull_opts *o,
     p.dry_run = o->dry_run;
     p.progress = ctx->progress;
     if (p.force && p.offline)
-        return err_set(e, ERR_USAGE, "--force needs the network, and this is "
-                                     "offline");
-    if (parse_repo(&p.repo, o, text, e) != 0 ||
-        pull_run(&p, dir, hub, e) != 0)
+        return err_set(e, ERR_USAGE,
+            "--force needs the network, and this is "
+            "offline");
+    if (parse_repo(&p.repo, o, text, e) != 0 || pull_run(&p, dir, hub, e) != 0)
         return -1;
     if (o->json) {
         put_json(out, &p);

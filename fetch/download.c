@@ -17,8 +17,8 @@ static int cut(struct download *d, struct err *e)
         plan_segment_size(size, d->opts->jobs), &gaps, &n, e);
 
     for (size_t i = 0; i < n && rc == 0; i++)
-        rc = download_give(d,
-            (struct segment){ .from = gaps[i].from, .to = gaps[i].to }, e);
+        rc = download_give(
+            d, (struct segment){ .from = gaps[i].from, .to = gaps[i].to }, e);
     free(gaps);
     return rc;
 }
@@ -31,8 +31,7 @@ static int open_partial(struct download *d, struct err *e)
 
     if (hubdir_partial(o->dir, o->repo, tree_etag(f), path, e) != 0 ||
         hubdir_journal(o->dir, o->repo, tree_etag(f), journal, e) != 0 ||
-        partial_open(&d->partial, path, journal, tree_etag(f), f->size, e) !=
-            0)
+        partial_open(&d->partial, path, journal, tree_etag(f), f->size, e) != 0)
         return -1;
     return cut(d, e);
 }
@@ -50,9 +49,8 @@ int download_open(struct download *d, const struct transfer_opts *opts,
     d->lock = hubdir_lock(opts->dir, opts->repo, tree_etag(f), e);
     if (d->lock < 0)
         return -1;
-    have = file->again
-               ? HAVE_NOT
-               : hubdir_have_blob(opts->dir, opts->repo, f, e);
+    have =
+        file->again ? HAVE_NOT : hubdir_have_blob(opts->dir, opts->repo, f, e);
     if (have < 0)
         return -1;
     snprintf(name, sizeof(name), "%.*s", STR_ARG(f->path));
@@ -76,8 +74,8 @@ bool download_take(struct download *d, uint64_t now_ms, struct segment *out)
         if (d->todo[i].not_before_ms > now_ms)
             continue;
         *out = d->todo[i];
-        memmove(d->todo + i, d->todo + i + 1,
-            (--d->n_todo - i) * sizeof(*d->todo));
+        memmove(
+            d->todo + i, d->todo + i + 1, (--d->n_todo - i) * sizeof(*d->todo));
         d->lanes++;
         return true;
     }

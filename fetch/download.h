@@ -38,19 +38,22 @@ struct download {
     int lock;             /* -1: none */
     struct segment *todo; /* in file order */
     size_t n_todo;
-    unsigned lanes;       /* at work on it */
-    char *location;       /* on another host than the Hub; NULL: ask it */
-    unsigned generation;  /* of location: grows when it changes */
-    bool resolved;        /* one request found its way */
-    bool stream;          /* the server ignores ranges: one lane only */
-    bool fresh;           /* use new connections */
-    bool held;            /* somebody else has brought it meanwhile */
+    unsigned lanes;      /* at work on it */
+    char *location;      /* on another host than the Hub; NULL: ask it */
+    unsigned generation; /* of location: grows when it changes */
+    bool resolved;       /* one request found its way */
+    bool stream;         /* the server ignores ranges: one lane only */
+    bool fresh;          /* use new connections */
+    bool held;           /* somebody else has brought it meanwhile */
     unsigned strikes;
-    unsigned mismatches;  /* times the finished file was wrong */
+    unsigned mismatches; /* times the finished file was wrong */
     struct progress_item *item;
 };
 
-#define DOWNLOAD_INIT { .partial = PARTIAL_INIT, .lock = -1 }
+#define DOWNLOAD_INIT                                                          \
+    {                                                                          \
+        .partial = PARTIAL_INIT, .lock = -1                                    \
+    }
 
 /*
  * download_open - take the lock, look again, open the partial, cut segments

@@ -131,8 +131,8 @@ static bool set_request(struct http_call *c)
     curl_easy_setopt(c->easy, CURLOPT_WRITEFUNCTION, on_body);
     curl_easy_setopt(c->easy, CURLOPT_WRITEDATA, c);
     if (c->ranged) {
-        snprintf(range, sizeof(range), "%llu-%llu",
-            (unsigned long long)c->from, (unsigned long long)c->to - 1);
+        snprintf(range, sizeof(range), "%llu-%llu", (unsigned long long)c->from,
+            (unsigned long long)c->to - 1);
         curl_easy_setopt(c->easy, CURLOPT_RANGE, range);
     }
     curl_easy_setopt(c->easy, CURLOPT_FRESH_CONNECT, (long)c->fresh);
@@ -199,8 +199,8 @@ static void finish(struct http *h, struct http_call *c, CURLcode code)
             c->end = HTTP_STALLED;
     }
     if (c->end == HTTP_STALLED)
-        snprintf(c->why, sizeof(c->why), "nothing came for %u s",
-            h->opts.stall_s);
+        snprintf(
+            c->why, sizeof(c->why), "nothing came for %u s", h->opts.stall_s);
     else if (c->end != HTTP_ANSWERED && c->why[0] == '\0')
         snprintf(c->why, sizeof(c->why), "%s", curl_easy_strerror(code));
     else if (c->end == HTTP_ANSWERED)

@@ -35,7 +35,7 @@ struct http_call {
     bool ranged;       /* ask for bytes [from, to) only */
     uint64_t from;
     uint64_t to;
-    bool fresh;        /* on a new connection */
+    bool fresh; /* on a new connection */
     /*
      * Called with the next bytes of the body, after all headers are there;
      * non-zero ends the call as HTTP_STOPPED. It must not start or stop
@@ -49,11 +49,14 @@ struct http_call {
     long status;
     char why[256]; /* what went wrong, "" after HTTP_ANSWERED */
 
-    void *easy;    /* http.c's; kept for the next use of this struct */
+    void *easy; /* http.c's; kept for the next use of this struct */
     void *headers;
 };
 
-#define HTTP_CALL_INIT { .url = NULL }
+#define HTTP_CALL_INIT                                                         \
+    {                                                                          \
+        .url = NULL                                                            \
+    }
 
 struct http_opts {
     unsigned connect_s;

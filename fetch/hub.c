@@ -30,8 +30,8 @@ enum {
 static const char *const api_names[] = { "models", "datasets", "spaces" };
 static const char *const url_prefixes[] = { "", "datasets/", "spaces/" };
 
-int hub_init(struct hub *h, unsigned connections, uint64_t retry_s,
-    struct err *e)
+int hub_init(
+    struct hub *h, unsigned connections, uint64_t retry_s, struct err *e)
 {
     const char *endpoint = env_get("HF_ENDPOINT");
 
@@ -137,8 +137,8 @@ static int unreached(const struct ask *a, struct err *e)
 
 static uint64_t named_wait(const struct http_call *c)
 {
-    return retry_named_s(c->status, http_header(c, "RateLimit"),
-        http_header(c, "Retry-After"));
+    return retry_named_s(
+        c->status, http_header(c, "RateLimit"), http_header(c, "Retry-After"));
 }
 
 static int refused(const struct ask *a, struct err *e)
@@ -166,8 +166,7 @@ static int again(struct ask *a, struct err *e)
     char host[URL_SHOW_MAX];
 
     if (a->call.end == HTTP_UNREACHED && !a->reached)
-        a->retry.limit_ms =
-            size_min(a->retry.limit_ms, UNREACHED_S * 1000);
+        a->retry.limit_ms = size_min(a->retry.limit_ms, UNREACHED_S * 1000);
     if (a->call.end == HTTP_UNTRUSTED ||
         !retry_allowed(&a->retry, clock_ms(), &ms, named > 0))
         return give_up(a, e);
@@ -252,8 +251,7 @@ static struct ask ask_begin(struct hub *h, const struct repo *r)
         .body = BUF_INIT(BODY_MAX) };
 }
 
-int hub_commit(struct hub *h, const struct repo *r, char out[41],
-    struct err *e)
+int hub_commit(struct hub *h, const struct repo *r, char out[41], struct err *e)
 {
     struct ask a AUTO(ask_free) = ask_begin(h, r);
     struct buf url AUTO(buf_free) = BUF_INIT(URL_MAX);
@@ -261,8 +259,8 @@ int hub_commit(struct hub *h, const struct repo *r, char out[41],
     char shown[URL_SHOW_MAX];
     const char *sha = NULL;
 
-    buf_printf(&url, "%s/api/%s/%s/revision/", h->endpoint,
-        api_names[r->type], r->id);
+    buf_printf(
+        &url, "%s/api/%s/%s/revision/", h->endpoint, api_names[r->type], r->id);
     url_encode(&url, str_of(r->revision), false);
     if (buf_check(&url, e) != 0 || ask_get(&a, url.p, e) != 0)
         return -1;
@@ -350,8 +348,8 @@ int hub_tree(struct hub *h, const struct repo *r, const char *commit,
         struct ask a AUTO(ask_free) = ask_begin(h, r);
 
         if (++pages > PAGES_MAX)
-            return err_set(e, ERR_REFUSED, "the listing of %s does not end",
-                r->id);
+            return err_set(
+                e, ERR_REFUSED, "the listing of %s does not end", r->id);
         if (ask_get(&a, url.p, e) != 0)
             return -1;
         if (listing_add(&list, buf_str(&a.body), arena, e) != 0)

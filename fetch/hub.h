@@ -14,21 +14,24 @@
 #include "fetch/token.h"
 
 struct hub {
-    char endpoint[512];   /* without a slash at the end */
+    char endpoint[512]; /* without a slash at the end */
     struct token token;
     struct http *http;    /* opened with the first request */
     unsigned connections; /* that may be open at once */
     uint64_t retry_s;     /* give up after this long without a byte */
 };
 
-#define HUB_INIT { .http = NULL }
+#define HUB_INIT                                                               \
+    {                                                                          \
+        .http = NULL                                                           \
+    }
 
 /*
  * hub_init - endpoint and token from the environment; no request is made
  * Returns 0, or -1 with *e: USAGE (HF_ENDPOINT), REFUSED, IO (token).
  */
-int hub_init(struct hub *h, unsigned connections, uint64_t retry_s,
-    struct err *e);
+int hub_init(
+    struct hub *h, unsigned connections, uint64_t retry_s, struct err *e);
 void hub_free(struct hub *h); /* idempotent, for AUTO */
 
 /* hub_http - the connections, opened if need be; NULL with *e. */
@@ -45,8 +48,8 @@ const char *hub_token(const struct hub *h, const char *url);
  * Returns 0, or -1 with *e: MISSING, AUTH, NET, REFUSED (not a Hub's
  *         answer), CANCELLED
  */
-int hub_commit(struct hub *h, const struct repo *r, char out[41],
-    struct err *e);
+int hub_commit(
+    struct hub *h, const struct repo *r, char out[41], struct err *e);
 
 /*
  * hub_tree - all files of a commit, sorted by path, in arena

@@ -58,39 +58,52 @@ static int gated(const struct hub_answer *a, const struct hub_question *q,
     const char *id = q->repo->id;
 
     if (a->status == 401 && !has_token(q)) {
-        err_set(e, ERR_AUTH, "%s is gated: it needs a token, and none was "
-                             "found", id);
+        err_set(e, ERR_AUTH,
+            "%s is gated: it needs a token, and none was "
+            "found",
+            id);
         return err_hint(e, "ask for access at %.100s/%.100s, then set HF_TOKEN",
             q->endpoint, id);
     }
     if (a->status == 401) {
-        err_set(e, ERR_AUTH, "%s is gated, and the token from %.150s was not "
-                             "accepted", id, q->token->source);
-        return err_hint(e, "make a new token at %.150s/settings/tokens",
-            q->endpoint);
+        err_set(e, ERR_AUTH,
+            "%s is gated, and the token from %.150s was not "
+            "accepted",
+            id, q->token->source);
+        return err_hint(
+            e, "make a new token at %.150s/settings/tokens", q->endpoint);
     }
     if (strstr(said, "await") != NULL || strstr(said, "pending") != NULL) {
-        err_set(e, ERR_AUTH, "%s is gated, and your request for access is "
-                             "still waiting for an answer", id);
-        return err_hint(e, "the token from %.200s is good: try again once "
-                           "access is granted", q->token->source);
+        err_set(e, ERR_AUTH,
+            "%s is gated, and your request for access is "
+            "still waiting for an answer",
+            id);
+        return err_hint(e,
+            "the token from %.200s is good: try again once "
+            "access is granted",
+            q->token->source);
     }
-    err_set(e, ERR_AUTH, "%s is gated, and the account of the token from "
-                         "%.150s has no access to it", id, q->token->source);
+    err_set(e, ERR_AUTH,
+        "%s is gated, and the account of the token from "
+        "%.150s has no access to it",
+        id, q->token->source);
     return err_hint(e, "ask for access at %.120s/%.120s", q->endpoint, id);
 }
 
 static int no_repo(const struct hub_question *q, struct err *e)
 {
     if (!has_token(q)) {
-        err_set(e, ERR_MISSING, "%s does not exist, or is private and no "
-                                "token was found", q->repo->id);
+        err_set(e, ERR_MISSING,
+            "%s does not exist, or is private and no "
+            "token was found",
+            q->repo->id);
         return err_hint(e, "check the spelling; for a private repository set "
                            "HF_TOKEN");
     }
-    err_set(e, ERR_MISSING, "%s does not exist, or is private and the token "
-                            "from %.150s may not see it", q->repo->id,
-        q->token->source);
+    err_set(e, ERR_MISSING,
+        "%s does not exist, or is private and the token "
+        "from %.150s may not see it",
+        q->repo->id, q->token->source);
     return err_hint(e, "check the spelling, and whose token it is");
 }
 
@@ -100,13 +113,14 @@ static int bad_token(const struct hub_question *q, struct err *e)
 
     err_set(e, ERR_AUTH, "%s does not accept the token from %.150s",
         url_host(host, q->endpoint), q->token->source);
-    return err_hint(e, "it may be revoked or mistyped: make a new one at "
-                       "%.150s/settings/tokens, or unset it",
+    return err_hint(e,
+        "it may be revoked or mistyped: make a new one at "
+        "%.150s/settings/tokens, or unset it",
         q->endpoint);
 }
 
-static int forbidden(const struct hub_question *q, const char *said,
-    struct err *e)
+static int forbidden(
+    const struct hub_question *q, const char *said, struct err *e)
 {
     char host[URL_SHOW_MAX];
 
@@ -118,16 +132,17 @@ static int forbidden(const struct hub_question *q, const char *said,
     return err_hint(e, "set HF_TOKEN to a token that may read it");
 }
 
-static int busy(const struct hub_answer *a, const struct hub_question *q,
-    struct err *e)
+static int busy(
+    const struct hub_answer *a, const struct hub_question *q, struct err *e)
 {
     char host[URL_SHOW_MAX];
 
     url_host(host, q->endpoint);
     if (a->wait_s > 0)
-        err_set(e, ERR_NET, "%.100s has had too many requests (429) and asks "
-                            "to wait %llu s", host,
-            (unsigned long long)a->wait_s);
+        err_set(e, ERR_NET,
+            "%.100s has had too many requests (429) and asks "
+            "to wait %llu s",
+            host, (unsigned long long)a->wait_s);
     else
         err_set(e, ERR_NET, "%.100s has had too many requests (429)", host);
     return err_hint(e, "try again later; what was fetched is kept%s",
@@ -150,16 +165,16 @@ static int other(const struct hub_answer *a, const struct hub_question *q,
 }
 
 /* A 401 that names no reason: a bad token, or a repository unseen. */
-static int unnamed_401(const struct hub_question *q, const char *said,
-    struct err *e)
+static int unnamed_401(
+    const struct hub_question *q, const char *said, struct err *e)
 {
     if (has_token(q) && is(said, "Invalid credentials in Authorization header"))
         return bad_token(q, e);
     return no_repo(q, e);
 }
 
-int hub_error(const struct hub_answer *a, const struct hub_question *q,
-    struct err *e)
+int hub_error(
+    const struct hub_answer *a, const struct hub_question *q, struct err *e)
 {
     char said[TEXT_MAX];
 
@@ -176,8 +191,10 @@ int hub_error(const struct hub_answer *a, const struct hub_question *q,
     if (is(a->code, "GatedRepo"))
         return gated(a, q, said, e);
     if (is(said, "Access to this resource is disabled."))
-        return err_set(e, ERR_AUTH, "%s was disabled by the Hub and cannot be "
-                                    "read by anybody", q->repo->id);
+        return err_set(e, ERR_AUTH,
+            "%s was disabled by the Hub and cannot be "
+            "read by anybody",
+            q->repo->id);
     if (is(a->code, "RepoNotFound"))
         return no_repo(q, e);
     if (a->status == 401)

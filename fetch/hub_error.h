@@ -34,7 +34,7 @@ struct hub_question {
  * hub_error - always -1, with *e: MISSING (repository, revision, file),
  * AUTH (token, gate, disabled, forbidden), NET (429, 5xx, anything else)
  */
-int hub_error(const struct hub_answer *a, const struct hub_question *q,
-    struct err *e);
+int hub_error(
+    const struct hub_answer *a, const struct hub_question *q, struct err *e);
 
 #endif

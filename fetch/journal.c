@@ -36,14 +36,13 @@ int journal_text(const char *boot, const struct digest *etag, uint64_t size,
     buf_printf(out, "%s\n", head_line);
     if (boot != NULL)
         buf_printf(out, "boot %s\n", boot);
-    buf_printf(out, "etag %s\nsize %llu\n", etag->hex,
-        (unsigned long long)size);
+    buf_printf(
+        out, "etag %s\nsize %llu\n", etag->hex, (unsigned long long)size);
     for (size_t i = 0; i < have->n; i++)
         buf_printf(out, "range %llu %llu\n",
             (unsigned long long)have->v[i].from,
             (unsigned long long)have->v[i].to);
-    if (hash_bytes(HASH_SHA256, out->p + start, out->len - start, &sum, e) !=
-        0)
+    if (hash_bytes(HASH_SHA256, out->p + start, out->len - start, &sum, e) != 0)
         return -1;
     buf_printf(out, "sum %s\n", sum.hex);
     return buf_check(out, e);
@@ -56,8 +55,7 @@ static bool number(struct str *s, uint64_t *out)
     size_t i = 0;
 
     for (; i < s->len && isdigit((unsigned char)s->p[i]); i++)
-        if (!size_mul(v, 10, &v) ||
-            !size_add(v, (uint64_t)(s->p[i] - '0'), &v))
+        if (!size_mul(v, 10, &v) || !size_add(v, (uint64_t)(s->p[i] - '0'), &v))
             return false;
     if (i == 0 || (i > 1 && s->p[0] == '0'))
         return false;
@@ -108,8 +106,8 @@ static bool value_of(struct rd *r, const char *name, struct str *value)
 }
 
 /* The lines in front of the ranges. */
-static bool parse_head(struct rd *r, const char *boot,
-    const struct digest *etag, uint64_t size)
+static bool parse_head(
+    struct rd *r, const char *boot, const struct digest *etag, uint64_t size)
 {
     struct str value;
     uint64_t n;
@@ -124,8 +122,8 @@ static bool parse_head(struct rd *r, const char *boot,
            value.len == 0 && n == size;
 }
 
-static bool parse(struct str text, const char *boot,
-    const struct digest *etag, uint64_t size, struct ranges *out)
+static bool parse(struct str text, const char *boot, const struct digest *etag,
+    uint64_t size, struct ranges *out)
 {
     struct rd r = rd_of(text.p, text.len);
     struct str line;
@@ -143,12 +141,11 @@ static bool parse(struct str text, const char *boot,
         if (!add_range(line, size, out))
             return false;
     }
-    return check_sum(text, covered, line) &&
-           (boot != NULL || rd_left(&r) == 0);
+    return check_sum(text, covered, line) && (boot != NULL || rd_left(&r) == 0);
 }
 
-bool journal_parse(struct str text, const char *boot,
-    const struct digest *etag, uint64_t size, struct ranges *out)
+bool journal_parse(struct str text, const char *boot, const struct digest *etag,
+    uint64_t size, struct ranges *out)
 {
     struct ranges found AUTO(ranges_free) = RANGES_INIT;
     struct err ignored = ERR_INIT;

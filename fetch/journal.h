@@ -48,8 +48,8 @@ int journal_text(const char *boot, const struct digest *etag, uint64_t size,
  * Returns false, and adds nothing, when it is damaged or not of this content
  * or start. Bytes behind a live journal's sum are of an older, longer one.
  */
-bool journal_parse(struct str text, const char *boot,
-    const struct digest *etag, uint64_t size, struct ranges *out);
+bool journal_parse(struct str text, const char *boot, const struct digest *etag,
+    uint64_t size, struct ranges *out);
 
 /* journal_write - replace the journal at path, durably. */
 int journal_write(const char *path, const struct digest *etag, uint64_t size,

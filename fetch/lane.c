@@ -43,8 +43,8 @@ static int set_url(struct lane *l, const char *url, struct err *e)
     return 0;
 }
 
-int lane_begin(struct lane *l, struct download *d, struct segment seg,
-    struct err *e)
+int lane_begin(
+    struct lane *l, struct download *d, struct segment seg, struct err *e)
 {
     const struct transfer_opts *o = d->opts;
     struct buf url AUTO(buf_free) = BUF_INIT(URL_MAX);
@@ -79,8 +79,9 @@ static int check_hub(struct lane *l)
     if (etag == NULL && l->call.status < 300)
         etag = http_header(&l->call, "ETag");
     if (commit != NULL && strcmp(commit, l->d->opts->commit) != 0) {
-        err_set(&l->err, ERR_CORRUPT, "%.*s: the Hub answers for commit "
-                                      "%.60s, not %s",
+        err_set(&l->err, ERR_CORRUPT,
+            "%.*s: the Hub answers for commit "
+            "%.60s, not %s",
             STR_ARG(file_of(l)->path), commit, l->d->opts->commit);
         return fatal(l);
     }
@@ -88,8 +89,9 @@ static int check_hub(struct lane *l)
     if (etag == NULL || !hub_etag(etag, &d))
         return 0;
     if (!digest_eq(&d, tree_etag(file_of(l)))) {
-        err_set(&l->err, ERR_CORRUPT, "%.*s: the Hub has content %.70s, its "
-                                      "listing said %s",
+        err_set(&l->err, ERR_CORRUPT,
+            "%.*s: the Hub has content %.70s, its "
+            "listing said %s",
             STR_ARG(file_of(l)->path), d.hex, tree_etag(file_of(l))->hex);
         return fatal(l);
     }
@@ -119,8 +121,7 @@ static int check_whole(struct lane *l)
     char text[80];
     uint64_t n;
 
-    if (length != NULL && content_length(length, &n) &&
-        n != file_of(l)->size) {
+    if (length != NULL && content_length(length, &n) && n != file_of(l)->size) {
         snprintf(text, sizeof(text), "has %llu bytes of it, not %llu",
             (unsigned long long)n, (unsigned long long)file_of(l)->size);
         return strike(l, ERR_CORRUPT, text);
@@ -172,8 +173,7 @@ static int take_bytes(struct lane *l, const void *bytes, size_t len)
 
     if (len > l->seg.to - l->seg.from)
         return strike(l, ERR_CORRUPT, "sent more bytes than it announced");
-    if (partial_write(&d->partial, l->seg.from, bytes, len, &new, &l->err) !=
-        0)
+    if (partial_write(&d->partial, l->seg.from, bytes, len, &new, &l->err) != 0)
         return fatal(l);
     l->seg.from += len;
     if (new == 0)
@@ -234,8 +234,8 @@ static enum lane_end follow(struct lane *l)
     if (l->at_hub && check_hub(l) != 0)
         return LANE_FAILED;
     if (target == NULL || ++l->hops > HOPS_MAX) {
-        strike(l, ERR_NET, target == NULL ? "redirects to nowhere"
-                                          : "redirects in a circle");
+        strike(l, ERR_NET,
+            target == NULL ? "redirects to nowhere" : "redirects in a circle");
         return judge(l);
     }
     if (url_downgrades(l->url, target)) {
@@ -244,8 +244,7 @@ static enum lane_end follow(struct lane *l)
         return LANE_FAILED;
     }
     if (leaves) {
-        if (check_seen(l) != 0 ||
-            download_moved(l->d, target, &l->err) != 0)
+        if (check_seen(l) != 0 || download_moved(l->d, target, &l->err) != 0)
             return LANE_FAILED;
         l->generation = l->d->generation;
     }
@@ -257,8 +256,10 @@ static enum lane_end refused(struct lane *l)
     const struct transfer_opts *o = l->d->opts;
     struct http_call *c = &l->call;
     char path[1025], text[64];
-    struct hub_question q = { .endpoint = o->hub->endpoint, .repo = o->repo,
-        .path = path, .token = &o->hub->token };
+    struct hub_question q = { .endpoint = o->hub->endpoint,
+        .repo = o->repo,
+        .path = path,
+        .token = &o->hub->token };
     struct hub_answer a = { .status = c->status,
         .code = http_header(c, "X-Error-Code"),
         .message = http_header(c, "X-Error-Message"),

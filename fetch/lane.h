@@ -36,11 +36,14 @@ struct lane {
     struct retry *retry; /* told of every new byte */
 };
 
-#define LANE_INIT { .call = HTTP_CALL_INIT, .body = BUF_INIT(1 << 16) }
+#define LANE_INIT                                                              \
+    {                                                                          \
+        .call = HTTP_CALL_INIT, .body = BUF_INIT(1 << 16)                      \
+    }
 
 /* lane_begin - work on a segment. Sends nothing. -1: NOMEM. */
-int lane_begin(struct lane *l, struct download *d, struct segment seg,
-    struct err *e);
+int lane_begin(
+    struct lane *l, struct download *d, struct segment seg, struct err *e);
 
 /* lane_send - send the request for where it stands. */
 int lane_send(struct lane *l, struct http *http, struct err *e);

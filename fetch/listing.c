@@ -32,8 +32,8 @@ static struct tree_file *new_file(struct listing *l, struct err *e)
     return &l->v[l->n];
 }
 
-static bool get_digest(const struct json *v, enum hash_kind kind,
-    struct digest *out)
+static bool get_digest(
+    const struct json *v, enum hash_kind kind, struct digest *out)
 {
     const char *text;
 
@@ -53,8 +53,8 @@ static int read_entry(const struct json *v, struct tree_file *f,
         return err_hint(e, "the server lists a name that would be written "
                            "outside of its folder; nothing was written");
     }
-    *f = (struct tree_file){ .lfs = lfs != NULL &&
-                                    json_kind(lfs) == JSON_OBJECT };
+    *f = (struct tree_file){ .lfs =
+                                 lfs != NULL && json_kind(lfs) == JSON_OBJECT };
     if (!json_u64(json_get(v, "size"), &f->size) ||
         !get_digest(json_get(v, "oid"), HASH_GIT_SHA1, &f->oid) ||
         (f->lfs &&
@@ -66,8 +66,8 @@ static int read_entry(const struct json *v, struct tree_file *f,
     return f->path.p == NULL ? -1 : 0;
 }
 
-int listing_add(struct listing *l, struct str page, struct arena *arena,
-    struct err *e)
+int listing_add(
+    struct listing *l, struct str page, struct arena *arena, struct err *e)
 {
     struct json_doc doc AUTO(json_free) = JSON_DOC_INIT;
     const char *type;
@@ -111,20 +111,20 @@ static int check_names(const struct listing *l, struct err *e)
         struct str p = l->v[i].path;
 
         if (i > 0 && str_eq(p, l->v[i - 1].path))
-            return err_set(e, ERR_REFUSED, "'%.*s' stands in it twice",
-                STR_ARG(p));
+            return err_set(
+                e, ERR_REFUSED, "'%.*s' stands in it twice", STR_ARG(p));
         for (size_t n = 1; n < p.len; n++) {
             struct str front = { p.p, n };
             if (p.p[n] == '/' && has_path(l, front))
-                return err_set(e, ERR_REFUSED,
-                    "'%.*s' is a file and a folder", STR_ARG(front));
+                return err_set(e, ERR_REFUSED, "'%.*s' is a file and a folder",
+                    STR_ARG(front));
         }
     }
     return 0;
 }
 
-int listing_end(struct listing *l, struct arena *arena, struct tree *out,
-    struct err *e)
+int listing_end(
+    struct listing *l, struct arena *arena, struct tree *out, struct err *e)
 {
     if (l->n > 0)
         qsort(l->v, l->n, sizeof(*l->v), by_path);

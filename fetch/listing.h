@@ -15,7 +15,10 @@ struct listing {
     size_t cap;
 };
 
-#define LISTING_INIT { .v = NULL }
+#define LISTING_INIT                                                           \
+    {                                                                          \
+        .v = NULL                                                              \
+    }
 
 void listing_free(struct listing *l); /* idempotent */
 
@@ -24,14 +27,14 @@ void listing_free(struct listing *l); /* idempotent */
  * Returns 0, or -1 with *e: REFUSED (malformed, an unsafe path), NOMEM.
  * Paths are copied into arena.
  */
-int listing_add(struct listing *l, struct str page, struct arena *arena,
-    struct err *e);
+int listing_add(
+    struct listing *l, struct str page, struct arena *arena, struct err *e);
 
 /*
  * listing_end - sort, and refuse what no folder can hold: a path that stands
  * twice, or that is a file and a folder
  */
-int listing_end(struct listing *l, struct arena *arena, struct tree *out,
-    struct err *e);
+int listing_end(
+    struct listing *l, struct arena *arena, struct tree *out, struct err *e);
 
 #endif

@@ -49,9 +49,8 @@ int partial_kept(const char *path, const char *journal,
 static int reserve(struct partial *p, struct err *e)
 {
     if (p->size == 0 || fallocate(p->fd, 0, 0, (off_t)p->size) == 0)
-        return ftruncate(p->fd, (off_t)p->size) != 0
-                   ? err_sys(e, "%s", p->path)
-                   : 0;
+        return ftruncate(p->fd, (off_t)p->size) != 0 ? err_sys(e, "%s", p->path)
+                                                     : 0;
     if (errno != EOPNOTSUPP && errno != ENOSYS && errno != EINTR)
         return err_sys(e, "%s: reserving %llu bytes", p->path,
             (unsigned long long)p->size);
@@ -85,8 +84,8 @@ int partial_open(struct partial *p, const char *path, const char *journal,
     p->saved_ms = clock_ms();
     if (make_folders(p, e) != 0)
         return -1;
-    p->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK,
-        0644);
+    p->fd = open(
+        path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0644);
     if (p->fd < 0 || fstat(p->fd, &st) != 0) {
         err_sys(e, "%s", path);
     } else if (!S_ISREG(st.st_mode)) {
@@ -153,8 +152,7 @@ bool partial_lags(const struct partial *p)
     return ranges_end(&p->have, p->hashed) > p->hashed;
 }
 
-int partial_hash(struct partial *p, void *room, size_t room_len,
-    struct err *e)
+int partial_hash(struct partial *p, void *room, size_t room_len, struct err *e)
 {
     uint64_t end = ranges_end(&p->have, p->hashed);
     size_t n = size_min(room_len, end - p->hashed);
@@ -229,8 +227,10 @@ int partial_publish(struct partial *p, const char *blob, unsigned mode,
 
     hash_end(&p->hash, got);
     if (!digest_eq(got, &p->want))
-        return err_set(e, ERR_CORRUPT, "the bytes received have digest %s, "
-                                       "not %s", got->hex, p->want.hex);
+        return err_set(e, ERR_CORRUPT,
+            "the bytes received have digest %s, "
+            "not %s",
+            got->hex, p->want.hex);
     if (fchmod(fd, mode) != 0 || fsync(fd) != 0) {
         /* The kernel may have dropped what it could not write. */
         err_sys(e, "%s: making it durable", p->path);
@@ -238,8 +238,8 @@ int partial_publish(struct partial *p, const char *blob, unsigned mode,
         return -1;
     }
     if (!is_ours(p))
-        return err_set(e, ERR_BUSY, "%s was taken away by another process",
-            p->path);
+        return err_set(
+            e, ERR_BUSY, "%s was taken away by another process", p->path);
     p->fd = -1;
     if (close(fd) != 0)
         return err_sys(e, "%s: closing", p->path);

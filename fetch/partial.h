@@ -18,23 +18,25 @@
 
 struct partial {
     int fd;
-    int live;           /* the live journal; -1 while there is none */
+    int live; /* the live journal; -1 while there is none */
     char path[PATH_MAX];
     char journal[PATH_MAX];
     struct digest want;
     uint64_t size;
     struct ranges have; /* bytes on disk, or on their way there */
     struct hash hash;
-    uint64_t hashed;    /* the digest covers [0, hashed) */
-    uint64_t unsaved;   /* new bytes the journal does not know of */
-    uint64_t unnoted;   /* new bytes the live journal does not know of */
-    uint64_t unpushed;  /* new bytes the disk was not told to write */
-    uint64_t saved_ms;  /* when the journal was written last */
-    bool named;         /* its name in the directory is synced */
+    uint64_t hashed;   /* the digest covers [0, hashed) */
+    uint64_t unsaved;  /* new bytes the journal does not know of */
+    uint64_t unnoted;  /* new bytes the live journal does not know of */
+    uint64_t unpushed; /* new bytes the disk was not told to write */
+    uint64_t saved_ms; /* when the journal was written last */
+    bool named;        /* its name in the directory is synced */
 };
 
-#define PARTIAL_INIT \
-    { .fd = -1, .live = -1, .have = RANGES_INIT, .hash = HASH_INIT }
+#define PARTIAL_INIT                                                           \
+    {                                                                          \
+        .fd = -1, .live = -1, .have = RANGES_INIT, .hash = HASH_INIT           \
+    }
 
 /*
  * partial_open - open or create it, of full size, with what the journal
@@ -64,8 +66,7 @@ bool partial_lags(const struct partial *p);
  * partial_hash - continue the digest from disk by at most room_len bytes
  * room is for the bytes.
  */
-int partial_hash(struct partial *p, void *room, size_t room_len,
-    struct err *e);
+int partial_hash(struct partial *p, void *room, size_t room_len, struct err *e);
 
 /* partial_done - all bytes are there, and in the digest. */
 bool partial_done(const struct partial *p);

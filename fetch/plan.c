@@ -34,8 +34,8 @@ static bool same_content(const struct plan_file *a, const struct plan_file *b)
            digest_eq(tree_etag(a->file), tree_etag(b->file));
 }
 
-int plan_make(struct plan *out, struct plan_file *files, size_t n,
-    struct err *e)
+int plan_make(
+    struct plan *out, struct plan_file *files, size_t n, struct err *e)
 {
     *out = (struct plan){ .files = files, .n = n };
     qsort(files, n, sizeof(*files), by_content);
@@ -48,8 +48,9 @@ int plan_make(struct plan *out, struct plan_file *files, size_t n,
         uint64_t size = files[i].file->size;
 
         if (!size_add(out->bytes, size, &out->bytes))
-            return err_set(e, ERR_REFUSED, "the listing's sizes are beyond "
-                                           "all measure");
+            return err_set(e, ERR_REFUSED,
+                "the listing's sizes are beyond "
+                "all measure");
         if (files[i].state != PLAN_FETCH)
             continue;
         out->n_fetch++;

@@ -12,9 +12,9 @@
 #include "fetch/ranges.h"
 
 enum plan_state {
-    PLAN_HELD,  /* reachable in the snapshot */
-    PLAN_LINK,  /* the bytes are here, or will be: only the name is missing */
-    PLAN_FETCH  /* the bytes are missing, at least in part */
+    PLAN_HELD, /* reachable in the snapshot */
+    PLAN_LINK, /* the bytes are here, or will be: only the name is missing */
+    PLAN_FETCH /* the bytes are missing, at least in part */
 };
 
 /* What is known of one chosen file, before the plan is made. */
@@ -28,10 +28,10 @@ struct plan_file {
 struct plan {
     struct plan_file *files; /* those to fetch first: smallest first */
     size_t n;
-    size_t n_fetch;          /* how many of them are PLAN_FETCH */
-    uint64_t bytes;          /* of all files */
-    uint64_t fetch_bytes;    /* that the network has to bring */
-    uint64_t kept_bytes;     /* of PLAN_FETCH files, already here */
+    size_t n_fetch;       /* how many of them are PLAN_FETCH */
+    uint64_t bytes;       /* of all files */
+    uint64_t fetch_bytes; /* that the network has to bring */
+    uint64_t kept_bytes;  /* of PLAN_FETCH files, already here */
 };
 
 /*
@@ -40,8 +40,8 @@ struct plan {
  * files    n of them; sorted in place, and kept by out
  * Returns  0, or -1 with *e: REFUSED (the sizes do not fit 64 bits), NOMEM
  */
-int plan_make(struct plan *out, struct plan_file *files, size_t n,
-    struct err *e);
+int plan_make(
+    struct plan *out, struct plan_file *files, size_t n, struct err *e);
 
 /* How much one request asks for. */
 enum { PLAN_SEGMENT_MIN = 4 << 20, PLAN_SEGMENT_MAX = 32 << 20 };

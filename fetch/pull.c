@@ -28,9 +28,8 @@ void pull_free(struct pull *p)
 
 bool pull_offline(void)
 {
-    return env_get("HF_HUB_OFFLINE") != NULL
-               ? env_true("HF_HUB_OFFLINE")
-               : env_true("TRANSFORMERS_OFFLINE");
+    return env_get("HF_HUB_OFFLINE") != NULL ? env_true("HF_HUB_OFFLINE")
+                                             : env_true("TRANSFORMERS_OFFLINE");
 }
 
 static int not_held(const struct pull *p, const char *what, struct err *e)
@@ -60,8 +59,7 @@ static int find_commit(struct work *w, struct err *e)
 static int find_tree(struct work *w, struct err *e)
 {
     struct pull *p = w->pull;
-    int have =
-        hubdir_tree(w->dir, &p->repo, p->commit, &p->arena, &p->tree, e);
+    int have = hubdir_tree(w->dir, &p->repo, p->commit, &p->arena, &p->tree, e);
 
     if (have < 0)
         return -1;
@@ -100,14 +98,14 @@ static int find_state(struct work *w, struct plan_file *f, struct err *e)
     if (hubdir_partial(w->dir, &p->repo, etag, path, e) != 0 ||
         hubdir_journal(w->dir, &p->repo, etag, journal, e) != 0)
         return -1;
-    return partial_kept(path, journal, etag, f->file->size, &f->kept,
-        &allocated, e);
+    return partial_kept(
+        path, journal, etag, f->file->size, &f->kept, &allocated, e);
 }
 
 static bool chosen(const struct pull *p, const struct tree_file *f)
 {
-    return pattern_chosen(p->include, p->n_include, p->exclude, p->n_exclude,
-        f->path);
+    return pattern_chosen(
+        p->include, p->n_include, p->exclude, p->n_exclude, f->path);
 }
 
 static int make_plan(struct work *w, struct err *e)
@@ -166,8 +164,9 @@ static int check_space(struct work *w, struct err *e)
         return -1;
     if (need <= free_bytes)
         return 0;
-    err_set(e, ERR_NOSPACE, "%s: %s is needed for %s, %s is free: %s too "
-                            "little",
+    err_set(e, ERR_NOSPACE,
+        "%s: %s is needed for %s, %s is free: %s too "
+        "little",
         w->dir->root, human_size(a, need), w->pull->repo.id,
         human_size(b, free_bytes), human_size(c, need - free_bytes));
     return err_hint(e, "free some space, or use a volume on another disk "
@@ -188,8 +187,8 @@ static int fetch(struct work *w, struct err *e)
         return 0;
     if (p->offline)
         return not_held(p, "all", e);
-    bars = progress_open(p->progress, "fetching",
-        p->plan.fetch_bytes + p->plan.kept_bytes, e);
+    bars = progress_open(
+        p->progress, "fetching", p->plan.fetch_bytes + p->plan.kept_bytes, e);
     if (bars == NULL)
         return -1;
     opts.progress = bars;
@@ -205,8 +204,8 @@ static int record(struct work *w, struct err *e)
 
     for (size_t i = p->plan.n_fetch; i < p->plan.n; i++)
         if (p->plan.files[i].state == PLAN_LINK &&
-            hubdir_link(w->dir, &p->repo, p->commit, p->plan.files[i].file,
-                e) != 0)
+            hubdir_link(
+                w->dir, &p->repo, p->commit, p->plan.files[i].file, e) != 0)
             return -1;
     if (w->tree_is_new &&
         hubdir_set_tree(w->dir, &p->repo, p->commit, &p->tree, e) != 0)
@@ -253,8 +252,8 @@ static int run(struct work *w, struct err *e)
     return record(w, e);
 }
 
-int pull_run(struct pull *p, const struct hubdir *dir, struct hub *hub,
-    struct err *e)
+int pull_run(
+    struct pull *p, const struct hubdir *dir, struct hub *hub, struct err *e)
 {
     struct work w = { .pull = p, .dir = dir, .hub = hub };
     uint64_t before = hub_requests(hub);

@@ -25,7 +25,7 @@ struct pull {
 
     /* Answered. */
     char commit[41];
-    char path[PATH_MAX];    /* the snapshot's folder */
+    char path[PATH_MAX]; /* the snapshot's folder */
     struct tree tree;
     struct plan plan;       /* of the chosen files */
     uint64_t fetched_bytes; /* that the network brought */
@@ -35,7 +35,10 @@ struct pull {
 };
 
 /* Memory for the largest listing that is believed. */
-#define PULL_INIT { .jobs = 4, .arena = ARENA_INIT((uint64_t)4 << 30) }
+#define PULL_INIT                                                              \
+    {                                                                          \
+        .jobs = 4, .arena = ARENA_INIT((uint64_t)4 << 30)                      \
+    }
 
 void pull_free(struct pull *p); /* idempotent */
 
@@ -47,8 +50,8 @@ void pull_free(struct pull *p); /* idempotent */
  *         offline and not held), CORRUPT, NOSPACE (before the first byte),
  *         REFUSED (unsafe names: before anything is written), CANCELLED, IO
  */
-int pull_run(struct pull *p, const struct hubdir *dir, struct hub *hub,
-    struct err *e);
+int pull_run(
+    struct pull *p, const struct hubdir *dir, struct hub *hub, struct err *e);
 
 /* pull_offline - HF_HUB_OFFLINE, or else TRANSFORMERS_OFFLINE, says so. */
 bool pull_offline(void);

@@ -18,7 +18,10 @@ struct ranges {
     size_t cap;
 };
 
-#define RANGES_INIT { .v = NULL }
+#define RANGES_INIT                                                            \
+    {                                                                          \
+        .v = NULL                                                              \
+    }
 
 void ranges_free(struct ranges *r); /* idempotent */
 

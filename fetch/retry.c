@@ -17,8 +17,8 @@ void retry_good(struct retry *r, uint64_t now_ms)
     r->named = 0;
 }
 
-bool retry_allowed(struct retry *r, uint64_t now_ms, uint64_t *wait_ms,
-    bool named)
+bool retry_allowed(
+    struct retry *r, uint64_t now_ms, uint64_t *wait_ms, bool named)
 {
     uint64_t end = r->good_ms + r->limit_ms;
 
@@ -114,8 +114,8 @@ static uint64_t retry_after_s(const char *p)
     return p[strspn(p, " \t")] == '\0' ? v + 1 : 0;
 }
 
-uint64_t retry_named_s(long status, const char *rate_limit,
-    const char *retry_after)
+uint64_t retry_named_s(
+    long status, const char *rate_limit, const char *retry_after)
 {
     uint64_t s = 0;
 

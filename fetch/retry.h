@@ -11,9 +11,9 @@
 #include "base/sys.h"
 
 enum {
-    RETRY_TIME_S = 60,      /* without one new byte: give up */
+    RETRY_TIME_S = 60,       /* without one new byte: give up */
     RETRY_NAMED_MAX_S = 600, /* a longer wait is not waited for */
-    RETRY_NAMED_TIMES = 4   /* named waits in a row */
+    RETRY_NAMED_TIMES = 4    /* named waits in a row */
 };
 
 struct retry {
@@ -32,8 +32,8 @@ void retry_good(struct retry *r, uint64_t now_ms);
  * wait_ms  how long it should be; cut to the time that is left
  * named    the server asked for this wait
  */
-bool retry_allowed(struct retry *r, uint64_t now_ms, uint64_t *wait_ms,
-    bool named);
+bool retry_allowed(
+    struct retry *r, uint64_t now_ms, uint64_t *wait_ms, bool named);
 
 /* retry_status - an answer that may be another one next time. */
 bool retry_status(long status);
@@ -54,7 +54,7 @@ uint32_t retry_dice(void);
  * (t + 1); then Retry-After, a whole number (n + 1). Either may be NULL.
  * Source: hub protocol, section 6.
  */
-uint64_t retry_named_s(long status, const char *rate_limit,
-    const char *retry_after);
+uint64_t retry_named_s(
+    long status, const char *rate_limit, const char *retry_after);
 
 #endif

@@ -121,9 +121,8 @@ static int feed_lane(struct transfer *t, struct lane *l, struct err *e)
     }
     if (d == NULL)
         return 0;
-    return lane_begin(l, d, seg, e) != 0 || lane_send(l, t->http, e) != 0
-               ? -1
-               : 0;
+    return lane_begin(l, d, seg, e) != 0 || lane_send(l, t->http, e) != 0 ? -1
+                                                                          : 0;
 }
 
 static int feed(struct transfer *t, struct err *e)
@@ -134,8 +133,8 @@ static int feed(struct transfer *t, struct err *e)
     return 0;
 }
 
-static int give_up(const struct transfer *t, const struct lane *l,
-    struct err *e)
+static int give_up(
+    const struct transfer *t, const struct lane *l, struct err *e)
 {
     *e = l->err;
     if (e->kind == ERR_NET) {

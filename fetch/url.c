@@ -15,8 +15,8 @@ static size_t host_len(const char *p)
     size_t n = 0;
 
     if (*p == '[') {
-        for (n = 1; isxdigit((unsigned char)p[n]) || p[n] == ':' ||
-             p[n] == '.'; n++)
+        for (n = 1; isxdigit((unsigned char)p[n]) || p[n] == ':' || p[n] == '.';
+             n++)
             ;
         return p[n] == ']' ? n + 1 : 0;
     }
@@ -90,8 +90,7 @@ int url_endpoint(char *out, size_t out_len, const char *text, struct err *e)
         n--;
     if (n >= out_len || !url_parse(&u, text) || strchr(u.rest, '?') != NULL ||
         strchr(u.rest, '#') != NULL) {
-        err_set(e, ERR_USAGE, "HF_ENDPOINT is not a web address: %.200s",
-            text);
+        err_set(e, ERR_USAGE, "HF_ENDPOINT is not a web address: %.200s", text);
         return err_hint(e, "it looks like https://huggingface.co or "
                            "http://localhost:8080");
     }
@@ -131,8 +130,8 @@ char *url_show(char out[URL_SHOW_MAX], const char *text)
     const char *p = colon != NULL ? skip_user(colon + 3) : text;
     int front = colon != NULL ? (int)(colon + 3 - text) : 0;
 
-    snprintf(out, URL_SHOW_MAX, "%.*s%.*s", front, text,
-        (int)strcspn(p, "?#"), p);
+    snprintf(
+        out, URL_SHOW_MAX, "%.*s%.*s", front, text, (int)strcspn(p, "?#"), p);
     return out;
 }
 

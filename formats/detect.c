@@ -33,7 +33,7 @@ static const struct signature others[] = {
     { "\x89PNG", 4, 0, "a PNG picture" },
     { "PK\x05\x06", 4, 0, "an empty zip archive" },
     { "PTMF", 4, 4, "a TorchScript file for mobile" },
-    { "ET", 2, 4, "an ExecuTorch program" },
+    { "ET12", 4, 4, "an ExecuTorch program" },
 };
 
 static bool has(struct str s, const char *bytes, size_t len, size_t at)
@@ -144,11 +144,11 @@ enum file_format detect_format(
         return FORMAT_TORCH_LEGACY;
     if (is_safetensors(s, size))
         return FORMAT_SAFETENSORS;
+    if (has(s, "{", 1, 0))
+        return FORMAT_JSON;
     unknown(s, size, e);
     if (e->kind != ERR_NONE)
         return FORMAT_UNKNOWN;
-    if (has(s, "{", 1, 0))
-        return FORMAT_JSON;
     if (is_pickle(s))
         return FORMAT_PICKLE;
     err_set(e, ERR_REFUSED, "the file is none of the formats known here");

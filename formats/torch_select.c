@@ -63,14 +63,15 @@ static int two_branches(const struct torch_reader *r,
             n++;
             bytes += tensor_bytes(&f->v[k]);
         }
-        one = branch.p;
+        if (list.len == 0)
+            one = branch.p;
         buf_printf(&list, "%s%s (%llu tensors, %llu bytes)",
             list.len ? ", " : "", branch.p, (unsigned long long)n,
             (unsigned long long)bytes);
     }
     err_set(e, ERR_REFUSED, "more than one branch may hold the weights: %s",
         list.p);
-    return err_hint(e, "say which one to take, for example '%s'", one);
+    return err_hint(e, "choose one: --select %s", one);
 }
 
 /*

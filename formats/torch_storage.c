@@ -98,7 +98,7 @@ static int storage_fill(struct pickle *p, const struct node *pid,
     s->dtype = class->dtype;
     s->element = class->element;
     s->untyped = str_is(s->class_name, "UntypedStorage");
-    s->no_data = location->s.len >= 4 && str_starts(location->s, "meta");
+    s->no_data = str_starts(location->s, "meta");
     if (!node_u64(pid->list.v[4], &s->numel) ||
         !size_mul(s->numel, s->element, &s->bytes))
         return pickle_bad(

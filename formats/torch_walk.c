@@ -63,7 +63,7 @@ static const struct pickle_global *alien_maker(const struct node *n)
     if (n->kind != NODE_OPAQUE || n->opaque->callee->kind != NODE_GLOBAL)
         return NULL;
     g = n->opaque->callee->global;
-    if (!str_starts(g->module, "torch"))
+    if (!str_is(g->module, "torch") && !str_starts(g->module, "torch."))
         return NULL;
     if (str_starts(g->name, "_rebuild_") ||
         str_is(g->name, "_load_from_bytes") || str_ends(g->name, "Tensor"))
@@ -141,22 +141,27 @@ static int survey(struct walk *w, struct node *n, unsigned depth, bool *found)
     return 0;
 }
 
-/* ---- second pass: names ---- */
+/* ---- second pass: names; the caller restores w->len ---- */
 
-/* Append a part to the path; the caller restores w->len. */
-static int path_add(struct walk *w, struct str part)
+static int path_put(struct walk *w, struct str s)
 {
-    size_t dot = w->len > 0;
-
-    if (part.len + dot > TENSOR_NAME_MAX - w->len)
+    if (s.len > TENSOR_NAME_MAX - w->len)
         return err_set(w->e, ERR_REFUSED,
             "a tensor's name is longer than %d bytes", TENSOR_NAME_MAX);
-    if (dot)
-        w->path[w->len++] = '.';
-    if (part.len > 0)
-        memcpy(w->path + w->len, part.p, part.len);
-    w->len += part.len;
+    if (s.len > 0)
+        memcpy(w->path + w->len, s.p, s.len);
+    w->len += s.len;
     return 0;
+}
+
+static int path_dot(struct walk *w)
+{
+    return path_put(w, (struct str){ ".", w->len > 0 });
+}
+
+static int path_add(struct walk *w, struct str part)
+{
+    return path_dot(w) != 0 ? -1 : path_put(w, part);
 }
 
 static int path_number(struct walk *w, long long v)
@@ -170,14 +175,14 @@ static int path_number(struct walk *w, long long v)
 /* Bytes of Python 2 that are not UTF-8 are Latin-1. */
 static int path_latin1(struct walk *w, struct str s)
 {
-    char text[2 * TENSOR_NAME_MAX];
-    size_t n = 0;
+    for (size_t i = 0; i < s.len; i++) {
+        char text[4];
+        unsigned n = utf8_put(text, (unsigned char)s.p[i]);
 
-    if (s.len > TENSOR_NAME_MAX)
-        return path_add(w, s); /* says that it is too long */
-    for (size_t i = 0; i < s.len; i++)
-        n += utf8_put(text + n, (unsigned char)s.p[i]);
-    return path_add(w, (struct str){ text, n });
+        if (path_put(w, (struct str){ text, n }) != 0)
+            return -1;
+    }
+    return 0;
 }
 
 static int path_key(struct walk *w, const struct node *key, uint64_t i)
@@ -188,7 +193,7 @@ static int path_key(struct walk *w, const struct node *key, uint64_t i)
     case NODE_STR:
         return path_add(w, key->s);
     case NODE_BYTES:
-        return path_latin1(w, key->s);
+        return path_dot(w) != 0 ? -1 : path_latin1(w, key->s);
     case NODE_INT:
         return path_number(w, key->i);
     case NODE_BOOL:

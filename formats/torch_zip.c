@@ -3,6 +3,8 @@
 
 #include <stdio.h>
 
+#include "base/log.h"
+
 /* ---- what kind of archive ---- */
 
 struct relative {
@@ -174,6 +176,20 @@ static int read_pickle(struct torch_reader *r, struct err *e)
     return 0;
 }
 
+/* Data that no tensor uses: odd, not wrong. */
+static void report_unused(const struct torch_reader *r)
+{
+    uint64_t records = 0, used = 0;
+
+    for (uint64_t i = 0; i < r->zip.n; i++)
+        records += str_starts(zip_record(&r->zip, &r->zip.v[i]), "data/");
+    for (uint64_t i = 0; i < r->n_storages; i++)
+        used += r->storages[i]->listed;
+    if (records > used)
+        log_warn("%llu of %llu records of tensor data are used by no tensor",
+            (unsigned long long)(records - used), (unsigned long long)records);
+}
+
 int torch_zip_read(struct torch_reader *r, struct err *e)
 {
     if (zip_read(r->bytes, r->len, r->arena, &r->zip, e) != 0)
@@ -186,5 +202,8 @@ int torch_zip_read(struct torch_reader *r, struct err *e)
             "torch file");
     if (read_byteorder(r, e) != 0 || check_version(r, e) != 0)
         return -1;
-    return read_pickle(r, e);
+    if (read_pickle(r, e) != 0)
+        return -1;
+    report_unused(r);
+    return 0;
 }

@@ -1,14 +1,18 @@
 #!/bin/sh
-# Install the Debian packages that building and testing need; what is there
-# already is left alone, so a second run does nothing and needs no network.
+# Install the Debian packages that are missing; what is there already is left
+# alone, so a second run does nothing and needs no network.
+#
+#   deps.sh        what building and `make demo` need
+#   deps.sh test   what the tests need besides
 set -eu
 
-# tools and libraries to build with
-need="gcc clang make pkg-config libc6-dev libcurl4-openssl-dev libssl-dev
-libcjson-dev"
-# what the tests use: servers and scripts, sanitizer run time, references
-need="$need python3 python3-venv python3-torch python3-numpy libclang-rt-14-dev
-clang-format"
+need="gcc make pkg-config libc6-dev libcurl4-openssl-dev libssl-dev
+libcjson-dev python3"
+if [ "${1-}" = test ]; then
+    # a second compiler with its sanitizers, faults, references, lint
+    need="$need clang libclang-rt-14-dev strace openssl git procps
+clang-format python3-venv python3-torch python3-numpy"
+fi
 
 missing=""
 for p in $need; do

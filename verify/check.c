@@ -146,23 +146,23 @@ static void judge_file(struct work *w, const struct hash_job *job)
             by != NULL ? ", as promised by " : "", by != NULL ? by : "");
 }
 
-/* n jobs of one file, in the order of its sums. */
-static void judge_sums(
-    struct work *w, const struct weights *x, const struct hash_job *jobs)
+/* The jobs from first on are those of one file, in the order of its sums. */
+static void judge_sums(struct work *w, const struct weights *x, size_t first)
 {
     struct problems bad = PROBLEMS_INIT(w->report, "checksums", ERR_CORRUPT);
 
     for (uint64_t i = 0; i < x->n_sums; i++) {
         const struct zip_sum *sum = &x->sums[i];
+        const struct hash_job *job = &w->jobs.v[first + i];
 
-        if (jobs[i].why.kind != ERR_NONE)
-            problem(&bad, "%s", jobs[i].why.msg);
-        else if (jobs[i].crc_out != sum->crc)
+        if (job->why.kind != ERR_NONE)
+            problem(&bad, "%s", job->why.msg);
+        else if (job->crc_out != sum->crc)
             problem(&bad,
                 "%.*s: record %.*s at byte %llu has checksum %08x, the archive "
                 "says %08x",
                 STR_ARG(x->file->name), STR_ARG(sum->name),
-                (unsigned long long)sum->at, jobs[i].crc_out, sum->crc);
+                (unsigned long long)sum->at, job->crc_out, sum->crc);
     }
     problems_end(&bad);
     if (bad.n == 0 && x->n_sums > 0)
@@ -171,10 +171,24 @@ static void judge_sums(
             STR_ARG(x->file->name), (unsigned long long)x->n_sums);
 }
 
+static void judge(struct work *w)
+{
+    size_t at = w->n_file_jobs;
+
+    for (size_t i = 0; i < w->n_file_jobs; i++)
+        judge_file(w, &w->jobs.v[i]);
+    if (w->has_manifest)
+        manifested_digests(
+            &w->manifest, &w->jobs, at, w->n_tensor_jobs, w->report);
+    at += w->n_tensor_jobs;
+    for (size_t i = 0; i < w->n_weights; i++) {
+        judge_sums(w, &w->weights[i], at);
+        at += w->weights[i].n_sums;
+    }
+}
+
 static int read_bytes(struct work *w, struct err *e)
 {
-    const struct hash_job *job;
-
     if (add_file_jobs(w, e) != 0)
         return -1;
     if (w->has_manifest && manifested_tensors(&w->manifest, w->weights,
@@ -184,16 +198,7 @@ static int read_bytes(struct work *w, struct err *e)
     if (add_sum_jobs(w, e) != 0 ||
         hash_jobs_run(&w->jobs, w->env->pool, w->env->progress, e) != 0)
         return -1;
-    for (size_t i = 0; i < w->n_file_jobs; i++)
-        judge_file(w, &w->jobs.v[i]);
-    job = w->jobs.v + w->n_file_jobs;
-    if (w->has_manifest)
-        manifested_digests(&w->manifest, job, w->n_tensor_jobs, w->report);
-    job += w->n_tensor_jobs;
-    for (size_t i = 0; i < w->n_weights; i++) {
-        judge_sums(w, &w->weights[i], job);
-        job += w->weights[i].n_sums;
-    }
+    judge(w);
     return report_check(w->report, e);
 }
 
@@ -219,13 +224,19 @@ static int check_folder(struct work *w, const char *folder, struct err *e)
     /* Dotted folders are company of a download, but extra in our own form. */
     if (filelist_walk(&w->list, folder, w->has_manifest, w->report, e) != 0)
         return -1;
+    /* Nothing looked at must not read like nothing found. */
+    if (w->list.n == 0)
+        report_fail(w->report, "files", ERR_MISSING, "the folder is empty");
     if (w->has_manifest) {
         w->flags |= WEIGHTS_UNIFORM;
         manifested_files(&w->manifest, path, &w->list, w->report);
     }
-    if (held_expect_listing(&w->list, folder, w->report, e) != 0)
+    if (held_expect_listing(&w->list, folder, w->report, e) != 0 ||
+        check_files(w, e) != 0)
         return -1;
-    return check_files(w, e);
+    if (w->n_weights == 0 && report_failed(w->report) == 0)
+        report_note(w->report, "structure", "there are no weights here");
+    return 0;
 }
 
 /* An index stands for itself and the shards beside it. */

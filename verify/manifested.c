@@ -180,13 +180,13 @@ int manifested_tensors(const struct manifest *m, const struct weights *weights,
     return 0;
 }
 
-void manifested_digests(const struct manifest *m, const struct hash_job *jobs,
-    size_t n, struct report *report)
+void manifested_digests(const struct manifest *m, const struct hash_jobs *jobs,
+    size_t first, size_t n, struct report *report)
 {
     struct problems bad = PROBLEMS_INIT(report, "tensors", ERR_CORRUPT);
 
     for (size_t i = 0; i < n; i++) {
-        const struct hash_job *job = &jobs[i];
+        const struct hash_job *job = &jobs->v[first + i];
         const struct manifest_tensor *t = &m->tensors[job->owner];
 
         if (job->why.kind != ERR_NONE)

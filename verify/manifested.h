@@ -24,8 +24,8 @@ void manifested_files(const struct manifest *m, const char *path,
 int manifested_tensors(const struct manifest *m, const struct weights *weights,
     size_t n, struct hash_jobs *jobs, struct report *report, struct err *e);
 
-/* manifested_digests - judge those n jobs after they ran. */
-void manifested_digests(const struct manifest *m, const struct hash_job *jobs,
-    size_t n, struct report *report);
+/* manifested_digests - judge those n jobs, from first on, after they ran. */
+void manifested_digests(const struct manifest *m, const struct hash_jobs *jobs,
+    size_t first, size_t n, struct report *report);
 
 #endif

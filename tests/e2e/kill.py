@@ -14,7 +14,7 @@ from pulling import MIB, World, gets, good, kit, noise, write  # noqa: E402
 
 REPO = "acme/large"
 SIZE = 60 * MIB
-RATE = 8 * MIB          # per connection
+RATE = 2 * MIB          # per connection
 JOBS = 4
 KILLS = 20
 # Not yet noted, and what the server had sent but nobody had received.
@@ -84,7 +84,7 @@ def kills(tap, hub, files):
 
 def fetch_some(hub, world, seconds):
     """A pull that is killed when a good part is there."""
-    hub.faults([{"host": "bytes", "rate": RATE, "times": -1}])
+    hub.faults([{"host": "bytes", "rate": 4 * RATE, "times": -1}])
     pull_and_kill(world, seconds)
     hub.faults([])
 

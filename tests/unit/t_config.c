@@ -88,7 +88,7 @@ static void test_rope(void)
         { 31, 9.41830673e-08 } };
     struct model_config c;
     struct err e = ERR_INIT;
-    float freq[32];
+    float freq[64];
     double far = 0;
 
     ok(parse(&c,

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "base/log.h"
 #include "t_torch_make.h"
 #include "tap.h"
 
@@ -547,6 +548,25 @@ static void test_names(void)
     refused("two tensors of one name", &b, ERR_REFUSED, "are called 'a.b'");
 }
 
+/* Python 2 keys: UTF-8 where they are, else Latin-1. */
+static void test_python2_keys(void)
+{
+    struct buf b AUTO(buf_free) = BUF_INIT(LIMIT);
+    struct parse p;
+
+    buf_puts(&b, "\x80\x02}(U\5caf\xc3\xa9");
+    pk_floats(&b, "0", 4);
+    buf_puts(&b, "U\4b\xe9"
+                 "b\xe8}U\1x");
+    pk_floats(&b, "0", 4);
+    buf_puts(&b, "su.");
+    zip_of(&p, &b, NULL);
+    ok(p.rc == 0 && str_is(p.f.tensors[0].name, "café") &&
+            str_is(p.f.tensors[1].name, "bébè.x"),
+        "keys of Python 2 become UTF-8: %s", p.e.msg);
+    parse_free(&p);
+}
+
 /* ---- shapes of trees that hurt a careless walker ---- */
 
 static void test_trees(void)
@@ -792,6 +812,7 @@ static void test_many(void)
 
 int main(void)
 {
+    log_set_level(LOG_ERROR);
     test_views();
     test_rank();
     test_storages();
@@ -804,6 +825,7 @@ int main(void)
     test_branches();
     test_levels();
     test_names();
+    test_python2_keys();
     test_trees();
     test_sharing();
     test_legacy();

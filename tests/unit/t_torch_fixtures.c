@@ -9,7 +9,6 @@
 #include <stdlib.h>
 
 #include "base/hash.h"
-#include "base/hex.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "base/map.h"
@@ -34,14 +33,12 @@ static void parse(struct file *f, const uint8_t *p, uint64_t len)
 }
 
 /* The dense bytes of a tensor; false when an element is outside the file. */
-static bool gather(const struct map *m, const struct tensor *t,
-    struct buf *out)
+static bool gather(const struct map *m, const struct tensor *t, struct buf *out)
 {
     unsigned size = dtype_bytes(t->dtype);
     /* Complex elements are swapped by component. */
-    unsigned part = t->dtype == DTYPE_C64 || t->dtype == DTYPE_C128
-        ? size / 2
-        : size;
+    unsigned part =
+        t->dtype == DTYPE_C64 || t->dtype == DTYPE_C128 ? size / 2 : size;
 
     for (uint64_t i = 0; i < t->n; i++) {
         uint64_t rest = i, at = 0, step = 1;
@@ -57,8 +54,8 @@ static bool gather(const struct map *m, const struct tensor *t,
         if (at + size > m->len)
             return false;
         for (unsigned b = 0; b < size; b++)
-            buf_putc(out,
-                (char)m->p[at + (t->big_endian ? b ^ (part - 1) : b)]);
+            buf_putc(
+                out, (char)m->p[at + (t->big_endian ? b ^ (part - 1) : b)]);
     }
     return true;
 }
@@ -76,22 +73,20 @@ static bool same_shape(const struct tensor *t, const struct json *shape)
     return v == NULL;
 }
 
-static bool same_bytes(const struct map *m, const struct tensor *t,
-    const char *want)
+static bool same_bytes(
+    const struct map *m, const struct tensor *t, const char *want)
 {
     struct buf b AUTO(buf_free) = BUF_INIT(LIMIT);
+    struct err e = ERR_INIT;
     struct digest d;
-    char hex[2 * HASH_MAX + 1];
 
-    if (!gather(m, t, &b))
-        return false;
-    hash_bytes(&d, HASH_SHA256, b.p, b.len);
-    hex_encode(hex, d.v, 32);
-    return strcmp(hex, want) == 0;
+    return gather(m, t, &b) &&
+           hash_bytes(HASH_SHA256, b.p, b.len, &d, &e) == 0 &&
+           strcmp(d.hex, want) == 0;
 }
 
-static void check_tensors(const struct file *f, const char *name,
-    const struct json *rows, bool lone)
+static void check_tensors(
+    const struct file *f, const char *name, const struct json *rows, bool lone)
 {
     uint64_t i = 0, good = 0;
 

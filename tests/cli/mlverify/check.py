@@ -446,7 +446,11 @@ def test_odd(b):
     b.expect(b.check(b.at("odd")), 6, "a link to nowhere", "FAIL", "files",
              "gone", "nowhere")
     os.mkdir(b.at("empty"))
-    b.expect(b.check(b.at("empty")), 0, "an empty folder has no flaw")
+    b.expect(b.check(b.at("empty")), 3, "an empty folder is no answer",
+             "FAIL", "empty")
+    b.write("words/README.md", b"words\n")
+    b.expect(b.check(b.at("words")), 0, "no weights: a note", "note",
+             "no weights")
     for threads in ("1", "7"):
         b.expect(b.check("--threads", threads, LLAMA + "/bin-sharded"), 0,
                  f"with {threads} threads")

@@ -1,0 +1,353 @@
+#!/usr/bin/env python3
+"""mlconvert as its users meet it: streams, statuses, what is left behind."""
+import hashlib
+import json
+import os
+import resource
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
+                                "../.."))
+import kit  # noqa: E402
+
+LLAMA = os.path.join(kit.ROOT, "tests/fixtures/llama")
+TORCH = os.path.join(kit.ROOT, "tests/fixtures/torch")
+
+
+def sha256(path):
+    with open(path, "rb") as f:
+        return hashlib.sha256(f.read()).hexdigest()
+
+
+def write_safetensors(path, tensors):
+    """tensors: {name: (dtype, shape, bytes)}; for bytes also (bytes, times),
+    or a size: a hole."""
+    header, at = {}, 0
+    for name, (dtype, shape, data) in tensors.items():
+        size = data if isinstance(data, int) else \
+            len(data[0]) * data[1] if isinstance(data, tuple) else len(data)
+        header[name] = {"dtype": dtype, "shape": shape,
+                        "data_offsets": [at, at + size]}
+        at += size
+    text = json.dumps(header).encode()
+    with open(path, "wb") as f:
+        f.write(struct.pack("<Q", len(text)) + text)
+        for _, _, data in tensors.values():
+            if isinstance(data, int):
+                f.seek(data, os.SEEK_CUR)
+                continue
+            block, times = data if isinstance(data, tuple) else (data, 1)
+            for _ in range(times):
+                f.write(block)
+        f.truncate(8 + len(text) + at)
+
+
+def one_error(done):
+    """One error line of ours, perhaps a hint, no second cause."""
+    lines = [x for x in done.stderr.splitlines() if ": error: " in x]
+    return len(lines) == 1 and lines[0].startswith("mlconvert: error: ")
+
+
+class Check:
+    def __init__(self):
+        self.tap = kit.Tap()
+        self.home = kit.scratch()
+        self.env = kit.clean_env(self.home)
+        self.n = 0
+
+    def at(self, name):
+        return os.path.join(self.home, name)
+
+    def out(self):
+        self.n += 1
+        return self.at(f"out{self.n}")
+
+    def run(self, *args, **more):
+        return kit.run(["mlconvert", *args], self.env, **more)
+
+    def fails(self, status, name, *args, says="", **more):
+        """Ends with the status, says one thing, leaves nothing behind."""
+        before = sorted(os.listdir(self.home))
+        done = self.run(*args, **more)
+        self.tap.ok(done.returncode == status and one_error(done) and
+                    done.stdout == "" and says in done.stderr,
+                    f"{name}: exit {status}",
+                    f"status {done.returncode}\n{done.stderr}")
+        self.tap.eq(sorted(os.listdir(self.home)), before,
+                    f"{name}: nothing left behind")
+
+
+def containers(t):
+    """The same weights, whatever held them, whoever worked on them."""
+    for group in (["safetensors", "safetensors-sharded"],
+                  ["bin", "bin-legacy", "bin-sharded"]):
+        for dtype in ("--keep", "--fp16", "--bf16", "--fp32"):
+            digests = set()
+            for threads, folder in enumerate(group, 1):
+                out = t.out()
+                done = t.run(dtype, "-o", out, "--threads", threads,
+                             os.path.join(LLAMA, folder))
+                t.tap.eq((done.returncode, done.stdout), (0, out + "\n"),
+                         f"{folder} {dtype}: stdout is the path")
+                digests.add(sha256(os.path.join(out, "model.safetensors")))
+            t.tap.eq(len(digests), 1, f"{'/'.join(group)} {dtype}: one file")
+
+
+def folder(t):
+    out = t.out()
+    source = os.path.join(LLAMA, "bin")
+    t.run("--fp16", "-o", out, source)
+    want = {"model.safetensors", "ml-manifest.json"} | (
+        set(os.listdir(source)) - {"pytorch_model.bin"})
+    t.tap.eq(set(os.listdir(out)), want, "the folder holds a whole model")
+    with open(os.path.join(out, "config.json"), encoding="utf-8") as f:
+        got = json.load(f)
+    with open(os.path.join(source, "config.json"), encoding="utf-8") as f:
+        old = json.load(f)
+    t.tap.eq(got, dict(old, torch_dtype="float16"), "config: only the dtype")
+    t.tap.eq(sha256(os.path.join(out, "tokenizer.json")),
+             sha256(os.path.join(source, "tokenizer.json")),
+             "tokenizer: byte for byte")
+    with open(os.path.join(out, "ml-manifest.json"), encoding="utf-8") as f:
+        m = json.load(f)
+    t.tap.eq({k: v["sha256"] for k, v in m["files"].items()},
+             {k: sha256(os.path.join(out, k))
+              for k in os.listdir(out) if k != "ml-manifest.json"},
+             "manifest: every file but itself")
+    t.tap.eq(m["source"]["files"]["pytorch_model.bin"]["sha256"],
+             sha256(os.path.join(source, "pytorch_model.bin")),
+             "manifest: the source")
+    t.tap.eq(m["aliases"],
+             {"lm_head.weight": "model.embed_tokens.weight"},
+             "manifest: the tied head")
+    t.tap.eq(os.stat(os.path.join(out, "model.safetensors")).st_mode & 0o777,
+             0o644, "files can be read by others")
+
+
+def places(t):
+    source = t.at("src")
+    shutil.copytree(os.path.join(LLAMA, "safetensors"), source)
+    file = os.path.join(source, "model.safetensors")
+    old = t.out()
+    t.run("-o", old, source)
+    os.mkdir(t.at("precious"))
+    with open(t.at("precious/letter"), "w", encoding="utf-8") as f:
+        f.write("dear")
+    os.symlink(old, t.at("link"))
+    t.fails(2, "OUT is there", "-o", old, source, says="--force")
+    t.fails(2, "OUT is a link", "-o", t.at("link"), "--force", source)
+    t.fails(2, "OUT is no conversion", "-o", t.at("precious"), "--force",
+            source)
+    t.fails(2, "OUT is the source", "-o", source, "--force", source)
+    t.fails(2, "OUT is in the source", "-o", source + "/x", source)
+    t.fails(2, "OUT holds the source", "-o", source, "--force", file)
+    t.fails(2, "no OUT for a folder", source, says="-o OUT")
+    t.fails(2, "two sources", "-o", t.at("x"), source, source)
+    t.fails(2, "digest without list", "--digest", source)
+    t.fails(2, "list and convert", "--list", "--fp16", source)
+    t.fails(3, "no such source", "-o", t.at("x"), t.at("nowhere"))
+    before = sha256(file)
+    done = t.run("--bf16", "-o", old, "--force", source)
+    t.tap.eq(done.returncode, 0, "an older conversion is replaced by force")
+    t.tap.eq(sha256(file), before, "the source is as it was")
+    done = t.run("--json", "-o", t.out(), source)
+    result = json.loads(done.stdout)
+    t.tap.eq((result["held"], result["tensors"]), (False, 20),
+             "--json: one document")
+
+
+def refusals(t):
+    with open(os.path.join(LLAMA, "safetensors/model.safetensors"),
+              "rb") as f:
+        good = f.read()
+    cut, more = t.at("cut.safetensors"), t.at("more.safetensors")
+    with open(cut, "wb") as f:
+        f.write(good[:-1])
+    with open(more, "wb") as f:
+        f.write(good + b"x")
+    t.fails(6, "cut short", "-o", t.at("x"), cut)
+    t.fails(8, "bytes behind the end", "-o", t.at("x"), more)
+    with open(t.at("page.bin"), "w", encoding="utf-8") as f:
+        f.write("<!DOCTYPE html><html>Sign in</html>")
+    t.fails(8, "a web page", "-o", t.at("x"), t.at("page.bin"))
+    t.fails(8, "two branches", "-o", t.at("x"),
+            os.path.join(TORCH, "two-branches.pt"))
+    os.mkfifo(t.at("fifo"))
+    t.fails(8, "a FIFO", "-o", t.at("x"), t.at("fifo"))
+    done = t.run("--select", "ema", "-o", t.out(),
+                 os.path.join(TORCH, "two-branches.pt"))
+    t.tap.eq(done.returncode, 0, "--select takes one of them")
+    done = t.run("--list", "--json", os.path.join(TORCH, "two-branches.pt"))
+    t.tap.eq([x["path"][:3] for x in json.loads(done.stdout)["tensors"]],
+             ["mod"] * 3 + ["ema"] * 3, "--list shows both without asking")
+
+
+def overflows(t):
+    data = struct.pack("<4f", 1.0, -1e6, 7e4, float("inf"))
+    write_safetensors(t.at("big.safetensors"), {
+        "a.weight": ("F32", [4], data), "b.weight": ("F32", [1],
+                                                     data[:4])})
+    t.fails(9, "values beyond fp16", "--fp16", "-o", t.at("x"),
+            t.at("big.safetensors"), says="'a.weight', 2 values")
+    for policy, want in (("clamp", (1.0, -65504.0, 65504.0, float("inf"))),
+                         ("inf", (1.0, float("-inf"), float("inf"),
+                                  float("inf")))):
+        out = t.out()
+        done = t.run("--fp16", "--on-overflow", policy, "-o", out,
+                     t.at("big.safetensors"))
+        t.tap.ok("a.weight" in done.stderr, f"{policy}: says which tensor")
+        with open(os.path.join(out, "model.safetensors"), "rb") as f:
+            data = f.read()[4096:]
+        t.tap.eq(struct.unpack("<4e", data[:8]), want, f"{policy}: values")
+        with open(os.path.join(out, "ml-manifest.json"),
+                  encoding="utf-8") as f:
+            t.tap.eq(json.load(f)["recipe"],
+                     {"dtype": "fp16", "on_overflow": policy},
+                     f"{policy}: in the manifest")
+
+
+def make_repo(t, name, claim=None):
+    """A repository in the hub cache; its blob is called claim."""
+    root = t.at(f"hf/hub/models--org--{name}")
+    commit = "0123456789012345678901234567890123456789"
+    source = os.path.join(LLAMA, "safetensors")
+    os.makedirs(f"{root}/refs")
+    os.makedirs(f"{root}/blobs")
+    os.makedirs(f"{root}/snapshots/{commit}")
+    with open(f"{root}/refs/main", "w", encoding="utf-8") as f:
+        f.write(commit)
+    for file in os.listdir(source):
+        path = os.path.join(source, file)
+        blob = claim if file == "model.safetensors" and claim else sha256(path)
+        shutil.copy(path, f"{root}/blobs/{blob}")
+        os.symlink(f"../../blobs/{blob}", f"{root}/snapshots/{commit}/{file}")
+    return root, commit
+
+
+def kept(t):
+    root, commit = make_repo(t, "tiny")
+    first = t.run("--fp16", "org/tiny")
+    path = first.stdout.strip()
+    t.tap.ok(first.returncode == 0 and path.startswith(f"{root}/ml/uniform/")
+             and len(os.path.basename(path)) == 32,
+             "a repository is converted beside its snapshot", first.stderr)
+    stamp = os.stat(path).st_mtime_ns
+    again = t.run("--fp16", "org/tiny")
+    t.tap.eq((again.stdout, os.stat(path).st_mtime_ns), (first.stdout, stamp),
+             "the second time it is found")
+    other = t.run("--bf16", "org/tiny").stdout
+    t.tap.ok(other and other != first.stdout, "another recipe, another folder")
+    t.tap.eq(len(os.listdir(f"{root}/ml/uniform")), 2, "and no more than two")
+    with open(os.path.join(path, "ml-manifest.json"), encoding="utf-8") as f:
+        source = json.load(f)["source"]
+    t.tap.eq((source["repository"], source["commit"]), ("org/tiny", commit),
+             "the manifest says where it came from")
+    make_repo(t, "claimed", "ab" * 32)
+    path = t.run("org/claimed").stdout.strip()
+    with open(os.path.join(path, "ml-manifest.json"), encoding="utf-8") as f:
+        files = json.load(f)["source"]["files"]
+    t.tap.eq(files["model.safetensors"]["sha256"], "ab" * 32,
+             "a blob is not read twice: its name is its digest")
+
+
+def make_big(t):
+    """64 MiB of floats that count up in their bits, and a hole."""
+    path = t.at("wide.safetensors")
+    block = struct.pack("<65536f", *(i * 0.5 for i in range(65536)))
+    write_safetensors(path, {
+        "data": ("F32", [32, 262144], (block, 128)),
+        "hole": ("F32", [32, 262144], 32 << 20)})
+    return path
+
+
+def memory(t, path):
+    sanitized = "asan" in kit.BUILD or "san" in os.environ.get("SAN", "")
+    if sanitized:
+        t.tap.skip("memory stays below 32 MB", "sanitizers need their own")
+        return
+    # (a child's peak starts at this process's: it must stay small)
+    out = t.out()
+    pid = os.posix_spawn(kit.program("mlconvert"),
+                         ["mlconvert", "-q", "--fp16", "--progress", "none",
+                          "-o", out, path], t.env,
+                         file_actions=[(os.POSIX_SPAWN_OPEN, 1, "/dev/null",
+                                        os.O_WRONLY, 0)])
+    _, status, usage = os.wait4(pid, 0)
+    t.tap.eq(status, 0, "64 MiB are converted")
+    t.tap.ok(usage.ru_maxrss < 32 << 10,
+             f"in {usage.ru_maxrss >> 10} MiB of memory, at most 32")
+
+
+def limit_files():
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
+
+
+def faults(t, path):
+    t.fails(1, "a file that may not grow", "--fp16", "-o", t.at("x"), path,
+            preexec_fn=limit_files)
+    # A stale folder of a killed run, and one that is too young to judge.
+    out = t.out()
+    for name, age in (("0123456789abcdef", 3600), ("00000000deadbeef", 0)):
+        os.mkdir(f"{out}.{name}.tmp")
+        with open(f"{out}.{name}.tmp/model.safetensors", "w",
+                  encoding="utf-8"):
+            pass
+        then = time.time() - age
+        os.utime(f"{out}.{name}.tmp", (then, then))
+    t.run("-o", out, path)
+    t.tap.eq([os.path.exists(f"{out}.{name}.tmp")
+              for name in ("0123456789abcdef", "00000000deadbeef")],
+             [False, True], "what a killed run left is swept")
+    shutil.rmtree(f"{out}.00000000deadbeef.tmp")
+
+
+def interrupts(t, path):
+    """At some moment of its run: 130, and nothing left behind."""
+    before = sorted(os.listdir(t.home))
+    seen = 0
+    for turn in range(60):
+        out = t.at("stopped")
+        proc = subprocess.Popen(
+            [kit.program("mlconvert"), "--fp16", "--threads", "1", "-o", out,
+             path], env=t.env, stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL)
+        time.sleep(0.004 + turn % 12 * 0.01)
+        proc.send_signal(signal.SIGINT)
+        status = proc.wait()
+        left = sorted(os.listdir(t.home))
+        if status == 0:
+            shutil.rmtree(out)
+        elif status == 130 and left == before:
+            seen += 1
+        elif status != -signal.SIGINT or left != before:
+            t.tap.ok(False, "an interrupt leaves nothing", f"{status} {left}")
+            return
+        if seen == 3:
+            break
+    t.tap.ok(seen > 0, f"{seen} interrupts: 130, and nothing left behind")
+
+
+def main():
+    t = Check()
+    containers(t)
+    folder(t)
+    places(t)
+    refusals(t)
+    overflows(t)
+    kept(t)
+    path = make_big(t)
+    memory(t, path)
+    faults(t, path)
+    interrupts(t, path)
+    shutil.rmtree(t.home)
+    t.tap.done()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,127 @@
+/* t_generate.c - candidates, degenerate logits, checks that must fail. */
+#include <math.h>
+
+#include "tests/numeric/golden_forward.h"
+#include "tests/unit/tap.h"
+#include "verify-run/generate.h"
+
+static void test_top(void)
+{
+    const float logits[6] = { 1, 3, NAN, 3, -INFINITY, 2 };
+    const float sane[4] = { 0, 1, 2, 1 };
+    struct candidate top[8];
+    double sum = 0;
+
+    is_int(generate_top(top, 3, logits, 6), 3, "as many as asked for");
+    ok(top[0].id == 1 && top[1].id == 3 && top[2].id == 5,
+        "best first, the smaller id first of equals");
+    is_int(generate_top(top, 7, logits, 6), 6, "at most all");
+    is_int(top[5].id, 2, "no number comes last");
+    is_int(generate_top(top, 0, logits, 6), 0, "none");
+    is_int(generate_top(top, 4, sane, 4), 4, "all");
+    for (int i = 0; i < 4; i++)
+        sum += top[i].probability;
+    ok(fabs(sum - 1) < 1e-9, "their probabilities make one");
+    ok(fabs(top[0].probability / top[1].probability - exp(1)) < 1e-9,
+        "and go with the exponential");
+}
+
+static void test_degenerate(void)
+{
+    const float flat[3] = { 2, 2, 2 };
+    const float good[3] = { 2, 2, 2.5f };
+    const float bad[3] = { 2, INFINITY, 1 };
+
+    ok(generate_degenerate(flat, 3), "all equal");
+    ok(!generate_degenerate(good, 3), "not all equal");
+    ok(generate_degenerate(bad, 3), "infinite");
+    ok(!generate_degenerate(flat, 1), "a vocabulary of one is never flat");
+}
+
+static int golden_session(
+    struct session *s, struct tiny_model *m, int golden, struct err *e)
+{
+    const struct golden_case *g = &golden_cases[golden];
+    struct session_opts o = { .threads = 2 };
+
+    *m = tiny_make(g->config, g->tensors, g->n_tensors);
+    o.path = m->folder;
+    return session_open(s, &o, e);
+}
+
+static void test_run(void)
+{
+    struct session s AUTO(session_close) = SESSION_INIT;
+    struct generation g AUTO(generate_free) = GENERATION_INIT;
+    struct generate_opts o = { .prompt = golden_ids,
+        .n_prompt = GOLDEN_IDS,
+        .n_new = 20,
+        .top_k = 2,
+        .ignore_eos = true };
+    struct tiny_model m;
+    struct err e = ERR_INIT;
+
+    ok(golden_session(&s, &m, 3, &e) == 0, "a session");
+    ok(s.tokenizer == NULL && s.no_tokenizer.kind == ERR_MISSING,
+        "works without a tokenizer");
+    ok(session_start(&s, 65, &e) == -1 && e.kind == ERR_USAGE,
+        "no more positions than the model has");
+    err_clear(&e);
+    ok(session_start(&s, 30, &e) == 0, "it starts");
+    ok(generate_run(&s, &o, &g, &e) == 0, "it runs");
+    is_int(g.n_tokens, 20, "as many tokens as asked for");
+    is_int(g.decode_steps, 19, "the last one needs no pass");
+    is_int(g.tokens[0], golden_cases[3].argmax[GOLDEN_IDS - 1],
+        "the first is the golden one");
+    ok(g.n_top == 2 && g.top[0].id == g.tokens[0], "and the best candidate");
+    ok(!g.fault.found && !g.degenerate && !g.ended, "nothing to complain of");
+    ok(g.agreement == AGREEMENT_HOLDS && g.difference == 0,
+        "steps and one pass agree, bit for bit");
+    tiny_remove(&m);
+}
+
+/* A backend whose cache forgets: the comparison must notice. */
+static int forgetful(
+    struct backend_state *s, struct backend_pass *p, struct err *e)
+{
+    struct backend_pass q = *p;
+
+    if (p->pos > 0)
+        q.pos = p->pos - 1;
+    if (backend_cpu.forward(s, &q, e) != 0)
+        return -1;
+    p->argmax = q.argmax;
+    p->fault = q.fault;
+    return 0;
+}
+
+static void test_broken_cache(void)
+{
+    struct backend broken = backend_cpu; /* outlives the session */
+    struct session s AUTO(session_close) = SESSION_INIT;
+    struct generation g AUTO(generate_free) = GENERATION_INIT;
+    struct generate_opts o = { .prompt = golden_ids,
+        .n_prompt = GOLDEN_IDS,
+        .n_new = 4,
+        .ignore_eos = true };
+    struct tiny_model m;
+    struct err e = ERR_INIT;
+
+    broken.forward = forgetful;
+    ok(golden_session(&s, &m, 3, &e) == 0, "a session");
+    s.backend = &broken;
+    ok(session_start(&s, 20, &e) == 0 && generate_run(&s, &o, &g, &e) == 0,
+        "a cache that forgets runs");
+    ok(g.agreement == AGREEMENT_BROKEN && g.difference > g.allowed,
+        "and is caught, off by %.2g", g.difference);
+    tiny_remove(&m);
+}
+
+int main(void)
+{
+    test_top();
+    test_degenerate();
+    test_run();
+    test_broken_cache();
+    return done();
+}
