@@ -152,25 +152,38 @@ static const char *state_word(const struct plan_file *f)
     if (f->state == PLAN_HELD)
         return "held";
     if (f->state == PLAN_LINK)
-        return "linked";
+        return "link";
     return f->kept > 0 ? "partial" : "missing";
+}
+
+/* A path in a column: padded by characters, not bytes. */
+static void put_path(struct buf *out, struct str path, size_t width)
+{
+    size_t shown = 0;
+
+    buf_put(out, path.p, path.len);
+    for (size_t i = 0; i < path.len; i++)
+        shown += ((unsigned char)path.p[i] & 0xC0) != 0x80;
+    for (; shown < width; shown++)
+        buf_putc(out, ' ');
 }
 
 static void put_table(struct buf *out, const struct pull *p)
 {
     const struct plan *plan = &p->plan;
     char size[HUMAN_MAX];
-    int width = 4;
+    size_t width = 4;
 
     for (size_t i = 0; i < plan->n; i++)
-        width = (int)size_max(
-            (uint64_t)width, size_min(plan->files[i].file->path.len, 60));
-    buf_printf(out, "%-*s  %10s  %s\n", width, "FILE", "SIZE", "STATE");
+        width = size_max(width, size_min(plan->files[i].file->path.len, 60));
+    put_path(out, str_of("FILE"), width);
+    buf_printf(out, "  %10s  %s\n", "SIZE", "STATE");
     for (size_t i = 0; i < plan->n; i++) {
         const struct plan_file *f = &plan->files[i];
 
-        buf_printf(out, "%-*.*s  %10s  %s\n", width, STR_ARG(f->file->path),
-            human_size(size, f->file->size), state_word(f));
+        put_path(out, f->file->path, width);
+        buf_printf(out, "  %10s  %s\n", human_size(size, f->file->size),
+            state_word(f));
     }
     buf_printf(out, "%zu files, %s", plan->n, human_size(size, plan->bytes));
     buf_printf(out, "; to fetch: %s\n", human_size(size, plan->fetch_bytes));
@@ -247,6 +260,7 @@ static int pull_one(const struct cmd_ctx *ctx, const struct pull_opts *o,
             "offline");
     if (parse_repo(&p.repo, o, text, e) != 0 || pull_run(&p, dir, hub, e) != 0)
         return -1;
+    plan_by_path(&p.plan);
     if (o->json) {
         put_json(out, &p);
         return 0;

@@ -60,6 +60,18 @@ int plan_make(
     return 0;
 }
 
+static int by_path(const void *a, const void *b)
+{
+    const struct plan_file *x = a, *y = b;
+
+    return str_cmp(x->file->path, y->file->path);
+}
+
+void plan_by_path(struct plan *p)
+{
+    qsort(p->files, p->n, sizeof(*p->files), by_path);
+}
+
 uint64_t plan_segment_size(uint64_t size, unsigned jobs)
 {
     uint64_t share = size_align(size / (2 * (uint64_t)jobs + 1) + 1, 1 << 20);

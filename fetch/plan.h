@@ -43,6 +43,9 @@ struct plan {
 int plan_make(
     struct plan *out, struct plan_file *files, size_t n, struct err *e);
 
+/* plan_by_path - put the files in the order of their paths: to be shown. */
+void plan_by_path(struct plan *p);
+
 /* How much one request asks for. */
 enum { PLAN_SEGMENT_MIN = 4 << 20, PLAN_SEGMENT_MAX = 32 << 20 };
 

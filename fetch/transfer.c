@@ -16,8 +16,7 @@
 enum {
     TURN_MS = 100,
     HASH_CHUNK = 1 << 20, /* read back and hashed per file and turn */
-    /* What a loss of power may cost: this much per connection, this long. */
-    SAVE_BYTES = 8 << 20,
+    /* What a loss of power may cost; what a kill may cost: partial_note. */
     SAVE_MS = 1000,
     TELL_WAIT_S = 2
 };
@@ -270,8 +269,7 @@ static int look_after(struct transfer *t, bool *lags, struct err *e)
             if (partial_hash(p, t->room, HASH_CHUNK, e) != 0)
                 return -1;
             partial_note(p);
-            if ((p->unsaved >= (uint64_t)SAVE_BYTES * (d->lanes + 1) ||
-                    (p->unsaved > 0 && now - p->saved_ms >= SAVE_MS)) &&
+            if (p->unsaved > 0 && now - p->saved_ms >= SAVE_MS &&
                 partial_save(p, e) != 0)
                 return -1;
             *lags = *lags || partial_lags(p);
@@ -316,7 +314,9 @@ int transfer_run(const struct transfer_opts *opts, const struct plan *plan,
         return 0;
     if (transfer_init(&t, e) != 0)
         return -1;
-    run(&t, e);
+    if (run(&t, e) != 0 && e->kind == ERR_CANCELLED)
+        err_hint(e, "what was fetched is kept: run the same command again to "
+                    "go on");
     for (unsigned i = 0; i < opts->jobs; i++)
         if (t.lanes[i].d != NULL)
             t.bytes += t.lanes[i].brought;

@@ -169,6 +169,48 @@ static int call_bytes(
     return *out == NULL ? -1 : 0;
 }
 
+static struct node *opaque_new(struct pickle *p, struct node *callee,
+    struct node *args, struct node *kwargs)
+{
+    struct node *n = pickle_node(p, NODE_OPAQUE);
+
+    if (n == NULL)
+        return NULL;
+    n->opaque = arena_alloc(p->env->arena, 1, sizeof(*n->opaque), p->e);
+    if (n->opaque == NULL)
+        return NULL;
+    n->opaque->callee = callee;
+    n->opaque->args = args;
+    n->opaque->kwargs = kwargs;
+    n->opaque->offset = p->at;
+    return n;
+}
+
+/*
+ * _reconstructor(class, base, state): how protocols 0 and 1 make an object
+ * of a class, and of one derived from dict.
+ */
+static int call_reconstructor(
+    struct pickle *p, const struct node *args, struct node **out)
+{
+    struct node *const *v = args->list.v;
+    struct node *none;
+
+    if (args->list.n != 3 || v[0]->kind != NODE_GLOBAL ||
+        (v[2]->kind != NODE_NONE && v[2]->kind != NODE_DICT))
+        return 0;
+    v[0]->global->called = true;
+    none = pickle_node(p, NODE_TUPLE);
+    *out = none == NULL ? NULL : opaque_new(p, v[0], none, NULL);
+    if (*out == NULL)
+        return -1;
+    if (v[2]->kind == NODE_DICT) {
+        (*out)->opaque->pairs = v[2]->list;
+        (*out)->opaque->pairs.cap = v[2]->list.n;
+    }
+    return 0;
+}
+
 static const struct pickle_known plain[] = {
     { "collections", "OrderedDict", call_dict },
     { "collections", "Counter", call_dict },
@@ -190,6 +232,7 @@ static const struct pickle_known plain[] = {
     { "builtins", "bool", NULL },
     { "builtins", "object", NULL },
     { "_codecs", "encode", call_encode },
+    { "copyreg", "_reconstructor", call_reconstructor },
 };
 
 static const struct pickle_known *find_in(
@@ -318,15 +361,5 @@ int pickle_call(struct pickle *p, struct node *callee, struct node *args,
         if (out != NULL)
             return pickle_push(p, out);
     }
-    out = pickle_node(p, NODE_OPAQUE);
-    if (out == NULL)
-        return -1;
-    out->opaque = arena_alloc(p->env->arena, 1, sizeof(*out->opaque), p->e);
-    if (out->opaque == NULL)
-        return -1;
-    out->opaque->callee = callee;
-    out->opaque->args = args;
-    out->opaque->kwargs = kwargs;
-    out->opaque->offset = p->at;
-    return pickle_push(p, out);
+    return pickle_push(p, opaque_new(p, callee, args, kwargs));
 }

@@ -36,36 +36,32 @@ static const struct opt table[] = {
     OPT_END,
 };
 
-/* Words up to NULL; returns what opt_parse returns. */
-static int parse(struct values *v, struct err *e, char **argv)
+static char *words[32]; /* what opt_parse left of the last line */
+
+/* A command line up to NULL; returns what opt_parse returns. */
+static int parse(struct values *v, struct err *e, const char *const *line)
 {
     const struct opt *tables[] = { table };
     void *into[] = { v };
     int argc = 0;
 
     memset(v, 0, sizeof(*v));
-    while (argv[argc] != NULL)
-        argc++;
-    return opt_parse(tables, into, 1, argc, argv, e);
+    for (; line[argc] != NULL; argc++)
+        words[argc] = (char *)(uintptr_t)line[argc];
+    return opt_parse(tables, into, 1, argc, words, e);
 }
-
-#define WORDS(...)                                                             \
-    (char *[])                                                                 \
-    {                                                                          \
-        __VA_ARGS__, NULL                                                      \
-    }
 
 static void accepted(void)
 {
+    static const char *const line[] = { "a", "-fj8", "--out=x", "b",
+        "--include", "*.json", "--include=*.bin", "--size", "1k",
+        "--backend=cpu", "--fp16", "-", "--", "--force", NULL };
     struct values v;
     struct err e = ERR_INIT;
-    char **argv = WORDS("a", "-fj8", "--out=x", "b", "--include", "*.json",
-        "--include=*.bin", "--size", "1k", "--backend=cpu", "--fp16", "-", "--",
-        "--force");
 
-    is_int(parse(&v, &e, argv), 4, "four arguments remain");
-    ok(strcmp(argv[0], "a") == 0 && strcmp(argv[1], "b") == 0 &&
-            strcmp(argv[2], "-") == 0 && strcmp(argv[3], "--force") == 0,
+    is_int(parse(&v, &e, line), 4, "four arguments remain");
+    ok(strcmp(words[0], "a") == 0 && strcmp(words[1], "b") == 0 &&
+            strcmp(words[2], "-") == 0 && strcmp(words[3], "--force") == 0,
         "in their order, '--' ends the options, '-' is an argument");
     ok(v.force && v.jobs == 8, "bundled letters, a glued number");
     is_str(v.out, "x", "--name=value");
@@ -98,13 +94,10 @@ static void refused(void)
     for (size_t i = 0; i < ARRAY_LEN(row); i++) {
         struct values v;
         struct err e = ERR_INIT;
-        char word[64], next[64];
-        char *argv[] = { word, row[i].next ? next : NULL, NULL };
+        const char *line[] = { row[i].word, row[i].next, NULL };
 
-        snprintf(word, sizeof(word), "%s", row[i].word);
-        snprintf(next, sizeof(next), "%s", row[i].next ? row[i].next : "");
-        ok(parse(&v, &e, argv) == -1 && e.kind == ERR_USAGE, "refused: %s %s",
-            word, next);
+        ok(parse(&v, &e, line) == -1 && e.kind == ERR_USAGE, "refused: %s %s",
+            row[i].word, row[i].next ? row[i].next : "");
         if (row[i].text != NULL)
             is_str(e.msg, row[i].text, "with the words");
     }

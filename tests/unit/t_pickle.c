@@ -304,6 +304,9 @@ static void test_calls(void)
         "os.system*@0");
     names("a call with bad arguments", P("cos\nsystem\nNR."), "os.system*@0");
     names("dotted attributes", P("U\1aU\5b.c.d\x93)R."), "a.b.c.d*@10");
+    names("a class made by copyreg",
+        P("ccopy_reg\n_reconstructor\n(cm\nC\nc__builtin__\nobject\nNtR."),
+        "m.C*@26");
     names("state for a class", P("ccollections\nOrderedDict\n}b."),
         "collections.OrderedDict*@0");
     names("Python 2 names", P("c__builtin__\neval\n)R."), "builtins.eval*@0");
@@ -350,6 +353,10 @@ static void test_projection(void)
     value("an object's attributes", P("cm\nC\n)\x81}(U\1aK\1U\1bK\2ub."),
         "{\"$class\":\"m.C\",\"a\":1,\"b\":2}");
     value("a namespace", P("cargparse\nNamespace\n)\x81}U\1aK\1sb."),
+        "{\"a\":1}");
+    value("an object of protocol 0",
+        P("ccopy_reg\n_reconstructor\n(cargparse\nNamespace\n"
+          "c__builtin__\nobject\nNtR(S'a'\nI1\ndb."),
         "{\"a\":1}");
     value("slots",
         P("cm\nC\n)\x81}U\1aK\1s}U\1bK\2s\x86"
