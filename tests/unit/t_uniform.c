@@ -1,5 +1,6 @@
 #include "formats/uniform.h"
 
+#include "base/hash.h"
 #include "tests/unit/tap.h"
 
 static const uint64_t page[] = { 64, 32 }, row[] = { 3 }, none[] = { 0, 5 };
@@ -30,6 +31,8 @@ static void example(void)
         "\"norm.weight\":{\"dtype\":\"F16\",\"shape\":[3],"
         "\"data_offsets\":[4104,4110]}} ";
     struct buf h AUTO(buf_free) = BUF_INIT(1 << 20);
+    static const char zeros[4096];
+    struct digest d = { .hex = "" };
     struct err e = ERR_INIT;
     uint64_t size = 0;
 
@@ -43,6 +46,15 @@ static void example(void)
             str_is(t[1].name, "step") && t[1].offset == 8192 &&
             str_is(t[2].name, "norm.weight") && t[2].offset == 8200,
         "pages first, then by falling element size");
+    buf_put(&h, zeros, sizeof(zeros));
+    buf_put(&h,
+        "\7\0\0\0\0\0\0\0"
+        "\x00\x3c\x00\x40\x00\x42",
+        14);
+    hash_bytes(HASH_SHA256, h.p, h.len, &d, &e);
+    is_str(d.hex,
+        "fbd458f4780971f9a614c20abfdea2d8e23ed1f19a190cc9895792844b349258",
+        "the whole file is the one in the manual");
 }
 
 static void any_order(void)
