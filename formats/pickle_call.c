@@ -233,6 +233,14 @@ static const struct pickle_known plain[] = {
     { "builtins", "object", NULL },
     { "_codecs", "encode", call_encode },
     { "copyreg", "_reconstructor", call_reconstructor },
+    { "numpy", "dtype", NULL },
+    { "numpy", "ndarray", NULL },
+    { "numpy.core.multiarray", "scalar", NULL },
+    { "numpy.core.multiarray", "_reconstruct", NULL },
+    { "numpy.core.numeric", "_frombuffer", NULL },
+    { "numpy._core.multiarray", "scalar", NULL },
+    { "numpy._core.multiarray", "_reconstruct", NULL },
+    { "numpy._core.numeric", "_frombuffer", NULL },
 };
 
 static const struct pickle_known *find_in(

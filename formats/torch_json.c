@@ -232,6 +232,69 @@ static bool put_short(struct json_out *j, const struct node_opaque *o)
     return true;
 }
 
+/* The code of a plain dtype ("f4"), and whether its bytes are swapped. */
+static struct str numpy_code(const struct node *n, bool *swapped)
+{
+    const struct node *order = NULL;
+
+    if (n->kind != NODE_OPAQUE || n->opaque->args->list.n == 0 ||
+        !node_is_global(n->opaque->callee, "numpy", "dtype") ||
+        n->opaque->args->list.v[0]->kind != NODE_STR)
+        return (struct str){ "", 0 };
+    if (n->opaque->states.n == 1 &&
+        n->opaque->states.v[0]->kind == NODE_TUPLE &&
+        n->opaque->states.v[0]->list.n > 1)
+        order = n->opaque->states.v[0]->list.v[1];
+    *swapped = order != NULL && node_is_text(order, ">");
+    return n->opaque->args->list.v[0]->s;
+}
+
+/* numpy's scalar(dtype, bytes): the number itself. */
+static bool put_scalar(struct json_out *j, const struct node_opaque *o)
+{
+    const struct node_list *args = &o->args->list;
+    uint64_t bits = 0;
+    bool swapped = false;
+    double wide;
+    float narrow;
+    struct str code, s;
+
+    /* Bytes of Python 2 may look like text. */
+    if (args->n != 2 ||
+        (args->v[1]->kind != NODE_BYTES && args->v[1]->kind != NODE_STR) ||
+        !(node_is_global(o->callee, "numpy.core.multiarray", "scalar") ||
+            node_is_global(o->callee, "numpy._core.multiarray", "scalar")))
+        return false;
+    code = numpy_code(args->v[0], &swapped);
+    s = args->v[1]->s;
+    if (code.len != 2 || s.len == 0 || s.len > 8 ||
+        (size_t)(code.p[1] - '0') != s.len)
+        return false;
+    for (size_t i = 0; i < s.len; i++)
+        bits |= (uint64_t)(unsigned char)s.p[swapped ? s.len - 1 - i : i]
+                << (8 * i);
+    if (code.p[0] == 'f' && s.len == 8) {
+        memcpy(&wide, &bits, sizeof(wide));
+        put_float(j, wide);
+    } else if (code.p[0] == 'f' && s.len == 4) {
+        uint32_t half = (uint32_t)bits;
+
+        memcpy(&narrow, &half, sizeof(narrow));
+        put_float(j, (double)narrow);
+    } else if (code.p[0] == 'b' && s.len == 1) {
+        buf_puts(j->out, bits ? "true" : "false");
+    } else if (code.p[0] == 'i') {
+        unsigned shift = 64 - 8 * (unsigned)s.len;
+
+        buf_printf(j->out, "%lld", (long long)(bits << shift) >> shift);
+    } else if (code.p[0] == 'u') {
+        buf_printf(j->out, "%llu", (unsigned long long)bits);
+    } else {
+        return false;
+    }
+    return true;
+}
+
 static void put_member(struct members *m, const char *key, struct node *n)
 {
     if (member(m, str_of(key)))
@@ -263,7 +326,7 @@ static void put_opaque(struct json_out *j, const struct node_opaque *o)
     bool scalar = o->args->list.n == 1 && o->states.n + o->items.n == 0 &&
                   o->pairs.n == 0;
 
-    if (put_short(j, o))
+    if (put_short(j, o) || put_scalar(j, o))
         return;
     if (!is_plain_class(o->callee))
         put_member(&m, "$class", o->callee);

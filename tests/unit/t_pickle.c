@@ -358,6 +358,18 @@ static void test_projection(void)
         P("ccopy_reg\n_reconstructor\n(cargparse\nNamespace\n"
           "c__builtin__\nobject\nNtR(S'a'\nI1\ndb."),
         "{\"a\":1}");
+    value("a numpy number",
+        P("cnumpy.core.multiarray\nscalar\n(cnumpy\ndtype\nU\2f4\x89\x88\x87R"
+          "(K\3U\1<NNNtbU\4\0\0\x20\x40tR."),
+        "2.5");
+    value("a numpy number as bytes",
+        P("cnumpy.core.multiarray\nscalar\n(cnumpy\ndtype\nU\2f4\x89\x88\x87R"
+          "(K\3U\1<NNNtbC\4\0\0\x20\x40tR."),
+        "2.5");
+    value("a big-endian numpy number",
+        P("cnumpy._core.multiarray\nscalar\n(cnumpy\ndtype\nU\2i2\x85R"
+          "(K\3U\1>tbC\2\xff\xfetR."),
+        "-2");
     value("slots",
         P("cm\nC\n)\x81}U\1aK\1s}U\1bK\2s\x86"
           "b."),

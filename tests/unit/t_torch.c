@@ -805,9 +805,36 @@ static void test_many(void)
     parse(&p, &file, file.len, NULL);
     ok(p.rc == 0 && p.f.n_tensors == N, "%d tensors: %s", N, p.e.msg);
     printf("# %.3f s\n", (double)(clock() - t) / CLOCKS_PER_SEC);
+    printf("# %llu bytes of memory\n", (unsigned long long)p.arena.used);
     parse_free(&p);
     free(v);
     free(names);
+}
+
+/* Every limit on memory ends in an error or in the whole answer. */
+static void test_limits(void)
+{
+    struct buf b AUTO(buf_free) = BUF_INIT(LIMIT);
+    struct legacy plain = { .keys = NULL };
+    uint64_t good = 0, refusals = 0, odd = 0;
+
+    make_legacy(&b, &plain);
+    for (uint64_t limit = 0; limit < 40000; limit += 16) {
+        struct arena arena AUTO(arena_free) = ARENA_INIT(limit);
+        struct err e = ERR_INIT;
+        struct torch_file f;
+        int rc = torch_parse(b.p, b.len, NULL, &arena, &f, &e);
+
+        if (rc == 0 && f.n_tensors == 1)
+            good++;
+        else if (rc == -1 && e.kind == ERR_REFUSED)
+            refusals++;
+        else
+            odd++;
+    }
+    ok(good > 0 && refusals > 0 && odd == 0,
+        "any limit on memory: %llu parsed, %llu refused",
+        (unsigned long long)good, (unsigned long long)refusals);
 }
 
 int main(void)
@@ -832,5 +859,6 @@ int main(void)
     test_front();
     test_foreign();
     test_many();
+    test_limits();
     return done();
 }
