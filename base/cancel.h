@@ -2,7 +2,8 @@
  * cancel.h - the user's interrupt, asked for, not delivered.
  *
  * cancel_arm() makes the first SIGINT, SIGTERM or SIGHUP set a flag that long
- * work asks about; a second one ends the process at once with status 130.
+ * work asks about; a second one ends the process at once with status 130. A
+ * SIGHUP that is ignored (nohup) stays ignored.
  */
 #ifndef BASE_CANCEL_H
 #define BASE_CANCEL_H

@@ -93,8 +93,9 @@ static const struct cmd *find_command(
     for (size_t i = 0; p->cmds[i] != NULL; i++) {
         if (strcmp(p->cmds[i]->name, name) == 0)
             return p->cmds[i];
-        n += (size_t)snprintf(names + n, sizeof(names) - n, "%s%s",
-            i > 0 ? ", " : "", p->cmds[i]->name);
+        if (n < sizeof(names))
+            n += (size_t)snprintf(names + n, sizeof(names) - n, "%s%s",
+                i > 0 ? ", " : "", p->cmds[i]->name);
     }
     err_set(e, ERR_USAGE, "unknown command '%s'", name);
     err_hint(e, "commands: %s", names);
@@ -182,13 +183,17 @@ static int run_program(
     const struct opt *tables[] = { doc_common };
     void *const into[] = { &common };
     bool printed;
+    int n = opt_parse(tables, into, 1, argc, argv, e);
 
-    if (opt_parse(tables, into, 1, argc, argv, e) < 0 ||
-        print_docs(p, NULL, &common, &printed, e) != 0)
+    if (n < 0 || print_docs(p, NULL, &common, &printed, e) != 0)
         return -1;
     if (printed)
         return 0;
-    err_set(e, ERR_USAGE, "no command given");
+    if (n > 0)
+        err_set(e, ERR_USAGE, "the command comes first, then its options: %s",
+            argv[0]);
+    else
+        err_set(e, ERR_USAGE, "no command given");
     return err_hint(e, "%s --help", p->name);
 }
 
@@ -227,6 +232,8 @@ int cmd_main(const struct program *p, int argc, char **argv)
     log_set_name(p->name);
     /* A reader that goes away is an error to report, not a silent death. */
     signal(SIGPIPE, SIG_IGN);
+    /* So is the shell's limit on the size of a file. */
+    signal(SIGXFSZ, SIG_IGN);
     dispatch(p, argc, argv, &e);
     if (fflush(stdout) != 0 || ferror(stdout)) {
         if (errno == EPIPE && e.kind == ERR_NONE)

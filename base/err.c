@@ -5,6 +5,9 @@
 #include <stdio.h>
 #include <string.h>
 
+/* Room for a path of the system's longest, and for what is said of it. */
+enum { TEXT_MAX = 5120, WHY_MAX = 256 };
+
 size_t err_escape(char *out, size_t out_len, const char *text)
 {
     size_t n = 0;
@@ -29,13 +32,33 @@ size_t err_escape(char *out, size_t out_len, const char *text)
     return n;
 }
 
-PRINTF_LIKE(3, 0)
-static void set_text(char *out, size_t out_len, const char *fmt, va_list ap)
+/* What does not fit loses its middle: the end says why it failed. */
+static void fit(char *out, size_t out_len, const char *text)
 {
-    char raw[1024];
+    size_t n = strlen(text), head = (out_len - 4) / 2, tail = out_len - 4 - head;
 
-    vsnprintf(raw, sizeof(raw), fmt, ap);
-    err_escape(out, out_len, raw);
+    if (n < out_len) {
+        memcpy(out, text, n + 1);
+        return;
+    }
+    snprintf(
+        out, out_len, "%.*s...%s", (int)head, text, text + n - tail);
+}
+
+/* fmt, then ": why" unless that is NULL. */
+PRINTF_LIKE(3, 0)
+static void set_text(char *out, size_t out_len, const char *fmt, va_list ap,
+    const char *why)
+{
+    char raw[TEXT_MAX], safe[2 * TEXT_MAX];
+    size_t n;
+
+    vsnprintf(raw, sizeof(raw) - WHY_MAX, fmt, ap);
+    n = strlen(raw);
+    if (why != NULL)
+        snprintf(raw + n, sizeof(raw) - n, ": %s", why);
+    err_escape(safe, sizeof(safe), raw);
+    fit(out, out_len, safe);
 }
 
 int err_set(struct err *e, enum err_kind kind, const char *fmt, ...)
@@ -47,7 +70,7 @@ int err_set(struct err *e, enum err_kind kind, const char *fmt, ...)
     e->kind = kind;
     e->sys = 0;
     va_start(ap, fmt);
-    set_text(e->msg, sizeof(e->msg), fmt, ap);
+    set_text(e->msg, sizeof(e->msg), fmt, ap, NULL);
     va_end(ap);
     return -1;
 }
@@ -71,17 +94,14 @@ int err_sys(struct err *e, const char *fmt, ...)
 {
     int sys = errno;
     va_list ap;
-    size_t n;
 
     if (e->kind != ERR_NONE)
         return -1;
     e->kind = kind_of_errno(sys);
     e->sys = sys;
     va_start(ap, fmt);
-    set_text(e->msg, sizeof(e->msg), fmt, ap);
+    set_text(e->msg, sizeof(e->msg), fmt, ap, strerror(sys));
     va_end(ap);
-    n = strlen(e->msg);
-    snprintf(e->msg + n, sizeof(e->msg) - n, ": %s", strerror(sys));
     return -1;
 }
 
@@ -92,11 +112,10 @@ int err_ctx(struct err *e, const char *fmt, ...)
     va_list ap;
 
     va_start(ap, fmt);
-    set_text(front, sizeof(front), fmt, ap);
+    set_text(front, sizeof(front), fmt, ap, NULL);
     va_end(ap);
     snprintf(all, sizeof(all), "%s: %s", front, e->msg);
-    all[sizeof(e->msg) - 1] = '\0';
-    memcpy(e->msg, all, sizeof(e->msg));
+    fit(e->msg, sizeof(e->msg), all);
     return -1;
 }
 
@@ -107,7 +126,7 @@ int err_hint(struct err *e, const char *fmt, ...)
     if (e->hint[0] != '\0')
         return -1;
     va_start(ap, fmt);
-    set_text(e->hint, sizeof(e->hint), fmt, ap);
+    set_text(e->hint, sizeof(e->hint), fmt, ap, NULL);
     va_end(ap);
     return -1;
 }

@@ -10,7 +10,7 @@
  * Texts are lower case, have no full stop, and name the object concerned
  * (file, tensor, URL without its query, byte offset). Control characters
  * are escaped when the text is made, so that a hostile name cannot reach a
- * terminal.
+ * terminal. A text that is too long loses its middle.
  */
 #ifndef BASE_ERR_H
 #define BASE_ERR_H
@@ -37,7 +37,7 @@ enum err_kind {
 
 struct err {
     enum err_kind kind;
-    int sys; /* errno behind ERR_IO, 0 otherwise */
+    int sys; /* errno when the system refused, 0 otherwise */
     char msg[480];
     char hint[320]; /* what to do about it, or "" */
 };

@@ -13,7 +13,8 @@
 #include "base/hash.h"
 #include "base/path.h"
 
-enum { HASH_CHUNK = 1 << 20 };
+/* A name has 255 bytes at most; the temporary one adds 21. */
+enum { HASH_CHUNK = 1 << 20, TEMP_BASE_MAX = 200 };
 
 void fd_close(int *fd)
 {
@@ -105,19 +106,37 @@ int file_slurp(const char *path, struct buf *out, struct err *e)
     return 0;
 }
 
+int file_temp_name(
+    char *out, const char *dir, const char *path, struct err *e)
+{
+    const char *base = path_base(path);
+    size_t n = size_min(strlen(base), TEMP_BASE_MAX);
+    uint64_t r;
+
+    /* Some file systems take whole UTF-8 only. */
+    while (n > 0 && ((unsigned char)base[n] & 0xC0) == 0x80)
+        n--;
+    if (getrandom(&r, sizeof(r), 0) != (ssize_t)sizeof(r))
+        return err_sys(e, "random name");
+    return path_fmt(out, e, "%s/%.*s.%016llx.tmp", dir, (int)n, base,
+        (unsigned long long)r);
+}
+
 int file_new_begin(struct file_new *f, const char *path, struct err *e)
 {
-    uint64_t r[2];
-    int n;
+    char dir[PATH_MAX];
 
+    path_dir(dir, sizeof(dir), path);
+    return file_new_begin_in(f, dir, path, e);
+}
+
+int file_new_begin_in(
+    struct file_new *f, const char *dir, const char *path, struct err *e)
+{
     f->fd = -1;
-    if (getrandom(r, sizeof(r), 0) != (ssize_t)sizeof(r))
-        return err_sys(e, "random name");
-    n = snprintf(f->tmp, sizeof(f->tmp), "%s.%016llx.tmp", path,
-        (unsigned long long)(r[0] ^ r[1]));
-    if (n < 0 || (size_t)n >= sizeof(f->tmp))
-        return err_set(e, ERR_USAGE, "%.200s...: path too long", path);
-    snprintf(f->path, sizeof(f->path), "%s", path);
+    if (file_temp_name(f->tmp, dir, path, e) != 0 ||
+        path_fmt(f->path, e, "%s", path) != 0)
+        return -1;
     f->fd = open(f->tmp, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (f->fd < 0)
         return err_sys(e, "cannot create %s", f->tmp);
@@ -179,14 +198,11 @@ int file_publish(const char *from, const char *to, struct err *e)
 
 int file_symlink(const char *target, const char *path, struct err *e)
 {
-    char tmp[PATH_MAX];
-    uint64_t r;
+    char tmp[PATH_MAX], dir[PATH_MAX];
 
-    if (getrandom(&r, sizeof(r), 0) != (ssize_t)sizeof(r))
-        return err_sys(e, "random name");
-    if (snprintf(tmp, sizeof(tmp), "%s.%016llx.tmp", path,
-            (unsigned long long)r) >= (int)sizeof(tmp))
-        return err_set(e, ERR_USAGE, "%.200s...: path too long", path);
+    path_dir(dir, sizeof(dir), path);
+    if (file_temp_name(tmp, dir, path, e) != 0)
+        return -1;
     if (symlink(target, tmp) != 0)
         return err_sys(e, "cannot create %s", tmp);
     if (file_publish(tmp, path, e) != 0) {
@@ -208,23 +224,51 @@ int dir_sync(const char *path, struct err *e)
     return 0;
 }
 
-int dir_make(const char *path, struct err *e)
+static bool is_folder(const char *path)
 {
-    char dir[PATH_MAX];
     struct stat st;
 
-    if (stat(path, &st) == 0) {
-        if (S_ISDIR(st.st_mode))
-            return 0;
-        errno = ENOTDIR;
-        return err_sys(e, "%s", path);
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+/* One folder whose parent is there. */
+static int make_level(const char *path, struct err *e)
+{
+    char dir[PATH_MAX];
+
+    if (is_folder(path))
+        return 0;
+    if (mkdir(path, 0777) != 0) {
+        if (errno != EEXIST)
+            return err_sys(e, "cannot create folder %s", path);
+        /* A file, a link to nothing, or another process was faster. */
+        if (!is_folder(path)) {
+            errno = ENOTDIR;
+            return err_sys(e, "%s", path);
+        }
     }
     path_dir(dir, sizeof(dir), path);
-    if (strcmp(dir, path) != 0 && dir_make(dir, e) != 0)
-        return -1;
-    if (mkdir(path, 0777) != 0 && errno != EEXIST)
-        return err_sys(e, "cannot create folder %s", path);
     return dir_sync(dir, e);
+}
+
+int dir_make(const char *path, struct err *e)
+{
+    char part[PATH_MAX];
+    size_t n = strlen(path);
+
+    if (is_folder(path))
+        return 0;
+    if (path_fmt(part, e, "%s", path) != 0)
+        return -1;
+    for (size_t i = 1; i < n; i++) {
+        if (part[i] != '/')
+            continue;
+        part[i] = '\0';
+        if (make_level(part, e) != 0)
+            return -1;
+        part[i] = '/';
+    }
+    return make_level(part, e);
 }
 
 int dir_free_space(const char *path, uint64_t *out, struct err *e)

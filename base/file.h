@@ -58,6 +58,14 @@ struct file_new {
 int file_new_begin(struct file_new *f, const char *path, struct err *e);
 
 /*
+ * file_new_begin_in - create it in dir, another folder of the same file
+ * system, where leftovers disturb nobody
+ * f->path may be set to another name until the commit.
+ */
+int file_new_begin_in(
+    struct file_new *f, const char *dir, const char *path, struct err *e);
+
+/*
  * file_new_commit - make it durable and visible, with the given mode
  * An existing file of that name is replaced. On failure nothing is left.
  */
@@ -69,6 +77,13 @@ void file_new_abandon(struct file_new *f);
 /* file_put - a small file in one call: begin, write, commit. */
 int file_put(const char *path, const void *bytes, size_t len, mode_t mode,
     struct err *e);
+
+/*
+ * file_temp_name - a name in dir that nobody else will choose, for what is to
+ * become path; into out of PATH_MAX bytes. Nothing is created.
+ */
+int file_temp_name(
+    char *out, const char *dir, const char *path, struct err *e);
 
 /*
  * file_publish - rename a finished, synced file to its final name and sync

@@ -170,7 +170,7 @@ bool json_i64(const struct json *v, int64_t *out)
 {
     double d;
 
-    if (!json_double(v, &d) || d != floor(d) || fabs(d) > 9007199254740992.0)
+    if (!json_double(v, &d) || d != floor(d) || fabs(d) >= 9007199254740992.0)
         return false;
     *out = (int64_t)d;
     return true;

@@ -6,7 +6,7 @@
  * checked before it is parsed: RFC 8259 grammar, well-formed UTF-8, no lone
  * surrogates, no NUL inside strings, no bytes after the document, bounded
  * depth. Duplicate keys of one object are refused (names are compared after
- * decoding). Integers above 2^53 are refused where an integer is asked for.
+ * decoding). Integers from 2^53 on are refused where an integer is asked for.
  *
  * Messages name the byte offset; the caller adds the file's name.
  */

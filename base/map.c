@@ -42,7 +42,9 @@ static void on_bus(int sig, siginfo_t *info, void *uc)
     signal(sig, SIG_DFL);
 }
 
-static struct map_guard *guard_add(const char *path)
+/* Claimed under the lock, or two maps would share it. */
+static struct map_guard *guard_add(
+    const char *path, const uint8_t *p, uint64_t len)
 {
     struct map_guard *g;
 
@@ -62,8 +64,11 @@ static struct map_guard *guard_add(const char *path)
             guards = g;
         }
     }
-    if (g != NULL)
+    if (g != NULL) {
         err_escape(g->path, sizeof(g->path), path);
+        g->len = len;
+        g->p = p;
+    }
     pthread_mutex_unlock(&lock);
     return g;
 }
@@ -78,9 +83,10 @@ int map_open(struct map *m, const char *path, struct err *e)
         return -1;
     if (m->len == 0)
         return 0;
-    m->guard = guard_add(path);
     p = mmap(NULL, m->len, PROT_READ, MAP_SHARED, m->fd, 0);
-    if (p == MAP_FAILED || m->guard == NULL) {
+    if (p != MAP_FAILED)
+        m->guard = guard_add(path, p, m->len);
+    if (m->guard == NULL) {
         err_sys(e, "%s: cannot map", path);
         if (p != MAP_FAILED)
             munmap(p, m->len);
@@ -88,8 +94,6 @@ int map_open(struct map *m, const char *path, struct err *e)
         return -1;
     }
     m->p = p;
-    m->guard->len = m->len;
-    m->guard->p = m->p;
     return 0;
 }
 

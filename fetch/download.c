@@ -146,12 +146,23 @@ static int publish(struct download *d, struct err *e)
 {
     const struct transfer_opts *o = d->opts;
     const struct tree_file *f = d->file->file;
+    struct err ignored = ERR_INIT;
     char blob[PATH_MAX];
     struct digest got;
 
     if (hubdir_blob(o->dir, o->repo, tree_etag(f), blob, e) != 0)
         return -1;
-    return partial_publish(&d->partial, blob, hubdir_mode(), &got, e);
+    if (partial_publish(&d->partial, blob, hubdir_mode(), &got, e) == 0) {
+        d->claim.path[0] = '\0';
+        return 0;
+    }
+    /* Somebody who did not see our lock was faster: that will do. */
+    if (e->kind == ERR_BUSY &&
+        hubdir_have_blob(o->dir, o->repo, f, &ignored) == HAVE) {
+        err_clear(e);
+        return 0;
+    }
+    return -1;
 }
 
 int download_finish(struct download *d, struct err *e)
@@ -176,6 +187,8 @@ void download_close(struct download *d)
     else if (partial_save(&d->partial, &ignored) != 0)
         log_debug("%s", ignored.msg);
     partial_close(&d->partial);
+    claim_release(&d->claim);
+    d->claim.path[0] = '\0';
     fd_close(&d->lock);
     free(d->todo);
     d->todo = NULL;

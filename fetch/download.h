@@ -6,6 +6,7 @@
 #define FETCH_DOWNLOAD_H
 
 #include "base/progress.h"
+#include "fetch/claim.h"
 #include "fetch/hub.h"
 #include "fetch/partial.h"
 #include "fetch/plan.h"
@@ -35,6 +36,7 @@ struct download {
     const struct transfer_opts *opts;
     const struct plan_file *file;
     struct partial partial;
+    struct claim claim;   /* to that partial; its path is "" before */
     int lock;             /* -1: none */
     struct segment *todo; /* in file order */
     size_t n_todo;

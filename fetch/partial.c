@@ -66,6 +66,8 @@ static int make_folders(const struct partial *p, struct err *e)
     path_dir(dir, sizeof(dir), p->path);
     if (dir_make(dir, e) != 0)
         return -1;
+    if (p->journal[0] == '\0')
+        return 0;
     path_dir(dir, sizeof(dir), p->journal);
     return dir_make(dir, e);
 }
@@ -74,7 +76,7 @@ int partial_open(struct partial *p, const char *path, const char *journal,
     const struct digest *want, uint64_t size, struct err *e)
 {
     struct stat st;
-    bool live;
+    bool live = false;
 
     *p = (struct partial)PARTIAL_INIT;
     snprintf(p->path, sizeof(p->path), "%s", path);
@@ -91,7 +93,8 @@ int partial_open(struct partial *p, const char *path, const char *journal,
     } else if (!S_ISREG(st.st_mode)) {
         err_set(e, ERR_REFUSED, "%s: not a regular file", path);
     } else {
-        journal_read(journal, want, size, &p->have, &live);
+        if (journal[0] != '\0')
+            journal_read(journal, want, size, &p->have, &live);
         clip(&p->have, (uint64_t)st.st_size);
         p->unsaved = live ? 1 : 0;
         if (reserve(p, e) == 0)
@@ -177,7 +180,7 @@ void partial_note(struct partial *p)
     struct err ignored = ERR_INIT;
     char boot[JOURNAL_BOOT_MAX], path[PATH_MAX];
 
-    if (p->unnoted < NOTE_BYTES)
+    if (p->unnoted < NOTE_BYTES || p->journal[0] == '\0')
         return;
     p->unnoted = 0;
     if (p->live < 0) {
@@ -195,7 +198,7 @@ int partial_save(struct partial *p, struct err *e)
     char dir[PATH_MAX];
 
     p->saved_ms = clock_ms();
-    if (p->fd < 0 || p->unsaved == 0)
+    if (p->fd < 0 || p->unsaved == 0 || p->journal[0] == '\0')
         return 0;
     if (fdatasync(p->fd) != 0)
         return err_sys(e, "%s: making it durable", p->path);
@@ -245,13 +248,15 @@ int partial_publish(struct partial *p, const char *blob, unsigned mode,
         return err_sys(e, "%s: closing", p->path);
     if (file_publish(p->path, blob, e) != 0)
         return -1;
-    journal_remove(p->journal);
+    if (p->journal[0] != '\0')
+        journal_remove(p->journal);
     return 0;
 }
 
 void partial_drop(struct partial *p)
 {
-    journal_remove(p->journal);
+    if (p->journal[0] != '\0')
+        journal_remove(p->journal);
     unlink(p->path);
     partial_close(p);
 }

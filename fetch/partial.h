@@ -41,6 +41,7 @@ struct partial {
 /*
  * partial_open - open or create it, of full size, with what the journal
  * vouches for; space is reserved where the file system can
+ * journal  "": it has none, and is gone with the process
  * Returns 0, or -1 with *e: NOSPACE, IO, REFUSED (not a regular file)
  */
 int partial_open(struct partial *p, const char *path, const char *journal,

@@ -48,7 +48,7 @@ static struct str full_name(
 static int list_foreign(
     const struct torch_reader *r, struct torch_file *out, struct err *e)
 {
-    out->foreign = arena_alloc(r->arena, r->names.n, sizeof(*out->foreign), e);
+    out->foreign = arena_alloc(r->keep, r->names.n, sizeof(*out->foreign), e);
     if (out->foreign == NULL)
         return -1;
     for (uint64_t i = 0; i < r->names.n; i++) {
@@ -57,7 +57,7 @@ static int list_foreign(
 
         if (g->known != NULL)
             continue;
-        name = full_name(g, r->arena, e);
+        name = full_name(g, r->keep, e);
         if (name.p == NULL)
             return -1;
         out->foreign[out->n_foreign++] =
@@ -83,25 +83,36 @@ static int failed(
     return -1;
 }
 
+/* The list grew in the memory of the parse: keep it as long as it is. */
+static int keep_all(const struct torch_reader *r, const struct torch_found *f,
+    struct torch_file *out, struct err *e)
+{
+    out->all = arena_alloc(r->keep, f->n, sizeof(*out->all), e);
+    if (out->all == NULL)
+        return -1;
+    if (f->n > 0)
+        memcpy(out->all, f->v, f->n * sizeof(*out->all));
+    out->n_all = f->n;
+    return 0;
+}
+
 int torch_parse(const void *bytes, uint64_t len, const char *select,
     struct arena *arena, struct torch_file *out, struct err *e)
 {
-    struct torch_reader r = { .bytes = bytes, .len = len, .arena = arena };
+    struct arena work AUTO(arena_free) = ARENA_INIT(arena->limit);
+    struct torch_reader r = {
+        .bytes = bytes, .len = len, .arena = &work, .keep = arena
+    };
     struct torch_found found = { .n = 0 };
     struct torch_beside beside = { .n = 0 };
-    int rc;
 
     *out = (struct torch_file){ .branch = { "", 0 }, .config = { "", 0 } };
     if (read_container(&r, out, e) != 0)
         return failed(&r, out, e);
-    if (list_foreign(&r, out, e) != 0)
-        return -1;
-    rc = torch_walk(&r, r.root, &found, e);
-    out->all = found.v;
-    out->n_all = found.n;
-    if (rc != 0)
-        return -1;
-    if (torch_choose(&r, &found, select, out, &beside, e) != 0)
+    if (list_foreign(&r, out, e) != 0 ||
+        torch_walk(&r, r.root, &found, e) != 0 ||
+        keep_all(&r, &found, out, e) != 0 ||
+        torch_choose(&r, &found, select, out, &beside, e) != 0)
         return -1;
     return torch_config(&beside, arena, &out->config, e);
 }

@@ -41,7 +41,8 @@ struct torch_file {
  * bytes      the whole file (mapped); only metadata is touched
  * select     the branch to take ("": the root), or NULL: section 7's
  *            choosing rule
- * arena      everything in out lives there; bytes must outlive it too
+ * arena      everything in out lives there; the parse itself takes at most
+ *            as much again, for its own time
  * Returns    0, or -1 with *e: REFUSED (malformed or unsafe, naming offset;
  *            two candidate branches, two equal names), UNSUPPORTED
  *            (TorchScript, a quantised tensor, ... by name), MISSING (no

@@ -48,7 +48,8 @@ struct torch_view {
 struct torch_reader {
     const uint8_t *bytes;
     uint64_t len;
-    struct arena *arena;
+    struct arena *arena;        /* for the parse alone */
+    struct arena *keep;         /* for what stands in struct torch_file */
     struct zip zip;             /* zip container only */
     struct pickle_table by_key; /* struct torch_storage */
     struct torch_storage **storages;

@@ -105,7 +105,7 @@ static int find_branch(const struct torch_reader *r,
             return two_branches(r, f, *branch, taken, e);
         if (n == 0)
             return 0;
-        *branch = branch_join(r->arena, *branch, usual[which], e);
+        *branch = branch_join(r->keep, *branch, usual[which], e);
         if (branch->p == NULL)
             return -1;
         beside->v[beside->n++] = at;
@@ -147,7 +147,7 @@ static int take_branch(const struct torch_reader *r,
     const struct torch_found *f, struct str branch, struct torch_file *out,
     struct err *e)
 {
-    out->tensors = arena_alloc(r->arena, f->n, sizeof(*out->tensors), e);
+    out->tensors = arena_alloc(r->keep, f->n, sizeof(*out->tensors), e);
     if (out->tensors == NULL)
         return -1;
     out->branch = branch;
@@ -185,7 +185,7 @@ int torch_choose(const struct torch_reader *r, const struct torch_found *f,
             return -1;
         return take_branch(r, f, branch, out, e);
     }
-    branch = arena_str(r->arena, str_of(select), e);
+    branch = arena_str(r->keep, str_of(select), e);
     if (branch.p == NULL || take_branch(r, f, branch, out, e) != 0)
         return -1;
     beside->v[beside->n++] = r->root;

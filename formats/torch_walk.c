@@ -224,7 +224,7 @@ static struct str path_name(struct walk *w)
             return none;
         }
     }
-    return arena_str(w->r->arena, s, w->e);
+    return arena_str(w->r->keep, s, w->e);
 }
 
 /* Room for one more item; the array doubles inside the arena. */
@@ -293,6 +293,20 @@ static void place(const struct torch_reader *r, const struct torch_storage *s,
     t->storage_len = s->root ? s->root->bytes : s->bytes;
 }
 
+/* Nodes go away when the parse is over; what tensors point to stays. */
+static bool keep_dims(struct walk *w, const uint64_t **v, uint32_t rank)
+{
+    uint64_t *copy;
+
+    if (*v == NULL)
+        return true;
+    copy = arena_alloc(w->r->keep, rank, sizeof(*copy), w->e);
+    if (copy != NULL && rank > 0)
+        memcpy(copy, *v, rank * sizeof(*copy));
+    *v = copy;
+    return copy != NULL;
+}
+
 static int add_view(struct walk *w, const struct torch_view *v)
 {
     struct tensor t = { .dtype = v->dtype,
@@ -302,6 +316,8 @@ static int add_view(struct walk *w, const struct torch_view *v)
         .n = v->n,
         .offset = v->offset };
 
+    if (!keep_dims(w, &t.shape, t.rank) || !keep_dims(w, &t.stride, t.rank))
+        return -1;
     place(w->r, v->storage, &t);
     return add_tensor(w, t);
 }
@@ -317,6 +333,8 @@ static int add_storage(struct walk *w, const struct torch_storage *s)
         return err_set(w->e, ERR_UNSUPPORTED,
             "'%.*s' is a bare storage of class %.*s", (int)w->len, w->path,
             STR_ARG(s->class_name));
+    if (!keep_dims(w, &t.shape, 1))
+        return -1;
     place(w->r, s, &t);
     return add_tensor(w, t);
 }

@@ -13,7 +13,7 @@ static bool is_unsafe(const struct torch_foreign *f)
 }
 
 size_t calls_report(struct str file, const struct torch_foreign *foreign,
-    uint64_t n, bool whole, struct report *report)
+    uint64_t n, bool whole, struct findings *report)
 {
     struct problems bad = PROBLEMS_INIT(report, "calls", ERR_REFUSED);
     struct buf others AUTO(buf_free) = BUF_INIT(8192);
@@ -31,13 +31,13 @@ size_t calls_report(struct str file, const struct torch_foreign *foreign,
     }
     problems_end(&bad);
     if (n_others > 0)
-        report_note(report, "calls",
+        findings_note(report, "calls",
             "%.*s: names %llu classes or functions that are not executed here "
             "and kept as data: %s%s",
             STR_ARG(file), (unsigned long long)n_others, others.p,
             n_others > NAMED_MAX ? ", ..." : "");
     else if (bad.n == 0 && whole)
-        report_ok(report, "calls",
+        findings_ok(report, "calls",
             "%.*s: asks for nothing but tensors and data", STR_ARG(file));
     return bad.n;
 }

@@ -6,7 +6,7 @@
 #define VERIFY_CALLS_H
 
 #include "formats/torch.h"
-#include "verify/report.h"
+#include "verify/findings.h"
 
 /*
  * calls_report - judge the foreign names of one file
@@ -14,6 +14,6 @@
  * Returns  how many names were reported as unsafe
  */
 size_t calls_report(struct str file, const struct torch_foreign *foreign,
-    uint64_t n, bool whole, struct report *report);
+    uint64_t n, bool whole, struct findings *report);
 
 #endif

@@ -16,11 +16,11 @@ enum { HEAD_BYTES = 512 };
 /* Everything about one target while it is looked at. */
 struct work {
     const struct check_env *env;
-    struct report *report;
+    struct findings *report;
     struct filelist list;
-    struct weights *weights; /* room for one per file */
+    struct wfile *weights; /* room for one per file */
     size_t n_weights;
-    unsigned flags; /* enum weights_flags */
+    unsigned flags; /* enum wfile_flags */
     bool has_manifest;
     struct manifest manifest;
     struct arena arena;
@@ -32,7 +32,7 @@ struct work {
 static void work_free(struct work *w)
 {
     for (size_t i = 0; i < w->n_weights; i++)
-        weights_free(&w->weights[i]);
+        wfile_free(&w->weights[i]);
     free(w->weights);
     filelist_free(&w->list);
     arena_free(&w->arena);
@@ -45,15 +45,15 @@ static int read_weights(struct work *w, struct err *e)
     if (w->weights == NULL)
         return err_set(e, ERR_NOMEM, "out of memory");
     for (size_t i = 0; i < w->list.n; i++) {
-        struct weights *x = &w->weights[w->n_weights];
+        struct wfile *x = &w->weights[w->n_weights];
 
-        *x = (struct weights)WEIGHTS_INIT;
+        *x = (struct wfile)WFILE_INIT;
         if (w->list.files[i].index)
             continue;
-        if (weights_read(x, &w->list.files[i], w->flags, w->report))
+        if (wfile_read(x, &w->list.files[i], w->flags, w->report))
             w->n_weights++;
         else
-            weights_free(x);
+            wfile_free(x);
     }
     return 0;
 }
@@ -97,7 +97,7 @@ static int add_file_jobs(struct work *w, struct err *e)
 static int add_sum_jobs(struct work *w, struct err *e)
 {
     for (size_t i = 0; i < w->n_weights; i++) {
-        const struct weights *x = &w->weights[i];
+        const struct wfile *x = &w->weights[i];
 
         for (uint64_t k = 0; k < x->n_sums; k++) {
             struct hash_job job = { .path = x->file->path,
@@ -126,7 +126,7 @@ static void judge_file(struct work *w, const struct hash_job *job)
     char size[HUMAN_MAX];
 
     if (job->why.kind != ERR_NONE) {
-        report_fail(w->report, "digest", job->why.kind, "%s", job->why.msg);
+        findings_fail(w->report, "digest", job->why.kind, "%s", job->why.msg);
         return;
     }
     for (size_t i = 0; i < f->n_expects; i++) {
@@ -141,13 +141,14 @@ static void judge_file(struct work *w, const struct hash_job *job)
                 kind_name(job->kind), job->out.hex, x->by, x->digest.hex);
     }
     if (bad.n == 0)
-        report_ok(w->report, "digest", "%.*s: %s %s, %s%s%s", STR_ARG(f->name),
-            kind_name(job->kind), job->out.hex, human_size(size, f->size),
-            by != NULL ? ", as promised by " : "", by != NULL ? by : "");
+        findings_ok(w->report, "digest", "%.*s: %s %s, %s%s%s",
+            STR_ARG(f->name), kind_name(job->kind), job->out.hex,
+            human_size(size, f->size), by != NULL ? ", as promised by " : "",
+            by != NULL ? by : "");
 }
 
 /* The jobs from first on are those of one file, in the order of its sums. */
-static void judge_sums(struct work *w, const struct weights *x, size_t first)
+static void judge_sums(struct work *w, const struct wfile *x, size_t first)
 {
     struct problems bad = PROBLEMS_INIT(w->report, "checksums", ERR_CORRUPT);
 
@@ -166,7 +167,7 @@ static void judge_sums(struct work *w, const struct weights *x, size_t first)
     }
     problems_end(&bad);
     if (bad.n == 0 && x->n_sums > 0)
-        report_ok(w->report, "checksums",
+        findings_ok(w->report, "checksums",
             "%.*s: %llu records are as the archive says",
             STR_ARG(x->file->name), (unsigned long long)x->n_sums);
 }
@@ -199,7 +200,7 @@ static int read_bytes(struct work *w, struct err *e)
         hash_jobs_run(&w->jobs, w->env->pool, w->env->progress, e) != 0)
         return -1;
     judge(w);
-    return report_check(w->report, e);
+    return findings_check(w->report, e);
 }
 
 static int check_files(struct work *w, struct err *e)
@@ -220,22 +221,22 @@ static int check_folder(struct work *w, const char *folder, struct err *e)
     if (manifest_read(&w->manifest, path, &w->arena, &why) == 0)
         w->has_manifest = true;
     else if (why.kind != ERR_MISSING)
-        report_err(w->report, "manifest", &why);
+        findings_err(w->report, "manifest", &why);
     /* Dotted folders are company of a download, but extra in our own form. */
     if (filelist_walk(&w->list, folder, w->has_manifest, w->report, e) != 0)
         return -1;
     /* Nothing looked at must not read like nothing found. */
     if (w->list.n == 0)
-        report_fail(w->report, "files", ERR_MISSING, "the folder is empty");
+        findings_fail(w->report, "files", ERR_MISSING, "the folder is empty");
     if (w->has_manifest) {
-        w->flags |= WEIGHTS_UNIFORM;
+        w->flags |= WFILE_UNIFORM;
         manifested_files(&w->manifest, path, &w->list, w->report);
     }
     if (held_expect_listing(&w->list, folder, w->report, e) != 0 ||
         check_files(w, e) != 0)
         return -1;
-    if (w->n_weights == 0 && report_failed(w->report) == 0)
-        report_note(w->report, "structure", "there are no weights here");
+    if (w->n_weights == 0 && findings_failed(w->report) == 0)
+        findings_note(w->report, "structure", "there are no weights here");
     return 0;
 }
 
@@ -292,7 +293,7 @@ static int check_file(struct work *w, const struct found *found, struct err *e)
         expect_beside(w, found->path, e) != 0)
         return -1;
     if (found->kind == FOUND_FILE)
-        w->flags |= WEIGHTS_ALONE;
+        w->flags |= WFILE_ALONE;
     if (map_open(&m, found->path, &ignored) == 0)
         format =
             detect_format(m.p, size_min(m.len, HEAD_BYTES), m.len, &ignored);
@@ -303,7 +304,7 @@ static int check_file(struct work *w, const struct found *found, struct err *e)
 }
 
 int check_found(const struct check_env *env, const struct found *found,
-    struct report *report, struct err *e)
+    struct findings *report, struct err *e)
 {
     struct work w AUTO(work_free) = { .env = env,
         .report = report,

@@ -19,7 +19,7 @@
 #include "base/pool.h"
 #include "base/progress.h"
 #include "cache/find.h"
-#include "verify/report.h"
+#include "verify/findings.h"
 
 struct check_env {
     struct pool *pool;
@@ -32,6 +32,6 @@ struct check_env {
  *          (the folder cannot be read)
  */
 int check_found(const struct check_env *env, const struct found *found,
-    struct report *report, struct err *e);
+    struct findings *report, struct err *e);
 
 #endif

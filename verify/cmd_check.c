@@ -49,7 +49,7 @@ static void escaped(struct buf *out, struct str text)
 
 static void text_of(struct buf *out, const struct target *t)
 {
-    size_t failed = report_failed(&t->report);
+    size_t failed = findings_failed(&t->report);
 
     for (size_t i = 0; i < t->report.n; i++) {
         const struct check *c = &t->report.checks[i];
@@ -75,7 +75,7 @@ static void json_target(struct buf *out, const struct target *t)
     buf_puts(out, ", \"path\": ");
     json_quote(out, str_of(t->found.path));
     buf_printf(out, ", \"ok\": %s, \"checks\": [",
-        report_failed(&t->report) == 0 ? "true" : "false");
+        findings_failed(&t->report) == 0 ? "true" : "false");
     for (size_t i = 0; i < t->report.n; i++) {
         const struct check *c = &t->report.checks[i];
 
@@ -98,7 +98,7 @@ static int print(
     bool all = true;
 
     for (size_t i = 0; i < t->n; i++)
-        all = all && report_failed(&t->v[i].report) == 0;
+        all = all && findings_failed(&t->v[i].report) == 0;
     if (o->json)
         buf_printf(&out, "{\"ok\": %s, \"targets\": [", all ? "true" : "false");
     for (size_t i = 0; i < t->n; i++) {
@@ -126,17 +126,17 @@ static int verdict(const struct targets *t, struct err *e)
     size_t bad = 0;
 
     for (size_t i = 0; i < t->n; i++) {
-        enum err_kind kind = report_worst(&t->v[i].report);
+        enum err_kind kind = findings_worst(&t->v[i].report);
 
         if (kind != ERR_NONE && bad++ == 0)
             first = &t->v[i];
-        worst = report_worse(worst, kind);
+        worst = findings_worse(worst, kind);
     }
     if (first == NULL)
         return 0;
     if (t->n == 1)
         return err_set(e, worst, "%.300s: %zu of %zu checks failed",
-            first->text.p, report_failed(&first->report), first->report.n);
+            first->text.p, findings_failed(&first->report), first->report.n);
     return err_set(e, worst, "%zu of %zu targets failed, the first is %.300s",
         bad, t->n, first->text.p);
 }

@@ -13,7 +13,7 @@ enum { DEPTH_MAX = 32 };
 
 struct walk {
     struct filelist *list;
-    struct report *report;
+    struct findings *report;
     bool all;
 };
 
@@ -58,7 +58,7 @@ static int odd_one(const struct walk *w, const char *path, const char *name,
     ssize_t n;
 
     if (!S_ISLNK(link->st_mode)) {
-        report_fail(
+        findings_fail(
             w->report, "files", ERR_REFUSED, "%s: not a regular file", name);
         return 0;
     }
@@ -66,7 +66,7 @@ static int odd_one(const struct walk *w, const char *path, const char *name,
     if (n < 0)
         return err_sys(e, "%s", path);
     target[n] = '\0';
-    report_fail(w->report, "files", ERR_CORRUPT,
+    findings_fail(w->report, "files", ERR_CORRUPT,
         "%s: a link to %s, which is not a file that can be read", name, target);
     return 0;
 }
@@ -85,7 +85,7 @@ static int walk_entry(const struct walk *w, const char *path, const char *name,
     if (S_ISREG(st.st_mode))
         return add(w->list, path, name, (uint64_t)st.st_size, e);
     if (S_ISDIR(st.st_mode)) {
-        report_skip(w->report, "files", "%s: a link to a folder", name);
+        findings_skip(w->report, "files", "%s: a link to a folder", name);
         return 0;
     }
     return odd_one(w, path, name, &st, e);
@@ -138,7 +138,7 @@ static int by_name(const void *a, const void *b)
 }
 
 int filelist_walk(struct filelist *l, const char *folder, bool all,
-    struct report *report, struct err *e)
+    struct findings *report, struct err *e)
 {
     struct walk w = { .list = l, .report = report, .all = all };
 

@@ -9,7 +9,7 @@
 
 #include "base/arena.h"
 #include "base/hash.h"
-#include "verify/report.h"
+#include "verify/findings.h"
 
 enum { EXPECT_MAX = 4 };
 
@@ -52,7 +52,7 @@ void filelist_free(struct filelist *l);
  * Returns  0, or -1 with *e: IO, NOMEM, REFUSED (too deep)
  */
 int filelist_walk(struct filelist *l, const char *folder, bool all,
-    struct report *report, struct err *e);
+    struct findings *report, struct err *e);
 
 /*
  * filelist_add - one more regular file, called name; call filelist_sort()

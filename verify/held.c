@@ -94,10 +94,10 @@ static bool snapshot_parts(
 }
 
 static void expect_listed(
-    struct vfile *f, const struct tree_file *t, struct report *report)
+    struct vfile *f, const struct tree_file *t, struct findings *report)
 {
     if (f->size != t->size) {
-        report_fail(report, "listing", ERR_CORRUPT,
+        findings_fail(report, "listing", ERR_CORRUPT,
             "%.*s: has %llu bytes, the listing says %llu", STR_ARG(f->name),
             (unsigned long long)f->size, (unsigned long long)t->size);
         f->damaged = true;
@@ -107,7 +107,7 @@ static void expect_listed(
 }
 
 static void compare(
-    const struct filelist *l, const struct tree *tree, struct report *report)
+    const struct filelist *l, const struct tree *tree, struct findings *report)
 {
     struct buf missing AUTO(buf_free) = BUF_INIT(4096);
     uint64_t n_missing = 0;
@@ -123,17 +123,17 @@ static void compare(
                 (int)size_min(t->path.len, 200), t->path.p);
     }
     if (n_missing == 0)
-        report_ok(report, "listing", "all %llu files of the commit are there",
+        findings_ok(report, "listing", "all %llu files of the commit are there",
             (unsigned long long)tree->n);
     else
-        report_note(report, "listing",
+        findings_note(report, "listing",
             "%llu of the %llu files of the commit are not here: %s%s",
             (unsigned long long)n_missing, (unsigned long long)tree->n,
             missing.p, n_missing > NAMED_MAX ? ", ..." : "");
 }
 
 int held_expect_listing(const struct filelist *l, const char *folder,
-    struct report *report, struct err *e)
+    struct findings *report, struct err *e)
 {
     struct arena arena AUTO(arena_free) = ARENA_INIT((uint64_t)256 << 20);
     struct hubdir hub;
@@ -148,10 +148,10 @@ int held_expect_listing(const struct filelist *l, const char *folder,
         compare(l, &tree, report);
         return 0;
     case HAVE_NOT:
-        report_skip(report, "listing", "none is kept for commit %s", commit);
+        findings_skip(report, "listing", "none is kept for commit %s", commit);
         return 0;
     case HAVE_DAMAGED:
-        report_fail(report, "listing", ERR_CORRUPT,
+        findings_fail(report, "listing", ERR_CORRUPT,
             "trees/%s.json: is not a listing", commit);
         return 0;
     default:

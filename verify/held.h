@@ -22,6 +22,6 @@ void held_expect_links(const struct filelist *l);
  * Returns  0, or -1 with *e: NOMEM, IO
  */
 int held_expect_listing(const struct filelist *l, const char *folder,
-    struct report *report, struct err *e);
+    struct findings *report, struct err *e);
 
 #endif

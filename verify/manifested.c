@@ -11,7 +11,7 @@ enum { MANIFEST_BYTES_MAX = 64 << 20 };
  * of it is without meaning, and its seal covers all the others.
  */
 static void check_seal(
-    const struct manifest *m, const char *path, struct report *report)
+    const struct manifest *m, const char *path, struct findings *report)
 {
     struct buf found AUTO(buf_free) = BUF_INIT(MANIFEST_BYTES_MAX);
     struct buf again AUTO(buf_free) = BUF_INIT(MANIFEST_BYTES_MAX);
@@ -20,13 +20,13 @@ static void check_seal(
 
     if (file_slurp(path, &found, &why) != 0 ||
         manifest_write(&again, m, &why) != 0) {
-        report_err(report, "manifest", &why);
+        findings_err(report, "manifest", &why);
         return;
     }
     while (at < found.len && at < again.len && found.p[at] == again.p[at])
         at++;
     if (at < found.len || at < again.len)
-        report_fail(report, "manifest", ERR_CORRUPT,
+        findings_fail(report, "manifest", ERR_CORRUPT,
             "%s: was changed after it was written, see byte %zu", MANIFEST_NAME,
             at);
 }
@@ -54,10 +54,10 @@ static void expect(
 }
 
 void manifested_files(const struct manifest *m, const char *path,
-    struct filelist *l, struct report *report)
+    struct filelist *l, struct findings *report)
 {
     struct problems bad = PROBLEMS_INIT(report, "manifest", ERR_CORRUPT);
-    size_t before = report_failed(report);
+    size_t before = findings_failed(report);
 
     check_seal(m, path, report);
     if (m->n_files > 1)
@@ -75,8 +75,8 @@ void manifested_files(const struct manifest *m, const char *path,
                 STR_ARG(key.name), MANIFEST_NAME);
     }
     problems_end(&bad);
-    if (report_failed(report) == before)
-        report_ok(report, "manifest",
+    if (findings_failed(report) == before)
+        findings_ok(report, "manifest",
             "%s: lists all %llu files and no others, written by %.*s",
             MANIFEST_NAME, (unsigned long long)m->n_files, STR_ARG(m->tool));
 }
@@ -105,7 +105,7 @@ static bool same_shape(
                memcmp(want->shape, t->shape, t->rank * sizeof(*t->shape)) == 0);
 }
 
-static int check_tensor(const struct manifest *m, const struct weights *w,
+static int check_tensor(const struct manifest *m, const struct wfile *w,
     const struct tensor *t, struct hash_jobs *jobs, struct problems *bad,
     struct err *e)
 {
@@ -149,21 +149,21 @@ static void check_aliases(const struct manifest *m, struct problems *bad)
 
 /* All of the manifest's tensors are in one of the files. */
 static void check_complete(const struct manifest *m,
-    const struct weights *weights, size_t n, struct problems *bad)
+    const struct wfile *weights, size_t n, struct problems *bad)
 {
     for (uint64_t i = 0; i < m->n_tensors; i++) {
         bool there = false;
 
         for (size_t k = 0; k < n && !there; k++)
-            there = weights_find(&weights[k], m->tensors[i].name) != NULL;
+            there = wfile_find(&weights[k], m->tensors[i].name) != NULL;
         if (!there)
             problem(bad, "%s: tensor '%.*s' is in none of the files",
                 MANIFEST_NAME, STR_ARG(m->tensors[i].name));
     }
 }
 
-int manifested_tensors(const struct manifest *m, const struct weights *weights,
-    size_t n, struct hash_jobs *jobs, struct report *report, struct err *e)
+int manifested_tensors(const struct manifest *m, const struct wfile *weights,
+    size_t n, struct hash_jobs *jobs, struct findings *report, struct err *e)
 {
     struct problems bad = PROBLEMS_INIT(report, "manifest", ERR_CORRUPT);
 
@@ -181,7 +181,7 @@ int manifested_tensors(const struct manifest *m, const struct weights *weights,
 }
 
 void manifested_digests(const struct manifest *m, const struct hash_jobs *jobs,
-    size_t first, size_t n, struct report *report)
+    size_t first, size_t n, struct findings *report)
 {
     struct problems bad = PROBLEMS_INIT(report, "tensors", ERR_CORRUPT);
 
@@ -200,6 +200,6 @@ void manifested_digests(const struct manifest *m, const struct hash_jobs *jobs,
     }
     problems_end(&bad);
     if (bad.n == 0)
-        report_ok(report, "tensors",
+        findings_ok(report, "tensors",
             "%zu tensors have the digests of the manifest", n);
 }

@@ -9,12 +9,12 @@
 struct set {
     const struct vfile *file; /* the index itself */
     const struct filelist *list;
-    const struct weights *weights;
+    const struct wfile *weights;
     size_t n_weights;
     struct weight_index index;
-    const struct weights **shards; /* one for each of the index, or NULL */
+    const struct wfile **shards; /* one for each of the index, or NULL */
     struct arena arena;
-    struct report *report;
+    struct findings *report;
 };
 
 struct holding {
@@ -22,7 +22,7 @@ struct holding {
     uint32_t shard;
 };
 
-static const struct weights *weights_of(
+static const struct wfile *weights_of(
     const struct set *s, const struct vfile *f)
 {
     for (size_t i = 0; i < s->n_weights; i++)
@@ -79,9 +79,9 @@ static void check_listed(const struct set *s)
 
     for (uint64_t i = 0; i < s->index.n; i++) {
         const struct index_entry *x = &s->index.entries[i];
-        const struct weights *w = s->shards[x->shard];
+        const struct wfile *w = s->shards[x->shard];
 
-        if (w != NULL && weights_find(w, x->tensor) == NULL)
+        if (w != NULL && wfile_find(w, x->tensor) == NULL)
             problem(&gone, "%.*s: tensor '%.*s' is not in %.*s",
                 STR_ARG(s->file->name), STR_ARG(x->tensor),
                 STR_ARG(s->index.shards[x->shard]));
@@ -159,7 +159,7 @@ static int check_held(struct set *s, struct err *e)
     }
     problems_end(&twice);
     if (extra > 0)
-        report_note(s->report, "index",
+        findings_note(s->report, "index",
             "%.*s: %llu tensors of the shards are not listed, such as '%.*s' "
             "in %.*s",
             STR_ARG(s->file->name), (unsigned long long)extra,
@@ -169,15 +169,15 @@ static int check_held(struct set *s, struct err *e)
 
 static int check_set(struct set *s, struct err *e)
 {
-    size_t before = report_failed(s->report);
+    size_t before = findings_failed(s->report);
 
     if (find_shards(s, e) != 0)
         return -1;
     check_listed(s);
     if (check_held(s, e) != 0)
         return -1;
-    if (report_failed(s->report) == before)
-        report_ok(s->report, "index",
+    if (findings_failed(s->report) == before)
+        findings_ok(s->report, "index",
             "%.*s: %llu tensors, all in the %u shards it names",
             STR_ARG(s->file->name), (unsigned long long)s->index.n,
             s->index.n_shards);
@@ -190,7 +190,7 @@ static void free_set(struct set *s)
 }
 
 int shards_check(const struct vfile *index, const struct filelist *l,
-    const struct weights *weights, size_t n, struct report *report,
+    const struct wfile *weights, size_t n, struct findings *report,
     struct err *e)
 {
     struct set s AUTO(free_set) = { .file = index,
@@ -205,7 +205,7 @@ int shards_check(const struct vfile *index, const struct filelist *l,
     if (file_slurp(index->path, &text, &why) == 0 &&
         index_parse(&s.index, buf_str(&text), &s.arena, &why) == 0)
         return check_set(&s, e);
-    report_fail(
+    findings_fail(
         report, "index", why.kind, "%.*s: %s", STR_ARG(index->name), why.msg);
     return 0;
 }

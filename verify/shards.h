@@ -4,7 +4,7 @@
 #ifndef VERIFY_SHARDS_H
 #define VERIFY_SHARDS_H
 
-#include "verify/weights.h"
+#include "verify/wfile.h"
 
 /*
  * shards_check - hold an index JSON against the files beside it
@@ -13,7 +13,7 @@
  * Returns  0, or -1 with *e: NOMEM. Everything else is reported.
  */
 int shards_check(const struct vfile *index, const struct filelist *l,
-    const struct weights *weights, size_t n, struct report *report,
+    const struct wfile *weights, size_t n, struct findings *report,
     struct err *e);
 
 #endif

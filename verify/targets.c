@@ -10,7 +10,7 @@
 void targets_free(struct targets *t)
 {
     for (size_t i = 0; i < t->n; i++)
-        report_free(&t->v[i].report);
+        findings_free(&t->v[i].report);
     free(t->v);
     arena_free(&t->arena);
     *t = (struct targets)TARGETS_INIT;
@@ -20,7 +20,7 @@ static int add(struct targets *t, const char *text, const struct found *found,
     struct err *e)
 {
     size_t cap = t->cap == 0 ? 8 : 2 * t->cap;
-    struct target one = { .found = *found, .report = REPORT_INIT };
+    struct target one = { .found = *found, .report = FINDINGS_INIT };
 
     if (t->n == t->cap) {
         struct target *v = realloc(t->v, cap * sizeof(*v));

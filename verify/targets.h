@@ -6,12 +6,12 @@
 #define VERIFY_TARGETS_H
 
 #include "cache/find.h"
-#include "verify/report.h"
+#include "verify/findings.h"
 
 struct target {
     struct str text; /* as the user wrote it; "... (converted)" for more */
     struct found found;
-    struct report report;
+    struct findings report;
 };
 
 struct targets {

@@ -102,6 +102,18 @@ def rule_foreign():
                     yield f"{path}:{n}: {m.group(1)}"
 
 
+def rule_nouns():
+    """a noun names one thing in the whole tree"""
+    homes = {}
+    for path in sources():
+        name = os.path.basename(path)
+        if path.endswith(".h") and name != "commands.h":
+            homes.setdefault(name, []).append(path)
+    for paths in homes.values():
+        if len(paths) > 1:
+            yield ", ".join(paths)
+
+
 def rule_headers_alone():
     """every header compiles alone"""
     for path in sources():

@@ -1,11 +1,11 @@
 /*
- * report.h - what was checked and what came out, collected before anything
+ * findings.h - what was checked and what came out, collected before anything
  * is printed. Every problem is kept, not only the first.
  *
  * Added to by one thread. Texts may hold any byte: whoever prints escapes.
  */
-#ifndef VERIFY_REPORT_H
-#define VERIFY_REPORT_H
+#ifndef VERIFY_FINDINGS_H
+#define VERIFY_FINDINGS_H
 
 #include <limits.h>
 
@@ -25,7 +25,7 @@ struct check {
     struct str detail;
 };
 
-struct report {
+struct findings {
     struct arena arena;
     struct check *checks;
     size_t n;
@@ -33,32 +33,32 @@ struct report {
     enum err_kind bad; /* NOMEM once something could not be kept */
 };
 
-#define REPORT_INIT                                                            \
+#define FINDINGS_INIT                                                          \
     {                                                                          \
         .arena = ARENA_INIT((uint64_t)256 << 20)                               \
     }
 
-void report_free(struct report *r);
+void findings_free(struct findings *r);
 
-/* One check each. Running out of memory is sticky: report_check(). */
-void report_ok(struct report *r, const char *name, const char *fmt, ...)
+/* One check each. Running out of memory is sticky: findings_check(). */
+void findings_ok(struct findings *r, const char *name, const char *fmt, ...)
     PRINTF_LIKE(3, 4);
-void report_skip(struct report *r, const char *name, const char *fmt, ...)
+void findings_skip(struct findings *r, const char *name, const char *fmt, ...)
     PRINTF_LIKE(3, 4);
-void report_note(struct report *r, const char *name, const char *fmt, ...)
+void findings_note(struct findings *r, const char *name, const char *fmt, ...)
     PRINTF_LIKE(3, 4);
-void report_fail(struct report *r, const char *name, enum err_kind kind,
+void findings_fail(struct findings *r, const char *name, enum err_kind kind,
     const char *fmt, ...) PRINTF_LIKE(4, 5);
 
-/* report_err - a failure somebody else described; *why is cleared. */
-void report_err(struct report *r, const char *name, struct err *why);
+/* findings_err - a failure somebody else described; *why is cleared. */
+void findings_err(struct findings *r, const char *name, struct err *why);
 
 /*
  * One check that may fail many times: the first 20 problems are told one by
  * one, the rest are counted by problems_end().
  */
 struct problems {
-    struct report *report;
+    struct findings *report;
     const char *name;
     enum err_kind kind;
     size_t n;
@@ -72,20 +72,20 @@ struct problems {
 void problem(struct problems *p, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void problems_end(const struct problems *p);
 
-/* report_check - 0, or -1 with *e: NOMEM when the report is not whole. */
-int report_check(const struct report *r, struct err *e);
+/* findings_check - 0, or -1 with *e: NOMEM when the report is not whole. */
+int findings_check(const struct findings *r, struct err *e);
 
-/* report_failed - how many checks failed. */
-size_t report_failed(const struct report *r);
+/* findings_failed - how many checks failed. */
+size_t findings_failed(const struct findings *r);
 
 /*
- * report_worst - the kind that decides the exit status: REFUSED before
+ * findings_worst - the kind that decides the exit status: REFUSED before
  * CORRUPT before VERDICT before all others; ERR_NONE when nothing failed
  */
-enum err_kind report_worst(const struct report *r);
+enum err_kind findings_worst(const struct findings *r);
 
-/* report_worse - the one of two kinds that decides. */
-enum err_kind report_worse(enum err_kind a, enum err_kind b);
+/* findings_worse - the one of two kinds that decides. */
+enum err_kind findings_worse(enum err_kind a, enum err_kind b);
 
 /* "ok", "fail", "skip", "note". */
 const char *check_result_name(enum check_result result);

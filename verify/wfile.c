@@ -1,4 +1,4 @@
-#include "verify/weights.h"
+#include "verify/wfile.h"
 
 #include <stdlib.h>
 
@@ -13,10 +13,10 @@
 
 enum { HEAD_BYTES = 512 };
 
-void weights_free(struct weights *w)
+void wfile_free(struct wfile *w)
 {
     arena_free(&w->arena);
-    *w = (struct weights)WEIGHTS_INIT;
+    *w = (struct wfile)WFILE_INIT;
 }
 
 static int by_name(const void *a, const void *b)
@@ -25,7 +25,7 @@ static int by_name(const void *a, const void *b)
         ((const struct tensor *)a)->name, ((const struct tensor *)b)->name);
 }
 
-const struct tensor *weights_find(const struct weights *w, struct str name)
+const struct tensor *wfile_find(const struct wfile *w, struct str name)
 {
     struct tensor key = { .name = name };
 
@@ -36,7 +36,7 @@ const struct tensor *weights_find(const struct weights *w, struct str name)
 
 /* A table of our own, so that the map of the file can be closed. */
 static int keep(
-    struct weights *w, const struct tensor *tensors, uint64_t n, struct err *e)
+    struct wfile *w, const struct tensor *tensors, uint64_t n, struct err *e)
 {
     w->tensors = arena_alloc(&w->arena, n, sizeof(*w->tensors), e);
     if (w->tensors == NULL)
@@ -53,18 +53,18 @@ static int keep(
     return 0;
 }
 
-static void report_table(
-    const struct weights *w, const char *container, struct report *report)
+static void findings_table(
+    const struct wfile *w, const char *container, struct findings *report)
 {
     char size[HUMAN_MAX], count[HUMAN_MAX];
 
-    report_ok(report, "structure", "%.*s: %s, %s tensor%s, %s",
+    findings_ok(report, "structure", "%.*s: %s, %s tensor%s, %s",
         STR_ARG(w->file->name), container, human_count(count, w->n),
         w->n == 1 ? "" : "s", human_size(size, w->file->size));
 }
 
-static int read_safetensors(struct weights *w, const struct map *m,
-    unsigned flags, struct report *report, struct err *e)
+static int read_safetensors(struct wfile *w, const struct map *m,
+    unsigned flags, struct findings *report, struct err *e)
 {
     struct safetensors st;
     struct err why = ERR_INIT;
@@ -72,21 +72,22 @@ static int read_safetensors(struct weights *w, const struct map *m,
     if (safetensors_parse(m->p, m->len, m->len, &w->arena, &st, e) != 0 ||
         keep(w, st.tensors, st.n, e) != 0)
         return -1;
-    report_table(w, "safetensors", report);
-    w->uniform = st.uniform.len > 0 || (flags & WEIGHTS_UNIFORM);
+    findings_table(w, "safetensors", report);
+    w->uniform = st.uniform.len > 0 || (flags & WFILE_UNIFORM);
     if (!w->uniform)
         return 0;
     if (uniform_check(&st, m->p, &why) == 0)
-        report_ok(report, "uniform", "%.*s: keeps every promise of version %s",
-            STR_ARG(w->file->name), UNIFORM_VERSION);
+        findings_ok(report, "uniform",
+            "%.*s: keeps every promise of version %s", STR_ARG(w->file->name),
+            UNIFORM_VERSION);
     else
-        report_fail(report, "uniform", why.kind, "%.*s: %s",
+        findings_fail(report, "uniform", why.kind, "%.*s: %s",
             STR_ARG(w->file->name), why.msg);
     return 0;
 }
 
 /* The checksums a zip archive carries, where its writer computed them. */
-static int read_sums(struct weights *w, const struct map *m, struct err *e)
+static int read_sums(struct wfile *w, const struct map *m, struct err *e)
 {
     struct zip zip;
 
@@ -115,22 +116,22 @@ static int read_sums(struct weights *w, const struct map *m, struct err *e)
  * The table of all tensors where it is not clear which branch of the file is
  * the model: for a reader a question to ask, for the file no flaw.
  */
-static int read_all_branches(struct weights *w, const struct map *m,
-    struct torch_file *t, struct report *report, struct err *e)
+static int read_all_branches(struct wfile *w, const struct map *m,
+    struct torch_file *t, struct findings *report, struct err *e)
 {
     struct err why = ERR_INIT;
 
     if (e->kind != ERR_REFUSED || t->n_all == 0 ||
         torch_parse(m->p, m->len, "", &w->arena, t, &why) != 0)
         return -1;
-    report_note(
+    findings_note(
         report, "structure", "%.*s: %s", STR_ARG(w->file->name), e->msg);
     err_clear(e);
     return 0;
 }
 
-static int read_torch(struct weights *w, const struct map *m,
-    struct report *report, struct err *e)
+static int read_torch(struct wfile *w, const struct map *m,
+    struct findings *report, struct err *e)
 {
     struct torch_file t = { .n_tensors = 0 };
     int rc = torch_parse(m->p, m->len, NULL, &w->arena, &t, e);
@@ -141,7 +142,7 @@ static int read_torch(struct weights *w, const struct map *m,
         return -1;
     if (keep(w, t.tensors, t.n_tensors, e) != 0)
         return -1;
-    report_table(w, t.container, report);
+    findings_table(w, t.container, report);
     return w->format == FORMAT_TORCH_ZIP ? read_sums(w, m, e) : 0;
 }
 
@@ -170,22 +171,22 @@ static bool is_pointer(const struct map *m)
 }
 
 /* The bytes are none of the formats that are read here. */
-static void not_weights(const struct weights *w, const struct map *m,
-    unsigned flags, struct report *report, const struct err *why)
+static void not_weights(const struct wfile *w, const struct map *m,
+    unsigned flags, struct findings *report, const struct err *why)
 {
     if (is_pointer(m))
-        report_fail(report, "structure", ERR_CORRUPT, "%.*s: %s",
+        findings_fail(report, "structure", ERR_CORRUPT, "%.*s: %s",
             STR_ARG(w->file->name), why->msg);
-    else if ((flags & WEIGHTS_ALONE) || named_like_weights(w->file->name))
-        report_fail(report, "structure", ERR_REFUSED, "%.*s: %s",
+    else if ((flags & WFILE_ALONE) || named_like_weights(w->file->name))
+        findings_fail(report, "structure", ERR_REFUSED, "%.*s: %s",
             STR_ARG(w->file->name), why->msg);
 }
 
 /* A pickle outside of any container: names and data, no tensors. */
-static int read_pickle(struct weights *w, const struct map *m, unsigned flags,
-    struct report *report, struct err *e)
+static int read_pickle(struct wfile *w, const struct map *m, unsigned flags,
+    struct findings *report, struct err *e)
 {
-    bool asked = (flags & WEIGHTS_ALONE) || named_like_weights(w->file->name);
+    bool asked = (flags & WFILE_ALONE) || named_like_weights(w->file->name);
     struct torch_file t = { .n_tensors = 0 };
     int rc;
 
@@ -200,13 +201,13 @@ static int read_pickle(struct weights *w, const struct map *m, unsigned flags,
         return 0;
     }
     if (rc == 0)
-        report_note(report, "structure", "%.*s: a bare pickle, without tensors",
-            STR_ARG(w->file->name));
+        findings_note(report, "structure",
+            "%.*s: a bare pickle, without tensors", STR_ARG(w->file->name));
     return rc;
 }
 
-static int read_any(struct weights *w, const struct map *m, unsigned flags,
-    struct report *report, bool *table, struct err *e)
+static int read_any(struct wfile *w, const struct map *m, unsigned flags,
+    struct findings *report, bool *table, struct err *e)
 {
     struct err why = ERR_INIT;
 
@@ -232,8 +233,8 @@ static int read_any(struct weights *w, const struct map *m, unsigned flags,
     return 0;
 }
 
-bool weights_read(struct weights *w, const struct vfile *f, unsigned flags,
-    struct report *report)
+bool wfile_read(struct wfile *w, const struct vfile *f, unsigned flags,
+    struct findings *report)
 {
     struct map m AUTO(map_close) = MAP_INIT;
     struct err e = ERR_INIT;
@@ -243,7 +244,7 @@ bool weights_read(struct weights *w, const struct vfile *f, unsigned flags,
     if (map_open(&m, f->path, &e) == 0 &&
         read_any(w, &m, flags, report, &table, &e) == 0)
         return table;
-    report_fail(
+    findings_fail(
         report, "structure", e.kind, "%.*s: %s", STR_ARG(f->name), e.msg);
     w->n = 0;
     return false;

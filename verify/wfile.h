@@ -1,16 +1,16 @@
 /*
- * weights.h - one weight file on its own: does it parse, what does it ask
+ * wfile.h - one weight file on its own: does it parse, what does it ask
  * for, does it keep the promises it makes?
  */
-#ifndef VERIFY_WEIGHTS_H
-#define VERIFY_WEIGHTS_H
+#ifndef VERIFY_WFILE_H
+#define VERIFY_WFILE_H
 
 #include "formats/detect.h"
 #include "formats/tensor.h"
 #include "verify/filelist.h"
 
 /* The table of a file that was read. Names and shapes live in arena. */
-struct weights {
+struct wfile {
     const struct vfile *file;
     enum file_format format;
     struct arena arena;
@@ -29,29 +29,29 @@ struct zip_sum {
     uint32_t crc;
 };
 
-enum weights_flags {
-    WEIGHTS_ALONE = 1,  /* the target itself: it must be weights */
-    WEIGHTS_UNIFORM = 2 /* it must keep the promises of the uniform form */
+enum wfile_flags {
+    WFILE_ALONE = 1,  /* the target itself: it must be weights */
+    WFILE_UNIFORM = 2 /* it must keep the promises of the uniform form */
 };
 
-#define WEIGHTS_INIT                                                           \
+#define WFILE_INIT                                                             \
     {                                                                          \
         .arena = ARENA_INIT((uint64_t)512 << 20)                               \
     }
 
-void weights_free(struct weights *w);
+void wfile_free(struct wfile *w);
 
 /*
- * weights_read - parse a file if its bytes say that it holds weights
- * flags    enum weights_flags
+ * wfile_read - parse a file if its bytes say that it holds weights
+ * flags    enum wfile_flags
  * report   gets what was found: structure, calls, uniform
  * Returns  true when w holds a table; false when the file holds none, or is
  *          broken (reported)
  */
-bool weights_read(struct weights *w, const struct vfile *f, unsigned flags,
-    struct report *report);
+bool wfile_read(struct wfile *w, const struct vfile *f, unsigned flags,
+    struct findings *report);
 
-/* weights_find - by name, or NULL. */
-const struct tensor *weights_find(const struct weights *w, struct str name);
+/* wfile_find - by name, or NULL. */
+const struct tensor *wfile_find(const struct wfile *w, struct str name);
 
 #endif

@@ -1,4 +1,4 @@
-#include "verify/report.h"
+#include "verify/findings.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -8,14 +8,14 @@
 
 enum { DETAIL_MAX = 16384, PROBLEMS_TOLD = 20 };
 
-void report_free(struct report *r)
+void findings_free(struct findings *r)
 {
     arena_free(&r->arena);
     free(r->checks);
-    *r = (struct report)REPORT_INIT;
+    *r = (struct findings)FINDINGS_INIT;
 }
 
-static bool grow(struct report *r)
+static bool grow(struct findings *r)
 {
     size_t cap = r->cap == 0 ? 32 : 2 * r->cap;
     struct check *checks;
@@ -31,7 +31,7 @@ static bool grow(struct report *r)
 }
 
 __attribute__((format(printf, 3, 0))) static void add(
-    struct report *r, struct check c, const char *fmt, va_list ap)
+    struct findings *r, struct check c, const char *fmt, va_list ap)
 {
     char text[DETAIL_MAX];
     struct err e = ERR_INIT;
@@ -44,7 +44,7 @@ __attribute__((format(printf, 3, 0))) static void add(
         r->checks[r->n++] = c;
 }
 
-void report_ok(struct report *r, const char *name, const char *fmt, ...)
+void findings_ok(struct findings *r, const char *name, const char *fmt, ...)
 {
     va_list ap;
 
@@ -53,7 +53,7 @@ void report_ok(struct report *r, const char *name, const char *fmt, ...)
     va_end(ap);
 }
 
-void report_skip(struct report *r, const char *name, const char *fmt, ...)
+void findings_skip(struct findings *r, const char *name, const char *fmt, ...)
 {
     va_list ap;
 
@@ -62,7 +62,7 @@ void report_skip(struct report *r, const char *name, const char *fmt, ...)
     va_end(ap);
 }
 
-void report_note(struct report *r, const char *name, const char *fmt, ...)
+void findings_note(struct findings *r, const char *name, const char *fmt, ...)
 {
     va_list ap;
 
@@ -71,7 +71,7 @@ void report_note(struct report *r, const char *name, const char *fmt, ...)
     va_end(ap);
 }
 
-void report_fail(struct report *r, const char *name, enum err_kind kind,
+void findings_fail(struct findings *r, const char *name, enum err_kind kind,
     const char *fmt, ...)
 {
     struct check c = { .result = CHECK_FAIL, .kind = kind, .name = name };
@@ -82,9 +82,9 @@ void report_fail(struct report *r, const char *name, enum err_kind kind,
     va_end(ap);
 }
 
-void report_err(struct report *r, const char *name, struct err *why)
+void findings_err(struct findings *r, const char *name, struct err *why)
 {
-    report_fail(r, name, why->kind, "%s", why->msg);
+    findings_fail(r, name, why->kind, "%s", why->msg);
     err_clear(why);
 }
 
@@ -103,18 +103,18 @@ void problem(struct problems *p, const char *fmt, ...)
 void problems_end(const struct problems *p)
 {
     if (p->n > PROBLEMS_TOLD)
-        report_fail(p->report, p->name, p->kind, "and %zu more like these",
+        findings_fail(p->report, p->name, p->kind, "and %zu more like these",
             p->n - PROBLEMS_TOLD);
 }
 
-int report_check(const struct report *r, struct err *e)
+int findings_check(const struct findings *r, struct err *e)
 {
     if (r->bad == ERR_NONE)
         return 0;
     return err_set(e, r->bad, "the report does not fit in memory");
 }
 
-size_t report_failed(const struct report *r)
+size_t findings_failed(const struct findings *r)
 {
     size_t n = 0;
 
@@ -140,18 +140,18 @@ static int weight(enum err_kind kind)
     }
 }
 
-enum err_kind report_worse(enum err_kind a, enum err_kind b)
+enum err_kind findings_worse(enum err_kind a, enum err_kind b)
 {
     return weight(b) > weight(a) ? b : a;
 }
 
-enum err_kind report_worst(const struct report *r)
+enum err_kind findings_worst(const struct findings *r)
 {
     enum err_kind worst = ERR_NONE;
 
     for (size_t i = 0; i < r->n; i++)
         if (r->checks[i].result == CHECK_FAIL)
-            worst = report_worse(worst, r->checks[i].kind);
+            worst = findings_worse(worst, r->checks[i].kind);
     return worst;
 }
 

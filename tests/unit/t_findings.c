@@ -1,7 +1,7 @@
-/* verify/report.h and verify/danger.h: what is collected and how it counts. */
+/* verify/findings.h and verify/danger.h: what is collected and how it counts. */
 #include "tests/unit/tap.h"
 #include "verify/danger.h"
-#include "verify/report.h"
+#include "verify/findings.h"
 
 static void test_worst(void)
 {
@@ -10,50 +10,50 @@ static void test_worst(void)
 
     for (size_t a = 0; a < ARRAY_LEN(rising); a++)
         for (size_t b = 0; b < ARRAY_LEN(rising); b++)
-            ok(report_worse(rising[a], rising[b]) == rising[a > b ? a : b],
+            ok(findings_worse(rising[a], rising[b]) == rising[a > b ? a : b],
                 "the graver of %zu and %zu decides", a, b);
-    ok(report_worse(ERR_UNSUPPORTED, ERR_CORRUPT) == ERR_UNSUPPORTED,
+    ok(findings_worse(ERR_UNSUPPORTED, ERR_CORRUPT) == ERR_UNSUPPORTED,
         "unsupported weighs as much as refused");
 }
 
 static void test_collect(void)
 {
-    struct report r AUTO(report_free) = REPORT_INIT;
+    struct findings r AUTO(findings_free) = FINDINGS_INIT;
     struct err e = ERR_INIT;
 
-    ok(report_worst(&r) == ERR_NONE && report_failed(&r) == 0,
+    ok(findings_worst(&r) == ERR_NONE && findings_failed(&r) == 0,
         "an empty report has no failure");
-    report_ok(&r, "digest", "%s: %d", "file", 7);
-    report_note(&r, "calls", "a note");
-    report_skip(&r, "listing", "none");
-    ok(report_failed(&r) == 0, "notes and skips are no failures");
-    report_fail(&r, "uniform", ERR_VERDICT, "order");
-    report_fail(&r, "digest", ERR_CORRUPT, "wrong");
+    findings_ok(&r, "digest", "%s: %d", "file", 7);
+    findings_note(&r, "calls", "a note");
+    findings_skip(&r, "listing", "none");
+    ok(findings_failed(&r) == 0, "notes and skips are no failures");
+    findings_fail(&r, "uniform", ERR_VERDICT, "order");
+    findings_fail(&r, "digest", ERR_CORRUPT, "wrong");
     err_set(&e, ERR_IO, "disk");
-    report_err(&r, "files", &e);
+    findings_err(&r, "files", &e);
     ok(e.kind == ERR_NONE, "a reported error is cleared");
-    is_int((long long)report_failed(&r), 3, "three failures");
-    ok(report_worst(&r) == ERR_CORRUPT, "wrong bytes outweigh the others");
+    is_int((long long)findings_failed(&r), 3, "three failures");
+    ok(findings_worst(&r) == ERR_CORRUPT, "wrong bytes outweigh the others");
     is_str(r.checks[0].detail.p, "file: 7", "the text is formatted");
     is_str(check_result_name(CHECK_FAIL), "fail", "results have names");
     for (int i = 0; i < 5000; i++)
-        report_ok(&r, "digest", "file %d", i);
-    ok(report_check(&r, &e) == 0 && r.n == 5006, "it grows");
+        findings_ok(&r, "digest", "file %d", i);
+    ok(findings_check(&r, &e) == 0 && r.n == 5006, "it grows");
 }
 
 static void test_long(void)
 {
-    struct report r AUTO(report_free) = REPORT_INIT;
+    struct findings r AUTO(findings_free) = FINDINGS_INIT;
     static char name[60000];
 
     memset(name, 'x', sizeof(name) - 1);
-    report_fail(&r, "index", ERR_REFUSED, "%s", name);
+    findings_fail(&r, "index", ERR_REFUSED, "%s", name);
     ok(r.n == 1 && r.checks[0].detail.len < 20000, "a long text is cut");
 }
 
 static void test_problems(void)
 {
-    struct report r AUTO(report_free) = REPORT_INIT;
+    struct findings r AUTO(findings_free) = FINDINGS_INIT;
     struct problems none = PROBLEMS_INIT(&r, "index", ERR_CORRUPT);
     struct problems p = PROBLEMS_INIT(&r, "index", ERR_CORRUPT);
 
@@ -64,7 +64,7 @@ static void test_problems(void)
     problems_end(&p);
     is_int((long long)r.n, 21, "20 problems are told, then their number");
     is_str(r.checks[20].detail.p, "and 980 more like these", "the number");
-    ok(report_worst(&r) == ERR_CORRUPT, "they count");
+    ok(findings_worst(&r) == ERR_CORRUPT, "they count");
 }
 
 static void test_danger(void)

@@ -1,0 +1,122 @@
+#include "fetch/claim.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/path.h"
+#include "fetch/journal.h"
+#include "fetch/retry.h"
+
+/* File systems that other machines write to, too (statfs(2)). */
+static bool is_shared(int fd)
+{
+    static const uint32_t types[] = { 0x6969 /* NFS */, 0xFF534D42 /* CIFS */,
+        0xFE534D42 /* SMB2 */, 0x0BD00BD0 /* Lustre */, 0x47504653 /* GPFS */,
+        0x00C36400 /* Ceph */, 0x65735546 /* FUSE */, 0x01021997 /* 9p */ };
+    struct statfs fs;
+
+    if (fstatfs(fd, &fs) != 0)
+        return true;
+    for (size_t i = 0; i < ARRAY_LEN(types); i++)
+        if ((uint32_t)fs.f_type == types[i])
+            return true;
+    return false;
+}
+
+/* A lock that is held must be refused to a second opening of its file. */
+static bool is_honest(int lock)
+{
+    char name[64];
+    int fd AUTO(fd_close) = -1;
+
+    snprintf(name, sizeof(name), "/proc/self/fd/%d", lock);
+    fd = open(name, O_RDWR | O_CLOEXEC);
+    return fd >= 0 && !is_shared(fd) && flock(fd, LOCK_EX | LOCK_NB) != 0 &&
+           errno == EWOULDBLOCK;
+}
+
+/* Written to within the last seconds, by the file system's own clock. */
+static bool is_alive(const char *path, time_t now)
+{
+    struct stat st;
+
+    return lstat(path, &st) == 0 && st.st_mtime != 0 &&
+           now - st.st_mtime < CLAIM_STALE_S;
+}
+
+/* A new file that nobody else knows; its time is the file system's now. */
+static int make_private(
+    struct claim *c, const char *path, time_t *now, struct err *e)
+{
+    struct stat st;
+    int fd AUTO(fd_close) = -1;
+
+    if (path_fmt(c->path, e, "%s.%08x.incomplete", path, retry_dice()) != 0)
+        return -1;
+    fd = open(c->path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+    if (fd < 0 || fstat(fd, &st) != 0)
+        return err_sys(e, "cannot create %s", c->path);
+    *now = st.st_mtime;
+    return 0;
+}
+
+/* Ours under the shared name: only one process can succeed. */
+static bool take_over(struct claim *c, const char *path)
+{
+    /* What lies there has no owner: only one rename of it succeeds. */
+    if (rename(path, c->path) != 0 && errno != ENOENT)
+        return false;
+    utimensat(AT_FDCWD, c->path, NULL, 0);
+    if (link(c->path, path) != 0)
+        return false;
+    unlink(c->path);
+    return true;
+}
+
+int claim_partial(struct claim *out, int lock, const char *path,
+    const char *journal, struct err *e)
+{
+    char live[PATH_MAX], dir[PATH_MAX];
+    time_t now;
+
+    out->honest = is_honest(lock);
+    snprintf(out->path, sizeof(out->path), "%s", path);
+    snprintf(out->journal, sizeof(out->journal), "%s", journal);
+    if (out->honest)
+        return 0;
+    path_dir(dir, sizeof(dir), path);
+    if (dir_make(dir, e) != 0 || make_private(out, path, &now, e) != 0)
+        return -1;
+    journal_live(journal, live);
+    if (!is_alive(path, now) && !is_alive(live, now) && take_over(out, path)) {
+        snprintf(out->path, sizeof(out->path), "%s", path);
+        return 0;
+    }
+    log_debug("%s may be another process's: using one of our own", path);
+    out->journal[0] = '\0';
+    return 0;
+}
+
+void claim_release(const struct claim *c)
+{
+    const struct timespec never[2] = { { 0, 0 }, { 0, 0 } };
+    char live[PATH_MAX];
+
+    if (c->honest || c->path[0] == '\0')
+        return;
+    if (c->journal[0] == '\0') {
+        /* Nobody would find it: it has no journal. */
+        unlink(c->path);
+        return;
+    }
+    journal_live(c->journal, live);
+    utimensat(AT_FDCWD, live, never, AT_SYMLINK_NOFOLLOW);
+    utimensat(AT_FDCWD, c->path, never, AT_SYMLINK_NOFOLLOW);
+}
