@@ -35,20 +35,25 @@ size_t err_escape(char *out, size_t out_len, const char *text)
 /* What does not fit loses its middle: the end says why it failed. */
 static void fit(char *out, size_t out_len, const char *text)
 {
-    size_t n = strlen(text), head = (out_len - 4) / 2, tail = out_len - 4 - head;
+    size_t n = strlen(text), head = (out_len - 4) / 2;
+    size_t tail = out_len - 4 - head;
 
     if (n < out_len) {
         memcpy(out, text, n + 1);
         return;
     }
-    snprintf(
-        out, out_len, "%.*s...%s", (int)head, text, text + n - tail);
+    /* No character is cut in two. */
+    while (head > 0 && ((unsigned char)text[head] & 0xC0) == 0x80)
+        head--;
+    while (((unsigned char)text[n - tail] & 0xC0) == 0x80)
+        tail--;
+    snprintf(out, out_len, "%.*s...%s", (int)head, text, text + n - tail);
 }
 
 /* fmt, then ": why" unless that is NULL. */
 PRINTF_LIKE(3, 0)
-static void set_text(char *out, size_t out_len, const char *fmt, va_list ap,
-    const char *why)
+static void set_text(
+    char *out, size_t out_len, const char *fmt, va_list ap, const char *why)
 {
     char raw[TEXT_MAX], safe[2 * TEXT_MAX];
     size_t n;

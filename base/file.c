@@ -106,8 +106,7 @@ int file_slurp(const char *path, struct buf *out, struct err *e)
     return 0;
 }
 
-int file_temp_name(
-    char *out, const char *dir, const char *path, struct err *e)
+int file_temp_name(char *out, const char *dir, const char *path, struct err *e)
 {
     const char *base = path_base(path);
     size_t n = size_min(strlen(base), TEMP_BASE_MAX);

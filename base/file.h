@@ -82,8 +82,7 @@ int file_put(const char *path, const void *bytes, size_t len, mode_t mode,
  * file_temp_name - a name in dir that nobody else will choose, for what is to
  * become path; into out of PATH_MAX bytes. Nothing is created.
  */
-int file_temp_name(
-    char *out, const char *dir, const char *path, struct err *e);
+int file_temp_name(char *out, const char *dir, const char *path, struct err *e);
 
 /*
  * file_publish - rename a finished, synced file to its final name and sync

@@ -48,20 +48,15 @@ int hubdir_default(struct hubdir *out, struct err *e)
     return rc;
 }
 
-/*
- * Write path by way of a temporary name in work: same file system, another
- * folder. base/file.h commits to whatever name stands in f.path.
- */
+/* Write path by way of a temporary name in work. */
 static int put_from(
     const char *work, const char *path, struct str bytes, struct err *e)
 {
     struct file_new f AUTO(file_new_abandon) = FILE_NEW_INIT;
-    char at[PATH_MAX];
 
-    if (path_join(at, work, "put", e) != 0 || file_new_begin(&f, at, e) != 0 ||
+    if (file_new_begin_in(&f, work, path, e) != 0 ||
         file_write_at(f.fd, bytes.p, bytes.len, 0, path, e) != 0)
         return -1;
-    snprintf(f.path, sizeof(f.path), "%s", path);
     return file_new_commit(&f, mode_masked(0666), e);
 }
 
@@ -227,8 +222,11 @@ int hubdir_repos(const struct hubdir *h, struct arena *arena, struct repo **out,
         return err_sys(e, "%s", h->root);
     while ((entry = readdir(d)) != NULL) {
         struct repo r, *list;
+        struct stat st;
 
-        if (!repo_of_folder(&r, entry->d_name))
+        if (!repo_of_folder(&r, entry->d_name) ||
+            fstatat(dirfd(d), entry->d_name, &st, 0) != 0 ||
+            !S_ISDIR(st.st_mode))
             continue;
         list = walk_grow(arena, *out, n, &cap, sizeof(*list), e);
         if (list == NULL)

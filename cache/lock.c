@@ -22,7 +22,8 @@
 #include "base/log.h"
 #include "base/path.h"
 
-enum { POLL_MS = 50 };
+/* A lock file that vanishes this often is not worth waiting for. */
+enum { POLL_MS = 50, TRIES_MAX = 100 };
 
 /* "1: FLOCK  ADVISORY  WRITE 1234 08:01:5678 0 EOF": 1234, if it is ours. */
 static long holder_of_line(const char *line, const struct stat *st)
@@ -103,13 +104,14 @@ int hubdir_lock(const struct hubdir *h, const struct repo *r,
     if (path_fmt(dir, e, "%s/.locks/%s", h->root, r->folder) != 0 ||
         path_fmt(path, e, "%s/%s.lock", dir, etag->hex) != 0)
         return -1;
-    for (;;) {
+    for (int tries = 1;; tries++) {
+        bool last = tries >= TRIES_MAX;
         int fd;
 
         if (dir_make(dir, e) != 0)
             return -1;
         fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0664);
-        if (fd < 0 && errno == ENOENT)
+        if (fd < 0 && errno == ENOENT && !last)
             continue;
         if (fd < 0)
             return err_sys(e, "cannot open %s", path);
@@ -117,7 +119,7 @@ int hubdir_lock(const struct hubdir *h, const struct repo *r,
             close(fd);
             return -1;
         }
-        if (still_there(fd, path))
+        if (last || still_there(fd, path))
             return fd;
         close(fd);
     }

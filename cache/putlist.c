@@ -42,17 +42,40 @@ static int full_name(const char *source, const char *real, const char *name,
     return path_fmt(out, e, "%.*s/%s", (int)n, name, own);
 }
 
+/* Both without links; a folder is below itself. */
+static bool is_below(const char *real, const char *root)
+{
+    size_t n = strlen(root);
+
+    return strcmp(root, "/") == 0 ||
+           (strncmp(real, root, n) == 0 && (real[n] == '/' || real[n] == '\0'));
+}
+
+/* Is the volume, or where it will be made, in this folder? */
+static bool holds_volume(const char *root, const struct volume *v)
+{
+    char at[PATH_MAX], up[PATH_MAX], real[PATH_MAX];
+
+    memcpy(at, v->root, sizeof(at));
+    while (realpath(at, real) == NULL) {
+        path_dir(up, sizeof(up), at);
+        if (strcmp(up, at) == 0)
+            return false;
+        memcpy(at, up, sizeof(at));
+    }
+    return is_below(real, root);
+}
+
 /* A link is as good as a file when it stays inside and ends at a file. */
 static int follow(
     const char *root, const char *path, uint64_t *size, struct err *e)
 {
     char real[PATH_MAX];
-    size_t n = strlen(root);
     struct stat st;
 
     if (realpath(path, real) == NULL)
         return err_set(e, ERR_REFUSED, "%s: a symbolic link to nothing", path);
-    if (strncmp(real, root, n) != 0 || real[n] != '/')
+    if (!is_below(real, root))
         return err_set(
             e, ERR_REFUSED, "%s: a symbolic link that leaves the folder", path);
     if (stat(real, &st) != 0)
@@ -111,9 +134,9 @@ static int make_folder(const char *source, const char *real, const char *name,
     return 0;
 }
 
-int putlist_make(const char *source, const char *name, struct arena *arena,
-    struct putlist_item **out, uint64_t *out_n, uint64_t *out_total,
-    struct err *e)
+int putlist_make(const struct volume *v, const char *source, const char *name,
+    struct arena *arena, struct putlist_item **out, uint64_t *out_n,
+    uint64_t *out_total, struct err *e)
 {
     char real[PATH_MAX], full[PATH_MAX];
     struct stat st;
@@ -125,8 +148,13 @@ int putlist_make(const char *source, const char *name, struct arena *arena,
         path_check(str_of(full), e) != 0)
         return -1;
     if (S_ISDIR(st.st_mode)) {
+        if (holds_volume(real, v))
+            return err_set(e, ERR_REFUSED, "%s: the volume %s lies in it",
+                source, v->root);
         if (make_folder(source, real, full, arena, out, out_n, e) != 0)
             return -1;
+    } else if (!S_ISREG(st.st_mode)) {
+        return err_set(e, ERR_REFUSED, "%s: not a regular file", source);
     } else {
         *out = arena_alloc(arena, 1, sizeof(**out), e);
         if (*out == NULL)

@@ -4,7 +4,7 @@
  * A folder means every regular file below it. A symbolic link in it counts
  * when it leads to a regular file inside the same folder; any other link,
  * and anything that is no file, is refused by name: a put never takes what
- * was not seen.
+ * was not seen. A folder that the volume itself is in is refused too.
  */
 #ifndef CACHE_PUTLIST_H
 #define CACHE_PUTLIST_H
@@ -19,14 +19,15 @@ struct putlist_item {
 
 /*
  * putlist_make - the items of one put
+ * v        where they are to go; it need not be there yet
  * name     what source is to be called; "x/" means "into x", under its own
  *          name; NULL: its own name
  * Returns  0 with *out_n > 0 items sorted by name, in arena, *out_total
  *          bytes; or -1 with *e: MISSING, REFUSED, IO
  */
-int putlist_make(const char *source, const char *name, struct arena *arena,
-    struct putlist_item **out, uint64_t *out_n, uint64_t *out_total,
-    struct err *e);
+int putlist_make(const struct volume *v, const char *source, const char *name,
+    struct arena *arena, struct putlist_item **out, uint64_t *out_n,
+    uint64_t *out_total, struct err *e);
 
 /*
  * putlist_run - put them all; stops at the first failure

@@ -125,18 +125,14 @@ static bool is_link_to(const char *path, const char *target)
 }
 
 /* A name for the moment, in a folder where leftovers disturb nobody. */
-static int temp_name(
-    const struct hubdir *h, const struct repo *r, char *out, struct err *e)
+static int temp_name(const struct hubdir *h, const struct repo *r,
+    const char *path, char *out, struct err *e)
 {
-    struct file_new f AUTO(file_new_abandon) = FILE_NEW_INIT;
-    char work[PATH_MAX], path[PATH_MAX];
+    char work[PATH_MAX];
 
-    if (hubdir_work(h, r, work, e) != 0 ||
-        path_join(path, work, "link", e) != 0 ||
-        file_new_begin(&f, path, e) != 0)
+    if (hubdir_work(h, r, work, e) != 0)
         return -1;
-    memcpy(out, f.tmp, sizeof(f.tmp));
-    return 0;
+    return file_temp_name(out, work, path, e);
 }
 
 /*
@@ -162,7 +158,7 @@ static int link_soft(const struct hubdir *h, const struct repo *r,
         return err_sys(e, "cannot link %s", path);
     if (is_link_to(path, target))
         return 0;
-    if (temp_name(h, r, tmp, e) != 0)
+    if (temp_name(h, r, path, tmp, e) != 0)
         return -1;
     if (symlink(target, tmp) != 0)
         return err_sys(e, "cannot create %s", tmp);
@@ -179,7 +175,7 @@ static int link_hard(const struct hubdir *h, const struct repo *r,
     char tmp[PATH_MAX];
     int rc;
 
-    if (temp_name(h, r, tmp, e) != 0)
+    if (temp_name(h, r, path, tmp, e) != 0)
         return -1;
     /* The blob may be a link into the shared store: link what it leads to. */
     if (linkat(AT_FDCWD, blob, AT_FDCWD, tmp, AT_SYMLINK_FOLLOW) != 0) {
@@ -218,13 +214,12 @@ static int link_copy(const struct hubdir *h, const struct repo *r,
     const char *blob, const char *path, struct err *e)
 {
     struct file_new f AUTO(file_new_abandon) = FILE_NEW_INIT;
-    char work[PATH_MAX], at[PATH_MAX];
+    char work[PATH_MAX];
 
-    if (hubdir_work(h, r, work, e) != 0 || path_join(at, work, "copy", e) != 0)
+    if (hubdir_work(h, r, work, e) != 0 ||
+        file_new_begin_in(&f, work, path, e) != 0 ||
+        copy_bytes(blob, f.fd, path, e) != 0)
         return -1;
-    if (file_new_begin(&f, at, e) != 0 || copy_bytes(blob, f.fd, path, e) != 0)
-        return -1;
-    snprintf(f.path, sizeof(f.path), "%s", path);
     return file_new_commit(&f, hubdir_mode(), e);
 }
 

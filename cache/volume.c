@@ -154,8 +154,7 @@ static void sweep(const struct volume *v)
     if (path_join(tmp, v->root, "tmp", &ignored) == 0)
         d = opendir(tmp);
     while (d != NULL && (entry = readdir(d)) != NULL)
-        if (entry->d_name[0] != '.')
-            sweep_one(dirfd(d), entry->d_name);
+        sweep_one(dirfd(d), entry->d_name);
 }
 
 int volume_create(const struct volume *v, bool *created, struct err *e)
@@ -165,8 +164,10 @@ int volume_create(const struct volume *v, bool *created, struct err *e)
 
     *created = !volume_exists(v);
     if (!*created) {
+        if (volume_check(v, e) != 0)
+            return -1;
         sweep(v);
-        return volume_check(v, e);
+        return 0;
     }
     if (dir_make(v->root, e) != 0)
         return -1;
@@ -202,13 +203,11 @@ int volume_view(
     return path_fmt(out, e, "%s/files/%s", v->root, name);
 }
 
-int volume_temp(const struct volume *v, char *out, struct err *e)
+int volume_tmp(const struct volume *v, char *out, struct err *e)
 {
-    char dir[PATH_MAX];
-
-    if (path_join(dir, v->root, "tmp", e) != 0 || dir_make(dir, e) != 0)
+    if (path_join(out, v->root, "tmp", e) != 0)
         return -1;
-    return path_join(out, dir, "put", e);
+    return dir_make(out, e);
 }
 
 int volume_stored(const struct volume *v, const struct digest *sha256,

@@ -12,7 +12,8 @@
  *          uniform/<key>/            conversions of put files (find.h)
  *          tmp/                      unfinished puts
  *
- * names/ is the truth, files/ a view for other tools. A name is written only
+ * names/ is the truth, files/ a view for other tools. (So a file x and a
+ * folder x.json cannot stand side by side.) A name is written only
  * after its content is in the store, synced and its digest checked.
  */
 #ifndef CACHE_VOLUME_H

@@ -53,9 +53,12 @@ int volume_entry_read(const struct volume *v, struct str name,
     struct json_doc doc AUTO(json_free) = JSON_DOC_INIT;
     struct err why = ERR_INIT;
     char path[PATH_MAX];
+    struct stat st;
 
     if (volume_named(v, name, path, e) != 0)
         return -1;
+    if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
+        return 1; /* others have their names below it */
     if (json_read(&doc, path, ENTRY_BYTES_MAX, &why) != 0) {
         if (why.kind == ERR_MISSING || why.sys == ENOTDIR)
             return 1;
@@ -65,8 +68,10 @@ int volume_entry_read(const struct volume *v, struct str name,
     } else if (!parse_entry(doc.root, out)) {
         err_set(e, ERR_CORRUPT, "%s: not what was written there", path);
     }
-    if (e->kind != ERR_NONE)
+    if (e->kind == ERR_CORRUPT)
         return err_hint(e, "put the file again");
+    if (e->kind != ERR_NONE)
+        return -1;
     out->name = arena_str(arena, name, e);
     return out->name.p != NULL ? 0 : -1;
 }
@@ -76,7 +81,7 @@ int volume_entry_write(
 {
     struct file_new f AUTO(file_new_abandon) = FILE_NEW_INIT;
     struct buf b AUTO(buf_free) = BUF_INIT(ENTRY_BYTES_MAX);
-    char path[PATH_MAX], dir[PATH_MAX], at[PATH_MAX];
+    char path[PATH_MAX], dir[PATH_MAX], tmp[PATH_MAX];
 
     buf_printf(&b, "{\"sha256\": \"%s\", \"size\": %llu, \"mtime\": %lld}\n",
         entry->sha256.hex, (unsigned long long)entry->size,
@@ -84,11 +89,10 @@ int volume_entry_write(
     if (buf_check(&b, e) != 0 || volume_named(v, entry->name, path, e) != 0)
         return -1;
     path_dir(dir, sizeof(dir), path);
-    if (dir_make(dir, e) != 0 || volume_temp(v, at, e) != 0 ||
-        file_new_begin(&f, at, e) != 0 ||
+    if (dir_make(dir, e) != 0 || volume_tmp(v, tmp, e) != 0 ||
+        file_new_begin_in(&f, tmp, path, e) != 0 ||
         file_write_at(f.fd, b.p, b.len, 0, path, e) != 0)
         return -1;
-    snprintf(f.path, sizeof(f.path), "%s", path);
     return file_new_commit(&f, mode_masked(0666), e);
 }
 

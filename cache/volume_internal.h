@@ -7,8 +7,8 @@
 /* volume_check - 0 when it is a volume this program knows, else -1. */
 int volume_check(const struct volume *v, struct err *e);
 
-/* volume_temp - a path in the volume's tmp/, for file_new_begin. */
-int volume_temp(const struct volume *v, char *out, struct err *e);
+/* volume_tmp - make the volume's tmp/; its path into out. */
+int volume_tmp(const struct volume *v, char *out, struct err *e);
 
 /* volume_named - the path of the file that says what name means. */
 int volume_named(

@@ -40,15 +40,37 @@ static void count(void *item, uint64_t bytes)
     progress_add(item, bytes);
 }
 
+/* names/: the file of x and the folder of x.json/... would be one. */
+static int check_paths(const struct volume *v, const char *name, struct err *e)
+{
+    char path[PATH_MAX];
+    struct stat st;
+
+    if (volume_named(v, str_of(name), path, e) != 0)
+        return -1;
+    if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
+        return err_set(e, ERR_REFUSED,
+            "'%s': '%s.json' is a folder in this volume", name, name);
+    for (const char *p = strchr(name, '/'); p != NULL; p = strchr(p + 1, '/')) {
+        int n = (int)(p - name);
+        if (path_fmt(path, e, "%s/names/%.*s", v->root, n, name) != 0)
+            return -1;
+        if (stat(path, &st) == 0 && !S_ISDIR(st.st_mode))
+            return err_set(e, ERR_REFUSED,
+                "'%s': '%.*s' cannot be a folder beside the file '%.*s'", name,
+                n, name, n - (int)strlen(".json"), name);
+    }
+    return 0;
+}
+
 /* A name cannot be a file and a folder at once. */
 static int check_name(const struct volume *v, const char *name,
     struct arena *arena, struct err *e)
 {
     struct volume_entry entry, *list = NULL;
-    char path[PATH_MAX];
     uint64_t n = 0;
 
-    if (volume_named(v, str_of(name), path, e) != 0)
+    if (check_paths(v, name, e) != 0)
         return -1;
     for (const char *p = strchr(name, '/'); p != NULL; p = strchr(p + 1, '/')) {
         struct err ignored = ERR_INIT;
@@ -140,6 +162,20 @@ static int held_already(const struct put *p, const char *name,
     return fits ? 0 : no_space(p, free_bytes, e);
 }
 
+/* A source that ends early has been cut since it was opened. */
+static int read_source(
+    const struct put *p, void *out, size_t n, uint64_t at, struct err *e)
+{
+    struct err why = ERR_INIT;
+
+    if (file_read_at(p->fd, out, n, at, p->file, &why) == 0)
+        return 0;
+    if (why.kind == ERR_CORRUPT && check_unchanged(p, e) != 0)
+        return -1;
+    *e = why;
+    return -1;
+}
+
 static int copy_hashed(
     const struct put *p, int to, struct digest *out, struct err *e)
 {
@@ -153,8 +189,7 @@ static int copy_hashed(
         return -1;
     while (at < size) {
         size_t n = size_min(COPY_CHUNK, size - at);
-        if (cancel_check(e) != 0 ||
-            file_read_at(p->fd, b.p, n, at, p->file, e) != 0)
+        if (cancel_check(e) != 0 || read_source(p, b.p, n, at, e) != 0)
             return -1;
         hash_add(&h, b.p, n);
         if (file_write_at(to, b.p, n, at, p->v->root, e) != 0)
@@ -166,13 +201,30 @@ static int copy_hashed(
     return check_unchanged(p, e);
 }
 
+/*
+ * Whoever stored it may not have come to syncing the folders that lead to
+ * it, and never may.
+ */
+static int store_sync(
+    const struct put *p, const struct digest *sha256, struct err *e)
+{
+    char path[PATH_MAX], dir[PATH_MAX], up[PATH_MAX];
+
+    if (volume_stored(p->v, sha256, path, e) != 0)
+        return -1;
+    path_dir(dir, sizeof(dir), path);
+    path_dir(up, sizeof(up), dir);
+    return dir_sync(dir, e) != 0 ? -1 : dir_sync(up, e);
+}
+
 /* The bytes go to tmp/, and from there to the name their digest gives. */
 static int store_put(const struct put *p, struct digest *out, struct err *e)
 {
     struct file_new f AUTO(file_new_abandon) = FILE_NEW_INIT;
-    char at[PATH_MAX], path[PATH_MAX], dir[PATH_MAX];
+    char tmp[PATH_MAX], path[PATH_MAX], dir[PATH_MAX];
 
-    if (volume_temp(p->v, at, e) != 0 || file_new_begin(&f, at, e) != 0)
+    if (volume_tmp(p->v, tmp, e) != 0 ||
+        file_new_begin_in(&f, tmp, "content", e) != 0)
         return -1;
     /* Held while we live: a sweep leaves it alone. */
     flock(f.fd, LOCK_EX | LOCK_NB);
@@ -182,7 +234,7 @@ static int store_put(const struct put *p, struct digest *out, struct err *e)
     if (copy_hashed(p, f.fd, out, e) != 0)
         return -1;
     if (store_has(p, out))
-        return 0;
+        return store_sync(p, out, e);
     if (cancel_check(e) != 0 || volume_stored(p->v, out, path, e) != 0)
         return -1;
     path_dir(dir, sizeof(dir), path);
@@ -213,24 +265,22 @@ static int show(
     const struct volume *v, const struct volume_entry *entry, struct err *e)
 {
     char stored[PATH_MAX], path[PATH_MAX], dir[PATH_MAX], tmp[PATH_MAX];
-    char target[PATH_MAX];
-    struct file_new f = FILE_NEW_INIT;
+    char target[PATH_MAX], link_tmp[PATH_MAX];
     int rc;
 
     if (volume_path(v, entry, stored, e) != 0 ||
         path_fmt(path, e, "%s/files/%.*s", v->root, STR_ARG(entry->name)) != 0)
         return -1;
     path_dir(dir, sizeof(dir), path);
-    if (dir_make(dir, e) != 0 || volume_temp(v, tmp, e) != 0 ||
-        file_new_begin(&f, tmp, e) != 0)
+    if (dir_make(dir, e) != 0 || volume_tmp(v, tmp, e) != 0 ||
+        file_temp_name(link_tmp, tmp, path, e) != 0)
         return -1;
-    file_new_abandon(&f); /* its name is what was wanted */
-    if (link(stored, f.tmp) != 0 &&
-        (view_target(entry, target, e) != 0 || symlink(target, f.tmp) != 0))
+    if (link(stored, link_tmp) != 0 &&
+        (view_target(entry, target, e) != 0 || symlink(target, link_tmp) != 0))
         return err_sys(e, "cannot link %s", path);
-    rc = file_publish(f.tmp, path, e);
+    rc = file_publish(link_tmp, path, e);
     /* A rename onto another name of the same file leaves both. */
-    unlink(f.tmp);
+    unlink(link_tmp);
     return rc;
 }
 
@@ -246,7 +296,9 @@ static int put_open(struct put *p, const char *name, struct arena *arena,
     rc = held_already(p, name, arena, &out->sha256, e);
     if (rc == 0)
         rc = store_put(p, &out->sha256, e);
-    if (rc < 0)
+    else if (rc > 0)
+        rc = store_sync(p, &out->sha256, e);
+    if (rc != 0)
         return -1;
     return volume_entry_write(p->v, out, e);
 }

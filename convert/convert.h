@@ -10,8 +10,6 @@
 #include "cache/find.h"
 #include "convert/recipe.h"
 
-#define CONVERT_WEIGHTS "model.safetensors"
-
 struct convert_opts {
     const char *source; /* as the user wrote it */
     const char *volume; /* to look in, or NULL: the hub cache */

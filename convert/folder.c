@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -16,6 +15,7 @@
 #include "base/hex.h"
 #include "base/log.h"
 #include "base/path.h"
+#include "convert/company.h"
 #include "formats/manifest.h"
 
 enum { STALE_S = 60 };
@@ -59,33 +59,57 @@ static int check_source(const char *path, const char *source, struct err *e)
     return 0;
 }
 
-static bool is_empty(const char *path)
+static bool is_ours(const char *name)
+{
+    for (size_t i = 0; company_names[i] != NULL; i++)
+        if (strcmp(name, company_names[i]) == 0)
+            return true;
+    return strcmp(name, CONVERT_WEIGHTS) == 0 ||
+           strcmp(name, MANIFEST_NAME) == 0;
+}
+
+/* What goes with the old folder must be what a conversion made. */
+static int check_entries(const char *path, bool *manifest, struct err *e)
 {
     DIR *d = opendir(path);
     struct dirent *entry;
     unsigned n = 0;
+    int rc = 0;
 
+    *manifest = false;
     if (d == NULL)
-        return false;
-    while ((entry = readdir(d)) != NULL)
+        return err_sys(e, "%s", path);
+    while (rc == 0 && (entry = readdir(d)) != NULL) {
+        const char *name = entry->d_name;
+
+        if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
+            continue;
         n++;
+        if (strcmp(name, MANIFEST_NAME) == 0)
+            *manifest = true;
+        if (!is_ours(name))
+            rc = err_set(e, ERR_USAGE,
+                "%s: not replaced: it holds %s, which no conversion made", path,
+                name);
+    }
     closedir(d);
-    return n <= 2; /* itself and its parent */
+    if (n == 0) /* an empty folder may go, too */
+        *manifest = true;
+    return rc;
 }
 
 static int check_replace(const char *path, struct err *e)
 {
-    char manifest[PATH_MAX];
+    bool manifest;
+    int rc = check_entries(path, &manifest, e);
 
-    if (path_join(manifest, path, MANIFEST_NAME, e) != 0)
-        return -1;
-    if (access(manifest, F_OK) == 0 || is_empty(path))
-        return 0;
-    err_set(e, ERR_USAGE, "%s: not a conversion, so not replaced", path);
-    return err_hint(e,
-        "--force replaces folders with a %s only; remove it "
-        "yourself, or choose another name",
-        MANIFEST_NAME);
+    if (rc == 0 && !manifest)
+        rc = err_set(
+            e, ERR_USAGE, "%s: not replaced: it is no conversion", path);
+    if (rc != 0)
+        err_hint(e, "--force replaces what mlconvert made, nothing else; "
+                    "remove it yourself, or choose another name");
+    return rc;
 }
 
 int folder_check(
@@ -126,7 +150,7 @@ static void remove_folder(const char *path)
     rmdir(path);
 }
 
-/* "NAME.<16 hex>.tmp" beside path: is it the rest of a run that died? */
+/* Is this temporary folder the rest of a run that died? */
 static void sweep_one(const char *parent, const char *name)
 {
     char path[PATH_MAX];
@@ -146,20 +170,22 @@ static void sweep_one(const char *parent, const char *name)
     remove_folder(path);
 }
 
-static void sweep(const char *parent, const char *base)
+/* Those called as tmp is, but for the 16 digits before ".tmp". */
+static void sweep(const char *parent, const char *tmp)
 {
     DIR *d = opendir(parent);
     struct dirent *entry;
-    size_t n = strlen(base);
+    struct str like = str_of(path_base(tmp));
+    size_t n = like.len - 20;
 
     if (d == NULL)
         return;
     while ((entry = readdir(d)) != NULL) {
         struct str name = str_of(entry->d_name);
 
-        if (name.len == n + 21 && str_starts(name, base) && name.p[n] == '.' &&
-            str_ends(name, ".tmp") &&
-            hex_is((struct str){ name.p + n + 1, 16 }, 16))
+        if (name.len == like.len && memcmp(name.p, like.p, n) == 0 &&
+            hex_is((struct str){ name.p + n, 16 }, 16) &&
+            str_ends(name, ".tmp"))
             sweep_one(parent, name.p);
     }
     closedir(d);
@@ -169,20 +195,16 @@ int folder_begin(struct folder *f, const char *path, struct err *e)
 {
     char parent[PATH_MAX];
     size_t n = strlen(path);
-    uint64_t r;
 
     while (n > 1 && path[n - 1] == '/')
         n--;
-    if (getrandom(&r, sizeof(r), 0) != (ssize_t)sizeof(r))
-        return err_sys(e, "random name");
-    if (path_fmt(f->path, e, "%.*s", (int)n, path) != 0 ||
-        path_fmt(f->tmp, e, "%s.%016llx.tmp", f->path, (unsigned long long)r) !=
-            0)
+    if (path_fmt(f->path, e, "%.*s", (int)n, path) != 0)
         return -1;
     path_dir(parent, sizeof(parent), f->path);
-    if (dir_make(parent, e) != 0)
+    if (dir_make(parent, e) != 0 ||
+        file_temp_name(f->tmp, parent, f->path, e) != 0)
         return -1;
-    sweep(parent, path_base(f->path));
+    sweep(parent, f->tmp);
     if (mkdir(f->tmp, 0777) != 0)
         return err_sys(e, "cannot create folder %s", f->tmp);
     f->live = true;
@@ -200,9 +222,11 @@ static int exchange(struct folder *f, struct err *e)
 
     if (renameat2(AT_FDCWD, f->tmp, AT_FDCWD, f->path, RENAME_EXCHANGE) == 0) {
         f->live = false;
-        remove_folder(f->tmp);
         path_dir(parent, sizeof(parent), f->path);
-        return dir_sync(parent, e);
+        if (dir_sync(parent, e) != 0)
+            return -1;
+        remove_folder(f->tmp);
+        return 0;
     }
     if (errno != EINVAL && errno != ENOSYS)
         return err_sys(e, "cannot replace %s", f->path);

@@ -4,6 +4,9 @@
 
 #include "formats/dtype.h"
 
+/* What the file with the weights is called. */
+#define CONVERT_WEIGHTS "model.safetensors"
+
 enum overflow_policy { OVERFLOW_ERROR, OVERFLOW_CLAMP, OVERFLOW_INF };
 
 struct recipe {

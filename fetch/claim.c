@@ -67,24 +67,31 @@ static int make_private(
     return 0;
 }
 
-/* Ours under the shared name: only one process can succeed. */
-static bool take_over(struct claim *c, const char *path)
+/* Bring what lies under the shared name under ours, if it has no owner. */
+static bool take(struct claim *c, const char *path, time_t now)
 {
-    /* What lies there has no owner: only one rename of it succeeds. */
-    if (rename(path, c->path) != 0 && errno != ENOENT)
+    struct stat seen, got;
+
+    if (lstat(path, &seen) != 0)
+        return errno == ENOENT;
+    if (rename(path, c->path) != 0)
         return false;
-    utimensat(AT_FDCWD, c->path, NULL, 0);
-    if (link(c->path, path) != 0)
-        return false;
-    unlink(c->path);
-    return true;
+    if (lstat(c->path, &got) == 0 && got.st_ino == seen.st_ino &&
+        !is_alive(c->path, now)) {
+        utimensat(AT_FDCWD, c->path, NULL, 0);
+        return true;
+    }
+    /* Somebody was faster and is at work on it: give it back. */
+    if (link(c->path, path) == 0 || errno == EEXIST)
+        unlink(c->path);
+    return false;
 }
 
 int claim_partial(struct claim *out, int lock, const char *path,
     const char *journal, struct err *e)
 {
     char live[PATH_MAX], dir[PATH_MAX];
-    time_t now;
+    time_t now = 0;
 
     out->honest = is_honest(lock);
     snprintf(out->path, sizeof(out->path), "%s", path);
@@ -95,9 +102,13 @@ int claim_partial(struct claim *out, int lock, const char *path,
     if (dir_make(dir, e) != 0 || make_private(out, path, &now, e) != 0)
         return -1;
     journal_live(journal, live);
-    if (!is_alive(path, now) && !is_alive(live, now) && take_over(out, path)) {
-        snprintf(out->path, sizeof(out->path), "%s", path);
-        return 0;
+    if (!is_alive(path, now) && !is_alive(live, now)) {
+        /* link(2) fails when the name is there: only one can succeed. */
+        if (take(out, path, now) && link(out->path, path) == 0) {
+            unlink(out->path);
+            snprintf(out->path, sizeof(out->path), "%s", path);
+            return 0;
+        }
     }
     log_debug("%s may be another process's: using one of our own", path);
     out->journal[0] = '\0';

@@ -64,16 +64,33 @@ static int top_dest(
 {
     if (dest == NULL)
         return path_fmt(out, e, "%s", path_base(name));
-    if (is_folder(dest))
-        return path_join(out, dest, path_base(name), e);
-    return path_fmt(out, e, "%s", dest);
+    if (!str_ends(str_of(dest), "/"))
+        return is_folder(dest) ? path_join(out, dest, path_base(name), e)
+                               : path_fmt(out, e, "%s", dest);
+    return path_fmt(out, e, "%s%s", dest, path_base(name));
+}
+
+/* May this path be written? */
+static int check_dest(const char *path, bool force, struct err *e)
+{
+    struct stat st;
+
+    if (lstat(path, &st) != 0)
+        return 0;
+    /* A link counts as what it leads to: think of /dev/stdout. */
+    if (stat(path, &st) == 0 && !S_ISREG(st.st_mode))
+        return err_set(e, ERR_USAGE, "%s: is a %s", path,
+            S_ISDIR(st.st_mode) ? "folder" : "device, a pipe or a socket");
+    if (force)
+        return 0;
+    err_set(e, ERR_USAGE, "%s: is there already", path);
+    return err_hint(e, "-f replaces it");
 }
 
 static int set_dests(struct get *g, const char *name, const char *dest,
     bool force, struct arena *arena, struct err *e)
 {
     char top[PATH_MAX], path[PATH_MAX];
-    struct stat st;
 
     g->dest = arena_alloc(arena, g->n, sizeof(*g->dest), e);
     if (g->dest == NULL || top_dest(name, dest, top, e) != 0)
@@ -84,14 +101,9 @@ static int set_dests(struct get *g, const char *name, const char *dest,
 
         below.p += strlen(name);
         below.len -= strlen(name);
-        if (path_fmt(path, e, "%s%.*s", top, STR_ARG(below)) != 0)
+        if (path_fmt(path, e, "%s%.*s", top, STR_ARG(below)) != 0 ||
+            check_dest(path, force, e) != 0)
             return -1;
-        if (is_folder(path))
-            return err_set(e, ERR_USAGE, "%s: is a folder", path);
-        if (!force && lstat(path, &st) == 0) {
-            err_set(e, ERR_USAGE, "%s: is there already", path);
-            return err_hint(e, "-f replaces it");
-        }
         g->dest[i] = arena_str(arena, str_of(path), e).p;
         if (g->dest[i] == NULL)
             return -1;
@@ -180,6 +192,8 @@ static int run(const struct cmd_ctx *ctx, void *values, int argc, char **argv,
 
     if (path_fmt(name, e, "%s", argv[1]) != 0)
         return -1;
+    if (name[0] == '\0')
+        return err_set(e, ERR_REFUSED, "the file's name is empty");
     for (size_t n = strlen(name); n > 1 && name[n - 1] == '/';)
         name[--n] = '\0';
     if (volume_locate(&g.v, argv[0], e) != 0 ||
@@ -201,13 +215,15 @@ const struct cmd cmd_get = {
     .name = "get",
     .args = "VOLUME NAME [DEST|-]",
     .brief = "copy a file out of a volume, checking its digest",
-    .text = "Copies the file NAME, or every file below NAME, out of VOLUME to "
-            "DEST: a file, a folder, or \"-\" for stdout. Without DEST it goes "
-            "to the current folder under its own name. A file that is there "
-            "is replaced with -f only. The digest is checked on the way, and a "
-            "file appears only when it is right; on stdout a wrong digest "
-            "shows in the exit status, 6.\n\n"
-            "Prints the paths written.",
+    .text =
+        "Copies the file NAME, or every file below NAME, out of VOLUME to "
+        "DEST: a file, a folder (one that is there, or \"NAME/\"), or \"-\" "
+        "for stdout. Without DEST it goes "
+        "to the current folder under its own name. A file that is there "
+        "is replaced with -f only. The digest is checked on the way, and a "
+        "file appears only when it is right; on stdout a wrong digest "
+        "shows in the exit status, 6.\n\n"
+        "Prints the paths written.",
     .opts = opts,
     .opts_size = sizeof(struct get_opts),
     .min_args = 2,

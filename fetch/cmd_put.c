@@ -55,7 +55,7 @@ static int run(const struct cmd_ctx *ctx, void *values, int argc, char **argv,
     bool created;
 
     if (volume_locate(&v, argv[0], e) != 0 ||
-        putlist_make(argv[1], argc > 2 ? argv[2] : NULL, &arena, &items, &n,
+        putlist_make(&v, argv[1], argc > 2 ? argv[2] : NULL, &arena, &items, &n,
             &total, e) != 0 ||
         volume_create(&v, &created, e) != 0)
         return -1;

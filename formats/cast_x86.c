@@ -4,7 +4,6 @@
 #ifdef __x86_64__
 
 #include <cpuid.h>
-#include <cpuid.h>
 #include <immintrin.h>
 
 #define FAST __attribute__((target("avx2,f16c")))

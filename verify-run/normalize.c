@@ -89,15 +89,22 @@ int normalizer_load(struct normalizer *n, const struct json *v,
         v, "normalizer", "normalizers", load_step, n, arena, e);
 }
 
+size_t normalize_find(struct str text, struct str mark)
+{
+    const char *at = mark.len == 1 ? memchr(text.p, mark.p[0], text.len)
+                                   : memmem(text.p, text.len, mark.p, mark.len);
+
+    return at == NULL ? text.len : (size_t)(at - text.p);
+}
+
 void normalize_replace(
     struct str text, struct str from, struct str to, struct buf *out)
 {
     while (text.len > 0) {
-        const char *at = memmem(text.p, text.len, from.p, from.len);
-        size_t n = at == NULL ? text.len : (size_t)(at - text.p);
+        size_t n = normalize_find(text, from);
 
         buf_put(out, text.p, n);
-        if (at != NULL) {
+        if (n < text.len) {
             buf_put(out, to.p, to.len);
             n += from.len;
         }

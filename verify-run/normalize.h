@@ -28,6 +28,9 @@ int normalizer_load(struct normalizer *n, const struct json *v,
 int normalizer_run(const struct normalizer *n, struct str text, struct buf *out,
     bool *cut, struct err *e);
 
+/* normalize_find - where mark, not empty, first stands in text, or its end. */
+size_t normalize_find(struct str text, struct str mark);
+
 /* normalize_replace - append text with every from made to. */
 void normalize_replace(
     struct str text, struct str from, struct str to, struct buf *out);

@@ -211,14 +211,13 @@ static int cut_by_text(
     struct cut *k, struct str word, struct str mark, struct err *e)
 {
     while (word.len > 0) {
-        const char *at = memmem(word.p, word.len, mark.p, mark.len);
-        size_t n = at == NULL ? word.len : (size_t)(at - word.p);
+        size_t n = normalize_find(word, mark);
 
         if (cut_add(k, (struct str){ word.p, n }, false, e) != 0)
             return -1;
         word.p += n;
         word.len -= n;
-        if (at == NULL)
+        if (word.len == 0)
             break;
         if (cut_add(k, (struct str){ word.p, mark.len }, true, e) != 0)
             return -1;

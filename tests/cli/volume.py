@@ -8,6 +8,7 @@ import os
 import random
 import re
 import shutil
+import stat
 import subprocess
 import sys
 import time
@@ -102,6 +103,9 @@ def test_everyday(tap, b):
     got = b.run("mlfetch", "get", "-f", "v", "model.pt", "out/model.pt")
     tap.eq((got.returncode, read(b.at("out/model.pt"))), (0, data),
            "but with -f")
+    got = b.run("mlfetch", "get", "v", "model.pt", "new/")
+    tap.eq((got.returncode, got.stdout, read(b.at("new/model.pt"))),
+           (0, "new/model.pt\n", data), "DEST/ makes the folder")
     os.remove(b.at("model.pt"))
     got = b.run("mlfetch", "get", "v", "model.pt")
     tap.eq((got.returncode, read(b.at("model.pt"))), (0, data),
@@ -175,6 +179,20 @@ def test_refused(tap, b):
     tap.eq(b.run("mlfetch", "put", "v", "/dev/zero").returncode, 8,
            "a device is refused")
     tap.eq(b.run("mlfetch", "put", "v").returncode, 2, "arguments missing")
+    got = b.run("mlfetch", "get", "v", "", "leak")
+    tap.ok(got.returncode == 8 and
+           not [n for n in os.listdir(b.dir) if n.startswith("leak")],
+           "an empty name is refused", got.stderr)
+    os.mkfifo(b.at("pipe"))
+    got = b.run("mlfetch", "get", "-f", "v", "model.pt", "pipe")
+    tap.ok(got.returncode == 2 and stat.S_ISFIFO(os.stat(b.at("pipe")).st_mode),
+           "what is no file is not replaced, -f or not", got.stderr)
+    put = b.run("mlfetch", "put", "unmade", "pipe")
+    tap.eq((put.returncode, os.path.exists(b.at("volumes/unmade"))),
+           (8, False), "a pipe is refused before a volume is made")
+    put = b.run("mlfetch", "-q", "put", "v", "model.pt")
+    tap.ok(put.returncode == 2 and "put" in put.stderr,
+           "options before the command: told what to do", put.stderr)
     b.write("mine/notes.txt", b"mine")
     put = b.run("mlfetch", "put", "./mine", "model.pt")
     tap.ok(put.returncode == 8 and os.listdir(b.at("mine")) == ["notes.txt"],
@@ -202,6 +220,41 @@ def test_damage(tap, b):
         b.write("d.bin", data)
         b.run("mlfetch", "put", "dv", "d.bin")
         tap.eq(b.bytes_of("dv", "d.bin"), (0, data), "put again repairs it")
+
+
+def test_limits(tap, b):
+    name = "n" * 250
+    b.run("mlfetch", "put", "v", "model.pt", name)
+    got = b.run("mlfetch", "get", "v", name)
+    tap.eq((got.returncode, read(b.at(name))), (0, read(b.at("model.pt"))),
+           "the longest name a volume takes comes out again")
+    deep = os.path.join(*["d"] * 2020, "v")
+    put = b.run("mlfetch", "put", "./" + deep, "model.pt")
+    tap.eq(put.returncode, 2, "a volume as deep as a path can be: no crash")
+    limit = ["sh", "-c", 'ulimit -f 8; exec "$0" "$@"']
+    got = subprocess.run([*limit, kit.program("mlfetch"), "get", "v",
+                          "model.pt", "limited"], env=b.env, cwd=b.dir,
+                         stdin=subprocess.DEVNULL, capture_output=True,
+                         text=True)
+    left = [n for n in os.listdir(b.dir) if n.startswith("limited")]
+    tap.ok(got.returncode == 1 and "too large" in got.stderr and left == [],
+           "a limit on file sizes is an error, not a death", got.stderr)
+
+
+def test_held_is_synced(tap, b):
+    if not shutil.which("strace"):
+        tap.skip("held content is synced", "strace is not installed")
+        return
+    log = b.at("syncs")
+    traced(b, ["-o", log, "-y", "-e", "trace=fsync,rename"],
+           "put", "v", "model.pt", "twice")
+    lines = read(log).decode("utf-8", "replace").splitlines()
+    name = [i for i, s in enumerate(lines) if "names/twice.json" in s]
+    store = [i for i, s in enumerate(lines)
+             if re.search(r"fsync\(\d+<.*/store/sha256/..>", s)]
+    tap.ok(name and store and store[0] < name[0],
+           "the folder of content that is held is synced before a name leads "
+           "to it", "\n".join(lines))
 
 
 def old_or_new(b, volume, old, new):
@@ -355,7 +408,8 @@ def main():
     random.seed(7)
     try:
         for test in (test_everyday, test_listing, test_folders, test_refused,
-                     test_damage, test_at_once, test_kill,
+                     test_limits, test_damage, test_held_is_synced,
+                     test_at_once, test_kill,
                      test_system_calls, test_full_disk):
             test(tap, b)
     finally:

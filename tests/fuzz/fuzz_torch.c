@@ -2,8 +2,7 @@
  * torch files and bare pickles: whatever parses has its tensors inside the
  * file, under names that are text.
  */
-// seeds: tests/fixtures/torch/*.pt tests/fixtures/torch/*.bin
-// seeds: tests/fixtures/torch/*.ckpt
+// seeds: tests/fixtures/torch/*.[bcp]*
 #include "formats/torch.h"
 
 #include <stdlib.h>

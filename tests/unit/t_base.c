@@ -1,6 +1,9 @@
 /* Buffers, arenas, cursors, paths, human numbers, hexadecimal, UTF-8. */
+#include <signal.h>
+
 #include "base/arena.h"
 #include "base/buf.h"
+#include "base/cancel.h"
 #include "base/hex.h"
 #include "base/human.h"
 #include "base/path.h"
@@ -153,6 +156,16 @@ static void texts(void)
         ok(utf8_get(str_of(bad[i]), &cp) == 0, "bad UTF-8 %zu", i);
 }
 
+static void interrupts(void)
+{
+    signal(SIGHUP, SIG_IGN);
+    cancel_arm();
+    raise(SIGHUP);
+    ok(!cancel_asked(), "a SIGHUP that is ignored stays so: nohup");
+    raise(SIGTERM);
+    ok(cancel_asked(), "SIGTERM asks to stop");
+}
+
 int main(void)
 {
     buffers();
@@ -161,5 +174,6 @@ int main(void)
     paths();
     numbers();
     texts();
+    interrupts();
     return done();
 }

@@ -114,6 +114,10 @@ static void folders(void)
     folder_abandon(&f);
     exists(false, tmp, "abandoned: gone, with what was in it");
     folder_begin(&f, at("old"), &e);
+    write_text(at("old/notes"), "mine");
+    is_int(check_kind(at("old"), at("src"), true), ERR_USAGE,
+        "nor a conversion that somebody added to");
+    unlink(at("old/notes"));
     write_text(at("%s/new", strrchr(f.tmp, '/') + 1), "x");
     ok(folder_commit(&f, true, &e) == 0, "replace");
     exists(true, at("old/new"), "the new one is there");

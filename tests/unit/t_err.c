@@ -25,7 +25,7 @@ static void exits(void)
 int main(void)
 {
     struct err e = ERR_INIT;
-    char out[16];
+    char out[16], path[4096] = "";
 
     is_int(err_set(&e, ERR_IO, "first %d", 1), -1, "failing is one line");
     err_set(&e, ERR_BUG, "second");
@@ -52,6 +52,25 @@ int main(void)
     for (int i = 0; i < 2000; i++)
         err_ctx(&e, "a long context that goes on");
     ok(strlen(e.msg) < sizeof(e.msg), "a long text is cut, not overrun");
+
+    memset(path, 'd', sizeof(path) - 1);
+    memcpy(path + 200, "\xc3\xa9\xc3\xa9", 4);
+    err_clear(&e);
+    errno = ENOENT;
+    err_sys(&e, "%s", path);
+    err_ctx(&e, "while looking");
+    ok(strlen(e.msg) == sizeof(e.msg) - 1 &&
+            strncmp(e.msg, "while looking: ddd", 18) == 0 &&
+            strcmp(strrchr(e.msg, ':'), ": No such file or directory") == 0,
+        "a path as long as can be does not push out the reason");
+    memset(path, 0xA9, sizeof(path) - 1);
+    for (size_t i = 0; i < sizeof(path) - 1; i += 2)
+        path[i] = '\xC3';
+    err_clear(&e);
+    err_set(&e, ERR_REFUSED, "%s: why", path);
+    ok(strstr(e.msg, "\xC3...\xC3") == NULL &&
+            strstr(e.msg, "\xA9...\xC3") != NULL,
+        "and no character is cut in two");
 
     is_int((long long)err_escape(out, sizeof(out), "\x01\x01\x01\x01\x01"), 12,
         "an escape that does not fit is left out whole");

@@ -2,6 +2,7 @@
 #include "base/file.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -63,6 +64,28 @@ static void atomic_files(void)
     is_int(count_names(), 1, "and leaves nothing else");
 }
 
+static void temporary_names(void)
+{
+    struct err e = ERR_INIT;
+    struct file_new f AUTO(file_new_abandon) = FILE_NEW_INIT;
+    char longest[256] = "";
+
+    memset(longest, 'n', 255);
+    is_int(file_put(in_dir(longest), "x", 1, 0644, &e), 0,
+        "the longest name there is can be written");
+    unlink(in_dir(longest));
+    mkdir(in_dir("tmp"), 0777);
+    is_int(file_new_begin_in(&f, in_dir("tmp"), "final", &e), 0,
+        "begun in another folder");
+    ok(strncmp(f.tmp, path, strlen(path)) == 0 && access(f.tmp, F_OK) == 0,
+        "it is there");
+    snprintf(f.path, sizeof(f.path), "%s", in_dir("final"));
+    is_int(file_new_commit(&f, 0644, &e), 0, "and committed to its own");
+    ok(access(in_dir("final"), F_OK) == 0 && unlink(path) == 0 &&
+            rmdir(in_dir("tmp")) == 0,
+        "where it is now; the other is empty");
+}
+
 static void failures(void)
 {
     struct err e = ERR_INIT;
@@ -95,16 +118,35 @@ static void failures(void)
     fd_close(&fd);
 }
 
+/* Deep recursion must show on any machine. */
+static void limit_stack(void)
+{
+    struct rlimit r = { 0 };
+
+    getrlimit(RLIMIT_STACK, &r);
+    r.rlim_cur = size_min(r.rlim_cur, 2 << 20);
+    setrlimit(RLIMIT_STACK, &r);
+}
+
 static void folders(void)
 {
     struct err e = ERR_INIT;
-    char target[16] = "";
+    char target[16] = "", deep[PATH_MAX];
     uint64_t space = 0;
 
     is_int(dir_make(in_dir("x/y/z"), &e), 0, "folders with their parents");
     is_int(dir_make(in_dir("x/y/z"), &e), 0, "twice is fine");
     is_int(dir_make(in_dir("a/b"), &e), -1, "below a file it fails");
     err_clear(&e);
+    ok(symlink("none", in_dir("link")) == 0 && dir_make(path, &e) == -1,
+        "a link to nothing is not taken for a folder");
+    err_clear(&e);
+    unlink(in_dir("link"));
+    snprintf(deep, sizeof(deep), "%s", in_dir("deep"));
+    for (size_t n = strlen(deep); n + 2 < sizeof(deep); n += 2)
+        memcpy(deep + n, "/d", 3);
+    limit_stack();
+    is_int(dir_make(deep, &e), 0, "folders as deep as a path can be");
     is_int(dir_free_space(in_dir("not/yet/there"), &space, &e), 0,
         "space where a folder will be");
     ok(space > 0, "is known");
@@ -161,6 +203,46 @@ static int touch_cut_map(void)
     return sink == 0 ? 98 : 97;
 }
 
+enum { MAPPERS = 4, MAPS = 5000 };
+
+static struct map mapped[MAPPERS];
+static pthread_barrier_t together;
+static unsigned shared;
+
+/* All map, then the first looks, then all close. */
+static void *mapper(void *arg)
+{
+    struct map *m = arg;
+
+    for (int i = 0; i < MAPS; i++) {
+        struct err e = ERR_INIT;
+
+        pthread_barrier_wait(&together);
+        map_open(m, path, &e);
+        pthread_barrier_wait(&together);
+        for (int k = 1; k < MAPPERS && m == mapped; k++)
+            for (int j = 0; j < k; j++)
+                shared += mapped[j].guard == mapped[k].guard;
+        pthread_barrier_wait(&together);
+        map_close(m);
+    }
+    return NULL;
+}
+
+static void maps_at_once(void)
+{
+    pthread_t threads[MAPPERS];
+    struct err e = ERR_INIT;
+
+    file_put(in_dir("m"), "x", 1, 0644, &e);
+    pthread_barrier_init(&together, NULL, MAPPERS);
+    for (int i = 0; i < MAPPERS; i++)
+        pthread_create(&threads[i], NULL, mapper, &mapped[i]);
+    for (int i = 0; i < MAPPERS; i++)
+        pthread_join(threads[i], NULL);
+    is_int(shared, 0, "maps made at once are guarded each for itself");
+}
+
 static void maps(void)
 {
     static char page[8192];
@@ -194,10 +276,12 @@ int main(void)
     if (mkdtemp(dir) == NULL)
         return 1;
     atomic_files();
+    temporary_names();
     failures();
     folders();
     digests();
     maps();
+    maps_at_once();
     snprintf(cmd, sizeof(cmd), "rm -rf %s", dir);
     ok(system(cmd) == 0, "cleaned up");
     return done();

@@ -289,6 +289,7 @@ static void test_repos(void)
     mkdir(at("hub/datasets--acme--tiny"), 0777);
     mkdir(at("hub/kernels--a--b"), 0777);
     mkdir(at("hub/models--a--b--c"), 0777);
+    write_text(at("hub/models--stray"), "a file, not a repository");
     ok(hubdir_repos(&hub, &arena, &list, &n, &e) == 0 && n == 3,
         "three repositories (%llu)", (unsigned long long)n);
     ok(n == 3 && strcmp(list[0].id, "acme/tiny") == 0 &&
@@ -328,6 +329,10 @@ static void test_lock(void)
     ok(second >= 0, "the next one waits and gets it");
     ok(stat(path, &st) == 0, "the file stays");
     close(second);
+    unlink(path);
+    symlink("/nonexistent/x", path);
+    is_int(hubdir_lock(&hub, &repo, &f.oid, &e), -1,
+        "a link to nowhere in its place does not hang");
 }
 
 int main(void)

@@ -20,7 +20,8 @@ static void strictness(void)
         "[NaN]", "[Infinity]", "'a'", "\"\\x\"", "\"\\ud800\"", "\"\\udc00\"",
         "\"\\ud800\\u0041\"", "\"\\u0000\"", "\"a\nb\"", "\"\xff\"", "{} {}",
         "[1] x", "{\"a\":1,\"a\":2}", "{\"a\":1,\"\\u0061\":2}", "[\"a]", "tru",
-        "[1 2]", "]", "\xEF\xBB\xBF{}", "[1e999]", "[{\"x\":{\"b\":1,\"b\":1}}]" };
+        "[1 2]", "]", "\xEF\xBB\xBF{}", "[1e999]",
+        "[{\"x\":{\"b\":1,\"b\":1}}]" };
     static const char *const not_plain[] = { "[-1]", "[4.0]", "[4e0]" };
     char deep[600];
 
@@ -59,6 +60,8 @@ static void values(void)
     ok(json_str(json_get(d.root, "s"), &s) && strcmp(s, "t\n") == 0, "text");
     ok(json_u64(json_get(d.root, "n"), &u) && u == 42, "integer");
     u = 5;
+    ok(!json_u64(json_get(d.root, "big"), &u) && u == 5,
+        "2^53 + 1, which a double cannot hold, is none");
     ok(!json_u64(json_get(d.root, "f"), &u) && u == 5,
         "a fraction is no integer; the default stays");
     ok(!json_u64(json_get(d.root, "neg"), &u), "nor is it unsigned");

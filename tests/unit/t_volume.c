@@ -2,6 +2,7 @@
 #include "cache/volume.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <sys/file.h>
 #include <time.h>
 #include <utime.h>
@@ -72,6 +73,7 @@ static void test_locate(void)
 
 static void test_create(void)
 {
+    struct utimbuf old = { 1000, 1000 };
     struct volume other;
     struct err e = ERR_INIT;
     bool created = false;
@@ -88,7 +90,10 @@ static void test_create(void)
     err_clear(&e);
     write_text(at("new/ml-volume.json"), "{\"ml-volume\": 2}");
     snprintf(other.root, sizeof(other.root), "%s", at("new"));
-    ok(volume_create(&other, &created, &e) == -1 && e.kind == ERR_UNSUPPORTED,
+    write_text(at("new/tmp/x"), "x");
+    utime(at("new/tmp/x"), &old);
+    ok(volume_create(&other, &created, &e) == -1 && e.kind == ERR_UNSUPPORTED &&
+            access(at("new/tmp/x"), F_OK) == 0,
         "a newer volume is not touched");
 }
 
@@ -149,6 +154,11 @@ static void test_names(void)
     is_int(
         put_kind(at("hello"), "m/hello/x"), ERR_REFUSED, "a file is no folder");
     is_int(put_kind(at("hello"), "m"), ERR_REFUSED, "a folder is no file");
+    is_int(put_kind(at("hello"), "m/hello.json/x"), ERR_REFUSED,
+        "nor is what names/ keeps a file in");
+    is_int(put_kind(at("hello"), "j.json/x"), ERR_NONE, "x.json/ alone");
+    is_int(get_kind("j", at("out")), ERR_MISSING, "is no damaged x");
+    is_int(put_kind(at("hello"), "j"), ERR_REFUSED, "and x cannot join it");
     memset(long_name, 'n', 251);
     long_name[251] = '\0';
     is_int(
@@ -205,15 +215,42 @@ static void test_sweep(void)
     write_text(at("vol/tmp/put.1.tmp"), "x");
     write_text(at("vol/tmp/put.2.tmp"), "x");
     write_text(at("vol/tmp/put.3.tmp"), "x");
+    write_text(at("vol/tmp/.hidden.tmp"), "x");
+    utime(at("vol/tmp/.hidden.tmp"), &old);
     utime(at("vol/tmp/put.1.tmp"), &old);
     utime(at("vol/tmp/put.2.tmp"), &old);
     fd = open(at("vol/tmp/put.2.tmp"), O_RDONLY);
     flock(fd, LOCK_EX);
     volume_create(&vol, &created, &e);
     ok(access(at("vol/tmp/put.1.tmp"), F_OK) != 0, "an old one is swept");
+    ok(access(at("vol/tmp/.hidden.tmp"), F_OK) != 0, "of a hidden name too");
     ok(access(at("vol/tmp/put.2.tmp"), F_OK) == 0, "one in use is not");
     ok(access(at("vol/tmp/put.3.tmp"), F_OK) == 0, "a new one is not");
     close(fd);
+}
+
+static void *cut(void *path)
+{
+    struct timespec nap = { .tv_nsec = 20000000 };
+
+    nanosleep(&nap, NULL);
+    truncate(path, 10);
+    return NULL;
+}
+
+static void test_cut(void)
+{
+    char path[PATH_MAX];
+    pthread_t thread;
+
+    snprintf(path, sizeof(path), "%s", at("shrinks"));
+    write_text(path, "");
+    truncate(path, 1 << 28);
+    pthread_create(&thread, NULL, cut, path);
+    is_int(put_kind(path, "shrinks"), ERR_BUSY,
+        "a file that is cut while it is read changes, it is not damaged");
+    pthread_join(thread, NULL);
+    unlink(path);
 }
 
 static int list_of(const char *source, const char *name,
@@ -223,7 +260,7 @@ static int list_of(const char *source, const char *name,
     uint64_t total;
 
     *n = 0;
-    if (putlist_make(source, name, &arena, items, n, &total, &e) == 0)
+    if (putlist_make(&vol, source, name, &arena, items, n, &total, &e) == 0)
         return 0;
     printf("# %s\n", e.msg);
     return (int)e.kind;
@@ -274,7 +311,13 @@ static void test_putlist(void)
     is_int(
         list_of(at("dir"), NULL, &items, &n), ERR_REFUSED, "one to a folder");
     unlink(at("dir/out"));
+    is_int(list_of(scratch, NULL, &items, &n), ERR_REFUSED,
+        "a folder that the volume is in");
+    is_int(
+        list_of(at("vol"), NULL, &items, &n), ERR_REFUSED, "the volume itself");
     mkfifo(at("dir/pipe"), 0600);
+    is_int(list_of(at("dir/pipe"), NULL, &items, &n), ERR_REFUSED,
+        "a FIFO by itself");
     is_int(list_of(at("dir"), NULL, &items, &n), ERR_REFUSED, "a FIFO");
     mkdir(at("bare"), 0777);
     is_int(
@@ -293,6 +336,7 @@ int main(void)
     test_names();
     test_get();
     test_sweep();
+    test_cut();
     test_putlist();
     arena_free(&arena);
     scratch_close();
