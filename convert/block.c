@@ -7,13 +7,13 @@
 
 enum { SOME = 256 }; /* values looked at together */
 
-uint64_t block_tensor(const struct plan *plan, uint64_t at)
+uint64_t block_tensor(const struct layout *layout, uint64_t at)
 {
-    uint64_t low = 0, high = plan->n;
+    uint64_t low = 0, high = layout->n;
 
     while (low < high) {
         uint64_t mid = (low + high) / 2;
-        const struct tensor *t = &plan->out[mid];
+        const struct tensor *t = &layout->out[mid];
         if (t->offset + tensor_bytes(t) <= at)
             low = mid + 1;
         else
@@ -82,8 +82,8 @@ static void note_overflow(struct block_job *j, uint64_t i, uint64_t n,
 static int fill_cast(struct block_job *j, uint64_t i, uint64_t first,
     uint64_t n, uint8_t *out, uint8_t *scratch, struct err *e)
 {
-    const struct tensor *from = j->plan->from[i];
-    enum dtype to = j->plan->out[i].dtype;
+    const struct tensor *from = j->layout->from[i];
+    enum dtype to = j->layout->out[i].dtype;
     uint64_t most = BLOCK_SCRATCH / dtype_bytes(from->dtype);
 
     while (n > 0) {
@@ -109,8 +109,8 @@ static int fill_cast(struct block_job *j, uint64_t i, uint64_t first,
 static int fill_tensor(struct block_job *j, uint64_t i, uint64_t at,
     uint64_t len, uint8_t *out, uint8_t *scratch, struct err *e)
 {
-    const struct tensor *from = j->plan->from[i];
-    const struct tensor *to = &j->plan->out[i];
+    const struct tensor *from = j->layout->from[i];
+    const struct tensor *to = &j->layout->out[i];
     unsigned size = dtype_bytes(to->dtype);
     struct tensor packed;
     uint64_t bytes = tensor_bytes(to);
@@ -134,7 +134,7 @@ static int fill_tensor(struct block_job *j, uint64_t i, uint64_t at,
 int block_fill(struct block_job *j, uint64_t at, uint64_t len, uint8_t *out,
     uint8_t *scratch, struct err *e)
 {
-    const struct plan *p = j->plan;
+    const struct layout *p = j->layout;
 
     if (at < p->header.len) {
         uint64_t n = size_min(len, p->header.len - at);

@@ -16,17 +16,17 @@ enum {
 
 struct block_job {
     const struct checkpoint *c;
-    const struct plan *plan;
+    const struct layout *layout;
     const struct recipe *recipe;
     pthread_mutex_t lock;     /* holds clipped */
-    struct overflow *clipped; /* per plan->out */
+    struct overflow *clipped; /* per layout->out */
 };
 
 /*
  * block_tensor - the first tensor with bytes at or after at in the new file
- * Returns plan->n when there is none.
+ * Returns layout->n when there is none.
  */
-uint64_t block_tensor(const struct plan *plan, uint64_t at);
+uint64_t block_tensor(const struct layout *layout, uint64_t at);
 
 /*
  * block_fill - bytes at .. at+len of the new file, into out

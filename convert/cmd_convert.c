@@ -7,7 +7,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "convert/convert.h"
-#include "convert/listing.h"
+#include "convert/tensorlist.h"
 
 /* Values of the dtype options; 0: none was given. */
 enum { CHOSE_FP16 = 1, CHOSE_BF16, CHOSE_FP32, CHOSE_KEEP };
@@ -126,16 +126,16 @@ static int print(const struct buf *text, struct err *e)
 
 static int list(const struct options *o, const char *source, struct err *e)
 {
-    struct listing l AUTO(listing_close) = LISTING_INIT;
+    struct tensorlist l AUTO(tensorlist_close) = TENSORLIST_INIT;
     struct buf text AUTO(buf_free) = BUF_INIT((size_t)1 << 30);
 
-    if (listing_open(&l, source, o->volume, o->select, o->digest,
+    if (tensorlist_open(&l, source, o->volume, o->select, o->digest,
             (unsigned)o->threads, e) != 0)
         return -1;
     if (o->json)
-        listing_json(&l, &text);
+        tensorlist_json(&l, &text);
     else
-        listing_text(&l, &text);
+        tensorlist_text(&l, &text);
     return print(&text, e);
 }
 

@@ -17,7 +17,7 @@ struct convert {
     struct found found;
     struct checkpoint c;
     struct sources sources;
-    struct plan plan;
+    struct layout layout;
     char path[PATH_MAX]; /* of the folder to make */
     struct pipeline_result made;
     struct manifest_file files[COMPANY_MAX + 1]; /* in the new folder */
@@ -26,7 +26,7 @@ struct convert {
 
 static void convert_free(struct convert *v)
 {
-    plan_free(&v->plan);
+    layout_free(&v->layout);
     sources_free(&v->sources);
     checkpoint_close(&v->c);
 }
@@ -96,7 +96,7 @@ static int read_held(
 
 static int check_space(const struct convert *v, struct err *e)
 {
-    uint64_t need = v->plan.file_size, room;
+    uint64_t need = v->layout.file_size, room;
     char want[HUMAN_MAX], have[HUMAN_MAX];
 
     for (uint64_t i = 0; i < v->sources.n; i++)
@@ -117,19 +117,19 @@ static int report_overflow(const struct convert *v, struct err *e)
     const struct tensor *t = NULL;
     uint64_t values = 0, tensors = 0;
 
-    for (uint64_t i = 0; i < v->plan.n; i++) {
+    for (uint64_t i = 0; i < v->layout.n; i++) {
         const struct overflow *o = &v->made.clipped[i];
         if (o->n == 0)
             continue;
         log_warn("tensor '%.*s': %llu values beyond the range of %s, the "
                  "largest %.6g",
-            STR_ARG(v->plan.out[i].name), (unsigned long long)o->n,
+            STR_ARG(v->layout.out[i].name), (unsigned long long)o->n,
             recipe_dtype(&v->o->recipe), o->worst);
         values += o->n;
         tensors++;
         if (first == NULL || o->worst > first->worst) {
             first = o;
-            t = &v->plan.out[i];
+            t = &v->layout.out[i];
         }
     }
     if (!v->made.refused)
@@ -152,31 +152,31 @@ static int write_weights(
 {
     struct file_new f AUTO(file_new_abandon) = FILE_NEW_INIT;
     struct progress *display AUTO(progress_close_auto) =
-        progress_open(v->o->progress, "converting", v->plan.file_size, e);
+        progress_open(v->o->progress, "converting", v->layout.file_size, e);
     struct progress_item *item;
     struct manifest_file *file = &v->files[v->n_files++];
     char path[PATH_MAX];
 
     if (display == NULL)
         return -1;
-    item = progress_item(display, CONVERT_WEIGHTS, v->plan.file_size);
+    item = progress_item(display, CONVERT_WEIGHTS, v->layout.file_size);
     if (path_join(path, folder->tmp, CONVERT_WEIGHTS, e) != 0 ||
         file_new_begin(&f, path, e) != 0 ||
-        pipeline_run(&v->c, &v->plan, &v->o->recipe, &v->sources, pool, f.fd,
+        pipeline_run(&v->c, &v->layout, &v->o->recipe, &v->sources, pool, f.fd,
             path, item, &v->made, e) != 0)
         return -1;
     progress_done(item);
     if (report_overflow(v, e) != 0)
         return -1;
     *file = (struct manifest_file){ .name = str_of(CONVERT_WEIGHTS),
-        .size = v->plan.file_size,
+        .size = v->layout.file_size,
         .sha256 = v->made.file };
     return file_new_commit(&f, 0644, e);
 }
 
 static int fill_manifest(struct manifest *m, struct convert *v, struct err *e)
 {
-    struct arena *a = &v->plan.arena;
+    struct arena *a = &v->layout.arena;
     const struct recipe *r = &v->o->recipe;
 
     *m = (struct manifest){ .tool = str_of("mlconvert " ML_VERSION),
@@ -188,16 +188,16 @@ static int fill_manifest(struct manifest *m, struct convert *v, struct err *e)
         .select = str_of(r->select != NULL ? r->select : ""),
         .files = v->files,
         .n_files = v->n_files,
-        .aliases = v->plan.aliases,
-        .n_aliases = v->plan.n_aliases };
+        .aliases = v->layout.aliases,
+        .n_aliases = v->layout.n_aliases };
     m->sources = arena_alloc(a, v->sources.n, sizeof(*m->sources), e);
-    m->tensors = arena_alloc(a, v->plan.n, sizeof(*m->tensors), e);
+    m->tensors = arena_alloc(a, v->layout.n, sizeof(*m->tensors), e);
     if (m->sources == NULL || m->tensors == NULL)
         return -1;
     for (; m->n_sources < v->sources.n; m->n_sources++)
         m->sources[m->n_sources] = v->sources.v[m->n_sources].file;
-    for (; m->n_tensors < v->plan.n; m->n_tensors++) {
-        const struct tensor *t = &v->plan.out[m->n_tensors];
+    for (; m->n_tensors < v->layout.n; m->n_tensors++) {
+        const struct tensor *t = &v->layout.out[m->n_tensors];
         m->tensors[m->n_tensors] = (struct manifest_tensor){ .name = t->name,
             .dtype = t->dtype,
             .rank = t->rank,
@@ -223,11 +223,11 @@ static int put_manifest(
 static int build(struct convert *v, struct pool *pool, struct err *e)
 {
     struct folder folder AUTO(folder_abandon) = FOLDER_INIT;
-    struct arena *a = &v->plan.arena;
+    struct arena *a = &v->layout.arena;
     uint64_t n;
 
-    v->made.tensors = arena_alloc(a, v->plan.n, sizeof(*v->made.tensors), e);
-    v->made.clipped = arena_alloc(a, v->plan.n, sizeof(*v->made.clipped), e);
+    v->made.tensors = arena_alloc(a, v->layout.n, sizeof(*v->made.tensors), e);
+    v->made.clipped = arena_alloc(a, v->layout.n, sizeof(*v->made.clipped), e);
     if (v->made.tensors == NULL || v->made.clipped == NULL)
         return -1;
     if (folder_begin(&folder, v->path, e) != 0 ||
@@ -248,7 +248,7 @@ static int build(struct convert *v, struct pool *pool, struct err *e)
     return 0;
 }
 
-static void report_aliases(const struct plan *p)
+static void report_aliases(const struct layout *p)
 {
     for (uint64_t i = 0; i < p->n_aliases; i++)
         log_info("'%.*s' has the values of '%.*s' and is kept under that name",
@@ -265,26 +265,27 @@ static int run(struct convert *v, struct convert_result *out, struct err *e)
     if (held)
         return read_held(v->path, out, e);
     if (company_tied(&v->c, &tie, e) != 0 ||
-        plan_make(&v->plan, &v->c, &v->o->recipe, tie, e) != 0 ||
+        layout_make(&v->layout, &v->c, &v->o->recipe, tie, e) != 0 ||
         check_space(v, e) != 0)
         return -1;
-    report_aliases(&v->plan);
+    report_aliases(&v->layout);
     pool = pool_open(v->o->threads, e);
     if (pool == NULL || build(v, pool, e) != 0)
         return -1;
     *out = (struct convert_result){ .sha256 = v->made.file,
-        .size = v->plan.file_size,
-        .n_tensors = v->plan.n,
-        .n_aliases = v->plan.n_aliases };
+        .size = v->layout.file_size,
+        .n_tensors = v->layout.n,
+        .n_aliases = v->layout.n_aliases };
     return path_fmt(out->path, e, "%s", v->path);
 }
 
 int convert_run(
     const struct convert_opts *o, struct convert_result *out, struct err *e)
 {
-    struct convert v AUTO(convert_free) = {
-        .o = o, .c = CHECKPOINT_INIT, .sources = SOURCES_INIT, .plan = PLAN_INIT
-    };
+    struct convert v AUTO(convert_free) = { .o = o,
+        .c = CHECKPOINT_INIT,
+        .sources = SOURCES_INIT,
+        .layout = LAYOUT_INIT };
 
     *out = (struct convert_result){ .held = false };
     return run(&v, out, e);

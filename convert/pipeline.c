@@ -56,7 +56,8 @@ struct pipeline {
 
 static int open_memory(struct pipeline *l, struct err *e)
 {
-    uint64_t blocks = (l->job.plan->file_size + BLOCK_BYTES - 1) / BLOCK_BYTES;
+    uint64_t blocks =
+        (l->job.layout->file_size + BLOCK_BYTES - 1) / BLOCK_BYTES;
     size_t n = size_min(blocks, BATCH), each = 2 * BLOCK_BYTES + BLOCK_SCRATCH;
     uint8_t *p = aligned_alloc(PAGE, n * each);
 
@@ -77,7 +78,7 @@ static int open_memory(struct pipeline *l, struct err *e)
 
 static int open_file(struct pipeline *l, struct err *e)
 {
-    uint64_t size = l->job.plan->file_size;
+    uint64_t size = l->job.layout->file_size;
     int flags = fcntl(l->fd, F_GETFL);
 
     if (fallocate(l->fd, 0, 0, (off_t)size) != 0 && errno != EOPNOTSUPP &&
@@ -131,7 +132,7 @@ static void hash_file(struct pipeline *l)
 /* Finish every tensor that ends at or before at; begin the next one. */
 static int turn_tensor(struct pipeline *l, uint64_t at)
 {
-    const struct plan *p = l->job.plan;
+    const struct layout *p = l->job.layout;
     struct tensor_hasher *h = &l->hasher;
 
     while (h->i < p->n) {
@@ -151,7 +152,7 @@ static int turn_tensor(struct pipeline *l, uint64_t at)
 
 static void hash_tensors_of(struct pipeline *l, const struct slot *s)
 {
-    const struct plan *p = l->job.plan;
+    const struct layout *p = l->job.layout;
     uint64_t at = s->at, end = s->at + s->len;
 
     if (at < p->header.len)
@@ -188,7 +189,7 @@ static void step_item(void *ctx, size_t i)
 
 static void next_batch(struct pipeline *l)
 {
-    uint64_t size = l->job.plan->file_size;
+    uint64_t size = l->job.layout->file_size;
     struct batch *b = l->last;
 
     l->last = l->now;
@@ -217,7 +218,7 @@ static int step_result(const struct pipeline *l, struct err *e)
 
 static bool overflowed(const struct pipeline *l)
 {
-    for (uint64_t i = 0; i < l->job.plan->n; i++)
+    for (uint64_t i = 0; i < l->job.layout->n; i++)
         if (l->job.clipped[i].n > 0)
             return true;
     return false;
@@ -238,7 +239,7 @@ static int run(struct pipeline *l, struct pool *pool, struct err *e)
         }
         if (l->doomed)
             l->now->n = 0; /* nothing left to hash */
-    } while (l->at < l->job.plan->file_size || l->now->n > 0);
+    } while (l->at < l->job.layout->file_size || l->now->n > 0);
     return 0;
 }
 
@@ -247,24 +248,24 @@ static int finish(struct pipeline *l, struct err *e)
     if (l->doomed)
         return 0;
     hash_end(&l->file_hash, &l->out->file);
-    if (turn_tensor(l, l->job.plan->file_size) != 0) {
+    if (turn_tensor(l, l->job.layout->file_size) != 0) {
         *e = l->hasher.e;
         return -1;
     }
     if (l->direct)
         leave_direct(l);
-    if (ftruncate(l->fd, (off_t)l->job.plan->file_size) != 0)
+    if (ftruncate(l->fd, (off_t)l->job.layout->file_size) != 0)
         return err_sys(e, "%s: cutting it to size", l->name);
     return sources_step(l->sources, UINT64_MAX, e);
 }
 
-int pipeline_run(const struct checkpoint *c, const struct plan *p,
+int pipeline_run(const struct checkpoint *c, const struct layout *p,
     const struct recipe *r, struct sources *sources, struct pool *pool, int fd,
     const char *name, struct progress_item *progress,
     struct pipeline_result *out, struct err *e)
 {
     struct pipeline l = {
-        .job = { .c = c, .plan = p, .recipe = r, .clipped = out->clipped },
+        .job = { .c = c, .layout = p, .recipe = r, .clipped = out->clipped },
         .sources = sources,
         .progress = progress,
         .out = out,

@@ -12,7 +12,7 @@
 #include "base/file.h"
 #include "base/pool.h"
 #include "base/progress.h"
-#include "convert/plan.h"
+#include "convert/layout.h"
 #include "convert/sources.h"
 
 /* What a cast did to a tensor. */
@@ -23,8 +23,8 @@ struct overflow {
 
 struct pipeline_result {
     struct digest file;       /* of the whole file */
-    struct digest *tensors;   /* of each plan->out[i]; caller's memory */
-    struct overflow *clipped; /* of each plan->out[i]; caller's memory */
+    struct digest *tensors;   /* of each layout->out[i]; caller's memory */
+    struct overflow *clipped; /* of each layout->out[i]; caller's memory */
     bool refused;             /* policy error, and something overflowed */
 };
 
@@ -36,7 +36,7 @@ struct pipeline_result {
  *           values are complete and the file is not. -1 with *e: IO,
  *           NOSPACE, CORRUPT, NOMEM, CANCELLED
  */
-int pipeline_run(const struct checkpoint *c, const struct plan *p,
+int pipeline_run(const struct checkpoint *c, const struct layout *p,
     const struct recipe *r, struct sources *sources, struct pool *pool, int fd,
     const char *name, struct progress_item *progress,
     struct pipeline_result *out, struct err *e);

@@ -231,6 +231,7 @@ def test_limits(tap, b):
     deep = os.path.join(*["d"] * 2020, "v")
     put = b.run("mlfetch", "put", "./" + deep, "model.pt")
     tap.eq(put.returncode, 2, "a volume as deep as a path can be: no crash")
+    subprocess.run(["rm", "-rf", b.at("d")], check=True)
     limit = ["sh", "-c", 'ulimit -f 8; exec "$0" "$@"']
     got = subprocess.run([*limit, kit.program("mlfetch"), "get", "v",
                           "model.pt", "limited"], env=b.env, cwd=b.dir,

@@ -6,8 +6,8 @@
 #include "convert/alias.h"
 #include "convert/company.h"
 #include "convert/folder.h"
-#include "convert/listing.h"
-#include "convert/plan.h"
+#include "convert/layout.h"
+#include "convert/tensorlist.h"
 #include "formats/cast.h"
 #include "formats/uniform.h"
 #include "tests/unit/scratch.h"
@@ -285,7 +285,7 @@ static void check_values(const struct checkpoint *c)
 
 static void check_digests(const struct manifest *m, const char *folder)
 {
-    struct listing l AUTO(listing_close) = LISTING_INIT;
+    struct tensorlist l AUTO(tensorlist_close) = TENSORLIST_INIT;
     struct digest d;
     struct err e = ERR_INIT;
     bool same = true;
@@ -296,7 +296,7 @@ static void check_digests(const struct manifest *m, const char *folder)
                    HASH_SHA256, &d, NULL, NULL, &e) == 0 &&
                digest_eq(&d, &m->files[i].sha256);
     ok(same && m->n_files == 3, "the manifest knows every file by its digest");
-    ok(listing_open(&l, at("%s", folder), NULL, NULL, true, 2, &e) == 0,
+    ok(tensorlist_open(&l, at("%s", folder), NULL, NULL, true, 2, &e) == 0,
         "listed");
     same = l.c.n_all == m->n_tensors;
     for (uint64_t i = 0; i < l.c.n_all && same; i++)
@@ -442,15 +442,15 @@ static void growth(void)
         .files = &f, .n_files = 1, .tensors = &t, .n_tensors = 1
     };
     struct recipe keep_all = { .dtype = DTYPE_NONE };
-    struct plan p AUTO(plan_free) = PLAN_INIT;
+    struct layout p AUTO(layout_free) = LAYOUT_INIT;
     struct err e = ERR_INIT;
 
-    ok(plan_make(&p, &c, &keep_all, false, &e) == -1 && e.kind == ERR_REFUSED &&
-            strstr(e.msg, "expanded"),
+    ok(layout_make(&p, &c, &keep_all, false, &e) == -1 &&
+            e.kind == ERR_REFUSED && strstr(e.msg, "expanded"),
         "four bytes may not claim 256 GiB");
     t.no_data = true;
     e = (struct err)ERR_INIT;
-    ok(plan_make(&p, &c, &keep_all, false, &e) == -1 &&
+    ok(layout_make(&p, &c, &keep_all, false, &e) == -1 &&
             e.kind == ERR_UNSUPPORTED && strstr(e.msg, "'t'"),
         "a tensor without data is named");
 }

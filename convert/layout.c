@@ -1,4 +1,4 @@
-#include "convert/plan.h"
+#include "convert/layout.h"
 
 #include <stdlib.h>
 
@@ -13,7 +13,7 @@ static const uint64_t GROWTH_FREE = (uint64_t)1 << 30;
 static const uint64_t ARENA_LIMIT = (uint64_t)1 << 30;
 
 static int check_growth(
-    const struct plan *p, const struct checkpoint *c, struct err *e)
+    const struct layout *p, const struct checkpoint *c, struct err *e)
 {
     uint64_t size = 0;
     char made[HUMAN_MAX], given[HUMAN_MAX];
@@ -29,7 +29,7 @@ static int check_growth(
 }
 
 /* out[i] for every kept tensor, aliases for the others; both by name. */
-static int choose(struct plan *p, const struct checkpoint *c,
+static int choose(struct layout *p, const struct checkpoint *c,
     const struct recipe *r, const struct tensor *const *stand_in, struct err *e)
 {
     for (uint64_t i = 0; i < c->n_tensors; i++) {
@@ -61,7 +61,7 @@ static int cmp_name(const void *a, const void *b)
         ((const struct tensor *)a)->name, ((const struct tensor *)b)->name);
 }
 
-static int layout(struct plan *p, const struct checkpoint *c, struct err *e)
+static int place(struct layout *p, const struct checkpoint *c, struct err *e)
 {
     if (uniform_layout(p->out, p->n, &p->header, &p->file_size, e) != 0)
         return err_ctx(e, "%s", c->files[0].path);
@@ -71,13 +71,13 @@ static int layout(struct plan *p, const struct checkpoint *c, struct err *e)
     return check_growth(p, c, e);
 }
 
-int plan_make(struct plan *p, const struct checkpoint *c,
+int layout_make(struct layout *p, const struct checkpoint *c,
     const struct recipe *r, bool tie, struct err *e)
 {
     const struct tensor **stand_in;
     uint64_t n = c->n_tensors;
 
-    *p = (struct plan){ .arena = ARENA_INIT(ARENA_LIMIT),
+    *p = (struct layout){ .arena = ARENA_INIT(ARENA_LIMIT),
         .header = BUF_INIT(SAFETENSORS_HEADER_MAX + 8) };
     if (n == 0)
         return err_set(
@@ -87,17 +87,17 @@ int plan_make(struct plan *p, const struct checkpoint *c,
     p->aliases = arena_alloc(&p->arena, n, sizeof(*p->aliases), e);
     stand_in = arena_alloc(&p->arena, n, sizeof(*stand_in), e);
     if (e->kind != ERR_NONE || alias_find(c, tie, stand_in, e) != 0 ||
-        choose(p, c, r, stand_in, e) != 0 || layout(p, c, e) != 0) {
-        plan_free(p);
+        choose(p, c, r, stand_in, e) != 0 || place(p, c, e) != 0) {
+        layout_free(p);
         return -1;
     }
     return 0;
 }
 
-void plan_free(struct plan *p)
+void layout_free(struct layout *p)
 {
     arena_free(&p->arena);
     if (p->header.p != NULL)
         buf_free(&p->header);
-    *p = (struct plan)PLAN_INIT;
+    *p = (struct layout)LAYOUT_INIT;
 }

@@ -1,4 +1,4 @@
-#include "convert/listing.h"
+#include "convert/tensorlist.h"
 
 #include <stdlib.h>
 
@@ -9,11 +9,11 @@
 enum { READ_BYTES = 256 << 10, SHAPE_TEXT = 256 };
 
 struct digest_job {
-    struct listing *l;
+    struct tensorlist *l;
     struct err *errs; /* one per tensor */
 };
 
-static int digest_tensor(const struct listing *l, const struct tensor *t,
+static int digest_tensor(const struct tensorlist *l, const struct tensor *t,
     struct digest *out, struct err *e)
 {
     struct hash h AUTO(hash_free) = HASH_INIT;
@@ -45,7 +45,7 @@ static void digest_item(void *ctx, size_t i)
         digest_tensor(j->l, t, &j->l->digests[i], &j->errs[i]);
 }
 
-static int digest_all(struct listing *l, unsigned threads, struct err *e)
+static int digest_all(struct tensorlist *l, unsigned threads, struct err *e)
 {
     struct pool *pool AUTO(pool_close_auto) = pool_open(threads, e);
     struct digest_job j = { .l = l };
@@ -66,8 +66,9 @@ static int digest_all(struct listing *l, unsigned threads, struct err *e)
     return e->kind == ERR_NONE ? 0 : -1;
 }
 
-int listing_open(struct listing *l, const char *source, const char *volume,
-    const char *select, bool digest, unsigned threads, struct err *e)
+int tensorlist_open(struct tensorlist *l, const char *source,
+    const char *volume, const char *select, bool digest, unsigned threads,
+    struct err *e)
 {
     struct checkpoint_opts opts = { .select = select };
     struct found found;
@@ -88,13 +89,13 @@ int listing_open(struct listing *l, const char *source, const char *volume,
     return digest ? digest_all(l, threads, e) : 0;
 }
 
-void listing_close(struct listing *l)
+void tensorlist_close(struct tensorlist *l)
 {
     checkpoint_close(&l->c);
     l->digests = NULL;
 }
 
-static bool is_chosen(const struct listing *l, const struct tensor *t)
+static bool is_chosen(const struct tensorlist *l, const struct tensor *t)
 {
     const struct checkpoint *c = &l->c;
     size_t n = c->branch.len;
@@ -107,7 +108,7 @@ static bool is_chosen(const struct listing *l, const struct tensor *t)
            (t->name.len == n || t->name.p[n] == '.');
 }
 
-static const char *note_of(const struct listing *l, const struct tensor *t)
+static const char *note_of(const struct tensorlist *l, const struct tensor *t)
 {
     if (t->no_data)
         return "no data";
@@ -142,7 +143,7 @@ static size_t name_width(const struct checkpoint *c)
     return size_min(width, 60);
 }
 
-void listing_text(const struct listing *l, struct buf *out)
+void tensorlist_text(const struct tensorlist *l, struct buf *out)
 {
     const struct checkpoint *c = &l->c;
     int width = (int)name_width(c);
@@ -171,7 +172,7 @@ void listing_text(const struct listing *l, struct buf *out)
     }
 }
 
-static void put_tensor(const struct listing *l, uint64_t i, struct buf *out)
+static void put_tensor(const struct tensorlist *l, uint64_t i, struct buf *out)
 {
     const struct checkpoint *c = &l->c;
     const struct tensor *t = &c->all[i];
@@ -196,7 +197,7 @@ static void put_tensor(const struct listing *l, uint64_t i, struct buf *out)
     buf_putc(out, '}');
 }
 
-void listing_json(const struct listing *l, struct buf *out)
+void tensorlist_json(const struct tensorlist *l, struct buf *out)
 {
     buf_puts(out, "{\"tensors\": [");
     for (uint64_t i = 0; i < l->c.n_all; i++) {

@@ -1,16 +1,16 @@
 /*
- * plan.h - everything about the output that can be known before a byte of it
+ * layout.h - everything about the output that can be known before a byte of it
  * exists: which tensors, in which type, where, and what is left out.
  */
-#ifndef CONVERT_PLAN_H
-#define CONVERT_PLAN_H
+#ifndef CONVERT_LAYOUT_H
+#define CONVERT_LAYOUT_H
 
 #include "base/buf.h"
 #include "convert/recipe.h"
 #include "formats/checkpoint.h"
 #include "formats/manifest.h"
 
-struct plan {
+struct layout {
     struct arena arena;
     struct tensor *out;         /* in file order; offset is in the new file */
     const struct tensor **from; /* from[i] becomes out[i] */
@@ -21,23 +21,23 @@ struct plan {
     uint64_t file_size; /* of model.safetensors [bytes] */
 };
 
-#define PLAN_INIT                                                              \
+#define LAYOUT_INIT                                                            \
     {                                                                          \
         .n = 0                                                                 \
     }
 
 /*
- * plan_make - from an open checkpoint
+ * layout_make - from an open checkpoint
  * tie      the model's config ties the output head (alias.h)
  * Returns  0, or -1 with *e: REFUSED (a name or type that safetensors cannot
  *          hold, no tensors, an expanded tensor far larger than the input),
  *          UNSUPPORTED (a tensor without data), NOMEM, IO, CORRUPT
  * Owns     its own memory; borrows names and shapes from c
  */
-int plan_make(struct plan *p, const struct checkpoint *c,
+int layout_make(struct layout *p, const struct checkpoint *c,
     const struct recipe *r, bool tie, struct err *e);
 
-/* plan_free - idempotent, for AUTO. */
-void plan_free(struct plan *p);
+/* layout_free - idempotent, for AUTO. */
+void layout_free(struct layout *p);
 
 #endif
