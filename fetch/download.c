@@ -32,8 +32,8 @@ static int open_partial(struct download *d, struct err *e)
     if (hubdir_partial(o->dir, o->repo, tree_etag(f), path, e) != 0 ||
         hubdir_journal(o->dir, o->repo, tree_etag(f), journal, e) != 0 ||
         claim_partial(&d->claim, d->lock, path, journal, e) != 0 ||
-        partial_open(&d->partial, d->claim.path, d->claim.journal,
-            tree_etag(f), f->size, e) != 0)
+        partial_open(&d->partial, d->claim.path, d->claim.journal, tree_etag(f),
+            f->size, e) != 0)
         return -1;
     return cut(d, e);
 }

@@ -16,7 +16,7 @@
 #include "formats/safetensors.h"
 #include "formats/torch.h"
 
-enum { HEAD_BYTES = 512, GROWTH_MAX = 64 };
+enum { HEAD_BYTES = 512 };
 
 /* Tables of the largest models need tens of megabytes. */
 static const uint64_t ARENA_LIMIT = (uint64_t)2 << 30;
@@ -87,25 +87,6 @@ static int read_part(struct checkpoint *c, struct ckpt_file *f,
     return -1;
 }
 
-/* A stride of 0 lets one element claim any size: this much is enough. */
-static int check_growth(
-    const struct ckpt_file *f, const struct part *part, struct err *e)
-{
-    uint64_t most = GROWTH_MAX * size_max(f->map.len, 1 << 24);
-
-    for (uint64_t i = 0; i < part->n_all; i++) {
-        const struct tensor *t = &part->all[i];
-
-        if (!t->no_data && tensor_bytes(t) > most)
-            return err_set(e, ERR_REFUSED,
-                "tensor '%.*s': %llu elements in a file of %llu bytes: "
-                "expanded beyond reason",
-                STR_ARG(t->name), (unsigned long long)t->n,
-                (unsigned long long)f->map.len);
-    }
-    return 0;
-}
-
 static int open_file(struct checkpoint *c, struct ckpt_file *f,
     const struct checkpoint_opts *opts, struct part *part, struct err *e)
 {
@@ -113,7 +94,7 @@ static int open_file(struct checkpoint *c, struct ckpt_file *f,
     f->uniform = (struct str){ "", 0 };
     if (map_open(&f->map, f->path, e) != 0)
         return -1;
-    if (read_part(c, f, opts, part, e) != 0 || check_growth(f, part, e) != 0)
+    if (read_part(c, f, opts, part, e) != 0)
         return err_ctx(e, "%s", f->path);
     return 0;
 }

@@ -69,6 +69,7 @@ static bool view_end(const struct torch_view *v, const uint64_t *stride,
 static int view_bounds(struct pickle *p, const struct view_args *a,
     const uint64_t *stride, struct torch_view *v)
 {
+    const struct torch_reader *r = p->env->ctx;
     unsigned element = dtype_bytes(v->dtype);
     uint64_t first = 0, end;
 
@@ -76,6 +77,13 @@ static int view_bounds(struct pickle *p, const struct view_args *a,
         return pickle_bad(p, "a tensor whose offset is negative or huge");
     if (v->n == 0)
         return 0;
+    /* A stride of 0 lets one element claim any size. */
+    if (!size_mul(v->n, element, &end) ||
+        end / TORCH_GROWTH_MAX > size_max(r->len, TORCH_GROWTH_FREE))
+        return pickle_bad(p,
+            "a tensor of %llu elements in a file of %llu bytes: expanded "
+            "beyond reason",
+            (unsigned long long)v->n, (unsigned long long)r->len);
     if (!view_end(v, stride, first, &end) || !size_mul(end, element, &end) ||
         end > v->storage->bytes)
         return pickle_bad(p,

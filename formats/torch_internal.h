@@ -15,7 +15,9 @@ enum {
     TORCH_TENSORS_MAX = 10000000,
     TORCH_CONFIG_MAX = 4 << 20, /* JSON of a config [bytes] */
     TORCH_CONFIG_DEPTH = 64,
-    TORCH_KEY_MAX = 64 /* name of a storage [bytes] */
+    TORCH_KEY_MAX = 64,         /* name of a storage [bytes] */
+    TORCH_GROWTH_MAX = 64,      /* dense tensor: times the size of the file */
+    TORCH_GROWTH_FREE = 1 << 24 /* a file counts as this large [bytes] */
 };
 
 /* One buffer of elements, as the file stores it. */

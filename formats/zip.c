@@ -117,7 +117,8 @@ static int end_read(struct rd file, struct end *end, struct err *e)
     if (end->entries > ZIP_ENTRIES_MAX)
         return err_set(e, ERR_REFUSED, "a zip archive with %llu entries",
             (unsigned long long)end->entries);
-    if (end->dir_at > end->limit || end->dir_size > end->limit - end->dir_at ||
+    /* Nothing may hide between the directory and its end record. */
+    if (end->dir_at > end->limit || end->dir_size != end->limit - end->dir_at ||
         end->entries * CENTRAL_BYTES > end->dir_size)
         return err_set(e, ERR_REFUSED,
             "the zip directory does not fit where it should be, at byte %llu",

@@ -28,9 +28,12 @@ struct str words_get(const struct words *w, size_t i)
 
 int words_end(struct words *w, struct err *e)
 {
-    size_t *end = grow(w->end, &w->cap, w->n + 1, sizeof(*end), e);
+    size_t *end;
 
-    if (end == NULL || buf_check(&w->text, e) != 0)
+    if (buf_check(&w->text, e) != 0)
+        return -1;
+    end = grow(w->end, &w->cap, w->n + 1, sizeof(*end), e);
+    if (end == NULL)
         return -1;
     w->end = end;
     w->end[w->n++] = w->text.len;

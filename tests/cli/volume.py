@@ -103,9 +103,9 @@ def test_everyday(tap, b):
     got = b.run("mlfetch", "get", "-f", "v", "model.pt", "out/model.pt")
     tap.eq((got.returncode, read(b.at("out/model.pt"))), (0, data),
            "but with -f")
-    got = b.run("mlfetch", "get", "v", "model.pt", "new/")
-    tap.eq((got.returncode, got.stdout, read(b.at("new/model.pt"))),
-           (0, "new/model.pt\n", data), "DEST/ makes the folder")
+    got = b.run("mlfetch", "get", "v", "model.pt", "made/")
+    tap.eq((got.returncode, got.stdout, read(b.at("made/model.pt"))),
+           (0, "made/model.pt\n", data), "DEST/ makes the folder")
     os.remove(b.at("model.pt"))
     got = b.run("mlfetch", "get", "v", "model.pt")
     tap.eq((got.returncode, read(b.at("model.pt"))), (0, data),
