@@ -54,8 +54,7 @@ const struct opt doc_common[] = {
 
 static const struct opt no_opts[] = { OPT_END };
 
-/* What a whole text on stdout comes to: --help, --version, the pages. */
-static int print(const struct buf *text, struct err *e)
+int cmd_print(const struct buf *text, struct err *e)
 {
     if (buf_check(text, e) != 0)
         return -1;
@@ -81,7 +80,7 @@ static int print_docs(const struct program *p, const struct cmd *c,
         doc_help(&text, p, c);
     else
         *printed = false;
-    return print(&text, e);
+    return cmd_print(&text, e);
 }
 
 static const struct cmd *find_command(

@@ -56,6 +56,9 @@ struct program {
                                       "NAME\tmeaning" split by "\n" */
 };
 
+/* cmd_print - write text to stdout whole; for a command's run(). */
+int cmd_print(const struct buf *text, struct err *e);
+
 /* cmd_main - run it; returns the exit status for main(). */
 int cmd_main(const struct program *p, int argc, char **argv);
 

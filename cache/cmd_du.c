@@ -21,7 +21,8 @@ static const struct opt opts[] = {
     { .name = "json",
         .type = OPT_FLAG,
         .at = offsetof(struct du_opts, json),
-        .help = "print one JSON document: repositories, files, total" },
+        .help = "print one JSON document: repositories, files, "
+                "conversions, total" },
     OPT_END,
 };
 
@@ -52,7 +53,7 @@ static int run(const struct cmd_ctx *ctx, void *values, int argc, char **argv,
     const struct du_opts *o = values;
     struct arena arena AUTO(arena_free) = ARENA_INIT(ARENA_MAX);
     char name[NAME_MAX_LEN];
-    uint64_t repos;
+    uint64_t repos, total;
     struct look l;
 
     (void)ctx;
@@ -61,17 +62,21 @@ static int run(const struct cmd_ctx *ctx, void *values, int argc, char **argv,
     if (look(o->volume, &l, &arena, e) != 0)
         return -1;
     repos = all_repos(&l);
+    total = repos + l.stored_bytes + l.converted_bytes;
     if (o->json) {
-        printf("{\"repositories\": %llu, \"files\": %llu, \"total\": %llu}\n",
+        printf("{\"repositories\": %llu, \"files\": %llu, "
+               "\"conversions\": %llu, \"total\": %llu}\n",
             (unsigned long long)repos, (unsigned long long)l.stored_bytes,
-            (unsigned long long)(repos + l.stored_bytes));
+            (unsigned long long)l.converted_bytes, (unsigned long long)total);
         return 0;
     }
     for (uint64_t i = 0; i < l.n_repos; i++)
         print_row(look_name(&l.repos[i].repo, name), repo_bytes(&l.repos[i]));
     if (l.n_files > 0)
         print_row("(put files)", l.stored_bytes);
-    print_row("total", repos + l.stored_bytes);
+    if (l.converted_bytes > 0)
+        print_row("(conversions of them)", l.converted_bytes);
+    print_row("total", total);
     return 0;
 }
 
@@ -81,7 +86,8 @@ const struct cmd cmd_du = {
     .brief = "say how much room each repository takes",
     .text = "Bytes of every repository, each content counted once, with "
             "unfinished downloads and conversions. With --json, bytes: "
-            "repositories, files (put into the volume), total.",
+            "repositories, files (put into the volume), conversions (of "
+            "those files), total.",
     .opts = opts,
     .opts_size = sizeof(struct du_opts),
     .max_args = 0,

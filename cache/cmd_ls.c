@@ -82,10 +82,7 @@ static int print_json(const struct look *l, struct err *e)
             (unsigned long long)l->files[i].size, l->files[i].sha256.hex);
     }
     buf_puts(&b, "]}\n");
-    if (buf_check(&b, e) != 0)
-        return -1;
-    fwrite(b.p, 1, b.len, stdout);
-    return 0;
+    return cmd_print(&b, e);
 }
 
 static void print_row(int width, const char *name, const char *revision,

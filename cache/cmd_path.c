@@ -53,10 +53,7 @@ static int print_json(const struct found *f, struct err *e)
     put_member(&b, "commit", f->commit);
     put_member(&b, "converted", f->converted);
     buf_puts(&b, "}\n");
-    if (buf_check(&b, e) != 0)
-        return -1;
-    fwrite(b.p, 1, b.len, stdout);
-    return 0;
+    return cmd_print(&b, e);
 }
 
 static int run(const struct cmd_ctx *ctx, void *values, int argc, char **argv,

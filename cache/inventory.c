@@ -6,7 +6,7 @@
 
 #include "cache/walk.h"
 
-#include "base/hex.h"
+#include "base/log.h"
 #include "base/path.h"
 
 /* One folder of a repository, walked. */
@@ -168,26 +168,43 @@ static int count_conversions(const struct hubdir *h, struct held_repo *out,
     return 0;
 }
 
+static int count(const struct hubdir *h, struct held_repo *out,
+    struct arena *arena, struct err *e)
+{
+    if (count_blobs(h, out, arena, e) != 0 ||
+        count_snapshots(h, out, arena, e) != 0 ||
+        add_refs(h, out, arena, e) != 0)
+        return -1;
+    return count_conversions(h, out, arena, e);
+}
+
 int inventory(const struct hubdir *h, struct arena *arena,
     struct held_repo **out, uint64_t *out_n, struct err *e)
 {
     struct repo *repos;
+    uint64_t n;
 
     *out = NULL;
-    if (hubdir_repos(h, arena, &repos, out_n, e) != 0)
+    if (hubdir_repos(h, arena, &repos, &n, e) != 0)
         return -1;
-    *out = arena_alloc(arena, *out_n, sizeof(**out), e);
+    *out = arena_alloc(arena, n, sizeof(**out), e);
     if (*out == NULL)
         return -1;
-    for (uint64_t i = 0; i < *out_n; i++) {
-        struct held_repo *held = &(*out)[i];
+    *out_n = 0;
+    for (uint64_t i = 0; i < n; i++) {
+        struct held_repo held = { .repo = repos[i] };
+        struct err why = ERR_INIT;
 
-        held->repo = repos[i];
-        if (count_blobs(h, held, arena, e) != 0 ||
-            count_snapshots(h, held, arena, e) != 0 ||
-            add_refs(h, held, arena, e) != 0 ||
-            count_conversions(h, held, arena, e) != 0)
-            return err_ctx(e, "%s", repos[i].id);
+        if (count(h, &held, arena, &why) == 0) {
+            (*out)[(*out_n)++] = held;
+            continue;
+        }
+        err_ctx(&why, "%s", repos[i].id);
+        if (why.kind != ERR_IO) {
+            *e = why;
+            return -1;
+        }
+        log_warn("left out: %s", why.msg);
     }
     return 0;
 }

@@ -29,6 +29,7 @@ struct held_repo {
 
 /*
  * inventory - everything held, sorted by repository
+ * One that cannot be read is left out with a warning: a cache may be shared.
  * Returns 0 with *out_n repositories in *out, in arena; -1 with *e.
  */
 int inventory(const struct hubdir *h, struct arena *arena,

@@ -6,18 +6,18 @@
 
 #include "base/path.h"
 
-static int measure_store(const struct volume *v, struct look *out,
+static int measure(const struct volume *v, const char *part, uint64_t *out,
     struct arena *arena, struct err *e)
 {
     struct walk_entry *found;
-    char store[PATH_MAX];
+    char root[PATH_MAX];
     uint64_t n;
 
-    if (path_join(store, v->root, "store", e) != 0 ||
-        walk(store, arena, &found, &n, e) != 0)
+    if (path_join(root, v->root, part, e) != 0 ||
+        walk(root, arena, &found, &n, e) != 0)
         return -1;
     for (uint64_t i = 0; i < n; i++)
-        out->stored_bytes += found[i].size;
+        *out += found[i].size;
     return 0;
 }
 
@@ -35,7 +35,9 @@ int look(
     } else {
         if (volume_locate(&v, volume, e) != 0 ||
             volume_list(&v, NULL, arena, &out->files, &out->n_files, e) != 0 ||
-            measure_store(&v, out, arena, e) != 0 || volume_hub(&v, &h, e) != 0)
+            measure(&v, "store", &out->stored_bytes, arena, e) != 0 ||
+            measure(&v, "uniform", &out->converted_bytes, arena, e) != 0 ||
+            volume_hub(&v, &h, e) != 0)
             return -1;
         memcpy(out->root, v.root, sizeof(v.root));
     }

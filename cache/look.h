@@ -11,7 +11,8 @@ struct look {
     uint64_t n_repos;
     struct volume_entry *files; /* put files; none in a hub cache */
     uint64_t n_files;
-    uint64_t stored_bytes; /* what the put files take, each content once */
+    uint64_t stored_bytes;    /* what the put files take, each content once */
+    uint64_t converted_bytes; /* and what was made of them */
 };
 
 /* look - volume NULL: the hub cache. All of *out is in arena. */

@@ -113,8 +113,10 @@ int walk(const char *root, struct arena *arena, struct walk_entry **out,
         top[n - 1] = '\0';
     if (stat(top, &st) != 0)
         return errno == ENOENT ? 0 : err_sys(e, "%s", root);
-    if (!S_ISDIR(st.st_mode))
-        return err_set(e, ERR_REFUSED, "%s: not a folder", root);
+    if (!S_ISDIR(st.st_mode)) {
+        errno = ENOTDIR;
+        return err_sys(e, "%s", root);
+    }
     f = fts_open(roots, FTS_PHYSICAL | FTS_COMFOLLOW | FTS_NOCHDIR, NULL);
     if (f == NULL)
         return err_sys(e, "%s", root);

@@ -139,10 +139,7 @@ static int print_json(const struct get *g, struct err *e)
             (unsigned long long)g->entries[i].size, g->entries[i].sha256.hex);
     }
     buf_puts(&b, "]}\n");
-    if (buf_check(&b, e) != 0)
-        return -1;
-    fwrite(b.p, 1, b.len, stdout);
-    return 0;
+    return cmd_print(&b, e);
 }
 
 static int get_files(const struct cmd_ctx *ctx, struct get *g, const char *name,

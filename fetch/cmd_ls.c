@@ -52,10 +52,7 @@ static int print_json(const struct volume *v, const struct volume_entry *list,
             date(when, list[i].mtime, true));
     }
     buf_puts(&b, "]}\n");
-    if (buf_check(&b, e) != 0)
-        return -1;
-    fwrite(b.p, 1, b.len, stdout);
-    return 0;
+    return cmd_print(&b, e);
 }
 
 static void print_table(const struct volume_entry *list, uint64_t n)

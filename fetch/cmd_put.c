@@ -36,10 +36,7 @@ static int print_json(const struct volume *v,
             (unsigned long long)entries[i].size, entries[i].sha256.hex);
     }
     buf_puts(&b, "]}\n");
-    if (buf_check(&b, e) != 0)
-        return -1;
-    fwrite(b.p, 1, b.len, stdout);
-    return 0;
+    return cmd_print(&b, e);
 }
 
 static int run(const struct cmd_ctx *ctx, void *values, int argc, char **argv,

@@ -54,7 +54,11 @@ struct backend {
      */
     struct backend_state *(*open)(const struct backend_model *m,
         char device[BACKEND_DEVICE_MAX], struct err *e);
-    /* forward - pos + n is at most capacity. 0, or -1 with *e: IO, NOMEM. */
+    /*
+     * forward - pos + n is at most capacity
+     * Returns  0, or -1 with *e: IO, NOMEM, CANCELLED (a long prompt takes
+     *          minutes)
+     */
     int (*forward)(
         struct backend_state *s, struct backend_pass *p, struct err *e);
     /* close - NULL is fine. */

@@ -11,7 +11,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/cancel.h"
 #include "base/file.h"
+#include "verify-run/memory.h"
 #include "verify-run/ops.h"
 
 enum {
@@ -383,6 +385,8 @@ static int cpu_forward(
     for (uint32_t at = 0; at < p->n; at += BLOCK) {
         uint32_t n = (uint32_t)size_min(BLOCK, p->n - at);
 
+        if (cancel_check(e) != 0)
+            return -1;
         block_forward(s, p, at, n);
         last = n - 1;
         if (p->all)
@@ -418,37 +422,58 @@ static void describe(
         threads == 1 ? "" : "s", ops->name);
 }
 
-static float *floats(
-    struct backend_state *s, uint64_t a, uint64_t b, struct err *e)
-{
-    uint64_t n = 0;
+/* A buffer that open() makes: a * b floats. */
+struct want {
+    float **to;
+    uint64_t a;
+    uint64_t b;
+};
 
-    if (!size_mul(a, b, &n)) {
-        err_set(e, ERR_NOMEM, "a buffer larger than any memory");
-        return NULL;
+static int make_wanted(
+    struct backend_state *s, const struct want *v, size_t n, struct err *e)
+{
+    uint64_t total = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        uint64_t bytes;
+
+        if (!size_mul(v[i].a, v[i].b, &bytes) ||
+            !size_mul(bytes, sizeof(float), &bytes) ||
+            !size_add(total, bytes, &total))
+            return err_set(e, ERR_NOMEM, "more than any memory holds");
     }
-    return arena_alloc(&s->arena, n, sizeof(float), e);
+    if (memory_check(total, "buffers", e) != 0)
+        return -1;
+    for (size_t i = 0; i < n; i++) {
+        *v[i].to = arena_alloc(&s->arena, v[i].a * v[i].b, sizeof(float), e);
+        if (*v[i].to == NULL)
+            return -1;
+    }
+    return 0;
 }
 
-static bool make_buffers(struct backend_state *s, struct err *e)
+static int make_buffers(struct backend_state *s, struct err *e)
 {
     const struct model_config *c = s->c;
     uint64_t cache = (uint64_t)c->layers * c->kv_heads * c->head_dim;
     uint64_t q = (uint64_t)c->heads * c->head_dim;
+    const struct want wanted[] = {
+        { &s->inv_freq, c->rope.dims, 1 },
+        { &s->keys, cache, s->capacity },
+        { &s->values, cache, s->capacity },
+        { &s->scores, c->heads, s->capacity },
+        { &s->cs, BLOCK, c->rope.dims },
+        { &s->x, BLOCK, c->dim },
+        { &s->h, BLOCK, c->dim },
+        { &s->branch, BLOCK, c->dim },
+        { &s->branch2, BLOCK, c->dim },
+        { &s->qkv, BLOCK, qkv_len(c) },
+        { &s->heads, BLOCK, q },
+        { &s->inner, BLOCK, c->inner },
+        { &s->inner2, BLOCK, c->inner },
+    };
 
-    return (s->inv_freq = floats(s, c->rope.dims, 1, e)) != NULL &&
-           (s->keys = floats(s, cache, s->capacity, e)) != NULL &&
-           (s->values = floats(s, cache, s->capacity, e)) != NULL &&
-           (s->scores = floats(s, c->heads, s->capacity, e)) != NULL &&
-           (s->cs = floats(s, BLOCK, c->rope.dims, e)) != NULL &&
-           (s->x = floats(s, BLOCK, c->dim, e)) != NULL &&
-           (s->h = floats(s, BLOCK, c->dim, e)) != NULL &&
-           (s->branch = floats(s, BLOCK, c->dim, e)) != NULL &&
-           (s->branch2 = floats(s, BLOCK, c->dim, e)) != NULL &&
-           (s->qkv = floats(s, BLOCK, qkv_len(c), e)) != NULL &&
-           (s->heads = floats(s, BLOCK, q, e)) != NULL &&
-           (s->inner = floats(s, BLOCK, c->inner, e)) != NULL &&
-           (s->inner2 = floats(s, BLOCK, c->inner, e)) != NULL;
+    return make_wanted(s, wanted, ARRAY_LEN(wanted), e);
 }
 
 static void cpu_close(struct backend_state *s)
@@ -476,7 +501,7 @@ static struct backend_state *cpu_open(const struct backend_model *m,
         .arena = ARENA_INIT(UINT64_MAX),
         .capacity = m->capacity,
     };
-    if (!make_buffers(s, e)) {
+    if (make_buffers(s, e) != 0) {
         err_ctx(e, "cache of %u positions", m->capacity);
         cpu_close(s);
         return NULL;

@@ -164,7 +164,8 @@ static int run(const struct cmd_ctx *ctx, void *values, int argc, char **argv,
 
     (void)ctx;
     (void)argc;
-    if (find_model(argv[0], o->volume, &found, e) != 0)
+    if (prompt_check(o->prompt, o->tokens, e) != 0 ||
+        find_model(argv[0], o->volume, &found, e) != 0)
         return -1;
     how.path = found.path;
     if (converted_find(found.converted, found.commit, converted)) {

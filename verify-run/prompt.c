@@ -31,6 +31,16 @@ int prompt_ids(const char *text, struct ids *out, struct err *e)
     }
 }
 
+int prompt_check(const char *text, const char *tokens, struct err *e)
+{
+    struct ids ids AUTO(ids_free) = IDS_INIT;
+
+    if (text != NULL && tokens != NULL)
+        return err_set(
+            e, ERR_USAGE, "--prompt and --tokens exclude each other");
+    return tokens != NULL ? prompt_ids(tokens, &ids, e) : 0;
+}
+
 static int encode(
     const struct session *s, const char *text, struct ids *out, struct err *e)
 {
@@ -57,10 +67,6 @@ int prompt_make(const struct session *s, const char *text, const char *tokens,
 {
     int rc;
 
-    if (text != NULL && tokens != NULL)
-        return err_set(e, ERR_USAGE,
-            "--prompt and --tokens exclude each "
-            "other");
     if (tokens != NULL)
         rc = prompt_ids(tokens, out, e);
     else if (text != NULL || s->tokenizer != NULL)

@@ -11,10 +11,17 @@
 int prompt_ids(const char *text, struct ids *out, struct err *e);
 
 /*
+ * prompt_check - is the wish one that can be asked for at all? Needs no
+ * model, so that a typing error costs no loading.
+ * Returns 0, or -1 with *e: USAGE: both given, or tokens that are no ids.
+ */
+int prompt_check(const char *text, const char *tokens, struct err *e);
+
+/*
  * prompt_make - what the user asked for, or a default: a short sentence, or
  * without a tokenizer the start token
  * text     words for the tokenizer, or NULL
- * tokens   ids, or NULL; with text too it is USAGE
+ * tokens   ids, or NULL; prompt_check() has seen both
  * Returns  0 with at least one id, all below the vocabulary; -1 with *e
  */
 int prompt_make(const struct session *s, const char *text, const char *tokens,

@@ -153,12 +153,23 @@ static void put_safe(struct buf *out, struct str s)
 {
     for (size_t i = 0; i < s.len; i++) {
         unsigned char c = (unsigned char)s.p[i];
+        unsigned char next = i + 1 < s.len ? (unsigned char)s.p[i + 1] : 0;
 
-        if ((c < 0x20 && c != '\n' && c != '\t') || c == 0x7f)
+        /* C1 controls are U+0080..U+009F: C2 80 .. C2 9F. */
+        if (c == 0xC2 && next >= 0x80 && next <= 0x9F)
+            buf_printf(out, "\\x%02x", (unsigned char)s.p[++i]);
+        else if ((c < 0x20 && c != '\n' && c != '\t') || c == 0x7f)
             buf_printf(out, "\\x%02x", c);
         else
             buf_putc(out, (char)c);
     }
+}
+
+static void put_line(struct buf *out, const char *label, const char *text)
+{
+    buf_printf(out, "%-13s ", label);
+    put_safe(out, str_of(text));
+    buf_putc(out, '\n');
 }
 
 static void put_model(struct buf *out, const struct report *r)
@@ -168,11 +179,9 @@ static void put_model(struct buf *out, const struct report *r)
     char a[HUMAN_MAX];
     char b[HUMAN_MAX];
 
-    buf_printf(out, "model         ");
-    put_safe(out, str_of(r->model));
-    buf_printf(out, "\n");
+    put_line(out, "model", r->model);
     if (r->note[0] != '\0')
-        buf_printf(out, "converted     %s\n", r->note);
+        put_line(out, "converted", r->note);
     buf_printf(out,
         "architecture  %s: %u layers of %u, %u heads of %u, %u for keys, "
         "vocabulary %u\n",
@@ -199,7 +208,8 @@ static void put_speed(struct buf *out, const struct report *r)
         buf_printf(out,
             "decode        %u tokens%s, %.2f tokens/s, %s per token, "
             "%.2f GB/s\n",
-            g->n_tokens, g->ended ? " and the end" : "", tokens_per_second(g),
+            g->n_tokens - g->ended, g->ended ? " and the end" : "",
+            tokens_per_second(g),
             human_size(a, r->session->weights.token_bytes), gb_per_second(r));
     buf_printf(
         out, "memory        %s at most\n", human_size(a, r->peak_memory));

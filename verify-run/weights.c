@@ -2,17 +2,30 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 
+#include "base/cancel.h"
 #include "formats/cast.h"
+#include "verify-run/memory.h"
 
 enum { NOTE_TEXT = 160, READ_ELEMENTS = 1 << 20 };
+
+/* A tensor that some role takes. */
+struct taken {
+    const struct tensor *t;
+    uint64_t bytes; /* as it is held */
+};
 
 /* What one call of weights_bind works on. */
 struct binding {
     struct weights *w;
     const struct weights_source *src;
     const char *prefix;
-    bool *used; /* by index into the checkpoint's tensors */
+    bool *used;               /* by index into the checkpoint's tensors */
+    const struct tensor **of; /* by slot; NULL: none that fits */
+    struct taken *taken;
+    size_t n_taken;
+    uint64_t copied; /* bytes that cannot be read where they lie */
     uint64_t bytes_of[DTYPE_COUNT];
 };
 
@@ -89,15 +102,34 @@ static const struct tensor *find_tensor(
     return t != NULL ? t : find_alias(b, full);
 }
 
-static bool first_use(struct binding *b, const struct tensor *t)
+static int by_place(const void *a, const void *b)
 {
-    const struct checkpoint *c = b->src->checkpoint;
-    bool first = true;
+    const struct tensor *x = ((const struct taken *)a)->t;
+    const struct tensor *y = ((const struct taken *)b)->t;
 
-    for (uint64_t i = 0; i < c->n_tensors && first; i++)
-        first = !b->used[i] || !tensor_same_bytes(&c->tensors[i], t);
-    b->used[t - c->tensors] = true;
-    return first;
+    if (x->file != y->file)
+        return x->file < y->file ? -1 : 1;
+    return x->offset < y->offset ? -1 : x->offset > y->offset;
+}
+
+/* Two roles may share the very same elements: those count once. */
+static void count_unique(struct binding *b)
+{
+    struct taken *v = b->taken;
+
+    if (b->n_taken > 1)
+        qsort(v, b->n_taken, sizeof(*v), by_place);
+    for (size_t i = 0; i < b->n_taken; i++) {
+        bool first = true;
+
+        for (size_t k = i; first && k > 0 && by_place(&v[k - 1], &v[i]) == 0;
+             k--)
+            first = !tensor_same_bytes(v[k - 1].t, v[i].t);
+        if (first) {
+            b->w->parameters += v[i].t->n;
+            b->w->bytes += v[i].bytes;
+        }
+    }
 }
 
 /* Read and widen in pieces, so that only the result is held. */
@@ -115,7 +147,7 @@ static const void *read_fp32(
     for (uint64_t at = 0; at < t->n; at += READ_ELEMENTS) {
         uint64_t n = size_min(t->n - at, READ_ELEMENTS);
 
-        if (checkpoint_read(c, t, at, n, piece, e) != 0)
+        if (cancel_check(e) != 0 || checkpoint_read(c, t, at, n, piece, e) != 0)
             return NULL;
         cast_array(out + at, DTYPE_F32, piece, t->dtype, n);
     }
@@ -133,21 +165,49 @@ static const void *read_as_is(
     return out;
 }
 
-static int load(
+/* A role's tensor was found: in the file as it lies, or to be copied. */
+static int place(
     struct binding *b, struct weight *w, const struct tensor *t, struct err *e)
 {
     bool wide = w->cols == 1 || b->src->fp32 || t->dtype == DTYPE_F64;
-    const void *data = NULL;
+    uint64_t bytes;
 
     w->dtype = wide ? DTYPE_F32 : t->dtype;
     if (w->dtype == t->dtype)
-        data = checkpoint_data(b->src->checkpoint, t);
-    w->mapped = data != NULL;
-    if (data == NULL)
-        data = w->dtype == t->dtype ? read_as_is(b, t, e) : read_fp32(b, t, e);
-    if (data == NULL)
+        w->data = checkpoint_data(b->src->checkpoint, t);
+    w->mapped = w->data != NULL;
+    if (w->mapped)
+        return 0;
+    if (!size_mul(t->n, dtype_bytes(w->dtype), &bytes) ||
+        !size_add(b->copied, bytes, &b->copied))
+        return err_set(e, ERR_NOMEM, "the weights: more than any memory holds");
+    return 0;
+}
+
+static int copy(
+    struct binding *b, struct weight *w, const struct tensor *t, struct err *e)
+{
+    w->data = w->dtype == t->dtype ? read_as_is(b, t, e) : read_fp32(b, t, e);
+    if (w->data == NULL)
         return err_ctx(e, "tensor '%.*s'", STR_ARG(t->name));
-    w->data = data;
+    return 0;
+}
+
+/* A view may repeat a few bytes many times over, so the sum is asked first. */
+static int copy_all(struct binding *b, struct err *e)
+{
+    if (memory_check(b->copied, "the weights", e) != 0)
+        return err_hint(e,
+            "they cannot be read where they lie; convert them with mlconvert, "
+            "and leave out --dtype fp32");
+    for (size_t i = 0; i < slot(b->w->layers, 0, false); i++) {
+        struct weight *w = &b->w->table[i];
+
+        if (b->of[i] == NULL || w->mapped)
+            continue;
+        if (cancel_check(e) != 0 || copy(b, w, b->of[i], e) != 0)
+            return -1;
+    }
     return 0;
 }
 
@@ -159,7 +219,8 @@ static void judge(char why[NOTE_TEXT], const struct tensor *t, uint32_t rank,
 
     why[0] = '\0';
     if (!dtype_is_float(t->dtype)) {
-        snprintf(why, NOTE_TEXT, "type %s is no floating type of a weight",
+        snprintf(why, NOTE_TEXT,
+            "type %s: only F64, F32, F16 and BF16 can be run",
             dtype_name(t->dtype));
         return;
     }
@@ -185,10 +246,7 @@ static void count(struct binding *b, const struct weight *w, enum role r,
 {
     uint64_t bytes = w->rows * w->cols * dtype_bytes(w->dtype);
 
-    if (first_use(b, t)) {
-        b->w->parameters += t->n;
-        b->w->bytes += bytes;
-    }
+    b->taken[b->n_taken++] = (struct taken){ t, bytes };
     if (w->cols == 1)
         return;
     b->bytes_of[w->dtype] += bytes;
@@ -214,14 +272,14 @@ static int bind_one(
     if (t == NULL)
         return add_note(b->w, NOTE_MISSING, str_of(name), "", e);
     judge(why, t, rank, shape);
-    if (why[0] != '\0') {
-        b->used[t - b->src->checkpoint->tensors] = true;
+    b->used[t - b->src->checkpoint->tensors] = true;
+    if (why[0] != '\0')
         return add_note(b->w, NOTE_SHAPE, t->name, why, e);
-    }
     w->rows = shape[0];
     w->cols = rank == 1 ? 1 : shape[1];
-    if (load(b, w, t, e) != 0)
+    if (place(b, w, t, e) != 0)
         return -1;
+    b->of[slot(layer, r, bias)] = t;
     count(b, w, r, t);
     return 0;
 }
@@ -234,6 +292,8 @@ static int bind_all(struct binding *b, struct err *e)
                 if ((layer == 0 || role_in_layer(r)) &&
                     bind_one(b, layer, r, bias, e) != 0)
                     return -1;
+    if (copy_all(b, e) != 0)
+        return -1;
     if (b->src->config->tied)
         b->w->table[slot(0, ROLE_HEAD, false)] =
             b->w->table[slot(0, ROLE_EMBED, false)];
@@ -296,19 +356,22 @@ int weights_bind(
 {
     struct arena scratch AUTO(arena_free) = ARENA_INIT(UINT64_MAX);
     struct binding b = { .w = w, .src = src };
+    size_t slots = slot(src->config->layers, 0, false);
 
     *w = (struct weights){ .arena = ARENA_INIT(UINT64_MAX) };
     w->tail = &w->notes;
     w->layers = src->config->layers;
-    w->table =
-        arena_alloc(&w->arena, slot(w->layers, 0, false), sizeof(*w->table), e);
+    w->table = arena_alloc(&w->arena, slots, sizeof(*w->table), e);
     b.used = arena_alloc(
         &scratch, src->checkpoint->n_tensors + 1, sizeof(*b.used), e);
-    if (w->table == NULL || b.used == NULL)
+    b.of = arena_alloc(&scratch, slots, sizeof(*b.of), e);
+    b.taken = arena_alloc(&scratch, slots, sizeof(*b.taken), e);
+    if (w->table == NULL || b.used == NULL || b.of == NULL || b.taken == NULL)
         return -1;
     b.prefix = arch_prefix(src->config->arch, src->checkpoint);
     if (bind_all(&b, e) != 0 || note_rest(&b, e) != 0)
         return -1;
+    count_unique(&b);
     for (int t = 0; t < DTYPE_COUNT; t++)
         if (b.bytes_of[t] > b.bytes_of[w->dtype])
             w->dtype = t;

@@ -65,7 +65,8 @@ struct weights_source {
 /*
  * weights_bind - find and check every tensor
  * Returns  0 also when tensors are missing or wrong: ask weights_complete.
- *          -1 with *e: NOMEM, IO, CORRUPT.
+ *          -1 with *e: NOMEM (asked before anything is copied), IO, CORRUPT,
+ *          CANCELLED.
  */
 int weights_bind(
     struct weights *w, const struct weights_source *src, struct err *e);

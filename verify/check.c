@@ -125,8 +125,8 @@ static void judge_file(struct work *w, const struct hash_job *job)
     const char *by = NULL;
     char size[HUMAN_MAX];
 
-    if (job->why.kind != ERR_NONE) {
-        findings_fail(w->report, "digest", job->why.kind, "%s", job->why.msg);
+    if (job->why != NULL) {
+        findings_fail(w->report, "digest", job->why->kind, "%s", job->why->msg);
         return;
     }
     for (size_t i = 0; i < f->n_expects; i++) {
@@ -156,8 +156,8 @@ static void judge_sums(struct work *w, const struct wfile *x, size_t first)
         const struct zip_sum *sum = &x->sums[i];
         const struct hash_job *job = &w->jobs.v[first + i];
 
-        if (job->why.kind != ERR_NONE)
-            problem(&bad, "%s", job->why.msg);
+        if (job->why != NULL)
+            problem(&bad, "%s", job->why->msg);
         else if (job->crc_out != sum->crc)
             problem(&bad,
                 "%.*s: record %.*s at byte %llu has checksum %08x, the archive "
@@ -264,10 +264,9 @@ static int add_shards(struct work *w, const char *path, struct err *e)
     return 0;
 }
 
-/* A single file of a converted folder has promises in the manifest there. */
+/* Single files of a converted folder have promises in the manifest there. */
 static int expect_beside(struct work *w, const char *path, struct err *e)
 {
-    struct vfile *f = &w->list.files[0];
     char dir[PATH_MAX], name[PATH_MAX];
     struct err why = ERR_INIT;
     struct manifest m;
@@ -277,9 +276,12 @@ static int expect_beside(struct work *w, const char *path, struct err *e)
         return -1;
     if (manifest_read(&m, name, &w->arena, &why) != 0)
         return 0;
-    for (uint64_t i = 0; i < m.n_files; i++)
-        if (str_eq(m.files[i].name, f->name))
+    for (uint64_t i = 0; i < m.n_files; i++) {
+        struct vfile *f = filelist_find(&w->list, m.files[i].name);
+
+        if (f != NULL)
             vfile_expect(f, &m.files[i].sha256, "the manifest");
+    }
     return 0;
 }
 
@@ -289,8 +291,7 @@ static int check_file(struct work *w, const struct found *found, struct err *e)
     struct err ignored = ERR_INIT;
     struct map m AUTO(map_close) = MAP_INIT;
 
-    if (filelist_add(&w->list, found->path, path_base(found->path), e) != 0 ||
-        expect_beside(w, found->path, e) != 0)
+    if (filelist_add(&w->list, found->path, path_base(found->path), e) != 0)
         return -1;
     if (found->kind == FOUND_FILE)
         w->flags |= WFILE_ALONE;
@@ -299,6 +300,8 @@ static int check_file(struct work *w, const struct found *found, struct err *e)
             detect_format(m.p, size_min(m.len, HEAD_BYTES), m.len, &ignored);
     if (format == FORMAT_JSON && found->kind == FOUND_FILE &&
         add_shards(w, found->path, e) != 0)
+        return -1;
+    if (expect_beside(w, found->path, e) != 0)
         return -1;
     return check_files(w, e);
 }

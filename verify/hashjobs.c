@@ -1,5 +1,6 @@
 #include "verify/hashjobs.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "base/cancel.h"
@@ -10,12 +11,15 @@ enum { CHUNK = 1 << 20 };
 
 struct run {
     struct hash_job **order; /* longest first */
+    atomic_bool no_memory;   /* for a job's why */
     struct progress *progress;
     struct crc32 crc;
 };
 
 void hash_jobs_free(struct hash_jobs *j)
 {
+    for (size_t i = 0; i < j->n; i++)
+        free(j->v[i].why);
     free(j->v);
     *j = (struct hash_jobs)HASH_JOBS_INIT;
 }
@@ -68,13 +72,20 @@ static int do_job(const struct run *run, struct hash_job *job,
 
 static void job_at(void *ctx, size_t i)
 {
-    const struct run *run = ctx;
+    struct run *run = ctx;
     struct hash_job *job = run->order[i];
     struct progress_item *item = NULL;
+    struct err e = ERR_INIT;
 
     if (job->name != NULL)
         item = progress_item(run->progress, job->name, job->len);
-    do_job(run, job, item, &job->why);
+    if (do_job(run, job, item, &e) != 0 && e.kind != ERR_CANCELLED) {
+        job->why = malloc(sizeof(e));
+        if (job->why != NULL)
+            *job->why = e;
+        else
+            atomic_store(&run->no_memory, true);
+    }
     progress_done(item);
 }
 
@@ -100,7 +111,7 @@ int hash_jobs_run(struct hash_jobs *j, struct pool *pool,
         calloc(j->n + 1, sizeof(struct hash_job *));
     struct progress *progress AUTO(progress_close_auto) = NULL;
     uint64_t total = 0;
-    struct run run;
+    struct run run = { .no_memory = false };
 
     if (order == NULL)
         return err_set(e, ERR_NOMEM, "out of memory");
@@ -113,8 +124,11 @@ int hash_jobs_run(struct hash_jobs *j, struct pool *pool,
     progress = progress_open(mode, "checking", total, e);
     if (progress == NULL)
         return -1;
-    run = (struct run){ .order = order, .progress = progress };
+    run.order = order;
+    run.progress = progress;
     crc32_init(&run.crc);
     pool_run(pool, j->n, job_at, &run);
+    if (atomic_load(&run.no_memory))
+        return err_set(e, ERR_NOMEM, "out of memory");
     return cancel_check(e);
 }

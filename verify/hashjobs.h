@@ -19,7 +19,11 @@ struct hash_job {
     size_t owner;      /* whatever the caller wants to find again */
     struct digest out; /* "" when why is set */
     uint32_t crc_out;  /* of crc */
-    struct err why;    /* a file that could not be read, or is too short */
+    /*
+     * NULL, or a file that could not be read or is too short. Apart, since a
+     * hostile archive has a million records. Owned by the jobs.
+     */
+    struct err *why;
 };
 
 struct hash_jobs {

@@ -189,8 +189,8 @@ void manifested_digests(const struct manifest *m, const struct hash_jobs *jobs,
         const struct hash_job *job = &jobs->v[first + i];
         const struct manifest_tensor *t = &m->tensors[job->owner];
 
-        if (job->why.kind != ERR_NONE)
-            problem(&bad, "tensor '%.*s': %s", STR_ARG(t->name), job->why.msg);
+        if (job->why != NULL)
+            problem(&bad, "tensor '%.*s': %s", STR_ARG(t->name), job->why->msg);
         else if (!digest_eq(&job->out, &t->sha256))
             problem(&bad,
                 "tensor '%.*s' at byte %llu of %s: sha256 is %s, the manifest "

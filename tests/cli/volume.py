@@ -137,6 +137,20 @@ def test_listing(tap, b):
            "mlcache ls shows put files")
     tap.eq(b.run("mlcache", "path", "v:a/b.pt").stdout,
            b.at("volumes/v/files/a/b.pt") + "\n", "mlcache path VOLUME:NAME")
+    kept = b.at("volumes/v/uniform/key/model.safetensors")
+    os.makedirs(os.path.dirname(kept))
+    with open(kept, "wb") as f:
+        f.write(bytes(1000))
+    doc = json.loads(b.run("mlcache", "du", "--volume", "v", "--json").stdout)
+    tap.eq(doc, {"repositories": 0, "files": 2 * MIB + 7, "conversions": 1000,
+                 "total": 2 * MIB + 1007}, "mlcache du counts all of a volume")
+    os.makedirs(b.at("hf/hub/models--good--one"))
+    b.write("hf/hub/models--bad--one/blobs", b"a file where a folder should be")
+    ls = b.run("mlcache", "ls")
+    tap.ok(ls.returncode == 0 and "good/one" in ls.stdout and
+           "bad/one" in ls.stderr,
+           "mlcache ls: one broken repository does not hide the others",
+           ls.stderr)
     gone = b.run("mlcache", "path", "acme/none")
     tap.ok(gone.returncode == 3 and "mlfetch pull acme/none" in gone.stderr,
            "mlcache path of what is not held says how to get it", gone.stderr)

@@ -1,0 +1,22 @@
+/* memory.h - how much memory may be taken without hurting the machine. */
+#ifndef VERIFY_RUN_MEMORY_H
+#define VERIFY_RUN_MEMORY_H
+
+#include "base/err.h"
+
+/*
+ * memory_available - bytes the kernel could give out now without swapping:
+ * free memory and caches it would drop. Returns false when it does not say.
+ */
+bool memory_available(uint64_t *out);
+
+/*
+ * memory_check - may that many bytes more be allocated?
+ * The system would hand out more than it has and kill somebody later, so
+ * whoever is about to fill a lot asks first.
+ * what     "the weights", for the message
+ * Returns  0, or -1 with *e: NOMEM, saying how much is needed and available
+ */
+int memory_check(uint64_t bytes, const char *what, struct err *e);
+
+#endif
