@@ -12,7 +12,10 @@ enum { CONFIG_BYTES_MAX = 16 << 20, COPY_BYTES = 1 << 20 };
 const char *const company_names[] = { COMPANY_CONFIG, "generation_config.json",
     "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
     "tokenizer.model", "added_tokens.json", "vocab.json", "merges.txt",
-    "chat_template.jinja", NULL };
+    "chat_template.jinja", "vocab.txt", "spiece.model",
+    "sentencepiece.bpe.model", "preprocessor_config.json", NULL };
+
+_Static_assert(ARRAY_LEN(company_names) - 1 <= COMPANY_MAX, "room for each");
 
 /* The config's text: beside the weights, inside the checkpoint, or "". */
 static int config_text(
@@ -43,6 +46,9 @@ int company_tied(const struct checkpoint *c, bool *out, struct err *e)
     json_bool(json_get(doc.root, "tie_word_embeddings"), out);
     return 0;
 }
+
+/* Newer configs call it "dtype"; where both stand, that one is read. */
+static const char *const dtype_keys[] = { "torch_dtype", "dtype" };
 
 static const char *torch_name(enum dtype t)
 {
@@ -114,34 +120,50 @@ static bool find_member(
     }
 }
 
+/* The member behind at that names the dtype, whichever comes first. */
+static bool find_dtype(struct str t, size_t at, size_t *begin, size_t *end)
+{
+    size_t b, e;
+    bool set = false;
+
+    for (size_t i = 0; i < ARRAY_LEN(dtype_keys); i++) {
+        if (!find_member(t, dtype_keys[i], &b, &e) || b < at ||
+            (set && b > *begin))
+            continue;
+        *begin = b;
+        *end = e;
+        set = true;
+    }
+    return set;
+}
+
 int company_config(
     struct buf *out, struct str text, const struct recipe *r, struct err *e)
 {
-    /* Newer configs call it "dtype". */
-    static const char *const keys[] = { "torch_dtype", "dtype" };
     struct json_doc doc AUTO(json_free) = JSON_DOC_INIT;
-    size_t begin, end;
-    bool set = false;
+    const char *name = torch_name(r->dtype);
+    size_t begin, end, at = 0;
 
     if (json_parse(&doc, text, 0, e) != 0)
         return -1;
     if (json_kind(doc.root) != JSON_OBJECT)
         return err_set(e, ERR_REFUSED, "not a JSON object");
-    for (size_t i = 0; i < ARRAY_LEN(keys) && !set; i++) {
-        set = find_member(text, keys[i], &begin, &end);
-        if (!set && json_get(doc.root, keys[i]) != NULL)
+    for (size_t i = 0; i < ARRAY_LEN(dtype_keys); i++)
+        if (json_get(doc.root, dtype_keys[i]) != NULL &&
+            !find_member(text, dtype_keys[i], &begin, &end))
             return err_set(
-                e, ERR_REFUSED, "'%s' is written with escapes", keys[i]);
+                e, ERR_REFUSED, "'%s' is written with escapes", dtype_keys[i]);
+    for (; find_dtype(text, at, &begin, &end); at = end) {
+        buf_put(out, text.p + at, begin - at);
+        buf_printf(out, "\"%s\"", name);
     }
-    if (!set)
-        begin = end = skip_blanks(text, 0) + 1;
-    buf_put(out, text.p, begin);
-    if (!set)
-        buf_puts(out, "\n  \"torch_dtype\": ");
-    buf_printf(out, "\"%s\"", torch_name(r->dtype));
-    if (!set)
-        buf_puts(out, json_count(doc.root) > 0 ? "," : "\n");
-    buf_put(out, text.p + end, text.len - end);
+    if (at == 0) {
+        at = skip_blanks(text, 0) + 1;
+        buf_put(out, text.p, at);
+        buf_printf(out, "\n  \"torch_dtype\": \"%s\"%s", name,
+            json_count(doc.root) > 0 ? "," : "\n");
+    }
+    buf_put(out, text.p + at, text.len - at);
     return buf_check(out, e);
 }
 

@@ -1,6 +1,7 @@
 #include "convert/convert.h"
 
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/human.h"
@@ -19,6 +20,7 @@ struct convert {
     struct sources sources;
     struct layout layout;
     char path[PATH_MAX]; /* of the folder to make */
+    bool replace;        /* what stands there */
     struct pipeline_result made;
     struct manifest_file files[COMPANY_MAX + 1]; /* in the new folder */
     uint64_t n_files;
@@ -55,20 +57,20 @@ static int open_source(struct convert *v, struct err *e)
     return sources_list(&v->sources, &v->c, is_kept(v), e);
 }
 
-/* Where the result goes; *held when it is there already. */
-static int choose_path(struct convert *v, bool *held, struct err *e)
+/* Its content is for mlverify to check; that it is there, is not. */
+static int check_held(
+    const char *folder, const struct manifest_file *f, struct err *e)
 {
-    char key[33], manifest[PATH_MAX];
+    char path[PATH_MAX];
+    struct stat st;
 
-    *held = false;
-    if (v->o->out != NULL)
-        return path_fmt(v->path, e, "%s", v->o->out);
-    if (sources_step(&v->sources, UINT64_MAX, e) != 0 ||
-        sources_key(&v->sources, &v->o->recipe, key, e) != 0 ||
-        path_join(v->path, v->found.converted, key, e) != 0 ||
-        path_join(manifest, v->path, MANIFEST_NAME, e) != 0)
+    if (path_join(path, folder, f->name.p, e) != 0)
         return -1;
-    *held = access(manifest, F_OK) == 0;
+    if (stat(path, &st) != 0)
+        return err_sys(e, "%s", path);
+    if (!S_ISREG(st.st_mode) || (uint64_t)st.st_size != f->size)
+        return err_set(
+            e, ERR_CORRUPT, "%s: not the size it was made with", path);
     return 0;
 }
 
@@ -82,16 +84,43 @@ static int read_held(
     if (path_join(name, path, MANIFEST_NAME, e) != 0 ||
         manifest_read(&m, name, &arena, e) != 0)
         return -1;
-    out->held = true;
     out->n_tensors = m.n_tensors;
     out->n_aliases = m.n_aliases;
     for (uint64_t i = 0; i < m.n_files; i++) {
+        if (check_held(path, &m.files[i], e) != 0)
+            return -1;
         if (!str_is(m.files[i].name, CONVERT_WEIGHTS))
             continue;
         out->sha256 = m.files[i].sha256;
         out->size = m.files[i].size;
     }
+    out->held = true;
     return path_fmt(out->path, e, "%s", path);
+}
+
+/* Where the result goes; out->held when it is there already, and whole. */
+static int choose_path(
+    struct convert *v, struct convert_result *out, struct err *e)
+{
+    struct err why = ERR_INIT;
+    char key[33];
+
+    v->replace = v->o->force;
+    if (v->o->out != NULL)
+        return path_fmt(v->path, e, "%s", v->o->out);
+    if (sources_step(&v->sources, UINT64_MAX, e) != 0 ||
+        sources_key(&v->sources, &v->o->recipe, key, e) != 0 ||
+        path_join(v->path, v->found.converted, key, e) != 0)
+        return -1;
+    if (access(v->path, F_OK) != 0 || read_held(v->path, out, &why) == 0)
+        return 0;
+    *out = (struct convert_result){ .held = false };
+    if (why.kind == ERR_NOMEM)
+        return err_set(e, ERR_NOMEM, "%s", why.msg);
+    log_warn(
+        "the conversion that is kept is damaged and made anew: %s", why.msg);
+    v->replace = true;
+    return 0;
 }
 
 static int check_space(const struct convert *v, struct err *e)
@@ -237,9 +266,9 @@ static int build(struct convert *v, struct pool *pool, struct err *e)
             &n, e) != 0)
         return -1;
     v->n_files += n;
-    if (put_manifest(v, &folder, e) != 0)
+    if (sources_check(&v->sources, e) != 0 || put_manifest(v, &folder, e) != 0)
         return -1;
-    if (folder_commit(&folder, v->o->force, e) == 0)
+    if (folder_commit(&folder, v->replace, e) == 0)
         return 0;
     /* Under a key, whoever was first has made the very same. */
     if (e->kind != ERR_BUSY || v->o->out != NULL)
@@ -258,12 +287,13 @@ static void report_aliases(const struct layout *p)
 static int run(struct convert *v, struct convert_result *out, struct err *e)
 {
     struct pool *pool AUTO(pool_close_auto) = NULL;
-    bool tie, held;
+    bool tie;
 
-    if (open_source(v, e) != 0 || choose_path(v, &held, e) != 0)
+    if (open_source(v, e) != 0 || choose_path(v, out, e) != 0)
         return -1;
-    if (held)
-        return read_held(v->path, out, e);
+    if (out->held)
+        return 0;
+    folder_sweep(v->path);
     if (company_tied(&v->c, &tie, e) != 0 ||
         layout_make(&v->layout, &v->c, &v->o->recipe, tie, e) != 0 ||
         check_space(v, e) != 0)

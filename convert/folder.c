@@ -18,7 +18,8 @@
 #include "convert/company.h"
 #include "formats/manifest.h"
 
-enum { STALE_S = 60 };
+/* A temporary folder is locked at once; one this young may not be, yet. */
+enum { STALE_S = 5 };
 
 /* Is b the folder a, or below it? Both are real paths. */
 static bool is_within(const char *a, const char *b)
@@ -27,6 +28,16 @@ static bool is_within(const char *a, const char *b)
 
     return strncmp(a, b, n) == 0 &&
            (b[n] == '\0' || b[n] == '/' || (n > 0 && a[n - 1] == '/'));
+}
+
+/* Without the slashes that a shell or a habit puts behind a folder's name. */
+static int trim(char out[PATH_MAX], const char *path, struct err *e)
+{
+    size_t n = strlen(path);
+
+    while (n > 1 && path[n - 1] == '/')
+        n--;
+    return path_fmt(out, e, "%.*s", (int)n, path);
 }
 
 /* The real path of something that may not exist yet. */
@@ -113,12 +124,18 @@ static int check_replace(const char *path, struct err *e)
 }
 
 int folder_check(
-    const char *path, const char *source, bool force, struct err *e)
+    const char *text, const char *source, bool force, struct err *e)
 {
+    char path[PATH_MAX];
     struct stat st;
 
+    if (trim(path, text, e) != 0)
+        return -1;
     if (path[0] == '\0')
         return err_set(e, ERR_USAGE, "the output has no name");
+    if (strcmp(path_base(path), "..") == 0 || strcmp(path_base(path), ".") == 0)
+        return err_set(
+            e, ERR_USAGE, "%s: no name for a folder that is to be made", path);
     if (check_source(path, source, e) != 0)
         return -1;
     if (lstat(path, &st) != 0)
@@ -163,7 +180,6 @@ static void sweep_one(const char *parent, const char *name)
     fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0 || fstat(fd, &st) != 0)
         return;
-    /* A young one may not have its lock yet. */
     if (time(NULL) - st.st_mtime < STALE_S || flock(fd, LOCK_EX | LOCK_NB) != 0)
         return;
     log_info("removing %s, left by a conversion that did not end", path);
@@ -171,11 +187,10 @@ static void sweep_one(const char *parent, const char *name)
 }
 
 /* Those called as tmp is, but for the 16 digits before ".tmp". */
-static void sweep(const char *parent, const char *tmp)
+static void sweep(const char *parent, struct str like)
 {
     DIR *d = opendir(parent);
     struct dirent *entry;
-    struct str like = str_of(path_base(tmp));
     size_t n = like.len - 20;
 
     if (d == NULL)
@@ -191,24 +206,32 @@ static void sweep(const char *parent, const char *tmp)
     closedir(d);
 }
 
+void folder_sweep(const char *text)
+{
+    char path[PATH_MAX], parent[PATH_MAX], tmp[PATH_MAX];
+    struct err ignored = ERR_INIT;
+
+    if (trim(path, text, &ignored) != 0)
+        return;
+    path_dir(parent, sizeof(parent), path);
+    if (file_temp_name(tmp, parent, path, &ignored) == 0)
+        sweep(parent, str_of(path_base(tmp)));
+}
+
 int folder_begin(struct folder *f, const char *path, struct err *e)
 {
     char parent[PATH_MAX];
-    size_t n = strlen(path);
 
-    while (n > 1 && path[n - 1] == '/')
-        n--;
-    if (path_fmt(f->path, e, "%.*s", (int)n, path) != 0)
+    if (trim(f->path, path, e) != 0)
         return -1;
     path_dir(parent, sizeof(parent), f->path);
     if (dir_make(parent, e) != 0 ||
         file_temp_name(f->tmp, parent, f->path, e) != 0)
         return -1;
-    sweep(parent, f->tmp);
     if (mkdir(f->tmp, 0777) != 0)
         return err_sys(e, "cannot create folder %s", f->tmp);
     f->live = true;
-    /* Only so that sweep() knows it is in use: never a promise. */
+    /* Only so that folder_sweep() knows it is in use: never a promise. */
     f->lock = open(f->tmp, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (f->lock >= 0)
         flock(f->lock, LOCK_SH | LOCK_NB);
@@ -219,10 +242,14 @@ int folder_begin(struct folder *f, const char *path, struct err *e)
 static int exchange(struct folder *f, struct err *e)
 {
     char aside[PATH_MAX], parent[PATH_MAX];
+    bool manifest;
 
+    /* Much time has passed since it was checked. */
+    if (check_entries(f->path, &manifest, e) != 0)
+        return -1;
+    path_dir(parent, sizeof(parent), f->path);
     if (renameat2(AT_FDCWD, f->tmp, AT_FDCWD, f->path, RENAME_EXCHANGE) == 0) {
         f->live = false;
-        path_dir(parent, sizeof(parent), f->path);
         if (dir_sync(parent, e) != 0)
             return -1;
         remove_folder(f->tmp);
@@ -230,10 +257,15 @@ static int exchange(struct folder *f, struct err *e)
     }
     if (errno != EINVAL && errno != ENOSYS)
         return err_sys(e, "cannot replace %s", f->path);
-    if (path_fmt(aside, e, "%s.old", f->tmp) != 0 ||
-        file_publish(f->path, aside, e) != 0 ||
-        file_publish(f->tmp, f->path, e) != 0)
+    if (file_temp_name(aside, parent, f->path, e) != 0 ||
+        file_publish(f->path, aside, e) != 0)
         return -1;
+    if (file_publish(f->tmp, f->path, e) != 0) {
+        struct err ignored = ERR_INIT;
+
+        file_publish(aside, f->path, &ignored);
+        return -1;
+    }
     f->live = false;
     remove_folder(aside);
     return 0;

@@ -26,22 +26,26 @@ struct folder {
  * source   a file or folder that is read
  * force    an older conversion, or an empty folder, may be replaced
  * Returns  0, or -1 with *e: USAGE (it exists; it is, holds or lies in the
- *          source; it is a symbolic link; with force: it is no conversion),
- *          IO
+ *          source; it is a symbolic link; it has no name of its own, such as
+ *          ".."; with force: it is no conversion), IO
  */
 int folder_check(
     const char *path, const char *source, bool force, struct err *e);
 
 /*
- * folder_begin - make the temporary folder, and parents that are missing
- * What earlier runs for the same path left when they were killed is removed.
+ * folder_sweep - remove what earlier runs for path left when they were killed
+ * To be called before free space is asked for; it cannot fail.
  */
+void folder_sweep(const char *path);
+
+/* folder_begin - make the temporary folder, and parents that are missing. */
 int folder_begin(struct folder *f, const char *path, struct err *e);
 
 /*
  * folder_commit - make it durable and visible under its name
  * replace  exchange it with what stands there, and remove that
- * Returns  0, or -1 with *e: IO; BUSY when another process was first
+ * Returns  0, or -1 with *e: IO; BUSY when another process was first; USAGE
+ *          when what stands there holds a file that no conversion made
  */
 int folder_commit(struct folder *f, bool replace, struct err *e);
 

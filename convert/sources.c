@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/cancel.h"
 #include "base/file.h"
 #include "base/hex.h"
 #include "base/path.h"
@@ -19,7 +20,21 @@ static void take_name(struct source *s)
 
     if (realpath(s->path, real) == NULL || !hex_is(str_of(path_base(real)), 64))
         return;
-    digest_parse(&s->file.sha256, str_of(path_base(real)));
+    s->named = digest_parse(&s->file.sha256, str_of(path_base(real)));
+}
+
+static int changed(const struct source *v, struct err *e)
+{
+    err_set(e, ERR_CORRUPT, "%s: changed while it was read", v->path);
+    return err_hint(e, "convert again when nobody writes to it");
+}
+
+/* By what every write or rename changes; links to it may come and go. */
+static bool same_file(const struct stat *a, const struct stat *b)
+{
+    return a->st_dev == b->st_dev && a->st_ino == b->st_ino &&
+           a->st_size == b->st_size && a->st_mtim.tv_sec == b->st_mtim.tv_sec &&
+           a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
 }
 
 static int add(struct sources *s, const char *path, bool named, struct err *e)
@@ -32,6 +47,8 @@ static int add(struct sources *s, const char *path, bool named, struct err *e)
     fd = file_open(v->path, &v->file.size, e);
     if (fd < 0)
         return -1;
+    if (fstat(fd, &v->seen) != 0)
+        return err_sys(e, "%s", v->path);
     v->file.name = str_of(path_base(v->path));
     if (named)
         take_name(v);
@@ -45,6 +62,7 @@ int sources_list(
     struct sources *s, const struct checkpoint *c, bool named, struct err *e)
 {
     char path[PATH_MAX];
+    struct stat st;
 
     *s = (struct sources){
         .arena = ARENA_INIT(ARENA_BYTES), .fd = -1, .room = BUF_INIT(STEP_BYTES)
@@ -53,9 +71,14 @@ int sources_list(
         &s->arena, (uint64_t)c->n_files + 1 + COMPANY_MAX, sizeof(*s->v), e);
     if (s->v == NULL)
         return -1;
-    for (uint32_t i = 0; i < c->n_files; i++)
+    for (uint32_t i = 0; i < c->n_files; i++) {
         if (add(s, c->files[i].path, named, e) != 0)
             return -1;
+        if (fstat(c->files[i].map.fd, &st) != 0)
+            return err_sys(e, "%s", c->files[i].path);
+        if (!same_file(&st, &s->v[i].seen))
+            return changed(&s->v[i], e);
+    }
     if (c->index[0] != '\0' && add(s, c->index, named, e) != 0)
         return -1;
     for (size_t i = 0; company_names[i] != NULL; i++) {
@@ -79,8 +102,7 @@ static int next_source(struct sources *s, struct err *e)
     if (s->fd < 0)
         return -1;
     if (size != v->file.size)
-        return err_set(
-            e, ERR_CORRUPT, "%s: changed while it was read", v->path);
+        return changed(v, e);
     return hash_begin(&s->hash, HASH_SHA256, size, e);
 }
 
@@ -97,7 +119,8 @@ int sources_step(struct sources *s, uint64_t bytes, struct err *e)
         if (s->fd < 0 && next_source(s, e) != 0)
             return -1;
         n = size_min(size_min(STEP_BYTES, bytes), v->file.size - s->at);
-        if (file_read_at(s->fd, s->room.p, n, s->at, v->path, e) != 0)
+        if (cancel_check(e) != 0 ||
+            file_read_at(s->fd, s->room.p, n, s->at, v->path, e) != 0)
             return -1;
         hash_add(&s->hash, s->room.p, n);
         s->at += n;
@@ -107,6 +130,22 @@ int sources_step(struct sources *s, uint64_t bytes, struct err *e)
             hash_end(&s->hash, &v->file.sha256);
             fd_close(&s->fd);
         }
+    }
+    return 0;
+}
+
+int sources_check(const struct sources *s, struct err *e)
+{
+    for (uint64_t i = 0; i < s->n; i++) {
+        const struct source *v = &s->v[i];
+        struct stat st;
+
+        if (v->named) /* never written to; relinked now and then */
+            continue;
+        if (stat(v->path, &st) != 0)
+            return err_sys(e, "%s", v->path);
+        if (!same_file(&st, &v->seen))
+            return changed(v, e);
     }
     return 0;
 }

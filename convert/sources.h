@@ -6,6 +6,8 @@
 #ifndef CONVERT_SOURCES_H
 #define CONVERT_SOURCES_H
 
+#include <sys/stat.h>
+
 #include "base/buf.h"
 #include "formats/checkpoint.h"
 #include "formats/manifest.h"
@@ -13,6 +15,8 @@
 struct source {
     char path[PATH_MAX];
     struct manifest_file file; /* sha256.hex is "" while unknown */
+    bool named;                /* its digest is that of its blob's name */
+    struct stat seen;          /* when it was listed */
 };
 
 struct sources {
@@ -36,13 +40,25 @@ struct sources {
  * sources_list - the files of c and the company beside them
  * named    files are blobs: a link's target called by 64 hexadecimal digits
  *          is taken at its word, as mlcache verify checks it
- * Returns  0, or -1 with *e: IO, MISSING, NOMEM
+ * Returns  0, or -1 with *e: IO, MISSING, NOMEM, CORRUPT (a file of c is not
+ *          the one that was opened)
  */
 int sources_list(
     struct sources *s, const struct checkpoint *c, bool named, struct err *e);
 
-/* sources_step - hash up to bytes more; 0, or -1 with *e: IO, CORRUPT. */
+/*
+ * sources_step - hash up to bytes more
+ * Returns  0, or -1 with *e: IO, CORRUPT, CANCELLED
+ */
 int sources_step(struct sources *s, uint64_t bytes, struct err *e);
+
+/*
+ * sources_check - are they still the files that were listed?
+ * Asked when everything has been read: what was written into meanwhile is in
+ * the result as a mixture, whatever the digests say.
+ * Returns  0, or -1 with *e: CORRUPT, MISSING, IO
+ */
+int sources_check(const struct sources *s, struct err *e);
 
 /*
  * sources_key - 32 hexadecimal digits that name this conversion: of the

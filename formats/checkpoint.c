@@ -72,6 +72,9 @@ static int read_part(struct checkpoint *c, struct ckpt_file *f,
     f->format = format_of(&f->map, e);
     switch (f->format) {
     case FORMAT_SAFETENSORS:
+        if (opts != NULL && opts->select != NULL && opts->select[0] != '\0')
+            return err_set(e, ERR_MISSING,
+                "a safetensors file has no branches, so no '%s'", opts->select);
         return read_safetensors(c, f, part, e);
     case FORMAT_TORCH_ZIP:
     case FORMAT_TORCH_LEGACY:

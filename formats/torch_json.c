@@ -1,7 +1,8 @@
 /*
  * A node as JSON, so that a config stored as an object of any class can be
  * read. Classes show as "$class"; sharing is written out, cycles are not.
- * The buffer's limit bounds the work: once it is bad, nothing is visited.
+ * The buffer's limit bounds the text, a budget the work that leaves none (keys
+ * that were there before): once the buffer is bad, nothing is visited.
  */
 #include "formats/torch_internal.h"
 
@@ -11,11 +12,12 @@
 
 #include "base/json.h"
 
-enum { KEY_MAX = 4096, KEYS_ARENA = 64 << 20 };
+enum { KEY_MAX = 4096, KEYS_ARENA = 64 << 20, WORK_MAX = 1 << 25 };
 
 struct json_out {
     struct buf *out;
     struct arena *arena; /* for the keys written so far */
+    uint64_t *work;      /* left to do; shared with the inner ones */
     unsigned depth;
 };
 
@@ -27,6 +29,13 @@ struct members {
 };
 
 static void put_node(struct json_out *j, struct node *n);
+
+static void spend(struct json_out *j, uint64_t work)
+{
+    if (work > *j->work && j->out->bad == ERR_NONE)
+        j->out->bad = ERR_REFUSED;
+    *j->work -= size_min(work, *j->work);
+}
 
 static void put_text(struct json_out *j, const char *text)
 {
@@ -104,6 +113,7 @@ static bool member(struct members *m, struct str key)
     struct buf *out = m->j->out;
     struct err e = ERR_INIT;
 
+    spend(m->j, 8 + key.len / 8);
     if (out->bad != ERR_NONE ||
         (m->some && pickle_table_get(&m->keys, key) != NULL))
         return false;
@@ -128,7 +138,7 @@ static void members_end(struct members *m)
 /* JSON has text keys only: numbers as digits, the rest as its own JSON. */
 static void key_text(struct json_out *j, struct node *key, struct buf *out)
 {
-    struct json_out inner = { out, j->arena, j->depth + 1 };
+    struct json_out inner = { out, j->arena, j->work, j->depth + 1 };
 
     switch (key->kind) {
     case NODE_STR:
@@ -370,6 +380,7 @@ static void put_container(struct json_out *j, struct node *n)
 
 static void put_node(struct json_out *j, struct node *n)
 {
+    spend(j, 8);
     if (j->out->bad != ERR_NONE)
         return;
     switch (n->kind) {
@@ -412,7 +423,8 @@ static void put_node(struct json_out *j, struct node *n)
 void torch_json(struct node *n, struct buf *out)
 {
     struct arena arena AUTO(arena_free) = ARENA_INIT(KEYS_ARENA);
-    struct json_out j = { out, &arena, 0 };
+    uint64_t work = WORK_MAX;
+    struct json_out j = { out, &arena, &work, 0 };
 
     put_node(&j, n);
 }

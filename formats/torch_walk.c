@@ -13,12 +13,16 @@ enum { UNSEEN, BARREN, FERTILE }; /* node.note */
 
 enum { STEPS_MAX = 1 << 27, NAMES_PER_TENSOR = 64, NAMES_FREE = 100000 };
 
+/* Work of the second pass: what may be in vain, and what a name may cost. */
+enum { WORK_FREE = 1 << 26, WORK_PER_NAME = 1024, WORK_VISIT = 16 };
+
 struct walk {
     const struct torch_reader *r;
     struct torch_found *out;
     char path[TENSOR_NAME_MAX + 1];
     size_t len;
     uint64_t steps;
+    uint64_t work;
     struct err *e;
 };
 
@@ -142,6 +146,18 @@ static int survey(struct walk *w, struct node *n, unsigned depth, bool *found)
 }
 
 /* ---- second pass: names; the caller restores w->len ---- */
+
+/*
+ * What leads to a tensor may still give no name: a module's other attributes,
+ * a cycle. Shared often enough, the ways there outnumber everything.
+ */
+static int spend(struct walk *w, uint64_t work)
+{
+    w->work += work;
+    if (w->work <= WORK_FREE + WORK_PER_NAME * w->out->n)
+        return 0;
+    return err_set(w->e, ERR_REFUSED, "the pickle refers to too much");
+}
 
 static int path_put(struct walk *w, struct str s)
 {
@@ -347,6 +363,8 @@ static int walk_items(struct walk *w, const struct node_list *l)
 {
     size_t len = w->len;
 
+    if (spend(w, l->n) != 0)
+        return -1;
     for (uint64_t i = 0; i < l->n; i++) {
         if (!torch_has_tensors(l->v[i]))
             continue;
@@ -361,6 +379,8 @@ static int walk_pairs(struct walk *w, const struct node_list *l)
 {
     size_t len = w->len;
 
+    if (spend(w, l->n) != 0)
+        return -1;
     for (uint64_t i = 0; i < l->n; i += 2) {
         if (!torch_has_tensors(l->v[i + 1]))
             continue;
@@ -384,26 +404,39 @@ static bool in_set(const struct node *set, const struct node *key)
     return false;
 }
 
+/* skip: the keys that state_dict() leaves out, or NULL. */
+static int walk_buffers(
+    struct walk *w, const struct node *buffers, const struct node *skip)
+{
+    const struct node_list *l = &buffers->list;
+    uint64_t each =
+        skip != NULL && skip->kind == NODE_SET ? 1 + skip->list.n : 1;
+    size_t len = w->len;
+
+    for (uint64_t i = 0; i < l->n; i += 2) {
+        if (spend(w, each) != 0)
+            return -1;
+        if (!torch_has_tensors(l->v[i + 1]) || in_set(skip, l->v[i]))
+            continue;
+        if (path_key(w, l->v[i], i / 2) != 0 || walk(w, l->v[i + 1]) != 0)
+            return -1;
+        w->len = len;
+    }
+    return 0;
+}
+
 /* The names that state_dict() would give: parameters, buffers, parts. */
 static int walk_module(struct walk *w, const struct node *state)
 {
     const struct node *skip = node_get(state, "_non_persistent_buffers_set");
     const struct node *buffers = node_get(state, "_buffers");
-    size_t len = w->len;
 
-    if (walk_pairs(w, &node_get(state, "_parameters")->list) != 0)
+    if (spend(w, state->list.n) != 0 ||
+        walk_pairs(w, &node_get(state, "_parameters")->list) != 0)
         return -1;
-    for (uint64_t i = 0;
-         buffers != NULL && buffers->kind == NODE_DICT && i < buffers->list.n;
-         i += 2) {
-        struct node *const *pair = buffers->list.v + i;
-
-        if (!torch_has_tensors(pair[1]) || in_set(skip, pair[0]))
-            continue;
-        if (path_key(w, pair[0], i / 2) != 0 || walk(w, pair[1]) != 0)
-            return -1;
-        w->len = len;
-    }
+    if (buffers != NULL && buffers->kind == NODE_DICT &&
+        walk_buffers(w, buffers, skip) != 0)
+        return -1;
     return walk_pairs(w, &node_get(state, "_modules")->list);
 }
 
@@ -462,6 +495,8 @@ static int walk(struct walk *w, struct node *n)
 
     if (n->busy || !torch_has_tensors(n))
         return 0;
+    if (spend(w, WORK_VISIT) != 0)
+        return -1;
     n->busy = true;
     rc = walk_inside(w, n);
     n->busy = false;

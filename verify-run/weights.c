@@ -198,8 +198,8 @@ static int copy_all(struct binding *b, struct err *e)
 {
     if (memory_check(b->copied, "the weights", e) != 0)
         return err_hint(e,
-            "they cannot be read where they lie; convert them with mlconvert, "
-            "and leave out --dtype fp32");
+            "leave out --dtype fp32, or run what mlconvert makes of them: "
+            "that is read where it lies");
     for (size_t i = 0; i < slot(b->w->layers, 0, false); i++) {
         struct weight *w = &b->w->table[i];
 

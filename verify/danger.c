@@ -31,6 +31,11 @@ static const struct rule rules[] = {
     { "pty", NAMED },
     { "signal", NAMED },
     { "platform", NAMED },
+    { "winreg", NAMED },
+    { "_osx_support", NAMED },
+    { "_aix_support", NAMED },
+    { "uuid._", NAMED },
+    { "site", NAMED },
 
     { "builtins.eval", NAMED },
     { "builtins.exec", NAMED },
@@ -50,6 +55,8 @@ static const struct rule rules[] = {
     { "builtins.locals", NAMED },
     { "builtins.vars", CALLED },
     { "builtins.map", CALLED },
+    { "builtins.reduce", CALLED },
+    { "builtins.reload", NAMED },
     { "builtins.filter", CALLED },
     { "builtins.help", CALLED },
     { "builtins.exit", NAMED },
@@ -103,14 +110,15 @@ static const struct rule rules[] = {
     { "_io.FileIO", NAMED },
     { "io.open", NAMED },
     { "_io.open", NAMED },
+    { "io.OpenWrapper", NAMED },
     { "codecs.open", NAMED },
     { "tempfile", NAMED },
     { "shutil", NAMED },
     { "glob", CALLED },
     { "fileinput", NAMED },
-    { "pathlib.Path.write_text", NAMED },
-    { "pathlib.Path.write_bytes", NAMED },
-    { "pathlib.Path.unlink", NAMED },
+    { "pathlib.Path.", NAMED },
+    { "pathlib.PosixPath.", NAMED },
+    { "pathlib.WindowsPath.", NAMED },
     { "zipfile", NAMED },
     { "tarfile", NAMED },
     { "sqlite3", NAMED },
@@ -130,6 +138,7 @@ static const struct rule rules[] = {
     { "httpx", NAMED },
     { "ftplib", NAMED },
     { "smtplib", NAMED },
+    { "imaplib", NAMED },
     { "telnetlib", NAMED },
     { "xmlrpc", NAMED },
 
@@ -175,28 +184,60 @@ static const struct rule rules[] = {
     { "torch._C._nn", DANGER_NONE },
 };
 
-/* Python 2 spells its built-in functions differently. */
+/* Modules of Python 2, and what a reader of today imports for them. */
+static const struct {
+    const char *old;
+    const char *now;
+} renamed[] = {
+    { "__builtin__.", "builtins." },
+    { "StringIO.", "io." },
+    { "cStringIO.", "io." },
+    { "thread.", "_thread." },
+    { "SocketServer.", "socketserver." },
+    { "BaseHTTPServer.", "http." },
+    { "SimpleHTTPServer.", "http." },
+    { "CGIHTTPServer.", "http." },
+    { "xmlrpclib.", "xmlrpc." },
+    { "SimpleXMLRPCServer.", "xmlrpc." },
+    { "DocXMLRPCServer.", "xmlrpc." },
+    { "robotparser.", "urllib." },
+    { "anydbm.", "dbm." },
+    { "dumbdbm.", "dbm." },
+    { "dbhash.", "dbm." },
+    { "gdbm.", "dbm." },
+    { "whichdb.", "dbm." },
+    { "_winreg.", "winreg." },
+};
+
 static struct str modern(struct str name, char *out, size_t out_len)
 {
-    static const char old[] = "__builtin__.";
-    static const char new[] = "builtins.";
-    size_t cut = sizeof(old) - 1, front = sizeof(new) - 1;
-    size_t len = name.len - cut + front;
+    for (size_t i = 0; i < ARRAY_LEN(renamed); i++) {
+        size_t cut = strlen(renamed[i].old);
+        size_t front = strlen(renamed[i].now);
 
-    if (!str_starts(name, old) || len > out_len)
-        return name;
-    memcpy(out, new, front);
-    memcpy(out + front, name.p + cut, name.len - cut);
-    return (struct str){ out, len };
+        if (!str_starts(name, renamed[i].old))
+            continue;
+        /* Only the front of a long name can match a rule. */
+        name.len = size_min(name.len, out_len - front);
+        memcpy(out, renamed[i].now, front);
+        memcpy(out + front, name.p + cut, name.len - cut);
+        return (struct str){ out, name.len - cut + front };
+    }
+    return name;
 }
 
-/* Whole components only, but for an entry that ends in an underscore. */
+/*
+ * Whole components only, but for an entry that ends in an underscore. One
+ * that ends in a dot does not stand for itself: a path may be made, and none
+ * of its methods called.
+ */
 static bool fits(struct str name, const char *rule)
 {
     size_t n = strlen(rule);
 
     return str_starts(name, rule) &&
-           (name.len == n || name.p[n] == '.' || rule[n - 1] == '_');
+           (name.len == n || name.p[n] == '.' || rule[n - 1] == '_' ||
+               rule[n - 1] == '.');
 }
 
 enum danger danger_of(struct str name)

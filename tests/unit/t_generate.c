@@ -1,6 +1,8 @@
 /* t_generate.c - candidates, degenerate logits, checks that must fail. */
 #include <math.h>
+#include <signal.h>
 
+#include "base/cancel.h"
 #include "tests/numeric/golden_forward.h"
 #include "tests/unit/tap.h"
 #include "verify-run/generate.h"
@@ -117,11 +119,29 @@ static void test_broken_cache(void)
     tiny_remove(&m);
 }
 
+/* The last: an interrupt cannot be taken back. */
+static void test_cancelled(void)
+{
+    struct session s AUTO(session_close) = SESSION_INIT;
+    struct backend_pass p = { .tokens = golden_ids, .n = GOLDEN_IDS };
+    struct tiny_model m;
+    struct err e = ERR_INIT;
+
+    ok(golden_session(&s, &m, 3, &e) == 0 && session_start(&s, 20, &e) == 0,
+        "a session");
+    cancel_arm();
+    raise(SIGINT);
+    ok(s.backend->forward(s.state, &p, &e) == -1 && e.kind == ERR_CANCELLED,
+        "an interrupt ends a pass between blocks");
+    tiny_remove(&m);
+}
+
 int main(void)
 {
     test_top();
     test_degenerate();
     test_run();
     test_broken_cache();
+    test_cancelled();
     return done();
 }

@@ -1,6 +1,8 @@
 /* t_weights.c - tensors by role: what is missing, wrong, left over. */
 #include <math.h>
+#include <signal.h>
 
+#include "base/cancel.h"
 #include "tests/numeric/golden_forward.h"
 #include "tests/unit/tap.h"
 #include "verify-run/weights.h"
@@ -135,8 +137,8 @@ static void test_shape(void)
     n = note_of(&x.w, "model.norm.weight");
     is_str(n != NULL ? n->why : "", "shape [32, 1] instead of [32]", "a rank");
     n = note_of(&x.w, "lm_head.weight");
-    is_str(n != NULL ? n->why : "", "type U8: only F64, F32, F16 and BF16 can be run",
-        "a type");
+    is_str(n != NULL ? n->why : "",
+        "type U8: only F64, F32, F16 and BF16 can be run", "a type");
     ok(!weights_complete(&x.w), "incomplete");
     trial_end(&x);
 }
@@ -253,6 +255,21 @@ static void test_mixed(void)
     trial_end(&x);
 }
 
+/* Widening a large model takes minutes. The last: it cannot be taken back. */
+static void test_cancelled(void)
+{
+    struct trial x;
+
+    cancel_arm();
+    raise(SIGINT);
+    trial_begin(&x, 3);
+    for (size_t i = 0; i < x.n; i++)
+        x.t[i].dtype = DTYPE_BF16;
+    is_int(trial_bind(&x, NULL), -1, "an interrupt stops the copying");
+    is_int(x.e.kind, ERR_CANCELLED, "and is told as one");
+    trial_end(&x);
+}
+
 int main(void)
 {
     test_complete();
@@ -264,5 +281,6 @@ int main(void)
     test_alias();
     test_prefix();
     test_mixed();
+    test_cancelled();
     return done();
 }

@@ -6,6 +6,7 @@ The models are those below tests/, and small ones made here. Prints TAP.
 import json
 import math
 import os
+import resource
 import shutil
 import struct
 import subprocess
@@ -15,6 +16,9 @@ import tempfile
 ROOT = os.path.dirname(os.path.abspath(__file__))
 for _ in range(3):
     ROOT = os.path.dirname(ROOT)
+sys.path.insert(0, os.path.join(ROOT, "tests", "fixtures"))
+import rawckpt  # noqa: E402
+
 BUILD = os.path.join(ROOT, os.environ.get("BUILD_DIR", "build/release"))
 PROGRAM = os.path.join(BUILD, "mlverify-run")
 KEYS = ["ok", "model", "architecture", "parameters", "dtype", "backend",
@@ -211,7 +215,11 @@ def test_usage(folder):
             ((folder, "--backend", "cuda"), 1, "CUDA"),
             ((folder, "--backend", "tpu"), 2, "tpu"),
             ((folder + "/nowhere",), 3, "nowhere"),
-            (("./config.json",), 3, "config.json")):
+            (("./config.json",), 3, "config.json"),
+            # before anything is looked for
+            ((folder + "/nowhere", "--tokens", "1,x"), 2, "x"),
+            ((folder + "/nowhere", "--prompt", "x", "--tokens", "1"), 2,
+             "exclude")):
         done = run(*args)
         equal(done.returncode, status, f"status {status}: {args[1:]}")
         ok(word in done.stderr and "error:" in done.stderr, "it says why",
@@ -286,6 +294,50 @@ def test_refused(base):
        "a file cut short is named", done.stderr)
 
 
+def test_expanded(base):
+    """A small file whose views repeat two bytes until memory is full."""
+    side, layers = 16384, 200
+    views = {"model.embed_tokens.weight": (side, side),
+             "lm_head.weight": (side, side), "model.norm.weight": (side,)}
+    for i in range(layers):
+        layer = f"model.layers.{i}."
+        for part in ("self_attn.q_proj", "self_attn.k_proj",
+                     "self_attn.v_proj", "self_attn.o_proj",
+                     "mlp.gate_proj", "mlp.up_proj", "mlp.down_proj"):
+            views[f"{layer}{part}.weight"] = (side, side)
+        for part in ("input_layernorm", "post_attention_layernorm"):
+            views[f"{layer}{part}.weight"] = (side,)
+    code = rawckpt.PROTO2 + rawckpt.pairs(
+        [(name, rawckpt.tensor("0", shape, "HalfStorage", numel=1,
+                               stride=(0,) * len(shape)))
+         for name, shape in views.items()]) + rawckpt.STOP
+    folder = os.path.join(base, "expanded")
+    os.makedirs(folder)
+    with open(os.path.join(folder, "pytorch_model.bin"), "wb") as f:
+        f.write(rawckpt.torch_zip(rawckpt.archive(code, [("0", b"\0\x3c")])))
+    with open(os.path.join(folder, "config.json"), "w") as f:
+        json.dump({**CONFIG, "vocab_size": side, "hidden_size": side,
+                   "intermediate_size": side, "num_hidden_layers": layers}, f)
+    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    done = run(folder, "--tokens", "1")
+    after = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    equal(done.returncode, 1, "expanded views: status 1")
+    ok("memory needed" in done.stderr and "753 GB" in done.stderr and
+       "hint:" in done.stderr, "it says how much", done.stderr)
+    ok(after - before < 256 << 10, "and took little of it", before, after)
+
+
+def test_terminal(base):
+    """No name reaches a terminal as a command: C0 nor C1."""
+    folder = os.path.join(base, "a\x1b[1m\x9b31mz")
+    write_model(folder, CONFIG, small_model())
+    done = run(folder, "--tokens", "1", "-n", "1")
+    ok("\\x1b[1m\\x9b31mz" in done.stdout, "control characters are shown",
+       done.stdout)
+    ok("\x1b" not in done.stdout and "\x9b" not in done.stdout,
+       "none is sent")
+
+
 def test_eos(base):
     """Whatever comes first is made the end token."""
     folder = os.path.join(base, "eos")
@@ -296,6 +348,8 @@ def test_eos(base):
     write_model(folder, {**CONFIG, "eos_token_id": [2, end]}, small_model())
     _, got = run_json(folder, "--tokens", "3", "-n", "8")
     equal(got["tokens"], free["tokens"][:stop], "it stops at the end token")
+    ok(stop < 2 or f" {stop - 1} tokens and the end" in
+       run(folder, "--tokens", "3", "-n", "8").stdout, "and counts it apart")
     _, got = run_json(folder, "--tokens", "3", "-n", "8", "--ignore-eos")
     equal(got["tokens"], free["tokens"], "unless told to go on")
 
@@ -320,6 +374,8 @@ def main():
         test_usage(small)
         test_verdicts(base)
         test_refused(base)
+        test_expanded(base)
+        test_terminal(base)
         test_eos(base)
         test_expected(os.path.join(llama, "safetensors"),
                       expected_of(os.path.join(llama, "expected.json")), out)

@@ -127,6 +127,29 @@ def test_pickle(b):
     call = b"\x80\x02cos\nsystem\nX\x02\x00\x00\x00id\x85R."
     b.expect(b.check(b.write("p/evil.pkl", call)), 8, "os.system",
              "FAIL", "calls", "os.system", "byte 2")
+    # modules that Python 3 imports under another name for such a file
+    for i, name in enumerate(("StringIO open", "cStringIO open",
+                              "thread start_new_thread", "__builtin__ eval",
+                              "__builtin__ reduce", "_winreg SetValue",
+                              "whichdb open", "SocketServer TCPServer",
+                              "StringIO open." + "x" * 400)):
+        code = b"\x80\x02c" + name.replace(" ", "\n").encode() + b"\n)R."
+        b.expect(b.check(b.write(f"p/old{i}.pkl", code)), 8, name[:40],
+                 "FAIL", "calls", name.split(" ")[1][:20])
+    for i, name in enumerate(("pathlib PosixPath.write_text",
+                              "pathlib Path.touch", "uuid _get_command_stdout",
+                              "_osx_support _read_output")):
+        part = [n.encode() for n in name.split(" ")]
+        code = b"\x80\x04" + b"".join(
+            b"\x8c" + bytes([len(n)]) + n for n in part) + b"\x93)R."
+        b.expect(b.check(b.write(f"p/new{i}.pkl", code)), 8, name,
+                 "FAIL", "calls", part[1].decode())
+    code = b"\x80\x02cpathlib\nPosixPath\n)R."
+    b.expect(b.check(b.write("p/path.pkl", code)), 0, "a path may be made",
+             "note", "pathlib.PosixPath")
+    code = b"\x80\x02cStringIO\nStringIO\n)R."
+    b.expect(b.check(b.write("p/text.pkl", code)), 0, "a text in memory",
+             "note", "StringIO.StringIO")
     b.write("p2/training_args.bin", call)
     b.write("p2/model.safetensors", safetensors([("a", "U8", [1], b"x")]))
     b.expect(b.check(b.at("p2")), 8, "os.system in a file beside the weights",
@@ -350,8 +373,30 @@ def test_uniform(b):
     b.expect(b.check(out), 6, "a file too few", "FAIL", "config.json")
     os.rename(b.at("config.json"), os.path.join(out, "config.json"))
     b.expect(b.check(out), 0, "all put back")
+    index_beside(b, out, weights)
     break_promises(b, weights)
     break_manifest(b, out)
+
+
+def index_beside(b, out, weights):
+    """The shards an index leads to have promises in the manifest, too."""
+    with open(weights, "rb") as f:
+        data = f.read()
+    n = struct.unpack("<Q", data[:8])[0]
+    names = [k for k in json.loads(data[8:8 + n]) if k != "__metadata__"]
+    index = os.path.join(out, "model.safetensors.index.json")
+    with open(index, "w", encoding="utf-8") as f:
+        json.dump({"weight_map": {k: "model.safetensors" for k in names}}, f)
+    b.expect(b.check(index), 0, "an index beside a manifest", "ok",
+             "model.safetensors", "as promised by the manifest")
+    os.chmod(weights, 0o644)
+    with open(weights, "wb") as f:
+        f.write(data[:-1] + bytes([data[-1] ^ 1]))
+    b.expect(b.check(index), 6, "a shard that was changed", "FAIL",
+             "model.safetensors", "the manifest says")
+    with open(weights, "wb") as f:
+        f.write(data)
+    os.remove(index)
 
 
 def break_promises(b, weights):
