@@ -108,7 +108,7 @@ UNIT_LIBS := fetch convert verify verify-run cache formats base
 $(OUT)/tests/%: $(OUT)/tests/%.o $(call libs,$(UNIT_LIBS)) $(OUT)/flags
 	$(call say,link,$@)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o %.a,$^) -lcurl $(EXT_base)
-.PRECIOUS: $(OUT)/tests/%.o
+.SECONDARY:
 
 .PHONY: unit check test lint fuzz demo deps
 unit: $(UNIT) ## build the compiled tests
@@ -122,6 +122,10 @@ test: ## install what is missing, then every test; ends in a count
 
 lint: all ## floors, includes, sizes, names, banned calls
 	$(Q)$(PYTHON) tests/lint/lint.py
+
+.PHONY: casts
+casts: $(OUT)/tests/exhaustive/t_cast_all ## all 2^32 float32 values, fast casts against plain
+	$(Q)$<
 
 FUZZ_SECONDS ?= 600
 fuzz: ## every fuzzer for FUZZ_SECONDS each
@@ -175,4 +179,4 @@ help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
 
 -include $(patsubst %.c,$(OUT)/%.d,$(foreach r,$(ROOMS),$(wildcard $(r)/*.c)) \
-	$(wildcard tests/unit/*.c tests/numeric/*.c))
+	$(wildcard tests/unit/*.c tests/numeric/*.c tests/exhaustive/*.c))

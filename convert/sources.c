@@ -29,12 +29,17 @@ static int changed(const struct source *v, struct err *e)
     return err_hint(e, "convert again when nobody writes to it");
 }
 
-/* By what every write or rename changes; links to it may come and go. */
+/* By what every write changes; links to it may come and go. */
+static bool same_content(const struct stat *a, const struct stat *b)
+{
+    return a->st_size == b->st_size && a->st_mtim.tv_sec == b->st_mtim.tv_sec &&
+           a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
+}
+
 static bool same_file(const struct stat *a, const struct stat *b)
 {
     return a->st_dev == b->st_dev && a->st_ino == b->st_ino &&
-           a->st_size == b->st_size && a->st_mtim.tv_sec == b->st_mtim.tv_sec &&
-           a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
+           same_content(a, b);
 }
 
 static int add(struct sources *s, const char *path, bool named, struct err *e)
@@ -79,6 +84,7 @@ int sources_list(
         if (!same_file(&st, &s->v[i].seen))
             return changed(&s->v[i], e);
     }
+    s->n_open = s->n;
     if (c->index[0] != '\0' && add(s, c->index, named, e) != 0)
         return -1;
     for (size_t i = 0; company_names[i] != NULL; i++) {
@@ -144,7 +150,9 @@ int sources_check(const struct sources *s, struct err *e)
             continue;
         if (stat(v->path, &st) != 0)
             return err_sys(e, "%s", v->path);
-        if (!same_file(&st, &v->seen))
+        /* Only what stays open keeps its inode number everywhere (FUSE). */
+        if (i < s->n_open ? !same_file(&st, &v->seen)
+                          : !same_content(&st, &v->seen))
             return changed(v, e);
     }
     return 0;

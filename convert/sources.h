@@ -23,6 +23,7 @@ struct sources {
     struct arena arena;
     struct source *v; /* weights and index first, then the company */
     uint64_t n;
+    uint64_t n_open; /* the first ones, that the checkpoint keeps open */
     uint64_t unread; /* bytes that steps still have to hash */
     uint64_t now;    /* the one being hashed */
     uint64_t at;     /* bytes of it done */
@@ -53,7 +54,7 @@ int sources_list(
 int sources_step(struct sources *s, uint64_t bytes, struct err *e);
 
 /*
- * sources_check - are they still the files that were listed?
+ * sources_check - are they still the files that were listed? c stays open.
  * Asked when everything has been read: what was written into meanwhile is in
  * the result as a mixture, whatever the digests say.
  * Returns  0, or -1 with *e: CORRUPT, MISSING, IO

@@ -156,14 +156,17 @@ static const char *state_word(const struct plan_file *f)
     return f->kept > 0 ? "partial" : "missing";
 }
 
-/* A path in a column: padded by characters, not bytes. */
+/* A path in a column: safe for a terminal, padded by characters. */
 static void put_path(struct buf *out, struct str path, size_t width)
 {
-    size_t shown = 0;
+    char text[1025], safe[4 * sizeof(text)];
+    size_t shown = 0, n;
 
-    buf_put(out, path.p, path.len);
-    for (size_t i = 0; i < path.len; i++)
-        shown += ((unsigned char)path.p[i] & 0xC0) != 0x80;
+    snprintf(text, sizeof(text), "%.*s", STR_ARG(path));
+    n = err_escape(safe, sizeof(safe), text);
+    buf_put(out, safe, n);
+    for (size_t i = 0; i < n; i++)
+        shown += ((unsigned char)safe[i] & 0xC0) != 0x80;
     for (; shown < width; shown++)
         buf_putc(out, ' ');
 }

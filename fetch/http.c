@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/utsname.h>
 
 #include "base/cancel.h"
@@ -110,6 +111,8 @@ static void set_limits(const struct http *h, CURL *easy)
     curl_easy_setopt(easy, CURLOPT_DISALLOW_USERNAME_IN_URL, 1L);
     curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+    /* An interrupt must not wait for a name server. */
+    curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
     curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, (long)BUFFER_BYTES);
     curl_easy_setopt(easy, CURLOPT_USERAGENT, h->agent);
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT, (long)h->opts.connect_s);
@@ -119,6 +122,20 @@ static void set_limits(const struct http *h, CURL *easy)
         curl_easy_setopt(easy, CURLOPT_CAINFO, h->ca_file);
     if (h->ca_dir[0] != '\0')
         curl_easy_setopt(easy, CURLOPT_CAPATH, h->ca_dir);
+}
+
+/*
+ * curl reads http_proxy in lower case only, since a web server hands HTTP_PROXY
+ * to CGI programs from whoever asks; REQUEST_METHOD is how those are known.
+ */
+static void set_proxy(struct http_call *c)
+{
+    const char *proxy = env_get("HTTP_PROXY");
+
+    if (proxy != NULL && env_get("http_proxy") == NULL &&
+        env_get("REQUEST_METHOD") == NULL &&
+        strncasecmp(c->url, "http://", 7) == 0)
+        curl_easy_setopt(c->easy, CURLOPT_PROXY, proxy);
 }
 
 static bool set_request(struct http_call *c)
@@ -136,6 +153,7 @@ static bool set_request(struct http_call *c)
         curl_easy_setopt(c->easy, CURLOPT_RANGE, range);
     }
     curl_easy_setopt(c->easy, CURLOPT_FRESH_CONNECT, (long)c->fresh);
+    set_proxy(c);
     return set_headers(c) &&
            curl_easy_setopt(c->easy, CURLOPT_URL, c->url) == CURLE_OK;
 }

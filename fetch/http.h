@@ -5,8 +5,8 @@
  * One request is one struct http_call. Redirects are never followed here:
  * whoever called decides at each hop whether the token may go along. HTTP/1.1
  * only, since ranges of one file must not share one connection. Only http
- * and https; answers are asked for uncompressed; proxies as libcurl reads
- * them from the environment; SSL_CERT_FILE and SSL_CERT_DIR are honoured.
+ * and https; answers are asked for uncompressed; proxies come from the
+ * environment, in either case; SSL_CERT_FILE and SSL_CERT_DIR are honoured.
  *
  * Not for threads: one owner at a time.
  */
@@ -68,7 +68,7 @@ struct http_opts {
 struct http *http_open(const struct http_opts *opts, struct err *e);
 void http_close(struct http *h); /* NULL is fine; stops nothing by itself */
 
-/* http_start - send the request. 0, or -1 with *e: NOMEM, USAGE (URL). */
+/* http_start - send the request. 0, or -1 with *e: NOMEM. */
 int http_start(struct http *h, struct http_call *c, struct err *e);
 
 /*

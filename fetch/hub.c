@@ -22,9 +22,11 @@ enum {
     STALL_MAX_S = 3600,
     HOPS_MAX = 10,
     PAGES_MAX = 10000,
-    /* A host that was never reached is not called for a whole minute. */
+    /* A host that never answered is not called for a whole minute. */
     UNREACHED_S = 8,
-    BODY_MAX = 64 << 20
+    BODY_MAX = 64 << 20,
+    /* Parsed, a value takes far more room than its text. */
+    VALUES_MAX = 4 << 20
 };
 
 static const char *const api_names[] = { "models", "datasets", "spaces" };
@@ -86,7 +88,8 @@ struct ask {
     struct hub_question question;
     struct http_call call;
     struct buf body;
-    char *moved; /* where a redirect leads */
+    size_t values; /* in the body, at most */
+    char *moved;   /* where a redirect leads */
     struct retry retry;
     unsigned attempts;
     bool reached;
@@ -103,9 +106,24 @@ static void ask_free(struct ask *a)
 static int keep_body(void *arg, const void *bytes, size_t len)
 {
     struct ask *a = arg;
+    const char *p = bytes;
 
+    for (size_t i = 0; i < len; i++)
+        a->values += p[i] == ',' || p[i] == '[' || p[i] == '{';
     buf_put(&a->body, bytes, len);
-    return a->body.bad != ERR_NONE;
+    return a->body.bad != ERR_NONE || a->values > VALUES_MAX;
+}
+
+/* keep_body had enough. */
+static int too_large(const struct ask *a, struct err *e)
+{
+    char shown[URL_SHOW_MAX];
+
+    if (a->body.bad == ERR_NOMEM)
+        return buf_check(&a->body, e);
+    err_set(e, ERR_REFUSED, "%s: the answer is too large to be true",
+        url_show(shown, a->call.url));
+    return err_hint(e, "check HF_ENDPOINT");
 }
 
 static int wait_ms(uint64_t ms, struct err *e)
@@ -165,7 +183,8 @@ static int again(struct ask *a, struct err *e)
                             : retry_backoff_ms(++a->attempts, retry_dice());
     char host[URL_SHOW_MAX];
 
-    if (a->call.end == HTTP_UNREACHED && !a->reached)
+    if ((a->call.end == HTTP_UNREACHED || a->call.end == HTTP_BROKEN) &&
+        !a->reached)
         a->retry.limit_ms = size_min(a->retry.limit_ms, UNREACHED_S * 1000);
     if (a->call.end == HTTP_UNTRUSTED ||
         !retry_allowed(&a->retry, clock_ms(), &ms, named > 0))
@@ -194,7 +213,7 @@ static int follow(struct ask *a, unsigned *hops, struct err *e)
             target == NULL ? "to nowhere" : "in a circle");
     if (!url_same_origin(a->hub->endpoint, target)) {
         err_set(e, ERR_NET, "%s redirects to another server, %s", from,
-            url_host(to, target));
+            url_show(to, target));
         return err_hint(e, "set HF_ENDPOINT to the server that is meant");
     }
     copy = strdup(target);
@@ -223,12 +242,13 @@ static int ask_get(struct ask *a, const char *url, struct err *e)
     a->retry = retry_begin(a->hub->retry_s, clock_ms());
     for (;;) {
         buf_clear(&a->body);
+        a->values = 0;
         a->call.token = hub_token(a->hub, a->call.url);
         if (http_run(http, &a->call, e) != 0)
             return -1;
         a->reached = a->reached || a->call.status != 0;
         if (a->call.end == HTTP_STOPPED)
-            return buf_check(&a->body, e);
+            return too_large(a, e);
         if (a->call.end != HTTP_ANSWERED || retry_status(a->call.status)) {
             if (again(a, e) != 0)
                 return -1;
@@ -332,11 +352,29 @@ static bool next_page(const struct ask *a, struct buf *url, struct err *e)
     return e->kind == ERR_NONE && buf_check(url, e) == 0;
 }
 
+/*
+ * A page that was there before never ends. One URL is kept, and a later one
+ * every time the pages have doubled: any circle meets it in the end.
+ */
+static int check_circle(struct buf *mark, const struct buf *url, unsigned pages,
+    const struct repo *r, struct err *e)
+{
+    if (strcmp(mark->p, url->p) == 0)
+        return err_set(
+            e, ERR_REFUSED, "the listing of %s goes in a circle", r->id);
+    if ((pages & (pages - 1)) != 0)
+        return 0;
+    buf_clear(mark);
+    buf_puts(mark, url->p);
+    return buf_check(mark, e);
+}
+
 int hub_tree(struct hub *h, const struct repo *r, const char *commit,
     struct arena *arena, struct tree *out, struct err *e)
 {
     struct listing list AUTO(listing_free) = LISTING_INIT;
     struct buf url AUTO(buf_free) = BUF_INIT(URL_MAX);
+    struct buf mark AUTO(buf_free) = BUF_INIT(URL_MAX);
     unsigned pages = 0;
     bool more = true;
 
@@ -355,7 +393,8 @@ int hub_tree(struct hub *h, const struct repo *r, const char *commit,
         if (listing_add(&list, buf_str(&a.body), arena, e) != 0)
             return err_ctx(e, "the listing of %s", r->id);
         more = next_page(&a, &url, e);
-        if (e->kind != ERR_NONE)
+        if (e->kind != ERR_NONE ||
+            (more && check_circle(&mark, &url, pages, r, e) != 0))
             return -1;
     }
     if (listing_end(&list, arena, out, e) != 0)

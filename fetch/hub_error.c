@@ -164,6 +164,19 @@ static int other(const struct hub_answer *a, const struct hub_question *q,
                : -1;
 }
 
+/* A 404 without a code: a mirror's, or no Hub's at all. */
+static int not_there(const struct hub_answer *a, const struct hub_question *q,
+    const char *said, struct err *e)
+{
+    char host[URL_SHOW_MAX];
+
+    err_set(e, ERR_MISSING, "%.100s has no %s%s%s at '%.100s' (%ld)%s%s",
+        url_host(host, q->endpoint), q->repo->id, q->path != NULL ? "/" : "",
+        q->path != NULL ? q->path : "", q->repo->revision, a->status,
+        said[0] ? ": " : "", said);
+    return err_hint(e, "check the spelling, and that HF_ENDPOINT is a Hub");
+}
+
 /* A 401 that names no reason: a bad token, or a repository unseen. */
 static int unnamed_401(
     const struct hub_question *q, const char *said, struct err *e)
@@ -201,6 +214,8 @@ int hub_error(
         return unnamed_401(q, said, e);
     if (a->status == 403)
         return forbidden(q, said, e);
+    if (a->status == 404 || a->status == 410)
+        return not_there(a, q, said, e);
     if (a->status == 429)
         return busy(a, q, e);
     return other(a, q, said, e);

@@ -192,7 +192,7 @@ static int on_body(void *arg, const void *bytes, size_t len)
 
     if (l->call.status != 200 && l->call.status != 206) {
         buf_put(&l->body, bytes, len);
-        return 0;
+        return l->body.bad != ERR_NONE; /* enough is known */
     }
     if (!l->checked && check_head(l) != 0)
         return -1;
@@ -306,7 +306,8 @@ enum lane_end lane_over(struct lane *l)
     struct http_call *c = &l->call;
     char host[URL_SHOW_MAX];
 
-    if (c->end == HTTP_ANSWERED)
+    if (c->end == HTTP_ANSWERED ||
+        (c->end == HTTP_STOPPED && l->body.bad != ERR_NONE))
         return answered(l);
     if (c->end == HTTP_STOPPED)
         return judge(l);

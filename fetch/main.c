@@ -22,8 +22,8 @@ static const struct program program = {
         "connection is replaced (default 20)\n"
         "MLFETCH_VOLUMES\twhere named volumes live (default "
         "${XDG_DATA_HOME:-~/.local/share}/mlfetch/volumes)\n"
-        "HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY\tproxies, as curl reads "
-        "them\n"
+        "HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY\tproxies; also in "
+        "lower case\n"
         "SSL_CERT_FILE, SSL_CERT_DIR\tthe certificates to trust\n"
         "NO_COLOR\twhen set, no colours",
 };

@@ -18,15 +18,6 @@ enum { PUSH_BYTES = 4 << 20 };
 /* What the live journal may be behind. */
 enum { NOTE_BYTES = 256 << 10 };
 
-/* The part of the ranges that lies in the first size bytes. */
-static void clip(struct ranges *r, uint64_t size)
-{
-    while (r->n > 0 && r->v[r->n - 1].from >= size)
-        r->n--;
-    if (r->n > 0)
-        r->v[r->n - 1].to = size_min(r->v[r->n - 1].to, size);
-}
-
 int partial_kept(const char *path, const char *journal,
     const struct digest *want, uint64_t size, uint64_t *kept,
     uint64_t *allocated, struct err *e)
@@ -39,8 +30,8 @@ int partial_kept(const char *path, const char *journal,
     if (stat(path, &st) != 0)
         return errno == ENOENT ? 0 : err_sys(e, "%s", path);
     *allocated = (uint64_t)st.st_blocks * 512;
-    journal_read(journal, want, size, &have, NULL);
-    clip(&have, (uint64_t)st.st_size);
+    if ((uint64_t)st.st_size >= size)
+        journal_read(journal, want, size, &have, NULL);
     *kept = ranges_sum(&have);
     return 0;
 }
@@ -72,6 +63,18 @@ static int make_folders(const struct partial *p, struct err *e)
     return dir_make(dir, e);
 }
 
+/*
+ * What the journal vouches for, if it is about this file. It is of full size
+ * from the start: a shorter one is new, or was cut, and is about to grow.
+ */
+static void read_journal(struct partial *p, uint64_t file_size, bool *live)
+{
+    if (file_size >= p->size)
+        journal_read(p->journal, &p->want, p->size, &p->have, live);
+    else
+        journal_remove(p->journal);
+}
+
 int partial_open(struct partial *p, const char *path, const char *journal,
     const struct digest *want, uint64_t size, struct err *e)
 {
@@ -94,11 +97,12 @@ int partial_open(struct partial *p, const char *path, const char *journal,
         err_set(e, ERR_REFUSED, "%s: not a regular file", path);
     } else {
         if (journal[0] != '\0')
-            journal_read(journal, want, size, &p->have, &live);
-        clip(&p->have, (uint64_t)st.st_size);
+            read_journal(p, (uint64_t)st.st_size, &live);
         p->unsaved = live ? 1 : 0;
         if (reserve(p, e) == 0)
             hash_begin(&p->hash, want->kind, size, e);
+        else if (p->have.n == 0)
+            unlink(path); /* with the blocks it got, on some file systems */
     }
     if (e->kind == ERR_NONE)
         return 0;
@@ -174,6 +178,15 @@ bool partial_done(const struct partial *p)
     return p->hashed == p->size;
 }
 
+/* Is the name still this file's? Another process may have thought us dead. */
+static bool is_ours(const struct partial *p)
+{
+    struct stat named, opened;
+
+    return lstat(p->path, &named) == 0 && fstat(p->fd, &opened) == 0 &&
+           named.st_dev == opened.st_dev && named.st_ino == opened.st_ino;
+}
+
 void partial_note(struct partial *p)
 {
     struct buf text AUTO(buf_free) = BUF_INIT(JOURNAL_MAX);
@@ -183,6 +196,8 @@ void partial_note(struct partial *p)
     if (p->unnoted < NOTE_BYTES || p->journal[0] == '\0')
         return;
     p->unnoted = 0;
+    if (!is_ours(p))
+        return;
     if (p->live < 0) {
         journal_live(p->journal, path);
         p->live = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
@@ -193,15 +208,31 @@ void partial_note(struct partial *p)
         file_write_at(p->live, text.p, text.len, 0, p->journal, &ignored);
 }
 
+/*
+ * The kernel may have dropped what it could not write, and will not say so
+ * again: nothing newer than the journal is ever vouched for.
+ */
+static void disown(struct partial *p)
+{
+    char live[PATH_MAX];
+
+    journal_live(p->journal, live);
+    unlink(live);
+    p->journal[0] = '\0';
+}
+
 int partial_save(struct partial *p, struct err *e)
 {
     char dir[PATH_MAX];
 
     p->saved_ms = clock_ms();
-    if (p->fd < 0 || p->unsaved == 0 || p->journal[0] == '\0')
+    if (p->fd < 0 || p->unsaved == 0 || p->journal[0] == '\0' || !is_ours(p))
         return 0;
-    if (fdatasync(p->fd) != 0)
-        return err_sys(e, "%s: making it durable", p->path);
+    if (fdatasync(p->fd) != 0) {
+        err_sys(e, "%s: making it durable", p->path);
+        disown(p);
+        return -1;
+    }
     if (!p->named) {
         path_dir(dir, sizeof(dir), p->path);
         if (dir_sync(dir, e) != 0)
@@ -212,15 +243,6 @@ int partial_save(struct partial *p, struct err *e)
         return -1;
     p->unsaved = 0;
     return 0;
-}
-
-/* Is the name still this file's? Another process may have thought us dead. */
-static bool is_ours(const struct partial *p)
-{
-    struct stat named, opened;
-
-    return lstat(p->path, &named) == 0 && fstat(p->fd, &opened) == 0 &&
-           named.st_dev == opened.st_dev && named.st_ino == opened.st_ino;
 }
 
 int partial_publish(struct partial *p, const char *blob, unsigned mode,

@@ -72,8 +72,11 @@ int partial_hash(struct partial *p, void *room, size_t room_len, struct err *e);
 /* partial_done - all bytes are there, and in the digest. */
 bool partial_done(const struct partial *p);
 
-/* partial_save - sync the bytes, then write the journal; cheap if nothing
- * is new. */
+/*
+ * partial_save - sync the bytes, then write the journal; cheap if nothing is
+ * new, or the name is another file's by now
+ * A sync that fails is final: from then on the journal stays as it was.
+ */
 int partial_save(struct partial *p, struct err *e);
 
 /*

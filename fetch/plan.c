@@ -15,7 +15,11 @@ static int by_content(const void *a, const void *b)
     return str_cmp(x->file->path, y->file->path);
 }
 
-/* To fetch before the rest; small before large; the same on every run. */
+/*
+ * To fetch before the rest; small before large; then by content, not by
+ * name: the locks of contents are taken in this order, and two processes
+ * that wait for each other's lock would wait for ever.
+ */
 static int by_turn(const void *a, const void *b)
 {
     const struct plan_file *x = a, *y = b;
@@ -25,7 +29,7 @@ static int by_turn(const void *a, const void *b)
         return fetch_x ? -1 : 1;
     if (fetch_x && x->file->size != y->file->size)
         return x->file->size < y->file->size ? -1 : 1;
-    return str_cmp(x->file->path, y->file->path);
+    return fetch_x ? by_content(a, b) : str_cmp(x->file->path, y->file->path);
 }
 
 static bool same_content(const struct plan_file *a, const struct plan_file *b)

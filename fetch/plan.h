@@ -26,7 +26,7 @@ struct plan_file {
 };
 
 struct plan {
-    struct plan_file *files; /* those to fetch first: smallest first */
+    struct plan_file *files; /* those to fetch first: by size, content */
     size_t n;
     size_t n_fetch;       /* how many of them are PLAN_FETCH */
     uint64_t bytes;       /* of all files */

@@ -3,13 +3,12 @@
 #include <string.h>
 
 #include "base/env.h"
+#include "base/file.h"
 #include "base/human.h"
 #include "base/log.h"
 #include "fetch/partial.h"
 #include "fetch/pattern.h"
 #include "fetch/transfer.h"
-
-#include "base/file.h"
 
 /* One pull under way. */
 struct work {
@@ -207,6 +206,9 @@ static int record(struct work *w, struct err *e)
             hubdir_link(
                 w->dir, &p->repo, p->commit, p->plan.files[i].file, e) != 0)
             return -1;
+    /* A ref to a snapshot that is not there is damage to other tools. */
+    if (p->plan.n == 0 && dir_make(p->path, e) != 0)
+        return -1;
     if (w->tree_is_new &&
         hubdir_set_tree(w->dir, &p->repo, p->commit, &p->tree, e) != 0)
         return -1;

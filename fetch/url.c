@@ -84,15 +84,18 @@ bool url_downgrades(const char *from, const char *to)
 int url_endpoint(char *out, size_t out_len, const char *text, struct err *e)
 {
     size_t n = strlen(text);
+    char shown[URL_SHOW_MAX];
     struct url u;
 
     while (n > 0 && text[n - 1] == '/')
         n--;
     if (n >= out_len || !url_parse(&u, text) || strchr(u.rest, '?') != NULL ||
         strchr(u.rest, '#') != NULL) {
-        err_set(e, ERR_USAGE, "HF_ENDPOINT is not a web address: %.200s", text);
+        err_set(e, ERR_USAGE, "HF_ENDPOINT is not a web address: %.200s",
+            url_show(shown, text));
         return err_hint(e, "it looks like https://huggingface.co or "
-                           "http://localhost:8080");
+                           "http://localhost:8080, without a user name or a "
+                           "query");
     }
     memcpy(out, text, n);
     out[n] = '\0';

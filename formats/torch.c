@@ -61,7 +61,7 @@ static int list_foreign(
         if (name.p == NULL)
             return -1;
         out->foreign[out->n_foreign++] =
-            (struct torch_foreign){ name, g->offset, g->called };
+            (struct torch_foreign){ name, g->module.len, g->offset, g->called };
     }
     return 0;
 }

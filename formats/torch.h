@@ -13,9 +13,10 @@
 
 /* A callable or class that the file names but the machine does not know. */
 struct torch_foreign {
-    struct str name; /* "module.attribute" */
-    uint64_t offset; /* of the opcode, in its pickle [bytes] */
-    bool called;     /* the file asks for it to be called */
+    struct str name;   /* "module.attribute", both may have more dots */
+    size_t module_len; /* of the part that is the module [bytes] */
+    uint64_t offset;   /* of the opcode, in its pickle [bytes] */
+    bool called;       /* the file asks for it to be called */
 };
 
 struct torch_file {

@@ -7,7 +7,7 @@ enum { NAMED_MAX = 8 };
 
 static bool is_unsafe(const struct torch_foreign *f)
 {
-    enum danger d = danger_of(f->name);
+    enum danger d = danger_of(f->name, f->module_len);
 
     return d == DANGER_NAMED || (d == DANGER_CALLED && f->called);
 }

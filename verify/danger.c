@@ -240,7 +240,7 @@ static bool fits(struct str name, const char *rule)
                rule[n - 1] == '.');
 }
 
-enum danger danger_of(struct str name)
+static enum danger look_up(struct str name)
 {
     enum danger danger = DANGER_NONE;
     size_t longest = 0;
@@ -256,4 +256,40 @@ enum danger danger_of(struct str name)
         }
     }
     return danger;
+}
+
+static enum danger graver(enum danger a, enum danger b)
+{
+    return a > b ? a : b;
+}
+
+/*
+ * An honest path of more than one step is Class.Inner or Class.method. One
+ * through anything but a class reaches what the module itself has imported,
+ * under whatever name: "pathlib" and "os.system" is os.system.
+ */
+static enum danger walk(struct str path)
+{
+    enum danger danger = DANGER_NONE;
+    const char *dot;
+
+    while (path.len > 0 && (dot = memchr(path.p, '.', path.len)) != NULL) {
+        size_t step = (size_t)(dot - path.p) + 1;
+
+        danger = graver(danger, look_up(path));
+        if (*path.p < 'A' || *path.p > 'Z')
+            danger = graver(danger, DANGER_CALLED);
+        if (str_starts(path, "__"))
+            danger = DANGER_NAMED;
+        path = (struct str){ path.p + step, path.len - step };
+    }
+    return danger;
+}
+
+enum danger danger_of(struct str name, size_t module_len)
+{
+    size_t front = size_min(module_len + 1, name.len);
+
+    return graver(
+        look_up(name), walk((struct str){ name.p + front, name.len - front }));
 }

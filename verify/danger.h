@@ -17,7 +17,11 @@ enum danger {
     DANGER_NAMED   /* no honest file even names it */
 };
 
-/* danger_of - name is "module.attribute", as the file spells it. */
-enum danger danger_of(struct str name);
+/*
+ * danger_of - judge a name as the file spells it: "module.attribute"
+ * module_len   bytes of the module; an attribute with dots is a walk from
+ *              object to object, which may lead out of the module
+ */
+enum danger danger_of(struct str name, size_t module_len);
 
 #endif

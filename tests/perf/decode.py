@@ -6,7 +6,8 @@
 
 A random fp16 model of Llama's shape, about 1 GB, is made in a temporary
 folder (in --folder: beside it). Then pairs are run in turn, so that what
-disturbs one disturbs the other: tests/perf/membw.c reading the model's file
+disturbs one disturbs the other (how busy others kept the machine meanwhile is
+told, too): tests/perf/membw.c reading the model's file
 with as many threads, and mlverify-run -n 32, whose GB/s counts each matrix
 of a token once and leaves out the prompt. Prints every pair, the medians and
 the median of the pairs' ratios. The bar stands in docs/benchmarks.md.
@@ -21,6 +22,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
     os.path.abspath(__file__))))
@@ -117,6 +119,15 @@ def decode_rate(folder, threads):
     return report["gb_per_second"], report["tokens_per_second"]
 
 
+def busy_seconds():
+    """Of all cores since the machine started, and of our children alone."""
+    with open("/proc/stat", encoding="ascii") as f:
+        ticks = [int(n) for n in f.readline().split()[1:9]]
+    own = os.times()
+    return ((sum(ticks) - ticks[3] - ticks[4]) / os.sysconf("SC_CLK_TCK"),
+            own.children_user + own.children_system)
+
+
 def spread(values):
     return (f"{statistics.median(values):7.3f}  "
             f"({min(values):.3f} to {max(values):.3f})")
@@ -130,15 +141,18 @@ def measure(folder, pairs, threads):
     rows = []
     decode_rate(folder, threads)  # the page cache is warm from here on
     for i in range(pairs):
+        began, busy = time.monotonic(), busy_seconds()
         read = read_rate(reader, path, threads)
         decode, tokens = decode_rate(folder, threads)
-        rows.append((read, decode, tokens, decode / read))
+        all_busy, own = (b - a for a, b in zip(busy, busy_seconds()))
+        others = max(0, all_busy - own) / (time.monotonic() - began)
+        rows.append((read, decode, tokens, decode / read, others))
         print(f"pair {i + 1}: read {read:.3f} GB/s, decode {decode:.3f} GB/s "
-              f"({tokens:.2f} tokens/s), ratio {decode / read:.3f}",
-              flush=True)
+              f"({tokens:.2f} tokens/s), ratio {decode / read:.3f}, others "
+              f"kept {others:.2f} cores busy", flush=True)
     for name, column in zip(("memory read, GB/s", "decode, GB/s",
-                             "decode, tokens/s", "decode / read"),
-                            zip(*rows)):
+                             "decode, tokens/s", "decode / read",
+                             "cores of others"), zip(*rows)):
         print(f"{name:20}{spread(column)}")
 
 

@@ -1,12 +1,17 @@
 #include "convert/convert.h"
 
+#include <fcntl.h>
 #include <math.h>
+#include <signal.h>
+#include <time.h>
 
+#include "base/cancel.h"
 #include "base/file.h"
 #include "convert/alias.h"
 #include "convert/company.h"
 #include "convert/folder.h"
 #include "convert/layout.h"
+#include "convert/sources.h"
 #include "convert/tensorlist.h"
 #include "formats/cast.h"
 #include "formats/uniform.h"
@@ -46,6 +51,11 @@ static void config_edit(void)
         { "{\"a\": 10000.0}",
             "{\n  \"torch_dtype\": \"float16\",\"a\": 10000.0}" },
         { "{}", "{\n  \"torch_dtype\": \"float16\"\n}" },
+        { "{\"torch_dtype\": \"a\", \"x\": [1], \"dtype\": null}",
+            "{\"torch_dtype\": \"float16\", \"x\": [1], "
+            "\"dtype\": \"float16\"}" },
+        { "{\"dtype\":\"a\",\"torch_dtype\":\"b\"}",
+            "{\"dtype\":\"float16\",\"torch_dtype\":\"float16\"}" },
     };
     struct recipe r = { .dtype = DTYPE_F16 };
     struct err e = ERR_INIT;
@@ -105,6 +115,10 @@ static void folders(void)
     is_int(check_kind(at("precious"), at("src"), true), ERR_USAGE,
         "no force replaces what is no conversion");
     is_int(check_kind("", at("src"), true), ERR_USAGE, "no name");
+    is_int(check_kind(at("new///"), at("src"), false), ERR_NONE,
+        "slashes behind a new name");
+    is_int(check_kind(at("new/.."), at("src"), false), ERR_USAGE,
+        "a name that is none of its own");
 
     ok(folder_begin(&f, at("deep/er/out///"), &e) == 0, "begin");
     exists(false, at("deep/er/out"), "nothing under the final name yet");
@@ -117,8 +131,12 @@ static void folders(void)
     write_text(at("old/notes"), "mine");
     is_int(check_kind(at("old"), at("src"), true), ERR_USAGE,
         "nor a conversion that somebody added to");
-    unlink(at("old/notes"));
     write_text(at("%s/new", strrchr(f.tmp, '/') + 1), "x");
+    ok(folder_commit(&f, true, &e) == -1 && e.kind == ERR_USAGE,
+        "nor one that somebody added to since it was checked");
+    e = (struct err)ERR_INIT;
+    is_str(read_text(at("old/notes")), "mine", "what was added is there");
+    unlink(at("old/notes"));
     ok(folder_commit(&f, true, &e) == 0, "replace");
     exists(true, at("old/new"), "the new one is there");
     exists(false, at("old/" MANIFEST_NAME), "the old one is not");
@@ -127,6 +145,71 @@ static void folders(void)
     e = (struct err)ERR_INIT;
     ok(folder_commit(&f, false, &e) == -1 && e.kind == ERR_BUSY,
         "without replace, who is first wins");
+}
+
+/* ---- sources ---- */
+
+static void set_time(const char *path, time_t when)
+{
+    struct timespec t[2] = { { .tv_sec = when }, { .tv_sec = when } };
+
+    utimensat(AT_FDCWD, path, t, 0);
+}
+
+static int listed(struct sources *s, struct checkpoint *c, struct err *e)
+{
+    *e = (struct err)ERR_INIT;
+    checkpoint_close(c);
+    sources_free(s);
+    return checkpoint_open(c, at("sources"), NULL, e) != 0
+               ? -1
+               : sources_list(s, c, false, e);
+}
+
+static void changing_sources(void)
+{
+    static const char header[] = "{\"a\":{\"dtype\":\"U8\",\"shape\":[4],"
+                                 "\"data_offsets\":[0,4]}}";
+    struct checkpoint c AUTO(checkpoint_close) = CHECKPOINT_INIT;
+    struct sources s AUTO(sources_free) = SOURCES_INIT;
+    const char *file = at("sources/model.safetensors");
+    struct err e = ERR_INIT;
+
+    put_st(file, header, "abcd", 4);
+    write_text(at("sources/config.json"), "{}");
+    set_time(file, 1000);
+    listed(&s, &c, &e);
+    ok(sources_step(&s, UINT64_MAX, &e) == 0 && sources_check(&s, &e) == 0,
+        "sources that stay as they are");
+    put_st(file, header, "abCd", 4);
+    ok(sources_check(&s, &e) == -1 && e.kind == ERR_CORRUPT &&
+            strstr(e.msg, "model.safetensors: changed") != NULL,
+        "one that was written into: %s", e.msg);
+    set_time(file, 1000);
+    listed(&s, &c, &e);
+    put_st(at("sources/other"), header, "abcd", 4);
+    set_time(at("sources/other"), 1000);
+    rename(at("sources/other"), at("sources/model.safetensors"));
+    ok(sources_check(&s, &e) == -1 && e.kind == ERR_CORRUPT,
+        "one that was replaced");
+    e = (struct err)ERR_INIT;
+    sources_free(&s);
+    ok(sources_list(&s, &c, false, &e) == -1 && e.kind == ERR_CORRUPT,
+        "and before it was listed");
+}
+
+/* The last test: nothing goes on after an interrupt. */
+static void interrupted(void)
+{
+    struct checkpoint c AUTO(checkpoint_close) = CHECKPOINT_INIT;
+    struct sources s AUTO(sources_free) = SOURCES_INIT;
+    struct err e = ERR_INIT;
+
+    listed(&s, &c, &e);
+    cancel_arm();
+    raise(SIGINT);
+    ok(sources_step(&s, UINT64_MAX, &e) == -1 && e.kind == ERR_CANCELLED,
+        "hashing the sources can be interrupted");
 }
 
 /* ---- aliases ---- */
@@ -462,6 +545,7 @@ int main(void)
     setenv("HF_HOME", at("hf"), 1);
     config_edit();
     folders();
+    changing_sources();
     shared_storage();
     tied_by_config();
     whole();
@@ -469,6 +553,7 @@ int main(void)
     overflow();
     bad_source();
     growth();
+    interrupted();
     scratch_close();
     return done();
 }

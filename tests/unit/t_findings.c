@@ -1,4 +1,5 @@
-/* verify/findings.h and verify/danger.h: what is collected and how it counts. */
+/* verify/findings.h and verify/danger.h: what is collected and how it counts.
+ */
 #include "tests/unit/tap.h"
 #include "verify/danger.h"
 #include "verify/findings.h"
@@ -123,9 +124,44 @@ static void test_danger(void)
         { "os", DANGER_NAMED },
     };
 
-    for (size_t i = 0; i < ARRAY_LEN(cases); i++)
-        ok(danger_of(str_of(cases[i].name)) == cases[i].danger, "danger: '%s'",
-            cases[i].name);
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        const char *dot = strrchr(cases[i].name, '.');
+        size_t module = dot != NULL ? (size_t)(dot - cases[i].name) : 0;
+
+        ok(danger_of(str_of(cases[i].name), module) == cases[i].danger,
+            "danger: '%s'", cases[i].name);
+    }
+}
+
+/* Attributes with dots walk, and not only inside the module. */
+static void test_walks(void)
+{
+    static const struct {
+        const char *module;
+        const char *path;
+        enum danger danger;
+    } cases[] = {
+        { "pathlib", "os.system", DANGER_NAMED },
+        { "random", "_os.system", DANGER_CALLED },
+        { "any.thing", "Class.f.__globals__.get", DANGER_NAMED },
+        { "any.thing", "Class.__init__", DANGER_NONE },
+        { "any.thing", "Class.Inner", DANGER_NONE },
+        { "any.os", "Class", DANGER_NONE },
+        { "pathlib", "PosixPath.write_text", DANGER_NAMED },
+        { "cStringIO", "open", DANGER_NAMED },
+        { "cStringIO", "StringIO", DANGER_NONE },
+        { "any", "..", DANGER_CALLED },
+        { "any", "", DANGER_NONE },
+        { "", "os.system", DANGER_NAMED },
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        char name[128];
+
+        snprintf(name, sizeof(name), "%s.%s", cases[i].module, cases[i].path);
+        ok(danger_of(str_of(name), strlen(cases[i].module)) == cases[i].danger,
+            "danger: '%s' of '%s'", cases[i].path, cases[i].module);
+    }
 }
 
 int main(void)
@@ -135,5 +171,6 @@ int main(void)
     test_long();
     test_problems();
     test_danger();
+    test_walks();
     return done();
 }

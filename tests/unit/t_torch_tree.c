@@ -205,6 +205,58 @@ static void test_sharing(void)
     parse_free(&p);
 }
 
+/* Shared work that leaves nothing behind: no name, no text. */
+static void test_work_in_vain(void)
+{
+    struct buf b AUTO(buf_free) = BUF_INIT(LIMIT);
+    struct parse p;
+
+    /* A module leads to a tensor, but by an attribute without a name. */
+    buf_puts(&b, "\x80\x02"
+                 "c__main__\nNet\n)R}(");
+    pk_text(&b, "_parameters");
+    buf_putc(&b, '}');
+    pk_text(&b, "_modules");
+    buf_putc(&b, '}');
+    pk_text(&b, "x");
+    pk_floats(&b, "0", 4);
+    buf_puts(&b, "ub");
+    for (int i = 0; i < 60; i++)
+        buf_puts(&b, "2\x86");
+    buf_putc(&b, '.');
+    refused("2^60 ways to no name", &b, ERR_REFUSED, "refers to too much");
+
+    /* A mapping with one long key, 20000 times, in a list, 20 times. */
+    buf_clear(&b);
+    buf_puts(&b, "\x80\x02}(");
+    pk_text(&b, "model");
+    buf_putc(&b, '}');
+    pk_text(&b, "w");
+    pk_floats(&b, "0", 4);
+    buf_putc(&b, 's');
+    pk_text(&b, "config");
+    buf_puts(&b, "}(");
+    pk_text(&b, "a");
+    buf_putc(&b, '(');
+    for (int i = 0; i < 700; i++)
+        buf_putc(&b, 'N');
+    buf_puts(&b, "tq\1");
+    pk_text(&b, "b");
+    buf_puts(&b, "}q\2(");
+    for (int i = 0; i < 20000; i++)
+        buf_puts(&b, "h\1N");
+    buf_putc(&b, 'u');
+    pk_text(&b, "c");
+    buf_putc(&b, '(');
+    for (int i = 0; i < 20; i++)
+        buf_puts(&b, "h\2");
+    buf_puts(&b, "luu.");
+    zip_of(&p, &b, NULL);
+    ok(p.rc == 0 && p.f.n_tensors == 1 && p.f.config.len == 0,
+        "a config that is all work is left out: %s", p.e.msg);
+    parse_free(&p);
+}
+
 /* ---- the legacy stream ---- */
 
 static const char magic[] =
@@ -423,6 +475,7 @@ int main(void)
     test_python2_keys();
     test_trees();
     test_sharing();
+    test_work_in_vain();
     test_legacy();
     test_front();
     test_foreign();

@@ -152,6 +152,12 @@ def places(t):
     t.fails(2, "list and convert", "--list", "--fp16", source)
     t.fails(3, "no such source", "-o", t.at("x"), t.at("nowhere"))
     before = sha256(file)
+    done = t.run("-o", t.at("slash/"), source)
+    t.tap.eq((done.returncode, os.path.isdir(t.at("slash"))), (0, True),
+             "a slash behind OUT means nothing")
+    t.fails(2, "OUT has no name of its own", "-o", t.at("x/.."), source)
+    t.fails(3, "a branch of a safetensors file", "--select", "model", "-o",
+            t.at("x"), source, says="no branches")
     done = t.run("--bf16", "-o", old, "--force", source)
     t.tap.eq(done.returncode, 0, "an older conversion is replaced by force")
     t.tap.eq(sha256(file), before, "the source is as it was")
@@ -247,6 +253,22 @@ def kept(t):
         source = json.load(f)["source"]
     t.tap.eq((source["repository"], source["commit"]), ("org/tiny", commit),
              "the manifest says where it came from")
+    names = sorted(os.listdir(path))
+    for what in ("model.safetensors", "ml-manifest.json", None):
+        if what:
+            os.unlink(os.path.join(path, what))
+        else:
+            with open(os.path.join(path, "ml-manifest.json"), "w",
+                      encoding="utf-8") as f:
+                f.write("{")
+        again = t.run("--fp16", "org/tiny")
+        t.tap.ok((again.returncode, again.stdout) == (0, first.stdout) and
+                 "damaged" in again.stderr and
+                 sorted(os.listdir(path)) == names and
+                 os.stat(os.path.join(path, "ml-manifest.json")).st_size > 9,
+                 f"a kept result without its {what or 'meaning'} is made anew",
+                 again.stderr)
+    t.tap.eq(len(os.listdir(f"{root}/ml/uniform")), 2, "in its place")
     make_repo(t, "claimed", "ab" * 32)
     path = t.run("org/claimed").stdout.strip()
     with open(os.path.join(path, "ml-manifest.json"), encoding="utf-8") as f:
@@ -305,6 +327,20 @@ def faults(t, path):
               for name in ("0123456789abcdef", "00000000deadbeef")],
              [False, True], "what a killed run left is swept")
     shutil.rmtree(f"{out}.00000000deadbeef.tmp")
+    # It is swept before there must be room: it may be what fills the disk.
+    huge, out = t.at("huge.safetensors"), t.out()
+    stale = f"{out}.0123456789abcdef.tmp"
+    os.mkdir(stale)
+    os.utime(stale, (time.time() - 3600,) * 2)
+    try:
+        write_safetensors(huge, {"x": ("U8", [1 << 43], 1 << 43)})
+    except OSError:
+        t.tap.skip("swept before free space is asked for", "no such holes")
+    else:
+        done = t.run("-o", out, huge)
+        t.tap.eq((done.returncode, os.path.exists(stale)), (7, False),
+                 "swept before free space is asked for")
+        os.unlink(huge)
 
 
 def interrupts(t, path):

@@ -137,13 +137,18 @@ def test_pickle(b):
         b.expect(b.check(b.write(f"p/old{i}.pkl", code)), 8, name[:40],
                  "FAIL", "calls", name.split(" ")[1][:20])
     for i, name in enumerate(("pathlib PosixPath.write_text",
-                              "pathlib Path.touch", "uuid _get_command_stdout",
+                              "pathlib Path.touch", "pathlib os.system",
+                              "random _os.system", "a.b C.sp.call",
+                              "a.b C.f.__globals__.get", "uuid _get_command_stdout",
                               "_osx_support _read_output")):
         part = [n.encode() for n in name.split(" ")]
         code = b"\x80\x04" + b"".join(
             b"\x8c" + bytes([len(n)]) + n for n in part) + b"\x93)R."
         b.expect(b.check(b.write(f"p/new{i}.pkl", code)), 8, name,
                  "FAIL", "calls", part[1].decode())
+    code = b"\x80\x04\x8c\x03a.b\x8c\x07Out.Inn\x93)R."
+    b.expect(b.check(b.write("p/inner.pkl", code)), 0, "an inner class",
+             "note", "a.b.Out.Inn")
     code = b"\x80\x02cpathlib\nPosixPath\n)R."
     b.expect(b.check(b.write("p/path.pkl", code)), 0, "a path may be made",
              "note", "pathlib.PosixPath")
