@@ -267,6 +267,7 @@ static int scan_folder(const char *folder, char *out, struct err *e)
 {
     DIR *d = opendir(folder);
     struct dirent *entry;
+    struct err mend = ERR_INIT; /* a file that could be one */
     unsigned found = 0;
     int rc = 0;
 
@@ -274,13 +275,19 @@ static int scan_folder(const char *folder, char *out, struct err *e)
         return err_sys(e, "%s", folder);
     while (rc == 0 && (entry = readdir(d)) != NULL) {
         char path[PATH_MAX];
-        struct err ignored = ERR_INIT;
+        struct err why = ERR_INIT;
         enum file_format format;
 
         if (entry->d_name[0] == '.' ||
-            path_join(path, folder, entry->d_name, &ignored) != 0 ||
-            peek(path, &format, &ignored) != 0 || format == FORMAT_JSON ||
-            format == FORMAT_PICKLE)
+            path_join(path, folder, entry->d_name, &why) != 0)
+            continue;
+        if (peek(path, &format, &why) != 0) {
+            if (why.hint[0] != '\0' &&
+                (mend.kind == ERR_NONE || strcmp(why.msg, mend.msg) < 0))
+                mend = why;
+            continue;
+        }
+        if (format == FORMAT_JSON || format == FORMAT_PICKLE)
             continue;
         if (found++ == 0)
             rc = path_fmt(out, e, "%s", path);
@@ -292,6 +299,10 @@ static int scan_folder(const char *folder, char *out, struct err *e)
     closedir(d);
     if (rc != 0)
         return err_hint(e, "name the file itself");
+    if (found == 0 && mend.kind != ERR_NONE) {
+        err_set(e, ERR_MISSING, "%s holds no weights; %s", folder, mend.msg);
+        return err_hint(e, "%s", mend.hint);
+    }
     if (found == 0) {
         err_set(e, ERR_MISSING, "%s holds no weights", folder);
         return err_hint(e, "expected model.safetensors, pytorch_model.bin, one "

@@ -191,6 +191,28 @@ def listings(tap, hub):
         tap.eq(gets(hub, "bytes"), [], "and gets no request, let alone the "
                "token")
         hub.faults([])
+    with World(hub.url) as w:
+        done = w.pull("acme/c1", "--dry-run")
+        tap.ok(done.returncode == 0 and "\x9b" not in done.stdout
+               and "\\x9b31m" in done.stdout,
+               "what would move a terminal's cursor is escaped", done.stdout)
+        hub.faults([{"path": "*/tree/*", "times": -1, "headers": {
+            "Link": '</api/models/acme/tiny/tree/main>; rel="next"'}}])
+        hub.reset()
+        fails(tap, w.pull("acme/tiny"), 8, "circle",
+              "a listing that goes in a circle: 8")
+        tap.ok(len(gets(hub, part="/tree/")) < 9, "is noticed soon",
+               len(hub.log()))
+        hub.faults([{"path": "*/revision/*", "status": 200,
+                     "body": "[" + "0," * (5 * MIB) + "0]"}])
+        fails(tap, w.pull("acme/tiny"), 8, "too large",
+              "an answer of millions of values: 8")
+        hub.faults([{"path": "*/revision/*", "status": 404, "body": "x"}])
+        fails(tap, w.pull("acme/tiny"), 3, "404", "a 404 of a mirror: 3")
+        hub.faults([])
+        done = w.pull("acme/empty")
+        tap.ok(done.returncode == 0 and os.path.isdir(done.stdout.strip()),
+               "a repository without files has a folder", done.stderr)
     hostile = {"acme/up": "../evil", "acme/abs": "/tmp/evil",
                "acme/dot": "a/./b", "acme/back": "a\\b",
                "acme/deep": "a/../../evil", "acme/ctrl": "a\nb"}
@@ -346,6 +368,9 @@ def unreachable(tap):
     with World("http://no.such.host.invalid") as w:
         fails(tap, w.pull("acme/tiny", "--retry-time", "1"), 5,
               "no.such.host", "no such host: 5")
+    with World("http://127.0.0.1:1", HTTP_PROXY="http://127.0.0.1:2") as w:
+        fails(tap, w.pull("acme/tiny", "--retry-time", "1"), 5,
+              "port 2", "HTTP_PROXY counts in upper case, too")
     with World("ftp://x") as w:
         fails(tap, w.pull("acme/tiny"), 2, "HF_ENDPOINT", "not a web "
               "address: 2")
@@ -369,6 +394,7 @@ def repos(data):
     write(os.path.join(data, "set/data.txt"), b"rows\n")
     write(os.path.join(data, "two/a.bin"), noise(2 * MIB, "a"))
     write(os.path.join(data, "two/b.bin"), noise(2 * MIB, "b"))
+    os.makedirs(os.path.join(data, "empty"))
     for i in range(2500):
         write(os.path.join(data, f"many/d{i % 7}/f{i}.txt"), b"%d" % i)
 
@@ -391,6 +417,8 @@ def repos(data):
         "acme/private": {"dir": at("w"), "private": True, "tokens": [GOOD]},
         "acme/gated": {"dir": at("w"), "gated": "auto", "tokens": [GOOD]},
         "acme/disabled": tiny, "acme/many": {"dir": at("many")},
+        "acme/empty": {"dir": at("empty")},
+        "acme/c1": dict(tiny, extra_tree=[entry("a\x9b31mred")]),
         "acme/twice": dict(tiny, extra_tree=[entry("config.json")]),
         "acme/both": dict(tiny, extra_tree=[entry("config.json/x")]),
     }

@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
 """mlfetch pull when things go wrong: cuts, lies, stalls, limits, wrong bytes,
 interrupts, two at once. Either every byte is right, or nothing is visible."""
+import http.server
 import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -141,6 +143,51 @@ def ranges(tap, hub, files):
         hub.faults([])
 
 
+class Endless(http.server.BaseHTTPRequestHandler):
+    """A Hub of one file, which it refuses without ever coming to an end."""
+
+    def log_message(self, *args):
+        pass
+
+    def do_GET(self):
+        known = {"/revision/": {"sha": "a" * 40}, "/tree/": [
+            {"type": "file", "path": "f", "size": 1, "oid": "b" * 40}]}
+        body = [v for k, v in known.items() if k in self.path]
+        self.send_response(200 if body else 404)
+        self.end_headers()
+        self.wfile.write(json.dumps(body[0] if body else "no").encode())
+        try:
+            while not body:
+                self.wfile.write(b"no " * 1000)
+        except OSError:
+            pass
+
+
+def endless(tap):
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Endless)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    with World(f"http://127.0.0.1:{server.server_port}") as w:
+        began = time.monotonic()
+        fails(tap, w.pull(REPO, timeout=60), 3, "404", "an endless refusal: 3")
+        tap.ok(time.monotonic() - began < 30, "of which the front is enough")
+    server.shutdown()
+
+
+def refusals(tap, hub):
+    with World(hub.url) as w:
+        hub.faults([{"path": "*/resolve/*", "status": 429, "times": -1,
+                     "headers": {"RateLimit": '"resolvers";r=0;t=2000'}}])
+        done = w.pull(REPO)
+        fails(tap, done, 5, "2001 s", "a wait for files too long to wait: 5")
+        tap.ok("no new byte" not in done.stderr, "and nothing else is said",
+               done.stderr)
+        hub.faults([])
+    with World(hub.url.replace("http:", "https:")) as w:
+        began = time.monotonic()
+        fails(tap, w.pull(REPO), 5, "SSL", "TLS where there is none: 5")
+        tap.ok(time.monotonic() - began < 20, "before the minute is over")
+
+
 def addresses(tap, hub, files):
     hub.control("config", {"url_ttl": 1})
     survived(tap, hub, files, [dict(BYTES, rate=MIB, times=-1)],
@@ -255,15 +302,45 @@ def together(tap, hub, files):
 LYING = "int flock(int fd, int op) { (void)fd; (void)op; return 0; }"
 
 
+SLOW = ("#include <netdb.h>\n#include <unistd.h>\n"
+        "int getaddrinfo(const char *n, const char *s,"
+        " const struct addrinfo *h, struct addrinfo **r)"
+        "{ (void)n; (void)s; (void)h; (void)r; sleep(15); return EAI_AGAIN; }")
+
+
+def shimmed(folder, text):
+    """A library to preload, None where that cannot be."""
+    shim = os.path.join(folder, "shim.so")
+    built = subprocess.run(["cc", "-shared", "-fPIC", "-x", "c", "-", "-o",
+                            shim], input=text, text=True,
+                           capture_output=True)
+    return None if built.returncode or "asan" in kit.BUILD else shim
+
+
+def slow_names(tap):
+    name = "an interrupt does not wait for a name server"
+    folder = kit.scratch()
+    shim = shimmed(folder, SLOW)
+    if shim is None:
+        tap.skip(name, "cannot preload a slow one here")
+        return
+    with World("http://no.such.host", LD_PRELOAD=shim) as w:
+        proc = start(w, REPO)
+        time.sleep(1)
+        began = time.monotonic()
+        proc.send_signal(signal.SIGINT)
+        proc.communicate()
+        tap.ok(proc.returncode == 130 and time.monotonic() - began < 5, name,
+               f"{proc.returncode} {time.monotonic() - began}")
+    shutil.rmtree(folder)
+
+
 def lying_locks(tap, hub, files):
     """Everybody gets every lock: a second download, never a wrong byte."""
     name = "two at once, where locks lie"
     folder = kit.scratch()
-    shim = os.path.join(folder, "shim.so")
-    built = subprocess.run(["cc", "-shared", "-fPIC", "-x", "c", "-", "-o",
-                            shim], input=LYING, text=True,
-                           capture_output=True)
-    if built.returncode != 0 or "asan" in kit.BUILD:
+    shim = shimmed(folder, LYING)
+    if shim is None:
         tap.skip(name, "cannot preload a lying flock here")
         return
     for rules in ([], [dict(BYTES, flip=MIB, after=1)]):
@@ -337,7 +414,10 @@ def main():
         statuses(tap, hub, files)
         limits(tap, hub, files)
         ranges(tap, hub, files)
+        endless(tap)
+        refusals(tap, hub)
         addresses(tap, hub, files)
+        slow_names(tap)
         stalls(tap, hub, files)
         wrong_bytes(tap, hub, files)
         damaged_partial(tap, hub, files)

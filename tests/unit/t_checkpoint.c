@@ -117,6 +117,13 @@ static void bad_folders(void)
     put_st(at("two/2.bin"), "{" U8X4("b") "}", 4);
     ok(open_kind(at("two"), &e) == ERR_REFUSED && strstr(e.msg, "more than"),
         "a folder with two candidates");
+    write_text(at("lfs/readme"), "nothing here");
+    write_text(at("lfs/weights.pth"),
+        "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n");
+    ok(open_kind(at("lfs"), &e) == ERR_MISSING &&
+            strstr(e.msg, "weights.pth: this is a Git LFS pointer") != NULL &&
+            strstr(e.hint, "git lfs pull") != NULL,
+        "a folder whose weights were never fetched: %s", e.msg);
     ok(open_kind(at("nowhere"), &e) == ERR_MISSING, "a path to nothing");
     write_text(at("e/model.safetensors"), "");
     ok(open_kind(at("e"), &e) != ERR_NONE, "an empty file");

@@ -62,6 +62,15 @@ static void refusals(void)
     says(&a, &some, ERR_AUTH, "public gated repos", "forbidden");
 }
 
+static void plain_404(void)
+{
+    struct hub_answer a = { .status = 404 };
+
+    says(&a, &none, ERR_MISSING, "(404)", "404 without a code");
+    a = (struct hub_answer){ .status = 410, .message = "gone for good" };
+    says(&a, &none, ERR_MISSING, "gone for good", "410");
+}
+
 static void troubles(void)
 {
     struct hub_answer a = { .status = 429, .wait_s = 164 };
@@ -122,6 +131,7 @@ static void links(void)
 int main(void)
 {
     refusals();
+    plain_404();
     troubles();
     etags();
     links();

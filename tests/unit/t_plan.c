@@ -30,7 +30,7 @@ static void order(void)
             str_is(p.files[1].file->path, "mid") &&
             str_is(p.files[2].file->path, "mid2") &&
             str_is(p.files[3].file->path, "big"),
-        "small files first, then by path");
+        "small files first, then by content");
     is_int((long long)p.n_fetch, 4, "four to fetch");
     is_int((long long)p.bytes, 1013, "bytes of all");
     is_int((long long)p.fetch_bytes, 901, "bytes to fetch");
@@ -53,6 +53,24 @@ static void twins(void)
     is_int((long long)p.bytes, 40, "all names count");
     ok(p.files[2].state == PLAN_LINK && p.files[3].state == PLAN_LINK,
         "the others are linked");
+}
+
+/* Whatever the names: the order in which the locks are taken. */
+static void locks(void)
+{
+    struct tree_file t[] = { make("1", 10, 'a'), make("2", 10, 'b'),
+        make("1", 10, 'b'), make("2", 10, 'a') };
+    struct plan_file one[] = { { &t[0], PLAN_FETCH, 0, false },
+        { &t[1], PLAN_FETCH, 0, false } };
+    struct plan_file two[] = { { &t[2], PLAN_FETCH, 0, false },
+        { &t[3], PLAN_FETCH, 0, false } };
+    struct err e = ERR_INIT;
+    struct plan p, q;
+
+    plan_make(&p, one, 2, &e);
+    plan_make(&q, two, 2, &e);
+    ok(digest_eq(&p.files[0].file->oid, &q.files[0].file->oid),
+        "equal sizes: the same content first in every process");
 }
 
 static void limits(void)
@@ -160,6 +178,7 @@ int main(void)
 {
     order();
     twins();
+    locks();
     limits();
     segments();
     ranges_model();

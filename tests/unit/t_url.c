@@ -72,6 +72,17 @@ static void endpoint(const char *in, const char *want)
         ok(rc == -1 && e.kind == ERR_USAGE, "endpoint '%s' is refused", in);
 }
 
+static void secrets(void)
+{
+    struct err e = ERR_INIT;
+    char out[64];
+
+    ok(url_endpoint(out, sizeof(out), "https://u:s3cret@h.co?k=s3cret", &e) ==
+                -1 &&
+            strstr(e.msg, "s3cret") == NULL && strstr(e.msg, "h.co") != NULL,
+        "a refused endpoint is named without its secrets");
+}
+
 static void endpoints(void)
 {
     endpoint("https://huggingface.co", "https://huggingface.co");
@@ -105,6 +116,7 @@ int main(void)
     origins();
     encoding();
     endpoints();
+    secrets();
     showing();
     return done();
 }

@@ -1,0 +1,146 @@
+/* One partial file on disk: what is vouched for when disks or people fail. */
+#include "fetch/partial.h"
+
+#include <errno.h>
+
+#include "fetch/journal.h"
+
+#include "tests/unit/scratch.h"
+#include "tests/unit/tap.h"
+
+enum { SIZE = 1 << 20 };
+
+static const struct digest want = { HASH_SHA256,
+    "30e14955ebf1352266dc2ff8067e68104607e750abb9d3b36582b8af909fcb58" };
+
+static char path[PATH_MAX], journal[PATH_MAX];
+static int sync_fails; /* this many more calls */
+
+/* Stands in front of the system's. */
+int fdatasync(int fd)
+{
+    if (sync_fails > 0) {
+        sync_fails--;
+        errno = EIO;
+        return -1;
+    }
+    return fsync(fd);
+}
+
+static struct partial opened(uint64_t size, struct err *e)
+{
+    struct partial p;
+
+    partial_open(&p, path, journal, &want, size, e);
+    return p;
+}
+
+static void write_half(struct partial *p, struct err *e)
+{
+    static const char zeros[SIZE / 2];
+    uint64_t new;
+
+    partial_write(p, 0, zeros, sizeof(zeros), &new, e);
+}
+
+static uint64_t kept(void)
+{
+    struct err e = ERR_INIT;
+    uint64_t n = 0, allocated;
+
+    is_int(partial_kept(path, journal, &want, SIZE, &n, &allocated, &e), 0,
+        "the journal is asked");
+    return n;
+}
+
+static void saved(void)
+{
+    struct err e = ERR_INIT;
+    struct partial p = opened(SIZE, &e);
+
+    write_half(&p, &e);
+    partial_note(&p);
+    is_int(partial_save(&p, &e), 0, "saved");
+    partial_close(&p);
+    is_int((long long)kept(), SIZE / 2, "half of it is vouched for");
+    p = opened(SIZE, &e);
+    is_int((long long)ranges_sum(&p.have), SIZE / 2, "and gone on with");
+    partial_drop(&p);
+    is_int((long long)kept(), 0, "dropped: nothing");
+    ok(access(journal, F_OK) != 0 && access(path, F_OK) != 0, "nor a file");
+}
+
+static void failed_sync(void)
+{
+    struct err e = ERR_INIT, ignored = ERR_INIT;
+    struct partial p = opened(SIZE, &e);
+
+    write_half(&p, &e);
+    partial_note(&p);
+    sync_fails = 1;
+    ok(partial_save(&p, &e) == -1 && e.kind == ERR_IO, "a sync fails");
+    partial_save(&p, &ignored);
+    partial_note(&p);
+    partial_close(&p);
+    is_int((long long)kept(), 0, "no later sync makes the bytes good");
+    unlink(path);
+}
+
+/* Somebody tidies up; the next file of that name holds nothing yet. */
+static void lost_partial(void)
+{
+    struct err e = ERR_INIT;
+    struct partial p = opened(SIZE, &e);
+
+    write_half(&p, &e);
+    partial_note(&p);
+    partial_save(&p, &e);
+    partial_close(&p);
+    unlink(path);
+    p = opened(SIZE, &e);
+    is_int((long long)ranges_sum(&p.have), 0, "a new file holds nothing");
+    partial_close(&p); /* killed */
+    is_int((long long)kept(), 0, "nor does it after a kill");
+    p = opened(SIZE, &e);
+    is_int((long long)ranges_sum(&p.have), 0, "or in the run after that");
+    partial_drop(&p);
+}
+
+static void taken_away(void)
+{
+    struct err e = ERR_INIT;
+    struct partial p = opened(SIZE, &e);
+
+    write_half(&p, &e);
+    unlink(path);
+    write_text(path, "another's");
+    partial_note(&p);
+    is_int(partial_save(&p, &e), 0, "the name is another file's by now");
+    partial_close(&p);
+    ok(access(journal, F_OK) != 0, "which is not vouched for");
+    ok(access(at("journal.live"), F_OK) != 0, "nor by the live journal");
+    unlink(path);
+}
+
+static void no_room(void)
+{
+    struct err e = ERR_INIT;
+    struct partial p = opened((uint64_t)1 << 62, &e);
+
+    ok(e.kind != ERR_NONE && p.fd == -1, "no disk is that large");
+    ok(access(path, F_OK) != 0, "nothing is left of the try");
+}
+
+int main(void)
+{
+    scratch_open();
+    snprintf(path, sizeof(path), "%s", at("blob.ml.incomplete"));
+    snprintf(journal, sizeof(journal), "%s", at("journal"));
+    saved();
+    failed_sync();
+    lost_partial();
+    taken_away();
+    no_room();
+    scratch_close();
+    return done();
+}
