@@ -97,10 +97,24 @@ int map_open(struct map *m, const char *path, struct err *e)
     return 0;
 }
 
+void map_forget(const void *p)
+{
+    const uint8_t *at = p;
+
+    pthread_mutex_lock(&lock);
+    for (struct map_guard *g = guards; g != NULL; g = g->next)
+        if (g->p != NULL && at >= g->p && at < g->p + g->len)
+            madvise((void *)(uintptr_t)g->p, g->len, MADV_DONTNEED);
+    pthread_mutex_unlock(&lock);
+}
+
 void map_close(struct map *m)
 {
     if (m->p != NULL) {
+        /* Not while map_forget looks at it. */
+        pthread_mutex_lock(&lock);
         m->guard->p = NULL;
+        pthread_mutex_unlock(&lock);
         munmap((void *)(uintptr_t)m->p, m->len);
     }
     fd_close(&m->fd);

@@ -25,6 +25,14 @@ struct map {
 /* map_open - 0, or -1 with *e: MISSING, IO, NOMEM, REFUSED (not a file). */
 int map_open(struct map *m, const char *path, struct err *e);
 
+/*
+ * map_forget - let go of the pages of the map that p lies in
+ * What was read of it no longer counts as memory of this process, and comes
+ * back from the page cache when it is read again. Nothing happens when p lies
+ * in no map.
+ */
+void map_forget(const void *p);
+
 /* map_close - idempotent, for AUTO. */
 void map_close(struct map *m);
 

@@ -146,12 +146,23 @@ static int tie_head(const struct checkpoint *c, uint64_t head,
     return 0;
 }
 
-int alias_find(const struct checkpoint *c, bool tie, const struct tensor **out,
-    struct err *e)
+/* Heads that share the embedding's storage stand for themselves. */
+static void untie_heads(const struct checkpoint *c, const struct tensor **out)
+{
+    for (uint64_t i = 0; i < c->n_tensors; i++)
+        if (out[i] != NULL && name_rank(c->tensors[i].name) == RANK_HEAD &&
+            name_rank(out[i]->name) != RANK_HEAD)
+            out[i] = NULL;
+}
+
+int alias_find(const struct checkpoint *c, enum tie tie,
+    const struct tensor **out, struct err *e)
 {
     if (same_storage(c, out, e) != 0)
         return -1;
-    for (uint64_t i = 0; i < c->n_tensors && tie; i++)
+    if (tie == TIE_NO)
+        untie_heads(c, out);
+    for (uint64_t i = 0; i < c->n_tensors && tie == TIE_YES; i++)
         if (out[i] == NULL && name_rank(c->tensors[i].name) == RANK_HEAD &&
             tie_head(c, i, out, e) != 0)
             return -1;

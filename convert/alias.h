@@ -7,18 +7,23 @@
 
 #include "formats/checkpoint.h"
 
+/* tie_word_embeddings, as the config has it. */
+enum tie { TIE_UNSAID, TIE_YES, TIE_NO };
+
 /*
  * alias_find - decide for every chosen tensor of c which one stands for it
- * tie      the model's config ties the output head to the embedding
+ * tie      what the model's config says of the output head
  * out      c->n_tensors entries: NULL when the tensor is kept, otherwise the
  *          kept tensor with its values
  * Two tensors that are the same view of one storage are aliases; a head that
- * the config ties is one when its bytes equal the embedding's. Kept is the
- * embedding, never a head when there is another; else the first name.
+ * the config ties is one when its bytes equal the embedding's. A head that
+ * the config unties in so many words is kept whatever it shares: a loader
+ * that finds none would make one up. Kept is the embedding, never a head when
+ * there is another; else the first name.
  * Returns  0, or -1 with *e: NOMEM, IO, CORRUPT
  * Cost     n log n; reads tensor data only to compare a tied head
  */
-int alias_find(const struct checkpoint *c, bool tie, const struct tensor **out,
-    struct err *e);
+int alias_find(const struct checkpoint *c, enum tie tie,
+    const struct tensor **out, struct err *e);
 
 #endif

@@ -31,19 +31,21 @@ static int config_text(
     return buf_check(out, e);
 }
 
-int company_tied(const struct checkpoint *c, bool *out, struct err *e)
+int company_tied(const struct checkpoint *c, enum tie *out, struct err *e)
 {
     struct buf text AUTO(buf_free) = BUF_INIT(CONFIG_BYTES_MAX);
     struct json_doc doc AUTO(json_free) = JSON_DOC_INIT;
+    bool tied;
 
-    *out = false;
+    *out = TIE_UNSAID;
     if (config_text(c, &text, e) != 0)
         return -1;
     if (text.len == 0)
         return 0;
     if (json_parse(&doc, buf_str(&text), 0, e) != 0)
         return err_ctx(e, "%s/%s", c->folder, COMPANY_CONFIG);
-    json_bool(json_get(doc.root, "tie_word_embeddings"), out);
+    if (json_bool(json_get(doc.root, "tie_word_embeddings"), &tied))
+        *out = tied ? TIE_YES : TIE_NO;
     return 0;
 }
 

@@ -7,6 +7,7 @@
 #define CONVERT_COMPANY_H
 
 #include "base/buf.h"
+#include "convert/alias.h"
 #include "convert/recipe.h"
 #include "formats/checkpoint.h"
 #include "formats/manifest.h"
@@ -19,11 +20,11 @@ enum { COMPANY_MAX = 16, COMPANY_BYTES_MAX = 256 << 20 };
 extern const char *const company_names[];
 
 /*
- * company_tied - does the config beside the weights tie the output head?
+ * company_tied - what the config beside the weights says of the output head
  * A config inside the checkpoint counts when there is none beside it.
  * Returns  0 with *out set, or -1 with *e: REFUSED (malformed config.json)
  */
-int company_tied(const struct checkpoint *c, bool *out, struct err *e);
+int company_tied(const struct checkpoint *c, enum tie *out, struct err *e);
 
 /*
  * company_config - a config's text with its dtype set to that of the recipe

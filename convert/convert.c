@@ -287,7 +287,7 @@ static void report_aliases(const struct layout *p)
 static int run(struct convert *v, struct convert_result *out, struct err *e)
 {
     struct pool *pool AUTO(pool_close_auto) = NULL;
-    bool tie;
+    enum tie tie;
 
     if (open_source(v, e) != 0 || choose_path(v, out, e) != 0)
         return -1;

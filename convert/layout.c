@@ -72,7 +72,7 @@ static int place(struct layout *p, const struct checkpoint *c, struct err *e)
 }
 
 int layout_make(struct layout *p, const struct checkpoint *c,
-    const struct recipe *r, bool tie, struct err *e)
+    const struct recipe *r, enum tie tie, struct err *e)
 {
     const struct tensor **stand_in;
     uint64_t n = c->n_tensors;

@@ -6,6 +6,7 @@
 #define CONVERT_LAYOUT_H
 
 #include "base/buf.h"
+#include "convert/alias.h"
 #include "convert/recipe.h"
 #include "formats/checkpoint.h"
 #include "formats/manifest.h"
@@ -28,14 +29,14 @@ struct layout {
 
 /*
  * layout_make - from an open checkpoint
- * tie      the model's config ties the output head (alias.h)
+ * tie      what the config says of the output head (alias.h)
  * Returns  0, or -1 with *e: REFUSED (a name or type that safetensors cannot
  *          hold, no tensors, an expanded tensor far larger than the input),
  *          UNSUPPORTED (a tensor without data), NOMEM, IO, CORRUPT
  * Owns     its own memory; borrows names and shapes from c
  */
 int layout_make(struct layout *p, const struct checkpoint *c,
-    const struct recipe *r, bool tie, struct err *e);
+    const struct recipe *r, enum tie tie, struct err *e);
 
 /* layout_free - idempotent, for AUTO. */
 void layout_free(struct layout *p);

@@ -99,6 +99,7 @@ static int open_file(struct checkpoint *c, struct ckpt_file *f,
         return -1;
     if (read_part(c, f, opts, part, e) != 0)
         return err_ctx(e, "%s", f->path);
+    map_forget(f->map.p);
     return 0;
 }
 

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/map.h"
 #include "base/rd.h"
 #include "base/utf8.h"
 
@@ -17,7 +18,8 @@ enum {
     END64_BYTES = 56,
     CENTRAL_BYTES = 46,
     FLAGS_REFUSED = 0x2061, /* encrypted, patch, strong encryption, masked */
-    FIELD64 = 0x0001
+    FIELD64 = 0x0001,
+    FORGET_EVERY = 64 /* entries: their headers lie all over the file */
 };
 
 /* The fields of the end records that matter, classic or 64-bit. */
@@ -358,6 +360,9 @@ int zip_read(const void *bytes, uint64_t len, struct arena *arena,
     rd_seek(&dir, end.dir_at);
     for (uint64_t i = 0; i < end.entries; i++) {
         struct zip_entry t = { .size = 0 };
+
+        if (i % FORGET_EVERY == 0)
+            map_forget(bytes);
 
         if (central_read(&dir, &t, e) != 0 ||
             local_read(file, end.dir_at, &t, e) != 0)

@@ -215,7 +215,7 @@ static void interrupted(void)
 /* ---- aliases ---- */
 
 static const char *kept_name(
-    const struct checkpoint *c, bool tie, const char *name)
+    const struct checkpoint *c, enum tie tie, const char *name)
 {
     const struct tensor *out[8];
     struct err e = ERR_INIT;
@@ -247,13 +247,19 @@ static void shared_storage(void)
     t[3].offset = t[4].offset = 16;
     t[5].shape = none;
     t[5].n = 0;
-    is_str(kept_name(&c, false, "lm_head.weight"), "model.embed_tokens.weight",
+    is_str(kept_name(&c, TIE_UNSAID, "lm_head.weight"),
+        "model.embed_tokens.weight",
         "a head shares its storage: the embedding is kept");
-    is_str(kept_name(&c, false, "model.embed_tokens.weight"), "(kept)",
+    is_str(kept_name(&c, TIE_NO, "lm_head.weight"), "(kept)",
+        "a head that the config unties is kept all the same");
+    is_str(kept_name(&c, TIE_NO, "p.b"), "p.a", "other names are not heads");
+    is_str(kept_name(&c, TIE_UNSAID, "model.embed_tokens.weight"), "(kept)",
         "under its own name");
-    is_str(kept_name(&c, false, "odd"), "(kept)", "another view is no alias");
-    is_str(kept_name(&c, false, "p.b"), "p.a", "else the first name is kept");
-    is_str(kept_name(&c, false, "zero"), "(kept)", "nothing is no alias");
+    is_str(
+        kept_name(&c, TIE_UNSAID, "odd"), "(kept)", "another view is no alias");
+    is_str(
+        kept_name(&c, TIE_UNSAID, "p.b"), "p.a", "else the first name is kept");
+    is_str(kept_name(&c, TIE_UNSAID, "zero"), "(kept)", "nothing is no alias");
 }
 
 #define TIED(head, b0)                                                         \
@@ -268,18 +274,18 @@ static void tied_by_config(void)
 
     put_st(at("tied"), TIED("lm_head.weight", ), "ABCDEFGHABCDEFGH", 16);
     checkpoint_open(&c, at("tied"), NULL, &e);
-    is_str(kept_name(&c, true, "lm_head.weight"), "wte.weight",
+    is_str(kept_name(&c, TIE_YES, "lm_head.weight"), "wte.weight",
         "tied by config, equal bytes");
-    is_str(kept_name(&c, false, "lm_head.weight"), "(kept)", "not tied");
+    is_str(kept_name(&c, TIE_UNSAID, "lm_head.weight"), "(kept)", "not tied");
     checkpoint_close(&c);
     put_st(at("tied"), TIED("lm_head.weight", ), "ABCDEFGHABCDEFGh", 16);
     checkpoint_open(&c, at("tied"), NULL, &e);
-    is_str(kept_name(&c, true, "lm_head.weight"), "(kept)",
+    is_str(kept_name(&c, TIE_YES, "lm_head.weight"), "(kept)",
         "tied by config, one byte differs: both are kept");
     checkpoint_close(&c);
     put_st(at("tied"), TIED("x.weight", ), "ABCDEFGHABCDEFGH", 16);
     checkpoint_open(&c, at("tied"), NULL, &e);
-    is_str(kept_name(&c, true, "x.weight"), "(kept)",
+    is_str(kept_name(&c, TIE_YES, "x.weight"), "(kept)",
         "a config ties heads, nothing else");
 }
 
@@ -528,12 +534,12 @@ static void growth(void)
     struct layout p AUTO(layout_free) = LAYOUT_INIT;
     struct err e = ERR_INIT;
 
-    ok(layout_make(&p, &c, &keep_all, false, &e) == -1 &&
+    ok(layout_make(&p, &c, &keep_all, TIE_UNSAID, &e) == -1 &&
             e.kind == ERR_REFUSED && strstr(e.msg, "expanded"),
         "four bytes may not claim 256 GiB");
     t.no_data = true;
     e = (struct err)ERR_INIT;
-    ok(layout_make(&p, &c, &keep_all, false, &e) == -1 &&
+    ok(layout_make(&p, &c, &keep_all, TIE_UNSAID, &e) == -1 &&
             e.kind == ERR_UNSUPPORTED && strstr(e.msg, "'t'"),
         "a tensor without data is named");
 }

@@ -13,7 +13,10 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
                                 "../.."))
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
+                                "../../fixtures"))
 import kit  # noqa: E402
+import rawckpt  # noqa: E402
 
 LLAMA = os.path.join(kit.ROOT, "tests/fixtures/llama")
 TORCH = os.path.join(kit.ROOT, "tests/fixtures/torch")
@@ -287,22 +290,46 @@ def make_big(t):
     return path
 
 
+def peak(t, *args):
+    """Exit status and peak memory in KiB of mlconvert."""
+    # (a child's peak starts at this process's: it must stay small)
+    pid = os.posix_spawn(kit.program("mlconvert"),
+                         ["mlconvert", "-q", "--progress", "none", *args],
+                         t.env, file_actions=[(os.POSIX_SPAWN_OPEN, 1,
+                                               "/dev/null", os.O_WRONLY, 0)])
+    _, status, usage = os.wait4(pid, 0)
+    return status, usage.ru_maxrss
+
+
+def write_many(path):
+    """A torch zip of 1500 records, far enough apart for a page each."""
+    n, size = 1500, 1 << 16
+    with open(path, "wb") as f:
+        table = rawckpt.PROTO2 + rawckpt.pairs(
+            (f"t{i:04}", rawckpt.tensor(str(i), (size // 4,)))
+            for i in range(n)) + rawckpt.STOP
+        f.write(rawckpt.torch_zip(rawckpt.archive(
+            table, [(str(i), bytes(size)) for i in range(n)])))
+
+
 def memory(t, path):
     sanitized = "asan" in kit.BUILD or "san" in os.environ.get("SAN", "")
     if sanitized:
         t.tap.skip("memory stays below 32 MB", "sanitizers need their own")
         return
-    # (a child's peak starts at this process's: it must stay small)
-    out = t.out()
-    pid = os.posix_spawn(kit.program("mlconvert"),
-                         ["mlconvert", "-q", "--fp16", "--progress", "none",
-                          "-o", out, path], t.env,
-                         file_actions=[(os.POSIX_SPAWN_OPEN, 1, "/dev/null",
-                                        os.O_WRONLY, 0)])
-    _, status, usage = os.wait4(pid, 0)
+    status, kib = peak(t, "--fp16", "-o", t.out(), path)
     t.tap.eq(status, 0, "64 MiB are converted")
-    t.tap.ok(usage.ru_maxrss < 32 << 10,
-             f"in {usage.ru_maxrss >> 10} MiB of memory, at most 32")
+    t.tap.ok(kib < 32 << 10, f"in {kib >> 10} MiB of memory, at most 32")
+    many = t.at("many.pt")
+    child = os.fork()  # whoever writes it grows: it must not be this process
+    if child == 0:
+        write_many(many)
+        os._exit(0)
+    os.waitpid(child, 0)
+    status, kib = peak(t, "--fp16", "-o", t.out(), many)
+    t.tap.eq(status, 0, "1500 records are converted")
+    t.tap.ok(kib < 33 << 10, f"in {kib >> 10} MiB of memory, at most 33")
+    os.unlink(many)
 
 
 def limit_files():
