@@ -328,7 +328,7 @@ def memory(t, path):
     os.waitpid(child, 0)
     status, kib = peak(t, "--fp16", "-o", t.out(), many)
     t.tap.eq(status, 0, "1500 records are converted")
-    t.tap.ok(kib < 33 << 10, f"in {kib >> 10} MiB of memory, at most 33")
+    t.tap.ok(kib < 32 << 10, f"in {kib >> 10} MiB of memory, at most 32")
     os.unlink(many)
 
 
