@@ -134,14 +134,14 @@ int download_moved(struct download *d, const char *url, struct err *e)
     return 0;
 }
 
-void download_lost(struct download *d, unsigned generation)
+bool download_lost(struct download *d, unsigned generation)
 {
     if (d->location == NULL || d->generation != generation)
-        return;
+        return false;
     free(d->location);
     d->location = NULL;
     d->resolved = false;
-    d->strikes++;
+    return true;
 }
 
 static int publish(struct download *d, struct err *e)

@@ -83,8 +83,11 @@ int download_restart(struct download *d, struct err *e);
 /* download_moved - its bytes are at url from now on. 0, or -1: NOMEM. */
 int download_moved(struct download *d, const char *url, struct err *e);
 
-/* download_lost - a location of that generation is good no more. */
-void download_lost(struct download *d, unsigned generation);
+/*
+ * download_lost - a location of that generation is good no more; false when
+ * that was known
+ */
+bool download_lost(struct download *d, unsigned generation);
 
 /* download_finish - check, publish, link. -1 with *e: CORRUPT, IO ... */
 int download_finish(struct download *d, struct err *e);

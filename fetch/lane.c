@@ -16,13 +16,20 @@ static const struct tree_file *file_of(const struct lane *l)
     return l->d->file->file;
 }
 
-/* The attempt failed in a way that no wait will cure often. */
-static int strike(struct lane *l, enum err_kind kind, const char *what)
+/* "FILE: HOST WHAT" */
+static int fault(struct lane *l, enum err_kind kind, const char *what)
 {
     char host[URL_SHOW_MAX];
 
+    return err_set(&l->err, kind, "%.*s: %s %s", STR_ARG(file_of(l)->path),
+        url_host(host, l->url), what);
+}
+
+/* The attempt failed in a way that no wait will cure often. */
+static int strike(struct lane *l, enum err_kind kind, const char *what)
+{
     l->d->strikes++;
-    return err_set(&l->err, kind, "%s: %s", url_host(host, l->url), what);
+    return fault(l, kind, what);
 }
 
 static int fatal(struct lane *l)
@@ -273,15 +280,12 @@ static enum lane_end refused(struct lane *l)
         return retry_status(c->status) ? LANE_AGAIN : LANE_FAILED;
     }
     snprintf(text, sizeof(text), "answered %ld", c->status);
-    if (retry_status(c->status)) {
-        char host[URL_SHOW_MAX];
-        err_set(&l->err, ERR_NET, "%s: %s", url_host(host, l->url), text);
+    fault(l, ERR_NET, text);
+    if (retry_status(c->status))
         return LANE_AGAIN;
-    }
     /* An expired address, most likely: the Hub knows a new one. */
-    strike(l, ERR_NET, text);
-    l->d->strikes--;
-    download_lost(l->d, l->generation);
+    if (download_lost(l->d, l->generation))
+        l->d->strikes++;
     return judge(l);
 }
 
@@ -313,12 +317,16 @@ enum lane_end lane_over(struct lane *l)
         return judge(l);
     if (l->checked && l->err.kind == ERR_NONE && l->seg.from == l->seg.to)
         return LANE_DONE;
-    err_set(&l->err, ERR_NET, "%s: %s", url_host(host, l->url), c->why);
+    err_set(&l->err, ERR_NET, "%.*s: %s: %s", STR_ARG(file_of(l)->path),
+        url_host(host, l->url), c->why);
     if (c->end == HTTP_UNTRUSTED) {
         err_hint(&l->err, "name the file of trusted certificates in "
                           "SSL_CERT_FILE");
         return LANE_FAILED;
     }
+    /* A host that gives nothing: the Hub may name another one by now. */
+    if (l->brought == 0)
+        download_lost(l->d, l->generation);
     return LANE_AGAIN;
 }
 

@@ -199,6 +199,15 @@ def addresses(tap, hub, files):
     survived(tap, hub, files, [dict(BYTES, status=403)],
              "403 from the bytes host, once")
     with World(hub.url) as w:
+        hub.faults([{"path": "*/resolve/*/model.safetensors", "headers": {
+            "Location": "http://127.0.0.1:1/gone"}}])
+        good(tap, w.pull(REPO), files, "the Hub is asked again when the "
+             "bytes host is down")
+        hub.faults([dict(BYTES, wrong_range=True, times=-1)])
+        done = w.pull(REPO, "--force")
+        tap.ok("model.safetensors" in done.stderr and "127.0.0.2" in
+               done.stderr, "an error names file and host", done.stderr)
+    with World(hub.url) as w:
         hub.faults([{"path": "*/resolve/*", "status": 302, "times": -1,
                      "headers": {"Location": "/acme/tiny/resolve/x/y"}}])
         fails(tap, w.pull(REPO), 5, "circle", "redirects in a circle: 5")
