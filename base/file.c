@@ -195,11 +195,11 @@ int file_publish(const char *from, const char *to, struct err *e)
     return dir_sync(dir, e);
 }
 
-int file_symlink(const char *target, const char *path, struct err *e)
+int file_symlink(
+    const char *target, const char *dir, const char *path, struct err *e)
 {
-    char tmp[PATH_MAX], dir[PATH_MAX];
+    char tmp[PATH_MAX];
 
-    path_dir(dir, sizeof(dir), path);
     if (file_temp_name(tmp, dir, path, e) != 0)
         return -1;
     if (symlink(target, tmp) != 0)

@@ -92,9 +92,11 @@ int file_publish(const char *from, const char *to, struct err *e);
 
 /*
  * file_symlink - path becomes a symbolic link to target, atomically
- * replacing whatever link or file was there; the directory is synced.
+ * replacing whatever link or file was there; the directory is synced. The
+ * link is made in dir first, another folder of the same file system.
  */
-int file_symlink(const char *target, const char *path, struct err *e);
+int file_symlink(
+    const char *target, const char *dir, const char *path, struct err *e);
 
 /* dir_make - create a directory and its parents, synced; existing is fine. */
 int dir_make(const char *path, struct err *e);

@@ -142,7 +142,7 @@ static int temp_name(const struct hubdir *h, const struct repo *r,
 static int link_soft(const struct hubdir *h, const struct repo *r,
     const struct tree_file *f, const char *path, struct err *e)
 {
-    char target[PATH_MAX], tmp[PATH_MAX], dir[PATH_MAX];
+    char target[PATH_MAX], dir[PATH_MAX];
 
     if (env_true("HF_HUB_DISABLE_SYMLINKS"))
         return 1;
@@ -158,15 +158,9 @@ static int link_soft(const struct hubdir *h, const struct repo *r,
         return err_sys(e, "cannot link %s", path);
     if (is_link_to(path, target))
         return 0;
-    if (temp_name(h, r, path, tmp, e) != 0)
+    if (hubdir_work(h, r, dir, e) != 0)
         return -1;
-    if (symlink(target, tmp) != 0)
-        return err_sys(e, "cannot create %s", tmp);
-    if (file_publish(tmp, path, e) != 0) {
-        unlink(tmp);
-        return -1;
-    }
-    return 0;
+    return file_symlink(target, dir, path, e);
 }
 
 static int link_hard(const struct hubdir *h, const struct repo *r,

@@ -38,6 +38,15 @@ int component_unknown(const struct component *c, struct err *e)
         "this program has no %s of type '%.100s'", c->part, c->type);
 }
 
+int component_kind(const struct component *c, const char *const *names,
+    size_t n, struct err *e)
+{
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(c->type, names[i]) == 0)
+            return (int)i;
+    return component_unknown(c, e);
+}
+
 static int bad_member(
     const struct component *c, const char *key, const char *want, struct err *e)
 {

@@ -31,6 +31,10 @@ int component_each(const struct json *v, const char *part, const char *list,
 /* component_unknown - the refusal of a type. Returns -1. */
 int component_unknown(const struct component *c, struct err *e);
 
+/* component_kind - the type's place among n names, or -1: unknown, refused. */
+int component_kind(const struct component *c, const char *const *names,
+    size_t n, struct err *e);
+
 /* component_str - a text member, copied into arena; it must be there. */
 int component_str(const struct component *c, const char *key, struct str *out,
     struct arena *arena, struct err *e);

@@ -60,14 +60,10 @@ static int load_step(
     };
     struct normalizer *n = arg;
     struct normalize_step *s = arena_alloc(arena, 1, sizeof(*s), e);
-    size_t kind = 0;
+    int kind = component_kind(c, names, ARRAY_LEN(names), e);
 
-    if (s == NULL)
+    if (s == NULL || kind < 0)
         return -1;
-    while (kind < ARRAY_LEN(names) && strcmp(c->type, names[kind]) != 0)
-        kind++;
-    if (kind == ARRAY_LEN(names))
-        return component_unknown(c, e);
     s->kind = (enum step_kind)kind;
     if (n->last != NULL)
         n->last->next = s;

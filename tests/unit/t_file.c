@@ -150,8 +150,8 @@ static void folders(void)
     is_int(dir_free_space(in_dir("not/yet/there"), &space, &e), 0,
         "space where a folder will be");
     ok(space > 0, "is known");
-    file_symlink("one", in_dir("link"), &e);
-    is_int(file_symlink("two", in_dir("link"), &e), 0, "a link is replaced");
+    file_symlink("one", dir, in_dir("link"), &e);
+    is_int(file_symlink("two", dir, in_dir("link"), &e), 0, "a link is replaced");
     ok(readlink(in_dir("link"), target, 15) == 3 && strcmp(target, "two") == 0,
         "by the new one");
     unlink(in_dir("link"));
