@@ -6,9 +6,17 @@
 
 /*
  * memory_available - bytes the kernel could give out now without swapping:
- * free memory and caches it would drop. Returns false when it does not say.
+ * free memory and caches it would drop, and no more than the limit of the
+ * container this runs in leaves. Returns false when it does not say.
  */
 bool memory_available(uint64_t *out);
+
+/*
+ * memory_group - bytes left below the limit of a control group
+ * root     the folder with its files, of either version: "/sys/fs/cgroup"
+ * Returns  false when there is no limit
+ */
+bool memory_group(const char *root, uint64_t *out);
 
 /*
  * memory_check - may that many bytes more be allocated?
