@@ -51,11 +51,10 @@ def build(name, *args):
     return False
 
 
-def run(name, paths, build_dir="build/release", python=PYTHON, **more):
-    """A group of test programs through tests/run.py."""
+def counted(name, command, **env):
+    """A command that ends in a count of its own."""
     say(name)
-    env = dict(os.environ, BUILD_DIR=build_dir, **more)
-    proc = subprocess.Popen([python, "tests/run.py", *paths], env=env,
+    proc = subprocess.Popen(command, env=dict(os.environ, **env),
                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                             text=True)
     lines = []
@@ -66,6 +65,11 @@ def run(name, paths, build_dir="build/release", python=PYTHON, **more):
     if not add_counts("".join(lines)):
         totals[1] += 1
         print(f"FAIL {name}: no count")
+
+
+def run(name, paths, build_dir="build/release"):
+    """A group of test programs through tests/run.py."""
+    counted(name, [PYTHON, "tests/run.py", *paths], BUILD_DIR=build_dir)
 
 
 def found(*patterns):
@@ -90,6 +94,7 @@ def main():
         run("unit and numeric", units("build/release"))
         run("command line", scripts)
         run("end to end", found("tests/e2e/*.py"))
+        counted("the test hub itself", [PYTHON, "tests/server/selftest.py"])
         run("interoperation", ["tests/interop/run.py"])
     build("clang", "BUILD=clang", "CC=clang")
     if build("sanitizers", *sanitized):
