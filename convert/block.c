@@ -29,8 +29,7 @@ static float largest(enum dtype t)
     return t == DTYPE_BF16 ? cast_bf16_to_f32(0x7F7F) : FLT_MAX;
 }
 
-/* Put the largest finite value where the cast made an infinity of one. */
-static void clamp(
+void block_clamp(
     uint8_t *out, enum dtype to, const uint8_t *in, enum dtype from, uint64_t n)
 {
     double was[SOME], is[SOME];
@@ -96,7 +95,7 @@ static int fill_cast(struct block_job *j, uint64_t i, uint64_t first,
         if (over > 0) {
             note_overflow(j, i, over, scratch, from->dtype, now);
             if (j->recipe->on_overflow == OVERFLOW_CLAMP)
-                clamp(out, to, scratch, from->dtype, now);
+                block_clamp(out, to, scratch, from->dtype, now);
         }
         out += now * dtype_bytes(to);
         first += now;
@@ -143,6 +142,8 @@ int block_fill(struct block_job *j, uint64_t at, uint64_t len, uint8_t *out,
         out += n;
         len -= n;
     }
+    if (p->fill != NULL && len > 0)
+        return p->fill(p->fill_from, at, len, out, scratch, e);
     for (uint64_t i = block_tensor(p, at); len > 0 && i < p->n; i++) {
         const struct tensor *t = &p->out[i];
         uint64_t skip = at - t->offset;

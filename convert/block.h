@@ -29,6 +29,13 @@ struct block_job {
 uint64_t block_tensor(const struct layout *layout, uint64_t at);
 
 /*
+ * block_clamp - n values at out that a cast of those at in has made infinite
+ * become the largest finite ones
+ */
+void block_clamp(uint8_t *out, enum dtype to, const uint8_t *in,
+    enum dtype from, uint64_t n);
+
+/*
  * block_fill - bytes at .. at+len of the new file, into out
  * scratch  BLOCK_SCRATCH bytes of the caller's
  * Threads  any number at once, each with its own out and scratch

@@ -8,12 +8,16 @@
 #include "base/log.h"
 #include "convert/convert.h"
 #include "convert/tensorlist.h"
+#include "convert/to_gguf.h"
 
 /* Values of the dtype options; 0: none was given. */
-enum { CHOSE_FP16 = 1, CHOSE_BF16, CHOSE_FP32, CHOSE_KEEP };
+enum { CHOSE_FP16 = 1, CHOSE_BF16, CHOSE_FP32, CHOSE_KEEP, CHOSE_Q8_0 };
+
+enum { TO_SAFETENSORS, TO_GGUF };
 
 struct options {
     int dtype;
+    int to;
     const char *out;
     int64_t threads;
     int on_overflow; /* enum overflow_policy */
@@ -26,6 +30,7 @@ struct options {
 };
 
 static const char *const policies[] = { "error", "clamp", "inf", NULL };
+static const char *const formats[] = { "safetensors", "gguf", NULL };
 
 #define AT(field) .at = offsetof(struct options, field)
 
@@ -50,13 +55,27 @@ static const struct opt table[] = {
         AT(dtype),
         .min = CHOSE_KEEP,
         .help = "keep every dtype as it is (the default)" },
+    { .name = "q8_0",
+        .type = OPT_SET,
+        AT(dtype),
+        .min = CHOSE_Q8_0,
+        .help = "with --to gguf: 8 bits and a scale for every 32 numbers of "
+                "a matrix" },
+    { .name = "to",
+        .type = OPT_CHOICE,
+        AT(to),
+        .arg = "FORMAT",
+        .choices = formats,
+        .help = "what to make: the uniform folder (safetensors, the "
+                "default), or one GGUF file OUT with the tokenizer inside "
+                "(gguf), of a GPT-NeoX, Llama or StableLM" },
     { .letter = 'o',
         .name = "output",
         .type = OPT_STR,
         AT(out),
         .arg = "OUT",
         .help = "the folder to make; without it the result is kept in the "
-                "cache, beside the snapshot" },
+                "cache, beside the snapshot; with --to gguf, the file" },
     { .name = "force",
         .type = OPT_FLAG,
         AT(force),
@@ -111,6 +130,13 @@ static int check(const struct options *o, struct err *e)
             e, ERR_USAGE, "--list converts nothing: no dtype, -o or --force");
     if (o->force && o->out == NULL)
         return err_set(e, ERR_USAGE, "--force goes with -o");
+    if (o->list && o->to != TO_SAFETENSORS)
+        return err_set(e, ERR_USAGE, "--list converts nothing: no --to");
+    if (o->dtype == CHOSE_Q8_0 && o->to != TO_GGUF)
+        return err_set(e, ERR_USAGE, "--q8_0 goes with --to gguf");
+    if (o->dtype == CHOSE_Q8_0 && o->on_overflow != OVERFLOW_ERROR)
+        return err_set(
+            e, ERR_USAGE, "--q8_0 has no infinity: --on-overflow error");
     return 0;
 }
 
@@ -142,7 +168,7 @@ static int list(const struct options *o, const char *source, struct err *e)
 static enum dtype target(int chose)
 {
     static const enum dtype types[] = { DTYPE_NONE, DTYPE_F16, DTYPE_BF16,
-        DTYPE_F32, DTYPE_NONE };
+        DTYPE_F32, DTYPE_NONE, DTYPE_NONE };
 
     return types[chose];
 }
@@ -179,8 +205,11 @@ static int convert(const struct cmd_ctx *ctx, const struct options *o,
     char size[HUMAN_MAX];
 
     if (o->dtype == 0)
-        log_info("every dtype is kept (--keep)");
-    if (convert_run(&opts, &r, e) != 0)
+        log_info("every %s is kept (--keep)",
+            o->to == TO_GGUF ? "matrix's dtype" : "dtype");
+    if (o->to == TO_GGUF
+            ? to_gguf_run(&opts, o->dtype == CHOSE_Q8_0, &r, e) != 0
+            : convert_run(&opts, &r, e) != 0)
         return -1;
     if (r.held)
         log_info("converted before");
@@ -207,6 +236,8 @@ static const struct cmd_example examples[] = {
     { "mlconvert --fp16 -o tiny-fp16 pytorch_model.bin",
         "one file, into a folder of its own" },
     { "mlconvert --bf16 org/name", "a model in the cache, kept beside it" },
+    { "mlconvert --to gguf --q8_0 -o tiny.gguf org/name",
+        "one quantised GGUF file" },
     { "mlconvert --list --digest model.pt", "what is in there?" },
     { NULL, NULL },
 };
@@ -224,7 +255,12 @@ const struct cmd cmd_convert = {
             "byte, whatever container they came from. The folder's path is "
             "printed.\n\n"
             "Without -o, a repository is converted once: the next time, the "
-            "result is found and its path printed.",
+            "result is found and its path printed.\n\n"
+            "With --to gguf the result is one file for programs that read "
+            "GGUF. Its matrices have the dtype asked for, vectors and norms "
+            "are float32; the config and tokenizer.json found beside the "
+            "source become values in it. A model or tokenizer that a reader "
+            "of GGUF would run differently is refused.",
     .opts = table,
     .opts_size = sizeof(struct options),
     .min_args = 1,

@@ -7,7 +7,7 @@
 #include "base/json.h"
 #include "base/path.h"
 
-enum { CONFIG_BYTES_MAX = 16 << 20, COPY_BYTES = 1 << 20 };
+enum { COPY_BYTES = 1 << 20 };
 
 const char *const company_names[] = { COMPANY_CONFIG, "generation_config.json",
     "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
@@ -17,8 +17,7 @@ const char *const company_names[] = { COMPANY_CONFIG, "generation_config.json",
 
 _Static_assert(ARRAY_LEN(company_names) - 1 <= COMPANY_MAX, "room for each");
 
-/* The config's text: beside the weights, inside the checkpoint, or "". */
-static int config_text(
+int company_config_text(
     const struct checkpoint *c, struct buf *out, struct err *e)
 {
     char path[PATH_MAX];
@@ -38,7 +37,7 @@ int company_tied(const struct checkpoint *c, enum tie *out, struct err *e)
     bool tied;
 
     *out = TIE_UNSAID;
-    if (config_text(c, &text, e) != 0)
+    if (company_config_text(c, &text, e) != 0)
         return -1;
     if (text.len == 0)
         return 0;
@@ -175,7 +174,7 @@ static int put_config(const struct checkpoint *c, const struct recipe *r,
     struct buf text AUTO(buf_free) = BUF_INIT(CONFIG_BYTES_MAX);
     struct buf made AUTO(buf_free) = BUF_INIT(8 * CONFIG_BYTES_MAX);
 
-    if (config_text(c, &text, e) != 0)
+    if (company_config_text(c, &text, e) != 0)
         return -1;
     if (text.len == 0)
         return 0;

@@ -12,12 +12,20 @@
 #include "formats/checkpoint.h"
 #include "formats/manifest.h"
 
-enum { COMPANY_MAX = 16, COMPANY_BYTES_MAX = 256 << 20 };
+enum {
+    COMPANY_MAX = 16,
+    COMPANY_BYTES_MAX = 256 << 20,
+    CONFIG_BYTES_MAX = 16 << 20
+};
 
 #define COMPANY_CONFIG "config.json"
 
 /* company_names - plain file names, ended by NULL; config.json is first. */
 extern const char *const company_names[];
+
+/* company_config_text - of the same config; "" when there is none. */
+int company_config_text(
+    const struct checkpoint *c, struct buf *out, struct err *e);
 
 /*
  * company_tied - what the config beside the weights says of the output head

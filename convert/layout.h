@@ -20,6 +20,13 @@ struct layout {
     uint64_t n_aliases;
     struct buf header;  /* the bytes before the data region */
     uint64_t file_size; /* of model.safetensors [bytes] */
+    /*
+     * Another format: there is no out, and all behind the header is made by
+     * fill(fill_from, at, len, ..), as block_fill() makes it here.
+     */
+    int (*fill)(const void *from, uint64_t at, uint64_t len, uint8_t *out,
+        uint8_t *scratch, struct err *e);
+    const void *fill_from;
 };
 
 #define LAYOUT_INIT                                                            \

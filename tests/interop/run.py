@@ -12,7 +12,7 @@ import subprocess
 import sys
 
 VENV = os.path.abspath("build/venv")
-PACKAGES = ["safetensors", "huggingface_hub", "tokenizers"]
+PACKAGES = ["safetensors", "huggingface_hub", "tokenizers", "gguf"]
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 
@@ -24,7 +24,7 @@ def run(args):
 def make_venv():
     """The environment's Python, or the reason why there is none."""
     python = os.path.join(VENV, "bin/python")
-    check = "import safetensors, huggingface_hub, tokenizers, torch"
+    check = "import safetensors, huggingface_hub, tokenizers, gguf, torch"
     if os.path.exists(python) and run([python, "-c", check]).returncode == 0:
         return python, ""
     base = "/usr/bin/python3"
