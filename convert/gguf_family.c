@@ -26,7 +26,7 @@ static const struct gguf_part llama[] = {
         PART_MLP_BIAS },
     { LAYER "mlp.down_proj", "blk.{i}.ffn_down", SIZE_DIM, SIZE_INNER, 0,
         PART_MLP_BIAS },
-    { NULL },
+    { .from = NULL },
 };
 
 static const struct gguf_part stablelm[] = {
@@ -52,7 +52,7 @@ static const struct gguf_part stablelm[] = {
     { LAYER "mlp.gate_proj", "blk.{i}.ffn_gate", SIZE_INNER, SIZE_DIM, 0, 0 },
     { LAYER "mlp.up_proj", "blk.{i}.ffn_up", SIZE_INNER, SIZE_DIM, 0, 0 },
     { LAYER "mlp.down_proj", "blk.{i}.ffn_down", SIZE_DIM, SIZE_INNER, 0, 0 },
-    { NULL },
+    { .from = NULL },
 };
 
 #undef LAYER
@@ -75,7 +75,7 @@ static const struct gguf_part gpt_neox[] = {
         PART_BIAS },
     { LAYER "mlp.dense_4h_to_h", "blk.{i}.ffn_down", SIZE_DIM, SIZE_INNER, 0,
         PART_BIAS },
-    { NULL },
+    { .from = NULL },
 };
 
 static const struct gguf_family families[] = {
