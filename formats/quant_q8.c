@@ -1,16 +1,34 @@
 #include "formats/quant_q8.h"
 
 #include <math.h>
+#include <string.h>
 
 #include "formats/cast.h"
 
+/* Magnitudes are ordered as their bits are. */
 static float largest(const float *v)
 {
-    float most = 0;
+    uint32_t most = 0;
+    float out;
 
-    for (unsigned i = 0; i < Q8_COUNT; i++)
-        most = fmaxf(most, fabsf(v[i]));
-    return most;
+    for (unsigned i = 0; i < Q8_COUNT; i++) {
+        uint32_t bits;
+
+        memcpy(&bits, &v[i], sizeof(bits));
+        bits &= 0x7FFFFFFF;
+        most = bits > most ? bits : most;
+    }
+    memcpy(&out, &most, sizeof(out));
+    return out;
+}
+
+/* As roundf(), halves away from zero; for small numbers, and inline. */
+static int8_t nearest(float v)
+{
+    int whole = (int)v;
+    float rest = v - (float)whole;
+
+    return (int8_t)(whole + (rest >= 0.5F) - (rest <= -0.5F));
 }
 
 void q8_encode(uint8_t *out, const float *in, uint64_t n)
@@ -25,7 +43,7 @@ void q8_encode(uint8_t *out, const float *in, uint64_t n)
         out[0] = (uint8_t)half;
         out[1] = (uint8_t)(half >> 8);
         for (unsigned i = 0; i < Q8_COUNT; i++)
-            out[2 + i] = (uint8_t)(int8_t)roundf(in[i] * per);
+            out[2 + i] = (uint8_t)nearest(in[i] * per);
     }
 }
 

@@ -34,6 +34,28 @@ static void halves(void)
     ok(same, "halves are rounded away from zero");
 }
 
+/* Every step of a rounding that could go wrong, against the library's. */
+static void as_roundf(void)
+{
+    bool same = true;
+
+    for (int i = -127 * 2; i <= 127 * 2; i++)
+        for (int side = -1; side <= 1; side++) {
+            float half = (float)i / 2, x = half;
+            float v[Q8_COUNT] = { 127 };
+            uint8_t out[Q8_BYTES];
+
+            if (side != 0)
+                x = nextafterf(half, side < 0 ? -1000.0F : 1000.0F);
+            if (fabsf(x) > 127)
+                continue;
+            v[1] = x;
+            q8_encode(out, v, Q8_COUNT);
+            same = same && (int8_t)out[3] == (int)roundf(x);
+        }
+    ok(same, "rounded as roundf() does, beside every half, too");
+}
+
 static void back(void)
 {
     float v[3 * Q8_COUNT], w[3 * Q8_COUNT];
@@ -74,6 +96,7 @@ int main(void)
 {
     golden();
     halves();
+    as_roundf();
     back();
     extremes();
     return done();
