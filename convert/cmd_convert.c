@@ -18,12 +18,18 @@ struct options {
     int64_t threads;
     int on_overflow; /* enum overflow_policy */
     const char *select;
+    uint64_t shard_size; /* NO_SHARDS: not given */
     const char *volume;
     bool force;
     bool list;
     bool digest;
     bool json;
 };
+
+/* No file can be this large: the limit of offsets in the uniform form. */
+#define NO_SHARDS ((uint64_t)1 << 52)
+
+static const struct options defaults = { .shard_size = NO_SHARDS };
 
 static const char *const policies[] = { "error", "clamp", "inf", NULL };
 
@@ -74,6 +80,13 @@ static const struct opt table[] = {
         AT(select),
         .arg = "PATH",
         .help = "the branch of a .pt file to take, such as model_state_dict" },
+    { .name = "shard-size",
+        .type = OPT_SIZE,
+        AT(shard_size),
+        .arg = "S",
+        .help = "spread the weights over files with at most S of data each, "
+                "such as 5GB, and write an index; a larger tensor gets a file "
+                "of its own (default: one file)" },
     { .name = "threads",
         .type = OPT_INT,
         AT(threads),
@@ -109,6 +122,10 @@ static int check(const struct options *o, struct err *e)
     if (o->list && (o->out != NULL || o->force || o->dtype != 0))
         return err_set(
             e, ERR_USAGE, "--list converts nothing: no dtype, -o or --force");
+    if (o->list && o->shard_size != NO_SHARDS)
+        return err_set(e, ERR_USAGE, "--list writes no shards");
+    if (o->shard_size == 0)
+        return err_set(e, ERR_USAGE, "--shard-size must be more than 0");
     if (o->force && o->out == NULL)
         return err_set(e, ERR_USAGE, "--force goes with -o");
     return 0;
@@ -150,6 +167,9 @@ static enum dtype target(int chose)
 static void put_result(
     struct buf *text, const struct convert_result *r, bool json)
 {
+    bool one = r->sha256.hex[0] != '\0';
+    const char *quote = one ? "\"" : "";
+
     if (!json) {
         buf_printf(text, "%s\n", r->path);
         return;
@@ -157,9 +177,10 @@ static void put_result(
     buf_puts(text, "{\"path\": ");
     json_quote(text, str_of(r->path));
     buf_printf(text,
-        ", \"held\": %s, \"sha256\": \"%s\", \"size\": %llu, "
-        "\"tensors\": %llu, \"aliases\": %llu}\n",
-        r->held ? "true" : "false", r->sha256.hex, (unsigned long long)r->size,
+        ", \"held\": %s, \"sha256\": %s%s%s, \"size\": %llu, "
+        "\"files\": %llu, \"tensors\": %llu, \"aliases\": %llu}\n",
+        r->held ? "true" : "false", quote, one ? r->sha256.hex : "null", quote,
+        (unsigned long long)r->size, (unsigned long long)r->n_files,
         (unsigned long long)r->n_tensors, (unsigned long long)r->n_aliases);
 }
 
@@ -172,8 +193,10 @@ static int convert(const struct cmd_ctx *ctx, const struct options *o,
         .out = o->out,
         .force = o->force,
         .threads = (unsigned)o->threads,
-        .recipe = { target(o->dtype), (enum overflow_policy)o->on_overflow,
-            o->select },
+        .recipe = { .dtype = target(o->dtype),
+            .on_overflow = (enum overflow_policy)o->on_overflow,
+            .select = o->select,
+            .shard_size = o->shard_size < NO_SHARDS ? o->shard_size : 0 },
         .progress = ctx->quiet ? PROGRESS_NONE : ctx->progress };
     struct convert_result r;
     char size[HUMAN_MAX];
@@ -185,8 +208,9 @@ static int convert(const struct cmd_ctx *ctx, const struct options *o,
     if (r.held)
         log_info("converted before");
     else
-        log_info("%llu tensors, %s, sha256 %s", (unsigned long long)r.n_tensors,
-            human_size(size, r.size), r.sha256.hex);
+        log_info("%llu tensors, %s, %s%s", (unsigned long long)r.n_tensors,
+            human_size(size, r.size), r.n_files > 1 ? "in shards" : "sha256 ",
+            r.sha256.hex);
     put_result(&text, &r, o->json);
     return print(&text, e);
 }
@@ -223,9 +247,12 @@ const struct cmd cmd_convert = {
             "same weights and dtype give the same model.safetensors, byte for "
             "byte, whatever container they came from. The folder's path is "
             "printed.\n\n"
+            "With --shard-size there may be several files, numbered, and "
+            "model.safetensors.index.json says which tensor is where.\n\n"
             "Without -o, a repository is converted once: the next time, the "
             "result is found and its path printed.",
     .opts = table,
+    .defaults = &defaults,
     .opts_size = sizeof(struct options),
     .min_args = 1,
     .max_args = 1,

@@ -11,6 +11,8 @@
 #include "convert/company.h"
 #include "convert/folder.h"
 #include "convert/pipeline.h"
+#include "convert/shard.h"
+#include "formats/index.h"
 
 /* What one conversion has open. */
 struct convert {
@@ -19,15 +21,17 @@ struct convert {
     struct checkpoint c;
     struct sources sources;
     struct layout layout;
+    struct shards shards;
     char path[PATH_MAX]; /* of the folder to make */
     bool replace;        /* what stands there */
     struct pipeline_result made;
-    struct manifest_file files[COMPANY_MAX + 1]; /* in the new folder */
+    struct manifest_file *files; /* in the new folder */
     uint64_t n_files;
 };
 
 static void convert_free(struct convert *v)
 {
+    shards_free(&v->shards);
     layout_free(&v->layout);
     sources_free(&v->sources);
     checkpoint_close(&v->c);
@@ -74,6 +78,17 @@ static int check_held(
     return 0;
 }
 
+static void note_weights(
+    struct convert_result *out, const struct manifest_file *f)
+{
+    if (!str_ends(f->name, ".safetensors"))
+        return;
+    if (str_is(f->name, CONVERT_WEIGHTS))
+        out->sha256 = f->sha256;
+    out->size += f->size;
+    out->n_files++;
+}
+
 static int read_held(
     const char *path, struct convert_result *out, struct err *e)
 {
@@ -89,10 +104,7 @@ static int read_held(
     for (uint64_t i = 0; i < m.n_files; i++) {
         if (check_held(path, &m.files[i], e) != 0)
             return -1;
-        if (!str_is(m.files[i].name, CONVERT_WEIGHTS))
-            continue;
-        out->sha256 = m.files[i].sha256;
-        out->size = m.files[i].size;
+        note_weights(out, &m.files[i]);
     }
     out->held = true;
     return path_fmt(out->path, e, "%s", path);
@@ -125,7 +137,7 @@ static int choose_path(
 
 static int check_space(const struct convert *v, struct err *e)
 {
-    uint64_t need = v->layout.file_size, room;
+    uint64_t need = v->shards.file_size, room;
     char want[HUMAN_MAX], have[HUMAN_MAX];
 
     for (uint64_t i = 0; i < v->sources.n; i++)
@@ -176,31 +188,77 @@ static int report_overflow(const struct convert *v, struct err *e)
                : "use --keep, or --on-overflow clamp|inf");
 }
 
-static int write_weights(
-    struct convert *v, struct folder *folder, struct pool *pool, struct err *e)
+static struct manifest_file *new_file(struct convert *v, const char *name)
+{
+    struct manifest_file *f = &v->files[v->n_files++];
+
+    f->name = str_of(name);
+    return f;
+}
+
+static int write_shard(struct convert *v, const struct shard *s,
+    const struct folder *folder, struct pool *pool, uint64_t rest,
+    struct progress_item *item, struct err *e)
 {
     struct file_new f AUTO(file_new_abandon) = FILE_NEW_INIT;
-    struct progress *display AUTO(progress_close_auto) =
-        progress_open(v->o->progress, "converting", v->layout.file_size, e);
-    struct progress_item *item;
-    struct manifest_file *file = &v->files[v->n_files++];
+    struct pipeline_result made = { .tensors = v->made.tensors + s->first,
+        .clipped = v->made.clipped + s->first,
+        .refused = v->made.refused };
+    struct manifest_file *file;
     char path[PATH_MAX];
+
+    if (path_join(path, folder->tmp, s->name, e) != 0 ||
+        file_new_begin(&f, path, e) != 0 ||
+        pipeline_run(&v->c, &s->part, &v->o->recipe, &v->sources, pool, f.fd,
+            path, rest, item, &made, e) != 0)
+        return -1;
+    v->made.refused = made.refused;
+    if (made.refused)
+        return 0;
+    file = new_file(v, s->name);
+    file->size = s->part.file_size;
+    file->sha256 = made.file;
+    return file_new_commit(&f, 0644, e);
+}
+
+static int write_weights(struct convert *v, const struct folder *folder,
+    struct pool *pool, struct err *e)
+{
+    struct progress *display AUTO(progress_close_auto) =
+        progress_open(v->o->progress, "converting", v->shards.file_size, e);
+    uint64_t rest = v->shards.file_size;
 
     if (display == NULL)
         return -1;
-    item = progress_item(display, CONVERT_WEIGHTS, v->layout.file_size);
-    if (path_join(path, folder->tmp, CONVERT_WEIGHTS, e) != 0 ||
-        file_new_begin(&f, path, e) != 0 ||
-        pipeline_run(&v->c, &v->layout, &v->o->recipe, &v->sources, pool, f.fd,
-            path, item, &v->made, e) != 0)
+    for (uint64_t i = 0; i < v->shards.n; i++) {
+        const struct shard *s = &v->shards.v[i];
+        struct progress_item *item =
+            progress_item(display, s->name, s->part.file_size);
+
+        if (write_shard(v, s, folder, pool, rest, item, e) != 0)
+            return -1;
+        progress_done(item);
+        rest -= s->part.file_size;
+    }
+    return report_overflow(v, e);
+}
+
+static int write_index(
+    struct convert *v, const struct folder *folder, struct err *e)
+{
+    struct buf text AUTO(buf_free) = BUF_INIT(INDEX_BYTES_MAX);
+    struct manifest_file *f;
+    char path[PATH_MAX];
+
+    if (v->shards.n == 1)
+        return 0;
+    f = new_file(v, SHARD_INDEX);
+    if (shards_index(&v->shards, &text, e) != 0 ||
+        hash_bytes(HASH_SHA256, text.p, text.len, &f->sha256, e) != 0 ||
+        path_join(path, folder->tmp, SHARD_INDEX, e) != 0)
         return -1;
-    progress_done(item);
-    if (report_overflow(v, e) != 0)
-        return -1;
-    *file = (struct manifest_file){ .name = str_of(CONVERT_WEIGHTS),
-        .size = v->layout.file_size,
-        .sha256 = v->made.file };
-    return file_new_commit(&f, 0644, e);
+    f->size = text.len;
+    return file_put(path, text.p, text.len, 0644, e);
 }
 
 static int fill_manifest(struct manifest *m, struct convert *v, struct err *e)
@@ -215,6 +273,7 @@ static int fill_manifest(struct manifest *m, struct convert *v, struct err *e)
         .on_overflow =
             str_of(r->on_overflow == OVERFLOW_ERROR ? "" : recipe_policy(r)),
         .select = str_of(r->select != NULL ? r->select : ""),
+        .shard_size = r->shard_size,
         .files = v->files,
         .n_files = v->n_files,
         .aliases = v->layout.aliases,
@@ -257,10 +316,11 @@ static int build(struct convert *v, struct pool *pool, struct err *e)
 
     v->made.tensors = arena_alloc(a, v->layout.n, sizeof(*v->made.tensors), e);
     v->made.clipped = arena_alloc(a, v->layout.n, sizeof(*v->made.clipped), e);
-    if (v->made.tensors == NULL || v->made.clipped == NULL)
-        return -1;
-    if (folder_begin(&folder, v->path, e) != 0 ||
-        write_weights(v, &folder, pool, e) != 0)
+    v->files =
+        arena_alloc(a, v->shards.n + 1 + COMPANY_MAX, sizeof(*v->files), e);
+    if (e->kind != ERR_NONE || folder_begin(&folder, v->path, e) != 0 ||
+        write_weights(v, &folder, pool, e) != 0 ||
+        write_index(v, &folder, e) != 0)
         return -1;
     if (company_carry(&v->c, &v->o->recipe, folder.tmp, v->files + v->n_files,
             &n, e) != 0)
@@ -275,6 +335,11 @@ static int build(struct convert *v, struct pool *pool, struct err *e)
         return -1;
     err_clear(e);
     return 0;
+}
+
+static uint64_t shard_size(const struct recipe *r)
+{
+    return r->shard_size > 0 ? r->shard_size : UINT64_MAX;
 }
 
 static void report_aliases(const struct layout *p)
@@ -296,16 +361,17 @@ static int run(struct convert *v, struct convert_result *out, struct err *e)
     folder_sweep(v->path);
     if (company_tied(&v->c, &tie, e) != 0 ||
         layout_make(&v->layout, &v->c, &v->o->recipe, tie, e) != 0 ||
+        shards_cut(&v->shards, &v->layout, shard_size(&v->o->recipe), e) != 0 ||
         check_space(v, e) != 0)
         return -1;
     report_aliases(&v->layout);
     pool = pool_open(v->o->threads, e);
     if (pool == NULL || build(v, pool, e) != 0)
         return -1;
-    *out = (struct convert_result){ .sha256 = v->made.file,
-        .size = v->layout.file_size,
-        .n_tensors = v->layout.n,
+    *out = (struct convert_result){ .n_tensors = v->layout.n,
         .n_aliases = v->layout.n_aliases };
+    for (uint64_t i = 0; i < v->n_files; i++)
+        note_weights(out, &v->files[i]);
     return path_fmt(out->path, e, "%s", v->path);
 }
 
@@ -315,7 +381,8 @@ int convert_run(
     struct convert v AUTO(convert_free) = { .o = o,
         .c = CHECKPOINT_INIT,
         .sources = SOURCES_INIT,
-        .layout = LAYOUT_INIT };
+        .layout = LAYOUT_INIT,
+        .shards = SHARDS_INIT };
 
     *out = (struct convert_result){ .held = false };
     return run(&v, out, e);

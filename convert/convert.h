@@ -1,6 +1,7 @@
 /*
  * convert.h - one model into the uniform form: a folder with
- * model.safetensors, its company and a manifest, which appears whole.
+ * model.safetensors, or its shards and their index, its company and a
+ * manifest, which appears whole.
  */
 #ifndef CONVERT_CONVERT_H
 #define CONVERT_CONVERT_H
@@ -23,8 +24,9 @@ struct convert_opts {
 struct convert_result {
     char path[PATH_MAX];  /* the folder */
     bool held;            /* it was there before, nothing was done */
-    struct digest sha256; /* of model.safetensors */
-    uint64_t size;        /* of it [bytes] */
+    struct digest sha256; /* of model.safetensors; "" when in shards */
+    uint64_t size;        /* of the files with the weights [bytes] */
+    uint64_t n_files;     /* of those */
     uint64_t n_tensors;
     uint64_t n_aliases;
 };

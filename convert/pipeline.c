@@ -48,6 +48,7 @@ struct pipeline {
     struct batch batch[2]; /* made in this step, made in the last one */
     struct batch *now, *last;
     uint64_t at;    /* of the file, where the next batch begins */
+    uint64_t rest;  /* bytes of this file and those after it */
     uint64_t share; /* of the sources to hash in a step [bytes] */
     struct hash file_hash;
     struct tensor_hasher hasher;
@@ -72,6 +73,7 @@ static int open_memory(struct pipeline *l, struct err *e)
     }
     l->now = &l->batch[0];
     l->last = &l->batch[1];
+    blocks = (l->rest + BLOCK_BYTES - 1) / BLOCK_BYTES;
     l->share = l->sources->unread / ((blocks + BATCH - 1) / BATCH) + 1;
     return 0;
 }
@@ -256,12 +258,14 @@ static int finish(struct pipeline *l, struct err *e)
         leave_direct(l);
     if (ftruncate(l->fd, (off_t)l->job.layout->file_size) != 0)
         return err_sys(e, "%s: cutting it to size", l->name);
+    if (l->rest > l->job.layout->file_size)
+        return 0;
     return sources_step(l->sources, UINT64_MAX, e);
 }
 
 int pipeline_run(const struct checkpoint *c, const struct layout *p,
     const struct recipe *r, struct sources *sources, struct pool *pool, int fd,
-    const char *name, struct progress_item *progress,
+    const char *name, uint64_t rest, struct progress_item *progress,
     struct pipeline_result *out, struct err *e)
 {
     struct pipeline l = {
@@ -270,11 +274,12 @@ int pipeline_run(const struct checkpoint *c, const struct layout *p,
         .progress = progress,
         .out = out,
         .name = name,
-        .fd = fd
+        .fd = fd,
+        .rest = rest,
+        .doomed = out->refused
     };
     int rc;
 
-    out->refused = false;
     pthread_mutex_init(&l.job.lock, NULL);
     rc = open_memory(&l, e);
     if (rc == 0)

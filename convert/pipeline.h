@@ -25,20 +25,26 @@ struct pipeline_result {
     struct digest file;       /* of the whole file */
     struct digest *tensors;   /* of each layout->out[i]; caller's memory */
     struct overflow *clipped; /* of each layout->out[i]; caller's memory */
-    bool refused;             /* policy error, and something overflowed */
+    /*
+     * Policy error, and something overflowed. True from the start when it did
+     * in an earlier file: then this one is only counted.
+     */
+    bool refused;
 };
 
 /*
  * pipeline_run - write the file into fd, which is empty
  * name      of the file, for messages
- * sources   whose unknown digests are made on the way; finished at the end
+ * rest      bytes of this file and those still to come: the digests of the
+ *           sources that are unknown are made on the way, to be finished
+ *           with the last file
  * Returns   0 with *out filled in: when out->refused, counts and worst
  *           values are complete and the file is not. -1 with *e: IO,
  *           NOSPACE, CORRUPT, NOMEM, CANCELLED
  */
 int pipeline_run(const struct checkpoint *c, const struct layout *p,
     const struct recipe *r, struct sources *sources, struct pool *pool, int fd,
-    const char *name, struct progress_item *progress,
+    const char *name, uint64_t rest, struct progress_item *progress,
     struct pipeline_result *out, struct err *e);
 
 #endif

@@ -12,7 +12,8 @@ enum overflow_policy { OVERFLOW_ERROR, OVERFLOW_CLAMP, OVERFLOW_INF };
 struct recipe {
     enum dtype dtype; /* for every floating tensor; DTYPE_NONE: keep */
     enum overflow_policy on_overflow;
-    const char *select; /* branch of a torch file, or NULL */
+    const char *select;  /* branch of a torch file, or NULL */
+    uint64_t shard_size; /* most bytes of data in a file; 0: one file */
 };
 
 /* recipe_dtype - "fp16", "bf16", "fp32", "keep": for option and manifest. */

@@ -50,6 +50,9 @@ static void put_recipe(struct buf *out, const struct manifest *m)
         buf_puts(out, ", ");
         put_text(out, "select", m->select);
     }
+    if (m->shard_size > 0)
+        buf_printf(
+            out, ", \"shard_size\": %llu", (unsigned long long)m->shard_size);
     buf_puts(out, "}");
 }
 
@@ -273,6 +276,9 @@ static int read_root(struct manifest *m, const struct json *root,
             0 ||
         get_text(&m->select, recipe, "select", false, arena, e) != 0)
         return -1;
+    if (json_get(recipe, "shard_size") != NULL &&
+        !json_u64(json_get(recipe, "shard_size"), &m->shard_size))
+        return wrong(e, "shard_size", "not a number of bytes");
     if (get_files(&m->sources, &m->n_sources, source, false, arena, e) != 0 ||
         get_files(&m->files, &m->n_files, root, true, arena, e) != 0 ||
         get_aliases(m, root, arena, e) != 0)

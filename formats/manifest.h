@@ -6,7 +6,8 @@
  *  "tool": "mlconvert 0.1.0",
  *  "source": {"repository": "org/name", "commit": "<40 hex>",      (or absent)
  *             "files": {"pytorch_model.bin": {"sha256": "..", "size": n}}},
- *  "recipe": {"dtype": "fp16"},     (and "on_overflow", "select", if given)
+ *  "recipe": {"dtype": "fp16"},      (and "on_overflow", "select",
+ *                                     "shard_size", if given)
  *  "aliases": {"lm_head.weight": "model.embed_tokens.weight"},
  *  "files": {"model.safetensors": {"sha256": "..", "size": n}, ...},
  *  "tensors": {"name": {"dtype": "F16", "shape": [2, 3], "sha256": ".."}},
@@ -52,6 +53,7 @@ struct manifest {
     struct str dtype;       /* recipe: "fp16", "keep", ... */
     struct str on_overflow; /* recipe: "clamp", "inf", or "" */
     struct str select;      /* recipe: branch taken by request, or "" */
+    uint64_t shard_size;    /* recipe: most bytes in a file, or 0 */
     struct manifest_file *sources;
     uint64_t n_sources;
     struct manifest_file *files;

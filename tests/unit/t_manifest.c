@@ -28,6 +28,7 @@ static struct manifest sample(void)
         .commit = str_of("0123456789012345678901234567890123456789"),
         .dtype = str_of("fp16"),
         .on_overflow = str_of("clamp"),
+        .shard_size = 5000000000,
         .sources = sources,
         .n_sources = 1,
         .files = files,
@@ -52,7 +53,8 @@ static void round_trip(void)
         printf("#   %s\n", e.msg);
     ok(str_is(got.sources[0].name, "a \"b\".bin") &&
             str_is(got.repository, "org/name") &&
-            str_is(got.on_overflow, "clamp") && got.select.len == 0,
+            str_is(got.on_overflow, "clamp") && got.select.len == 0 &&
+            got.shard_size == 5000000000,
         "texts come back");
     ok(got.n_files == 2 && got.files[0].size == 123 &&
             strcmp(got.files[1].sha256.hex, SHA) == 0,

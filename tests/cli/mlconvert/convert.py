@@ -220,6 +220,64 @@ def overflows(t):
                      f"{policy}: in the manifest")
 
 
+def shards(t):
+    """Numbered files and an index; together they are the one file again."""
+    source = os.path.join(LLAMA, "bin")
+    one, many, again, back = t.out(), t.out(), t.out(), t.out()
+    t.run("--fp16", "-o", one, source)
+    done = t.run("--fp16", "--shard-size", "20kB", "--json", "-o", many,
+                 source)
+    result = json.loads(done.stdout)
+    files = sorted(f for f in os.listdir(many) if f.startswith("model"))
+    t.tap.eq(files, [f"model-0000{i}-of-00003.safetensors"
+                     for i in (1, 2, 3)] + ["model.safetensors.index.json"],
+             "shards: numbered files and an index")
+    t.tap.eq((result["sha256"], result["files"], result["size"]),
+             (None, 3, sum(os.path.getsize(os.path.join(many, f))
+                           for f in files[:3])), "shards: --json")
+    with open(os.path.join(many, files[3]), encoding="utf-8") as f:
+        text = f.read()
+    index = json.loads(text)
+    t.tap.eq(text, json.dumps(index, indent=2, sort_keys=True) + "\n",
+             "shards: the index is written as the official tools do")
+    sizes = {}
+    for name in files[:3]:
+        with open(os.path.join(many, name), "rb") as f:
+            n, = struct.unpack("<Q", f.read(8))
+            header = json.loads(f.read(n))
+        header.pop("__metadata__")
+        t.tap.eq({k for k, v in index["weight_map"].items() if v == name},
+                 set(header), f"shards: {name} holds what the index says")
+        sizes[name] = max(x["data_offsets"][1] for x in header.values())
+    t.tap.eq(index["metadata"]["total_size"], sum(sizes.values()),
+             "shards: total_size is that of the data")
+    t.run("--fp16", "--shard-size", "20kB", "--threads", "5", "-o", again,
+          source)
+    t.tap.eq([sha256(os.path.join(again, f)) for f in files],
+             [sha256(os.path.join(many, f)) for f in files],
+             "shards: the same by five threads")
+    t.run("-o", back, many)
+    t.tap.eq(sha256(os.path.join(back, "model.safetensors")),
+             sha256(os.path.join(one, "model.safetensors")),
+             "shards: converted again they are the one file")
+    done = t.run("--fp16", "--shard-size", "1MB", "--force", "-o", many,
+                 source)
+    t.tap.eq(sorted(f for f in os.listdir(many) if f.startswith("model")),
+             ["model.safetensors"], "one shard is no shard, and --force "
+             "replaces shards")
+    t.tap.eq(sha256(os.path.join(many, "model.safetensors")),
+             sha256(os.path.join(one, "model.safetensors")),
+             "one shard is the plain file")
+    t.fails(2, "no size at all", "--shard-size", "0", "-o", t.at("x"), source)
+    t.fails(2, "shards and list", "--shard-size", "1MB", "--list", source)
+    write_safetensors(t.at("two.safetensors"), {
+        "a": ("F32", [1], struct.pack("<f", 1e6)),
+        "b": ("F32", [1], struct.pack("<f", -2e6))})
+    t.fails(9, "an overflow in each shard", "--fp16", "--shard-size", "1",
+            "-o", t.at("x"), t.at("two.safetensors"),
+            says="2 values in 2 tensors")
+
+
 def make_repo(t, name, claim=None):
     """A repository in the hub cache; its blob is called claim."""
     root = t.at(f"hf/hub/models--org--{name}")
@@ -252,6 +310,10 @@ def kept(t):
     other = t.run("--bf16", "org/tiny").stdout
     t.tap.ok(other and other != first.stdout, "another recipe, another folder")
     t.tap.eq(len(os.listdir(f"{root}/ml/uniform")), 2, "and no more than two")
+    many = [t.run("--shard-size", "20kB", "--json", "org/tiny").stdout
+            for _ in range(2)]
+    many = [json.loads(x) for x in many]
+    t.tap.eq(many[1], dict(many[0], held=True), "shards are kept, too")
     with open(os.path.join(path, "ml-manifest.json"), encoding="utf-8") as f:
         source = json.load(f)["source"]
     t.tap.eq((source["repository"], source["commit"]), ("org/tiny", commit),
@@ -403,6 +465,7 @@ def main():
     places(t)
     refusals(t)
     overflows(t)
+    shards(t)
     kept(t)
     path = make_big(t)
     memory(t, path)
