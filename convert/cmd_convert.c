@@ -164,6 +164,17 @@ static enum dtype target(int chose)
     return types[chose];
 }
 
+static void put_audit(struct buf *text, const struct audit *a)
+{
+    buf_printf(text,
+        ", \"audit\": {\"largest_error\": %.9g, \"overflow\": %llu, "
+        "\"underflow\": %llu, \"subnormal\": %llu, \"nan\": %llu, "
+        "\"infinite\": %llu}",
+        a->error, (unsigned long long)a->overflow,
+        (unsigned long long)a->underflow, (unsigned long long)a->subnormal,
+        (unsigned long long)a->nan, (unsigned long long)a->inf);
+}
+
 static void put_result(
     struct buf *text, const struct convert_result *r, bool json)
 {
@@ -178,10 +189,13 @@ static void put_result(
     json_quote(text, str_of(r->path));
     buf_printf(text,
         ", \"held\": %s, \"sha256\": %s%s%s, \"size\": %llu, "
-        "\"files\": %llu, \"tensors\": %llu, \"aliases\": %llu}\n",
+        "\"files\": %llu, \"tensors\": %llu, \"aliases\": %llu",
         r->held ? "true" : "false", quote, one ? r->sha256.hex : "null", quote,
         (unsigned long long)r->size, (unsigned long long)r->n_files,
         (unsigned long long)r->n_tensors, (unsigned long long)r->n_aliases);
+    if (!r->held)
+        put_audit(text, &r->audit);
+    buf_puts(text, "}\n");
 }
 
 static int convert(const struct cmd_ctx *ctx, const struct options *o,

@@ -12,6 +12,7 @@
 #include "convert/folder.h"
 #include "convert/pipeline.h"
 #include "convert/shard.h"
+#include "convert/verdict.h"
 #include "formats/index.h"
 
 /* What one conversion has open. */
@@ -25,6 +26,7 @@ struct convert {
     char path[PATH_MAX]; /* of the folder to make */
     bool replace;        /* what stands there */
     struct pipeline_result made;
+    struct verdict verdict;
     struct manifest_file *files; /* in the new folder */
     uint64_t n_files;
 };
@@ -151,41 +153,17 @@ static int check_space(const struct convert *v, struct err *e)
         v->path, human_size(want, need), human_size(have, room));
 }
 
-/* The verdict of a strict cast: every tensor by name in the log. */
-static int report_overflow(const struct convert *v, struct err *e)
+/* What became of the values; a failure when they may not overflow. */
+static int judge(struct convert *v, struct err *e)
 {
-    const struct overflow *first = NULL;
-    const struct tensor *t = NULL;
-    uint64_t values = 0, tensors = 0;
+    const struct recipe *r = &v->o->recipe;
 
-    for (uint64_t i = 0; i < v->layout.n; i++) {
-        const struct overflow *o = &v->made.clipped[i];
-        if (o->n == 0)
-            continue;
-        log_warn("tensor '%.*s': %llu values beyond the range of %s, the "
-                 "largest %.6g",
-            STR_ARG(v->layout.out[i].name), (unsigned long long)o->n,
-            recipe_dtype(&v->o->recipe), o->worst);
-        values += o->n;
-        tensors++;
-        if (first == NULL || o->worst > first->worst) {
-            first = o;
-            t = &v->layout.out[i];
-        }
-    }
+    verdict_make(&v->verdict, &v->layout, v->made.audits);
+    verdict_log(&v->verdict, &v->layout, r, v->made.audits);
     if (!v->made.refused)
         return 0;
-    err_set(e, ERR_VERDICT,
-        "%s: %llu values in %llu tensors are beyond the range of %s; worst: "
-        "'%.*s', %llu values, the largest %.6g",
-        v->found.path, (unsigned long long)values, (unsigned long long)tensors,
-        recipe_dtype(&v->o->recipe), (int)size_min(t->name.len, 120), t->name.p,
-        (unsigned long long)first->n, first->worst);
-    return err_hint(
-        e, v->o->recipe.dtype == DTYPE_F16
-               ? "use --bf16, which has the range of fp32, or --on-overflow "
-                 "clamp|inf"
-               : "use --keep, or --on-overflow clamp|inf");
+    return verdict_refuse(
+        &v->verdict, v->made.audits, &v->layout, r, v->found.path, e);
 }
 
 static struct manifest_file *new_file(struct convert *v, const char *name)
@@ -202,7 +180,7 @@ static int write_shard(struct convert *v, const struct shard *s,
 {
     struct file_new f AUTO(file_new_abandon) = FILE_NEW_INIT;
     struct pipeline_result made = { .tensors = v->made.tensors + s->first,
-        .clipped = v->made.clipped + s->first,
+        .audits = v->made.audits + s->first,
         .refused = v->made.refused };
     struct manifest_file *file;
     char path[PATH_MAX];
@@ -240,7 +218,7 @@ static int write_weights(struct convert *v, const struct folder *folder,
         progress_done(item);
         rest -= s->part.file_size;
     }
-    return report_overflow(v, e);
+    return judge(v, e);
 }
 
 static int write_index(
@@ -315,7 +293,7 @@ static int build(struct convert *v, struct pool *pool, struct err *e)
     uint64_t n;
 
     v->made.tensors = arena_alloc(a, v->layout.n, sizeof(*v->made.tensors), e);
-    v->made.clipped = arena_alloc(a, v->layout.n, sizeof(*v->made.clipped), e);
+    v->made.audits = arena_alloc(a, v->layout.n, sizeof(*v->made.audits), e);
     v->files =
         arena_alloc(a, v->shards.n + 1 + COMPANY_MAX, sizeof(*v->files), e);
     if (e->kind != ERR_NONE || folder_begin(&folder, v->path, e) != 0 ||
@@ -368,7 +346,8 @@ static int run(struct convert *v, struct convert_result *out, struct err *e)
     pool = pool_open(v->o->threads, e);
     if (pool == NULL || build(v, pool, e) != 0)
         return -1;
-    *out = (struct convert_result){ .n_tensors = v->layout.n,
+    *out = (struct convert_result){ .audit = v->verdict.all,
+        .n_tensors = v->layout.n,
         .n_aliases = v->layout.n_aliases };
     for (uint64_t i = 0; i < v->n_files; i++)
         note_weights(out, &v->files[i]);

@@ -10,6 +10,7 @@
 #include "base/progress.h"
 #include "cache/find.h"
 #include "convert/recipe.h"
+#include "formats/audit.h"
 
 struct convert_opts {
     const char *source; /* as the user wrote it */
@@ -29,6 +30,7 @@ struct convert_result {
     uint64_t n_files;     /* of those */
     uint64_t n_tensors;
     uint64_t n_aliases;
+    struct audit audit; /* of all tensors; nothing when held */
 };
 
 /*

@@ -221,7 +221,7 @@ static int step_result(const struct pipeline *l, struct err *e)
 static bool overflowed(const struct pipeline *l)
 {
     for (uint64_t i = 0; i < l->job.layout->n; i++)
-        if (l->job.clipped[i].n > 0)
+        if (l->job.audits[i].overflow > 0)
             return true;
     return false;
 }
@@ -269,7 +269,7 @@ int pipeline_run(const struct checkpoint *c, const struct layout *p,
     struct pipeline_result *out, struct err *e)
 {
     struct pipeline l = {
-        .job = { .c = c, .layout = p, .recipe = r, .clipped = out->clipped },
+        .job = { .c = c, .layout = p, .recipe = r, .audits = out->audits },
         .sources = sources,
         .progress = progress,
         .out = out,

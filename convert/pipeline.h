@@ -14,17 +14,12 @@
 #include "base/progress.h"
 #include "convert/layout.h"
 #include "convert/sources.h"
-
-/* What a cast did to a tensor. */
-struct overflow {
-    uint64_t n;   /* finite values beyond the range of the target */
-    double worst; /* the largest magnitude among them */
-};
+#include "formats/audit.h"
 
 struct pipeline_result {
-    struct digest file;       /* of the whole file */
-    struct digest *tensors;   /* of each layout->out[i]; caller's memory */
-    struct overflow *clipped; /* of each layout->out[i]; caller's memory */
+    struct digest file;     /* of the whole file */
+    struct digest *tensors; /* of each layout->out[i]; caller's memory */
+    struct audit *audits;   /* of each layout->out[i]; caller's memory */
     /*
      * Policy error, and something overflowed. True from the start when it did
      * in an earlier file: then this one is only counted.
@@ -38,8 +33,8 @@ struct pipeline_result {
  * rest      bytes of this file and those still to come: the digests of the
  *           sources that are unknown are made on the way, to be finished
  *           with the last file
- * Returns   0 with *out filled in: when out->refused, counts and worst
- *           values are complete and the file is not. -1 with *e: IO,
+ * Returns   0 with *out filled in: when out->refused, the audits
+ *           are complete and the file is not. -1 with *e: IO,
  *           NOSPACE, CORRUPT, NOMEM, CANCELLED
  */
 int pipeline_run(const struct checkpoint *c, const struct layout *p,

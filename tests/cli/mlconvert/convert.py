@@ -278,6 +278,28 @@ def shards(t):
             says="2 values in 2 tensors")
 
 
+def audits(t):
+    """What a cast does to values is said, and the worst tensor named."""
+    write_safetensors(t.at("odd.safetensors"), {
+        "fine": ("F32", [2], struct.pack("<2f", 1.0, -0.5)),
+        "rough": ("F32", [4], struct.pack("<4f", 1001.3, 1e-9, 1e-6, 0.0)),
+        "broken": ("F32", [3], struct.pack("<3f", float("nan"), 1.0,
+                                           float("-inf")))})
+    done = t.run("--fp16", "--json", "-o", t.out(), t.at("odd.safetensors"))
+    audit = json.loads(done.stdout)["audit"]
+    t.tap.ok(abs(audit.pop("largest_error") - 0.2) < 1e-4,
+             "audit: the largest error")
+    t.tap.eq(audit, {"overflow": 0, "underflow": 1, "subnormal": 1, "nan": 1,
+                     "infinite": 1}, "audit: the counts")
+    t.tap.ok("largest error 0.2, in 'rough'; 1 values became zero, 1 "
+             "subnormal, most in 'rough'" in done.stderr and
+             "1 NaN, 1 infinite, first in 'broken'" in done.stderr,
+             "audit: in words", done.stderr)
+    done = t.run("--keep", "-q", "-o", t.out(), t.at("odd.safetensors"))
+    t.tap.ok("cast" not in done.stderr and "'broken'" in done.stderr,
+             "audit: without a cast, what is not finite", done.stderr)
+
+
 def make_repo(t, name, claim=None):
     """A repository in the hub cache; its blob is called claim."""
     root = t.at(f"hf/hub/models--org--{name}")
@@ -313,6 +335,7 @@ def kept(t):
     many = [t.run("--shard-size", "20kB", "--json", "org/tiny").stdout
             for _ in range(2)]
     many = [json.loads(x) for x in many]
+    t.tap.eq(many[0].pop("audit")["nan"], 0, "what was made was audited")
     t.tap.eq(many[1], dict(many[0], held=True), "shards are kept, too")
     with open(os.path.join(path, "ml-manifest.json"), encoding="utf-8") as f:
         source = json.load(f)["source"]
@@ -333,7 +356,7 @@ def kept(t):
                  os.stat(os.path.join(path, "ml-manifest.json")).st_size > 9,
                  f"a kept result without its {what or 'meaning'} is made anew",
                  again.stderr)
-    t.tap.eq(len(os.listdir(f"{root}/ml/uniform")), 2, "in its place")
+    t.tap.eq(len(os.listdir(f"{root}/ml/uniform")), 3, "in its place")
     make_repo(t, "claimed", "ab" * 32)
     path = t.run("org/claimed").stdout.strip()
     with open(os.path.join(path, "ml-manifest.json"), encoding="utf-8") as f:
@@ -466,6 +489,7 @@ def main():
     refusals(t)
     overflows(t)
     shards(t)
+    audits(t)
     kept(t)
     path = make_big(t)
     memory(t, path)
