@@ -18,6 +18,7 @@ struct options {
     int64_t threads;
     int on_overflow; /* enum overflow_policy */
     const char *select;
+    int rename;          /* enum rename_rule */
     uint64_t shard_size; /* NO_SHARDS: not given */
     const char *volume;
     bool force;
@@ -32,6 +33,8 @@ struct options {
 static const struct options defaults = { .shard_size = NO_SHARDS };
 
 static const char *const policies[] = { "error", "clamp", "inf", NULL };
+
+static const char *const renames[] = { "none", "strip-prefix", NULL };
 
 #define AT(field) .at = offsetof(struct options, field)
 
@@ -80,6 +83,13 @@ static const struct opt table[] = {
         AT(select),
         .arg = "PATH",
         .help = "the branch of a .pt file to take, such as model_state_dict" },
+    { .name = "rename",
+        .type = OPT_CHOICE,
+        AT(rename),
+        .arg = "RULE",
+        .choices = renames,
+        .help = "strip-prefix: names without what training wrapped around "
+                "them, such as module. and _orig_mod. (default: none)" },
     { .name = "shard-size",
         .type = OPT_SIZE,
         AT(shard_size),
@@ -122,8 +132,9 @@ static int check(const struct options *o, struct err *e)
     if (o->list && (o->out != NULL || o->force || o->dtype != 0))
         return err_set(
             e, ERR_USAGE, "--list converts nothing: no dtype, -o or --force");
-    if (o->list && o->shard_size != NO_SHARDS)
-        return err_set(e, ERR_USAGE, "--list writes no shards");
+    if (o->list && (o->shard_size != NO_SHARDS || o->rename != RENAME_NONE))
+        return err_set(
+            e, ERR_USAGE, "--list neither writes shards nor renames");
     if (o->shard_size == 0)
         return err_set(e, ERR_USAGE, "--shard-size must be more than 0");
     if (o->force && o->out == NULL)
@@ -210,6 +221,7 @@ static int convert(const struct cmd_ctx *ctx, const struct options *o,
         .recipe = { .dtype = target(o->dtype),
             .on_overflow = (enum overflow_policy)o->on_overflow,
             .select = o->select,
+            .rename = (enum rename_rule)o->rename,
             .shard_size = o->shard_size < NO_SHARDS ? o->shard_size : 0 },
         .progress = ctx->quiet ? PROGRESS_NONE : ctx->progress };
     struct convert_result r;

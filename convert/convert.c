@@ -11,6 +11,7 @@
 #include "convert/company.h"
 #include "convert/folder.h"
 #include "convert/pipeline.h"
+#include "convert/rename.h"
 #include "convert/shard.h"
 #include "convert/verdict.h"
 #include "formats/index.h"
@@ -20,6 +21,7 @@ struct convert {
     const struct convert_opts *o;
     struct found found;
     struct checkpoint c;
+    struct renames renames;
     struct sources sources;
     struct layout layout;
     struct shards shards;
@@ -37,6 +39,7 @@ static void convert_free(struct convert *v)
     layout_free(&v->layout);
     sources_free(&v->sources);
     checkpoint_close(&v->c);
+    renames_free(&v->renames);
 }
 
 /* A blob's name is its digest only where mlfetch or a volume keeps it. */
@@ -58,7 +61,8 @@ static int open_source(struct convert *v, struct err *e)
     if (v->o->out != NULL &&
         folder_check(v->o->out, v->found.path, v->o->force, e) != 0)
         return -1;
-    if (checkpoint_open(&v->c, v->found.path, &opts, e) != 0)
+    if (checkpoint_open(&v->c, v->found.path, &opts, e) != 0 ||
+        renames_apply(&v->renames, &v->c, v->o->recipe.rename, e) != 0)
         return -1;
     return sources_list(&v->sources, &v->c, is_kept(v), e);
 }
@@ -251,11 +255,14 @@ static int fill_manifest(struct manifest *m, struct convert *v, struct err *e)
         .on_overflow =
             str_of(r->on_overflow == OVERFLOW_ERROR ? "" : recipe_policy(r)),
         .select = str_of(r->select != NULL ? r->select : ""),
+        .rename = str_of(recipe_rename(r)),
         .shard_size = r->shard_size,
         .files = v->files,
         .n_files = v->n_files,
         .aliases = v->layout.aliases,
-        .n_aliases = v->layout.n_aliases };
+        .n_aliases = v->layout.n_aliases,
+        .renames = v->renames.v,
+        .n_renames = v->renames.n };
     m->sources = arena_alloc(a, v->sources.n, sizeof(*m->sources), e);
     m->tensors = arena_alloc(a, v->layout.n, sizeof(*m->tensors), e);
     if (m->sources == NULL || m->tensors == NULL)
@@ -320,8 +327,17 @@ static uint64_t shard_size(const struct recipe *r)
     return r->shard_size > 0 ? r->shard_size : UINT64_MAX;
 }
 
-static void report_aliases(const struct layout *p)
+static void report_names(const struct convert *v)
 {
+    const struct layout *p = &v->layout;
+    const struct renames *r = &v->renames;
+
+    if (r->n > 0)
+        log_info("%llu tensors renamed, such as '%.*s', now '%.*s'",
+            (unsigned long long)r->n, STR_ARG(r->v[0].was),
+            STR_ARG(r->v[0].name));
+    else if (v->o->recipe.rename != RENAME_NONE)
+        log_info("no prefix to strip: every name is kept");
     for (uint64_t i = 0; i < p->n_aliases; i++)
         log_info("'%.*s' has the values of '%.*s' and is kept under that name",
             STR_ARG(p->aliases[i].name), STR_ARG(p->aliases[i].of));
@@ -342,7 +358,7 @@ static int run(struct convert *v, struct convert_result *out, struct err *e)
         shards_cut(&v->shards, &v->layout, shard_size(&v->o->recipe), e) != 0 ||
         check_space(v, e) != 0)
         return -1;
-    report_aliases(&v->layout);
+    report_names(v);
     pool = pool_open(v->o->threads, e);
     if (pool == NULL || build(v, pool, e) != 0)
         return -1;
@@ -359,6 +375,7 @@ int convert_run(
 {
     struct convert v AUTO(convert_free) = { .o = o,
         .c = CHECKPOINT_INIT,
+        .renames = RENAMES_INIT,
         .sources = SOURCES_INIT,
         .layout = LAYOUT_INIT,
         .shards = SHARDS_INIT };

@@ -300,6 +300,34 @@ def audits(t):
              "audit: without a cast, what is not finite", done.stderr)
 
 
+def renamed(t):
+    """Wrapped names are unwrapped on request, and only then."""
+    one = struct.pack("<f", 1.0)
+    names = ["module._orig_mod.model.norm.weight",
+             "module._orig_mod.model._fsdp_wrapped_module.up."
+             "_checkpoint_wrapped_module.weight"]
+    path = t.at("wrapped.safetensors")
+    write_safetensors(path, {n: ("F32", [1], one) for n in names})
+    for rule, want in (("none", names), ("strip-prefix",
+                       ["model.norm.weight", "model.up.weight"])):
+        out = t.out()
+        t.run("--rename", rule, "-o", out, path)
+        listed = json.loads(t.run("--list", "--json", out).stdout)
+        t.tap.eq(sorted(x["path"] for x in listed["tensors"]), sorted(want),
+                 f"--rename {rule}")
+    with open(os.path.join(out, "ml-manifest.json"), encoding="utf-8") as f:
+        m = json.load(f)
+    t.tap.eq((m["recipe"], m["renames"]),
+             ({"dtype": "keep", "rename": "strip-prefix"},
+              dict(zip(want, names))), "the manifest keeps the old names")
+    t.tap.eq(kit.run(["mlverify", "check", "-q", out], t.env).returncode, 0,
+             "and mlverify check is content")
+    write_safetensors(path, {"a._fsdp_wrapped_module.b": ("F32", [1], one),
+                             "a.b": ("F32", [1], one)})
+    t.fails(8, "two would have one name", "--rename", "strip-prefix", "-o",
+            t.at("x"), path, says="'a.b'")
+
+
 def make_repo(t, name, claim=None):
     """A repository in the hub cache; its blob is called claim."""
     root = t.at(f"hf/hub/models--org--{name}")
@@ -490,6 +518,7 @@ def main():
     overflows(t)
     shards(t)
     audits(t)
+    renamed(t)
     kept(t)
     path = make_big(t)
     memory(t, path)
