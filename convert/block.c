@@ -51,10 +51,18 @@ static void clamp(
     }
 }
 
-static void note(struct block_job *j, uint64_t i, const struct audit *a)
+/* Add what happened to n values of output tensor i; in holds them before. */
+static void note(struct block_job *j, uint64_t i, const struct audit *a,
+    const uint8_t *in, uint64_t n)
 {
+    struct spectrum s = { 0 };
+
+    if (j->spectra != NULL)
+        spectrum_add(&s, in, j->layout->from[i]->dtype, n);
     pthread_mutex_lock(&j->lock);
     audit_join(&j->audits[i], a);
+    if (j->spectra != NULL)
+        spectrum_join(j->spectra[i], &s);
     pthread_mutex_unlock(&j->lock);
 }
 
@@ -74,7 +82,7 @@ static int fill_cast(struct block_job *j, uint64_t i, uint64_t first,
             return -1;
         cast_array(out, to, scratch, from->dtype, now);
         audit_cast(&a, out, to, scratch, from->dtype, now);
-        note(j, i, &a);
+        note(j, i, &a, scratch, now);
         if (a.overflow > 0 && j->recipe->on_overflow == OVERFLOW_CLAMP)
             clamp(out, to, scratch, from->dtype, now);
         out += now * dtype_bytes(to);
@@ -95,7 +103,7 @@ static int fill_kept(struct block_job *j, uint64_t i, uint64_t first,
         return -1;
     if (dtype_is_float(from->dtype)) {
         audit_cast(&a, out, from->dtype, out, from->dtype, n);
-        note(j, i, &a);
+        note(j, i, &a, out, n);
     }
     return 0;
 }

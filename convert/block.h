@@ -19,8 +19,9 @@ struct block_job {
     const struct checkpoint *c;
     const struct layout *layout;
     const struct recipe *recipe;
-    pthread_mutex_t lock; /* holds audits */
-    struct audit *audits; /* per layout->out */
+    pthread_mutex_t lock;      /* holds both of these */
+    struct audit *audits;      /* per layout->out */
+    struct spectrum **spectra; /* the same, or NULL: not wanted */
 };
 
 /*

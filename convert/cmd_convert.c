@@ -15,6 +15,7 @@ enum { CHOSE_FP16 = 1, CHOSE_BF16, CHOSE_FP32, CHOSE_KEEP };
 struct options {
     int dtype;
     const char *out;
+    const char *report;
     int64_t threads;
     int on_overflow; /* enum overflow_policy */
     const char *select;
@@ -97,6 +98,12 @@ static const struct opt table[] = {
         .help = "spread the weights over files with at most S of data each, "
                 "such as 5GB, and write an index; a larger tensor gets a file "
                 "of its own (default: one file)" },
+    { .name = "report",
+        .type = OPT_STR,
+        AT(report),
+        .arg = "FILE",
+        .help = "write a page (HTML) to look at: sizes, magnitudes, errors, "
+                "digests; a conversion that is kept is made anew for it" },
     { .name = "threads",
         .type = OPT_INT,
         AT(threads),
@@ -132,9 +139,10 @@ static int check(const struct options *o, struct err *e)
     if (o->list && (o->out != NULL || o->force || o->dtype != 0))
         return err_set(
             e, ERR_USAGE, "--list converts nothing: no dtype, -o or --force");
-    if (o->list && (o->shard_size != NO_SHARDS || o->rename != RENAME_NONE))
-        return err_set(
-            e, ERR_USAGE, "--list neither writes shards nor renames");
+    if (o->list && (o->shard_size != NO_SHARDS || o->rename != RENAME_NONE ||
+                       o->report != NULL))
+        return err_set(e, ERR_USAGE,
+            "--list converts nothing: no --shard-size, --rename or --report");
     if (o->shard_size == 0)
         return err_set(e, ERR_USAGE, "--shard-size must be more than 0");
     if (o->force && o->out == NULL)
@@ -216,6 +224,7 @@ static int convert(const struct cmd_ctx *ctx, const struct options *o,
     struct convert_opts opts = { .source = source,
         .volume = o->volume,
         .out = o->out,
+        .report = o->report,
         .force = o->force,
         .threads = (unsigned)o->threads,
         .recipe = { .dtype = target(o->dtype),

@@ -11,7 +11,7 @@
 #include "convert/company.h"
 #include "convert/folder.h"
 #include "convert/pipeline.h"
-#include "convert/rename.h"
+#include "convert/report.h"
 #include "convert/shard.h"
 #include "convert/verdict.h"
 #include "formats/index.h"
@@ -25,8 +25,9 @@ struct convert {
     struct sources sources;
     struct layout layout;
     struct shards shards;
-    char path[PATH_MAX]; /* of the folder to make */
-    bool replace;        /* what stands there */
+    struct layers layers; /* for a report */
+    char path[PATH_MAX];  /* of the folder to make */
+    bool replace;         /* what stands there */
     struct pipeline_result made;
     struct verdict verdict;
     struct manifest_file *files; /* in the new folder */
@@ -35,6 +36,7 @@ struct convert {
 
 static void convert_free(struct convert *v)
 {
+    layers_free(&v->layers);
     shards_free(&v->shards);
     layout_free(&v->layout);
     sources_free(&v->sources);
@@ -130,7 +132,13 @@ static int choose_path(
         sources_key(&v->sources, &v->o->recipe, key, e) != 0 ||
         path_join(v->path, v->found.converted, key, e) != 0)
         return -1;
-    if (access(v->path, F_OK) != 0 || read_held(v->path, out, &why) == 0)
+    if (access(v->path, F_OK) != 0)
+        return 0;
+    if (v->o->report != NULL) {
+        v->replace = true;
+        return 0;
+    }
+    if (read_held(v->path, out, &why) == 0)
         return 0;
     *out = (struct convert_result){ .held = false };
     if (why.kind == ERR_NOMEM)
@@ -185,6 +193,7 @@ static int write_shard(struct convert *v, const struct shard *s,
     struct file_new f AUTO(file_new_abandon) = FILE_NEW_INIT;
     struct pipeline_result made = { .tensors = v->made.tensors + s->first,
         .audits = v->made.audits + s->first,
+        .spectra = v->layers.n > 0 ? v->layers.spectra + s->first : NULL,
         .refused = v->made.refused };
     struct manifest_file *file;
     char path[PATH_MAX];
@@ -243,6 +252,16 @@ static int write_index(
     return file_put(path, text.p, text.len, 0644, e);
 }
 
+static struct manifest_file *source_files(struct convert *v, struct err *e)
+{
+    struct manifest_file *files =
+        arena_alloc(&v->layout.arena, v->sources.n, sizeof(*files), e);
+
+    for (uint64_t i = 0; files != NULL && i < v->sources.n; i++)
+        files[i] = v->sources.v[i].file;
+    return files;
+}
+
 static int fill_manifest(struct manifest *m, struct convert *v, struct err *e)
 {
     struct arena *a = &v->layout.arena;
@@ -263,12 +282,11 @@ static int fill_manifest(struct manifest *m, struct convert *v, struct err *e)
         .n_aliases = v->layout.n_aliases,
         .renames = v->renames.v,
         .n_renames = v->renames.n };
-    m->sources = arena_alloc(a, v->sources.n, sizeof(*m->sources), e);
+    m->sources = source_files(v, e);
+    m->n_sources = v->sources.n;
     m->tensors = arena_alloc(a, v->layout.n, sizeof(*m->tensors), e);
     if (m->sources == NULL || m->tensors == NULL)
         return -1;
-    for (; m->n_sources < v->sources.n; m->n_sources++)
-        m->sources[m->n_sources] = v->sources.v[m->n_sources].file;
     for (; m->n_tensors < v->layout.n; m->n_tensors++) {
         const struct tensor *t = &v->layout.out[m->n_tensors];
         m->tensors[m->n_tensors] = (struct manifest_tensor){ .name = t->name,
@@ -322,6 +340,61 @@ static int build(struct convert *v, struct pool *pool, struct err *e)
     return 0;
 }
 
+/* A report must not spoil what it is about. */
+static int check_report(const struct convert *v, struct err *e)
+{
+    const char *path = v->o->report;
+    char folder[PATH_MAX];
+    struct stat st, out;
+
+    if (path == NULL)
+        return 0;
+    path_dir(folder, sizeof(folder), path);
+    if (stat(folder, &st) != 0)
+        return err_sys(e, "%s", folder);
+    if (stat(v->path, &out) == 0 && st.st_dev == out.st_dev &&
+        st.st_ino == out.st_ino)
+        return err_set(e, ERR_USAGE,
+            "%s: a report cannot be part of the folder it is about", path);
+    if (access(folder, W_OK) != 0)
+        return err_sys(e, "%s", folder);
+    if (stat(path, &st) != 0)
+        return 0;
+    if (!S_ISREG(st.st_mode))
+        return err_set(e, ERR_USAGE, "%s: is there, and no file", path);
+    for (uint64_t i = 0; i < v->sources.n; i++)
+        if (st.st_dev == v->sources.v[i].seen.st_dev &&
+            st.st_ino == v->sources.v[i].seen.st_ino)
+            return err_set(
+                e, ERR_USAGE, "%s: is a source of this conversion", path);
+    return 0;
+}
+
+static int put_report(struct convert *v, struct err *e)
+{
+    struct buf text AUTO(buf_free) = BUF_INIT((size_t)64 << 20);
+    struct report r = { .source = v->o->source,
+        .repository = v->found.repository,
+        .commit = v->found.commit,
+        .recipe = &v->o->recipe,
+        .layout = &v->layout,
+        .layers = &v->layers,
+        .audits = v->made.audits,
+        .verdict = &v->verdict,
+        .renames = &v->renames,
+        .n_sources = v->sources.n,
+        .files = v->files,
+        .n_files = v->n_files,
+        .refused = v->made.refused };
+
+    if (v->o->report == NULL)
+        return 0;
+    r.sources = source_files(v, e);
+    if (r.sources == NULL || report_page(&text, &r, e) != 0)
+        return -1;
+    return file_put(v->o->report, text.p, text.len, 0644, e);
+}
+
 static uint64_t shard_size(const struct recipe *r)
 {
     return r->shard_size > 0 ? r->shard_size : UINT64_MAX;
@@ -356,11 +429,23 @@ static int run(struct convert *v, struct convert_result *out, struct err *e)
     if (company_tied(&v->c, &tie, e) != 0 ||
         layout_make(&v->layout, &v->c, &v->o->recipe, tie, e) != 0 ||
         shards_cut(&v->shards, &v->layout, shard_size(&v->o->recipe), e) != 0 ||
-        check_space(v, e) != 0)
+        check_space(v, e) != 0 || check_report(v, e) != 0)
+        return -1;
+    if (v->o->report != NULL && layers_make(&v->layers, &v->layout, e) != 0)
         return -1;
     report_names(v);
     pool = pool_open(v->o->threads, e);
-    if (pool == NULL || build(v, pool, e) != 0)
+    if (pool == NULL)
+        return -1;
+    if (build(v, pool, e) != 0) {
+        struct err why = ERR_INIT;
+
+        /* Of what was refused one wants to see why. */
+        if (e->kind == ERR_VERDICT && put_report(v, &why) != 0)
+            log_warn("no report: %s", why.msg);
+        return -1;
+    }
+    if (put_report(v, e) != 0)
         return -1;
     *out = (struct convert_result){ .audit = v->verdict.all,
         .n_tensors = v->layout.n,
@@ -378,7 +463,8 @@ int convert_run(
         .renames = RENAMES_INIT,
         .sources = SOURCES_INIT,
         .layout = LAYOUT_INIT,
-        .shards = SHARDS_INIT };
+        .shards = SHARDS_INIT,
+        .layers = LAYERS_INIT };
 
     *out = (struct convert_result){ .held = false };
     return run(&v, out, e);

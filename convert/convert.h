@@ -16,6 +16,7 @@ struct convert_opts {
     const char *source; /* as the user wrote it */
     const char *volume; /* to look in, or NULL: the hub cache */
     const char *out;    /* folder to make; NULL: beside the snapshot */
+    const char *report; /* page to write about it, or NULL */
     bool force;         /* replace an older conversion at out */
     unsigned threads;   /* 0: one per core */
     struct recipe recipe;
@@ -35,6 +36,8 @@ struct convert_result {
 
 /*
  * convert_run - convert, or find the conversion that is kept already
+ * With a report it is made even when it is kept already, and a report is
+ * written, too, when values overflow.
  * Returns  0, or -1 with *e and nothing left behind: USAGE (no place to put
  *          it, or not there), MISSING, REFUSED, UNSUPPORTED, CORRUPT,
  *          NOSPACE, IO, NOMEM, CANCELLED, VERDICT (values overflow)

@@ -268,16 +268,18 @@ int pipeline_run(const struct checkpoint *c, const struct layout *p,
     const char *name, uint64_t rest, struct progress_item *progress,
     struct pipeline_result *out, struct err *e)
 {
-    struct pipeline l = {
-        .job = { .c = c, .layout = p, .recipe = r, .audits = out->audits },
+    struct pipeline l = { .job = { .c = c,
+                              .layout = p,
+                              .recipe = r,
+                              .audits = out->audits,
+                              .spectra = out->spectra },
         .sources = sources,
         .progress = progress,
         .out = out,
         .name = name,
         .fd = fd,
         .rest = rest,
-        .doomed = out->refused
-    };
+        .doomed = out->refused };
     int rc;
 
     pthread_mutex_init(&l.job.lock, NULL);

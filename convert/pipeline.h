@@ -20,6 +20,8 @@ struct pipeline_result {
     struct digest file;     /* of the whole file */
     struct digest *tensors; /* of each layout->out[i]; caller's memory */
     struct audit *audits;   /* of each layout->out[i]; caller's memory */
+    /* Of each layout->out[i], several may share one; NULL: not wanted. */
+    struct spectrum **spectra;
     /*
      * Policy error, and something overflowed. True from the start when it did
      * in an earlier file: then this one is only counted.

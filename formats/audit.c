@@ -144,3 +144,34 @@ void audit_join(struct audit *a, const struct audit *more)
     a->error = fmax(a->error, more->error);
     a->largest = fmax(a->largest, more->largest);
 }
+
+/* Two counters per bin: neighbours often share one, and would wait. */
+void spectrum_add(struct spectrum *s, const void *in, enum dtype t, uint64_t n)
+{
+    struct spectrum odd = { 0 };
+    struct cast_kernels k;
+    float x[AUDIT_BLOCK];
+    const uint8_t *p = in;
+
+    cast_kernels_best(&k);
+    while (n > 0) {
+        size_t now = (size_t)size_min(n, AUDIT_BLOCK), i = 0;
+
+        k.load[t](x, p, now);
+        for (; i + 2 <= now; i += 2) {
+            s->bins[bits_of(x[i]) >> 23]++;
+            odd.bins[bits_of(x[i + 1]) >> 23]++;
+        }
+        if (i < now)
+            s->bins[bits_of(x[i]) >> 23]++;
+        p += now * dtype_bytes(t);
+        n -= now;
+    }
+    spectrum_join(s, &odd);
+}
+
+void spectrum_join(struct spectrum *s, const struct spectrum *more)
+{
+    for (size_t i = 0; i < SPECTRUM_BINS; i++)
+        s->bins[i] += more->bins[i];
+}

@@ -26,6 +26,23 @@ struct audit {
 void audit_cast(struct audit *a, const void *out, enum dtype to, const void *in,
     enum dtype from, uint64_t n);
 
+/*
+ * How many values have which magnitude: bins[k] counts those from 2^(k-127)
+ * up to the next power of two. bins[0] has the zeros and what is smaller
+ * than 2^-126, bins[255] the infinities and NaN.
+ */
+enum { SPECTRUM_BINS = 256, SPECTRUM_ONE = 127 };
+
+struct spectrum {
+    uint64_t bins[SPECTRUM_BINS];
+};
+
+/* spectrum_add - count n values of a type that dtype_is_float. */
+void spectrum_add(struct spectrum *s, const void *in, enum dtype t, uint64_t n);
+
+/* spectrum_join - add what was counted elsewhere. */
+void spectrum_join(struct spectrum *s, const struct spectrum *more);
+
 /* audit_join - add what was counted elsewhere. */
 void audit_join(struct audit *a, const struct audit *more);
 

@@ -154,8 +154,30 @@ static void known(void)
     ok(a.largest == 1e6, "the largest");
 }
 
+static void magnitudes(void)
+{
+    static uint8_t in[8 * N];
+    bool right = true;
+
+    for (size_t i = 0; i < ARRAY_LEN(types); i++) {
+        struct spectrum s = { 0 }, want = { 0 };
+
+        fill(in, types[i], N);
+        spectrum_add(&s, in, types[i], N);
+        for (size_t k = 0; k < N; k++) {
+            float v = (float)as_double(in, types[i], k);
+            int power = isfinite(v) ? ilogbf(v) + SPECTRUM_ONE : 255;
+
+            want.bins[v == 0 || power < 1 ? 0 : power]++;
+        }
+        right = right && memcmp(&s, &want, sizeof(s)) == 0;
+    }
+    ok(right, "every value is counted under its power of two");
+}
+
 int main(void)
 {
+    magnitudes();
     every_cast();
     fast_and_plain();
     known();

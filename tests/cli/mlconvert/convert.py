@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """mlconvert as its users meet it: streams, statuses, what is left behind."""
 import hashlib
+import html.parser
 import json
 import os
 import resource
@@ -328,6 +329,93 @@ def renamed(t):
             t.at("x"), path, says="'a.b'")
 
 
+class Page(html.parser.HTMLParser):
+    """Is it a page that needs nothing else?"""
+    EMPTY = {"meta"}
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.wrong, self.tags, self.text = [], [], {}, ""
+        self.feed(text)
+        self.close()
+        self.wrong += self.open
+
+    def handle_starttag(self, tag, attrs):
+        self.tags[tag] = self.tags.get(tag, 0) + 1
+        if tag in ("script", "link", "img", "iframe", "object", "a"):
+            self.wrong.append(tag)
+        self.wrong += [k for k, v in attrs
+                       if k in ("src", "href") or k.startswith("on")]
+        if tag not in self.EMPTY:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags[tag] = self.tags.get(tag, 0) + 1
+
+    def handle_endtag(self, tag):
+        if not self.open or self.open.pop() != tag:
+            self.wrong.append("/" + tag)
+
+    def handle_data(self, data):
+        self.text += data
+
+
+def read_page(path):
+    with open(path, encoding="utf-8") as f:
+        return f.read()
+
+
+def reports(t):
+    """--report: a page that stands alone, whatever the names are."""
+    evil = "layers.0.<script src=\"http://x/\">&'.weight"
+    source, page = t.at("odd"), t.at("page.html")
+    os.mkdir(source)
+    path = os.path.join(source, "model.safetensors")
+    write_safetensors(path, {
+        "embed_tokens.weight": ("F32", [4], struct.pack("<4f", 1, .1, 7e4, 0)),
+        evil: ("F32", [2], struct.pack("<2f", 1e-9, float("nan"))),
+        "layers.10.up_proj.weight": ("BF16", [1], b"\x80\x3f"),
+        "layers.2.ids": ("I64", [1], b"\1" * 8),
+        "none": ("F32", [0], b"")})
+    out = t.out()
+    pages = []
+    for threads in (1, 4):
+        done = t.run("--fp16", "--on-overflow", "inf", "--threads", threads,
+                     "--force", "-o", out, "--report", page, source)
+        t.tap.eq(done.stdout, out + "\n", "a report changes no output")
+        pages.append(read_page(page))
+    t.tap.eq(pages[0], pages[1], "the same page by four threads")
+    p = Page(pages[0])
+    t.tap.ok(not p.wrong and "http" not in p.text.replace("http://x/", "")
+             and "url(" not in pages[0] and "@import" not in pages[0],
+             "the page is whole and needs nothing else", p.wrong)
+    t.tap.ok(evil in p.text and "infinite now" in p.text and
+             sha256(os.path.join(out, "model.safetensors")) in p.text and
+             sha256(path) in p.text and p.tags["svg"] == 3,
+             "it has names as text, the verdict, digests, pictures")
+    os.unlink(page)
+    done = t.run("--fp16", "-o", t.at("x"), "--report", page, source)
+    text = Page(read_page(page)).text
+    t.tap.ok(done.returncode == 9 and "refused: nothing was written" in text and
+             not os.path.exists(t.at("x")), "a refusal has a report, too")
+    t.run("--fp32", "-o", t.out(), "--report", page,
+          os.path.join(LLAMA, "bin"))
+    t.tap.ok("Every value is kept exactly" in Page(read_page(page)).text,
+             "and so has a conversion without errors")
+    os.unlink(page)
+    before = sha256(path)
+    t.fails(2, "a report over its source", "--report", path, "-o", t.at("x"),
+            source, says="is a source")
+    t.fails(2, "a report inside OUT", "--report", f"{out}/r.html", "--force",
+            "-o", out, source, says="part of the folder")
+    t.fails(3, "a report nowhere", "--report", t.at("no/where/r.html"),
+            "-o", t.at("x"), source)
+    t.fails(2, "a report on a folder", "--report", source, "-o", t.at("x"),
+            source)
+    t.fails(2, "report and list", "--report", page, "--list", source)
+    t.tap.eq(sha256(path), before, "the source is as it was")
+
+
 def make_repo(t, name, claim=None):
     """A repository in the hub cache; its blob is called claim."""
     root = t.at(f"hf/hub/models--org--{name}")
@@ -363,6 +451,11 @@ def kept(t):
     many = [t.run("--shard-size", "20kB", "--json", "org/tiny").stdout
             for _ in range(2)]
     many = [json.loads(x) for x in many]
+    done = t.run("--shard-size", "20kB", "--json", "--report",
+                 t.at("kept.html"), "org/tiny")
+    t.tap.ok(json.loads(done.stdout)["path"] == many[0]["path"] and
+             "org/tiny" in read_page(t.at("kept.html")),
+             "a report of what is kept already")
     t.tap.eq(many[0].pop("audit")["nan"], 0, "what was made was audited")
     t.tap.eq(many[1], dict(many[0], held=True), "shards are kept, too")
     with open(os.path.join(path, "ml-manifest.json"), encoding="utf-8") as f:
@@ -519,6 +612,7 @@ def main():
     shards(t)
     audits(t)
     renamed(t)
+    reports(t)
     kept(t)
     path = make_big(t)
     memory(t, path)
