@@ -10,8 +10,8 @@
 #include "base/version.h"
 #include "convert/company.h"
 #include "convert/folder.h"
+#include "convert/page.h"
 #include "convert/pipeline.h"
-#include "convert/report.h"
 #include "convert/shard.h"
 #include "convert/verdict.h"
 #include "formats/index.h"
@@ -373,7 +373,7 @@ static int check_report(const struct convert *v, struct err *e)
 static int put_report(struct convert *v, struct err *e)
 {
     struct buf text AUTO(buf_free) = BUF_INIT((size_t)64 << 20);
-    struct report r = { .source = v->o->source,
+    struct page r = { .source = v->o->source,
         .repository = v->found.repository,
         .commit = v->found.commit,
         .recipe = &v->o->recipe,
@@ -390,7 +390,7 @@ static int put_report(struct convert *v, struct err *e)
     if (v->o->report == NULL)
         return 0;
     r.sources = source_files(v, e);
-    if (r.sources == NULL || report_page(&text, &r, e) != 0)
+    if (r.sources == NULL || page_write(&text, &r, e) != 0)
         return -1;
     return file_put(v->o->report, text.p, text.len, 0644, e);
 }

@@ -39,12 +39,12 @@ static struct str short_name(const struct layer *l)
 }
 
 /* How many layers share a label, so that labels do not touch. */
-static uint64_t label_step(const struct report *r, uint64_t room)
+static uint64_t label_step(const struct page *r, uint64_t room)
 {
     return (r->layers->n + room - 1) / room;
 }
 
-static bool has_label(const struct report *r, uint64_t i, uint64_t step)
+static bool has_label(const struct page *r, uint64_t i, uint64_t step)
 {
     const struct layer *l = &r->layers->v[i];
     uint64_t back = i;
@@ -127,7 +127,7 @@ static void size_column(struct buf *out, const struct layer *l, double x,
     }
 }
 
-void figure_sizes(struct buf *out, const struct report *r)
+void figure_sizes(struct buf *out, const struct page *r)
 {
     const double high = 240, base = 262, bottom = 84;
     uint64_t n = r->layers->n, each_label = label_step(r, 32), most = 4;
@@ -204,8 +204,8 @@ static void zone(struct buf *out, const struct scale *s, int from, int to,
 }
 
 /* What fp16 cannot hold, or only with fewer bits. */
-static void zones(struct buf *out, const struct report *r,
-    const struct scale *s, double height)
+static void zones(
+    struct buf *out, const struct page *r, const struct scale *s, double height)
 {
     const struct audit *a = &r->verdict->all;
 
@@ -279,7 +279,7 @@ static void heat_row(struct buf *out, const struct layer *l,
     }
 }
 
-void figure_spectrum(struct buf *out, const struct report *r)
+void figure_spectrum(struct buf *out, const struct page *r)
 {
     bool half = r->recipe->dtype == DTYPE_F16;
     const double high = 150, above = half ? 44 : 0, base = above + high + 16;
@@ -330,7 +330,7 @@ static void error_axis(
 }
 
 /* The powers of ten around all errors that are not zero. */
-static void error_range(const struct report *r, int *low, int *high)
+static void error_range(const struct page *r, int *low, int *high)
 {
     double least = r->verdict->all.error;
 
@@ -343,10 +343,10 @@ static void error_range(const struct report *r, int *low, int *high)
         *high = *low + 1;
 }
 
-void figure_errors(struct buf *out, const struct report *r)
+void figure_errors(struct buf *out, const struct page *r)
 {
     const double high = 220, base = 240;
-    uint64_t n = r->layout->n, step = (n + REPORT_DOTS - 1) / REPORT_DOTS;
+    uint64_t n = r->layout->n, step = (n + PAGE_DOTS - 1) / PAGE_DOTS;
     double each, wide = (double)(WIDE - LEFT - RIGHT) / (double)n;
     int from, to;
 

@@ -5,16 +5,16 @@
 #ifndef CONVERT_FIGURE_H
 #define CONVERT_FIGURE_H
 
-#include "convert/report.h"
+#include "convert/page.h"
 
 /* figure_sizes - bytes by layer, stacked by what they are for. */
-void figure_sizes(struct buf *out, const struct report *r);
+void figure_sizes(struct buf *out, const struct page *r);
 
 /* figure_spectrum - magnitudes of all values, and layer by layer below. */
-void figure_spectrum(struct buf *out, const struct report *r);
+void figure_spectrum(struct buf *out, const struct page *r);
 
 /* figure_errors - the largest error of every tensor, in layer order. */
-void figure_errors(struct buf *out, const struct report *r);
+void figure_errors(struct buf *out, const struct page *r);
 
 /* figure_kind - "attention" */
 const char *figure_kind(enum layer_kind kind);

@@ -1,4 +1,4 @@
-#include "convert/report.h"
+#include "convert/page.h"
 
 #include <stdlib.h>
 
@@ -45,7 +45,7 @@ static const char *target_name(const struct recipe *r)
 
 /* ---- the head ---- */
 
-static void put_verdict(struct buf *out, const struct report *r)
+static void put_verdict(struct buf *out, const struct page *r)
 {
     const struct audit *a = &r->verdict->all;
     bool worse = a->overflow + a->nan + a->inf > 0;
@@ -75,7 +75,7 @@ static void card(struct buf *out, const char *what)
     buf_printf(out, "</b><i>%s</i></div>\n", what);
 }
 
-static uint64_t source_bytes(const struct report *r)
+static uint64_t source_bytes(const struct page *r)
 {
     uint64_t sum = 0;
 
@@ -84,7 +84,7 @@ static uint64_t source_bytes(const struct report *r)
     return sum;
 }
 
-static uint64_t result_bytes(const struct report *r)
+static uint64_t result_bytes(const struct page *r)
 {
     uint64_t sum = 0;
 
@@ -93,7 +93,7 @@ static uint64_t result_bytes(const struct report *r)
     return sum;
 }
 
-static void put_cards(struct buf *out, const struct report *r)
+static void put_cards(struct buf *out, const struct page *r)
 {
     uint64_t n = 0;
     char text[HUMAN_MAX];
@@ -117,7 +117,7 @@ static void put_cards(struct buf *out, const struct report *r)
     buf_puts(out, "</div>\n");
 }
 
-static void put_head(struct buf *out, const struct report *r)
+static void put_head(struct buf *out, const struct page *r)
 {
     struct str name =
         str_of(r->repository[0] != '\0' ? r->repository : path_base(r->source));
@@ -130,7 +130,7 @@ static void put_head(struct buf *out, const struct report *r)
                   "\n<title>");
     html_text(out, name);
     buf_printf(out, " to %s</title>\n<style>\n", target_name(r->recipe));
-    buf_puts(out, report_style);
+    buf_puts(out, page_style);
     buf_puts(out, "</style></head>\n<body><main>\n<h1>");
     html_text(out, name);
     buf_printf(out, " <span>to %s</span></h1>\n", target_name(r->recipe));
@@ -140,7 +140,7 @@ static void put_head(struct buf *out, const struct report *r)
 
 /* ---- sizes ---- */
 
-static uint64_t type_bytes(const struct report *r, bool before, enum dtype t)
+static uint64_t type_bytes(const struct page *r, bool before, enum dtype t)
 {
     uint64_t sum = 0;
 
@@ -171,7 +171,7 @@ static int type_colour(enum dtype t)
 
 /* One bar: as long as its bytes, in pieces by type. */
 static void type_bar(
-    struct buf *out, const struct report *r, bool before, uint64_t most)
+    struct buf *out, const struct page *r, bool before, uint64_t most)
 {
     char text[HUMAN_MAX];
 
@@ -192,7 +192,7 @@ static void type_bar(
         human_size(text, before ? source_bytes(r) : result_bytes(r)));
 }
 
-static void put_legend(struct buf *out, const struct report *r)
+static void put_legend(struct buf *out, const struct page *r)
 {
     buf_puts(out, "<div class=\"legend\">");
     for (int k = 0; k < KIND_COUNT; k++) {
@@ -207,7 +207,7 @@ static void put_legend(struct buf *out, const struct report *r)
     buf_puts(out, "</div>\n");
 }
 
-static void put_sizes(struct buf *out, const struct report *r)
+static void put_sizes(struct buf *out, const struct page *r)
 {
     uint64_t most = size_max(source_bytes(r), result_bytes(r));
 
@@ -222,7 +222,7 @@ static void put_sizes(struct buf *out, const struct report *r)
     buf_puts(out, "</div></section>\n");
 }
 
-static void put_spectrum(struct buf *out, const struct report *r)
+static void put_spectrum(struct buf *out, const struct page *r)
 {
     if (r->verdict->all.n == 0)
         return;
@@ -239,12 +239,12 @@ static void put_spectrum(struct buf *out, const struct report *r)
 /* ---- errors ---- */
 
 static const struct audit *audit_of(
-    const struct report *r, const struct tensor *t)
+    const struct page *r, const struct tensor *t)
 {
     return &r->audits[t - r->layout->out];
 }
 
-static void worst_rows(struct buf *out, const struct report *r,
+static void worst_rows(struct buf *out, const struct page *r,
     const struct tensor *const *worst, uint64_t n)
 {
     for (uint64_t i = 0; i < WORST && i < n; i++) {
@@ -289,8 +289,8 @@ static double trouble_of(const struct audit *a)
            (double)a->underflow * 2 + (double)a->subnormal;
 }
 
-/* Those of which it says anything: *n of them, REPORT_ROWS in out. */
-static int rank_tensors(const struct report *r,
+/* Those of which it says anything: *n of them, PAGE_ROWS in out. */
+static int rank_tensors(const struct page *r,
     double (*f)(const struct audit *a), const struct tensor **out, uint64_t *n,
     struct err *e)
 {
@@ -303,15 +303,15 @@ static int rank_tensors(const struct report *r,
         if (f(&r->audits[i]) > 0)
             v[(*n)++] = (struct ranked){ &r->layout->out[i], f(&r->audits[i]) };
     qsort(v, *n, sizeof(*v), by_most);
-    for (uint64_t i = 0; i < *n && i < REPORT_ROWS; i++)
+    for (uint64_t i = 0; i < *n && i < PAGE_ROWS; i++)
         out[i] = v[i].t;
     free(v);
     return 0;
 }
 
-static int put_errors(struct buf *out, const struct report *r, struct err *e)
+static int put_errors(struct buf *out, const struct page *r, struct err *e)
 {
-    const struct tensor *worst[REPORT_ROWS];
+    const struct tensor *worst[PAGE_ROWS];
     uint64_t n;
 
     if (r->verdict->error == NULL)
@@ -320,7 +320,7 @@ static int put_errors(struct buf *out, const struct report *r, struct err *e)
         return -1;
     buf_puts(out, "<section><h2>What rounding cost</h2>\n<p>The largest "
                   "absolute error of each tensor, in the order of the model. ");
-    if (r->layout->n > REPORT_DOTS)
+    if (r->layout->n > PAGE_DOTS)
         buf_puts(out, "Not every tensor has a dot. ");
     buf_puts(out, "</p>\n");
     figure_errors(out, r);
@@ -355,9 +355,9 @@ static void trouble_row(struct buf *out, struct str name, const struct audit *a)
     buf_puts(out, "</td></tr>\n");
 }
 
-static int put_trouble(struct buf *out, const struct report *r, struct err *e)
+static int put_trouble(struct buf *out, const struct page *r, struct err *e)
 {
-    const struct tensor *worst[REPORT_ROWS];
+    const struct tensor *worst[PAGE_ROWS];
     uint64_t n;
 
     if (rank_tensors(r, trouble_of, worst, &n, e) != 0)
@@ -371,14 +371,14 @@ static int put_trouble(struct buf *out, const struct report *r, struct err *e)
     buf_puts(out, "<p>");
     put_count(out, n);
     buf_puts(out, n == 1 ? " tensor has some" : " tensors have some");
-    if (n > REPORT_ROWS)
-        buf_printf(out, "; here are the worst %d", REPORT_ROWS);
+    if (n > PAGE_ROWS)
+        buf_printf(out, "; here are the worst %d", PAGE_ROWS);
     buf_puts(out, ".</p>\n<div class=\"wide\"><table><tr><th>tensor</th>"
                   "<th class=\"n\">overflow</th><th class=\"n\">to zero</th>"
                   "<th class=\"n\">subnormal</th><th class=\"n\">NaN</th>"
                   "<th class=\"n\">infinite</th><th class=\"n\">largest</th>"
                   "</tr>\n");
-    for (uint64_t i = 0; i < n && i < REPORT_ROWS; i++)
+    for (uint64_t i = 0; i < n && i < PAGE_ROWS; i++)
         trouble_row(out, worst[i]->name, audit_of(r, worst[i]));
     buf_puts(out, "</table></div></section>\n");
     return 0;
@@ -395,7 +395,7 @@ static void put_files(struct buf *out, const char *title,
         "<h3>%s</h3><div class=\"wide\"><table><tr><th>file</th><th "
         "class=\"n\">size</th><th>SHA-256</th></tr>\n",
         title);
-    for (uint64_t i = 0; i < n && i < REPORT_NAMES; i++) {
+    for (uint64_t i = 0; i < n && i < PAGE_NAMES; i++) {
         buf_puts(out, "<tr><td class=\"t\">");
         html_text(out, files[i].name);
         buf_printf(out,
@@ -427,24 +427,24 @@ static void begin_pairs(
         what, other);
 }
 
-static void put_names(struct buf *out, const struct report *r)
+static void put_names(struct buf *out, const struct page *r)
 {
     if (r->layout->n_aliases > 0) {
         begin_pairs(out, "left out, since another tensor has their values",
             r->layout->n_aliases, "has its values");
-        for (uint64_t i = 0; i < r->layout->n_aliases && i < REPORT_NAMES; i++)
+        for (uint64_t i = 0; i < r->layout->n_aliases && i < PAGE_NAMES; i++)
             put_pair(out, r->layout->aliases[i].name, r->layout->aliases[i].of);
         buf_puts(out, "</table></div></details>\n");
     }
     if (r->renames->n > 0) {
         begin_pairs(out, "renamed", r->renames->n, "in the source");
-        for (uint64_t i = 0; i < r->renames->n && i < REPORT_NAMES; i++)
+        for (uint64_t i = 0; i < r->renames->n && i < PAGE_NAMES; i++)
             put_pair(out, r->renames->v[i].name, r->renames->v[i].was);
         buf_puts(out, "</table></div></details>\n");
     }
 }
 
-static void put_origin(struct buf *out, const struct report *r)
+static void put_origin(struct buf *out, const struct page *r)
 {
     buf_puts(out, "<section><h2>From what, into what</h2>\n<p>");
     if (r->repository[0] != '\0') {
@@ -465,7 +465,7 @@ static void put_origin(struct buf *out, const struct report *r)
     buf_puts(out, "</section>\n");
 }
 
-int report_page(struct buf *out, const struct report *r, struct err *e)
+int page_write(struct buf *out, const struct page *r, struct err *e)
 {
     put_head(out, r);
     put_sizes(out, r);

@@ -1,17 +1,17 @@
 /*
- * report.h - a conversion as one page to look at: where the bytes are, what
+ * page.h - a conversion as one page to look at: where the bytes are, what
  * the values look like, what the cast did to them, what came from where. The
  * page needs no other file and no network. It has no time in it: the same
  * conversion gives the same page.
  */
-#ifndef CONVERT_REPORT_H
-#define CONVERT_REPORT_H
+#ifndef CONVERT_PAGE_H
+#define CONVERT_PAGE_H
 
 #include "convert/layers.h"
 #include "convert/rename.h"
 #include "convert/verdict.h"
 
-struct report {
+struct page {
     const char *source;     /* as the user wrote it */
     const char *repository; /* or "" */
     const char *commit;     /* or "" */
@@ -29,12 +29,12 @@ struct report {
 };
 
 /* What a page shows at most; it says how many there are. */
-enum { REPORT_ROWS = 40, REPORT_DOTS = 4000, REPORT_NAMES = 1000 };
+enum { PAGE_ROWS = 40, PAGE_DOTS = 4000, PAGE_NAMES = 1000 };
 
-/* report_page - 0, or -1 with *e: NOMEM. */
-int report_page(struct buf *out, const struct report *r, struct err *e);
+/* page_write - 0, or -1 with *e: NOMEM. */
+int page_write(struct buf *out, const struct page *r, struct err *e);
 
 /* The style of the page. */
-extern const char report_style[];
+extern const char page_style[];
 
 #endif
