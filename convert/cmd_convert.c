@@ -212,7 +212,7 @@ static void put_result(
         r->held ? "true" : "false", quote, one ? r->sha256.hex : "null", quote,
         (unsigned long long)r->size, (unsigned long long)r->n_files,
         (unsigned long long)r->n_tensors, (unsigned long long)r->n_aliases);
-    if (!r->held)
+    if (r->audit.n > 0)
         put_audit(text, &r->audit);
     buf_puts(text, "}\n");
 }
