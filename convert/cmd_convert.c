@@ -266,6 +266,8 @@ static const struct cmd_example examples[] = {
     { "mlconvert --fp16 -o tiny-fp16 pytorch_model.bin",
         "one file, into a folder of its own" },
     { "mlconvert --bf16 org/name", "a model in the cache, kept beside it" },
+    { "mlconvert --fp16 --shard-size 5GB --report look.html -o big org/name",
+        "several files, and a page about them" },
     { "mlconvert --list --digest model.pt", "what is in there?" },
     { NULL, NULL },
 };
