@@ -50,30 +50,18 @@ void block_clamp(
     }
 }
 
-static double largest_finite(const uint8_t *in, enum dtype from, uint64_t n)
+/* Add what happened to n values of output tensor i; in holds them before. */
+static void note(struct block_job *j, uint64_t i, const struct audit *a,
+    const uint8_t *in, uint64_t n)
 {
-    double v[SOME], worst = 0;
+    struct spectrum s = { 0 };
 
-    for (; n > 0; n -= size_min(n, SOME)) {
-        uint64_t now = size_min(n, SOME);
-
-        cast_array(v, DTYPE_F64, in, from, now);
-        for (uint64_t i = 0; i < now; i++)
-            if (isfinite(v[i]))
-                worst = fmax(worst, fabs(v[i]));
-        in += now * dtype_bytes(from);
-    }
-    return worst;
-}
-
-static void note_overflow(struct block_job *j, uint64_t i, uint64_t n,
-    const uint8_t *in, enum dtype from, uint64_t len)
-{
-    double worst = largest_finite(in, from, len);
-
+    if (j->spectra != NULL)
+        spectrum_add(&s, in, j->layout->from[i]->dtype, n);
     pthread_mutex_lock(&j->lock);
-    j->clipped[i].n += n;
-    j->clipped[i].worst = fmax(j->clipped[i].worst, worst);
+    audit_join(&j->audits[i], a);
+    if (j->spectra != NULL)
+        spectrum_join(j->spectra[i], &s);
     pthread_mutex_unlock(&j->lock);
 }
 
@@ -86,20 +74,35 @@ static int fill_cast(struct block_job *j, uint64_t i, uint64_t first,
     uint64_t most = BLOCK_SCRATCH / dtype_bytes(from->dtype);
 
     while (n > 0) {
-        uint64_t now = size_min(n, most), over;
+        uint64_t now = size_min(n, most);
+        struct audit a = { 0 };
 
         if (checkpoint_read(j->c, from, first, now, scratch, e) != 0)
             return -1;
         cast_array(out, to, scratch, from->dtype, now);
-        over = cast_overflows(to, scratch, from->dtype, now, NULL);
-        if (over > 0) {
-            note_overflow(j, i, over, scratch, from->dtype, now);
-            if (j->recipe->on_overflow == OVERFLOW_CLAMP)
-                block_clamp(out, to, scratch, from->dtype, now);
-        }
+        audit_cast(&a, out, to, scratch, from->dtype, now);
+        note(j, i, &a, scratch, now);
+        if (a.overflow > 0 && j->recipe->on_overflow == OVERFLOW_CLAMP)
+            block_clamp(out, to, scratch, from->dtype, now);
         out += now * dtype_bytes(to);
         first += now;
         n -= now;
+    }
+    return 0;
+}
+
+/* The same without a cast: only what is not finite is news. */
+static int fill_kept(struct block_job *j, uint64_t i, uint64_t first,
+    uint64_t n, uint8_t *out, struct err *e)
+{
+    const struct tensor *from = j->layout->from[i];
+    struct audit a = { 0 };
+
+    if (checkpoint_read(j->c, from, first, n, out, e) != 0)
+        return -1;
+    if (dtype_is_float(from->dtype)) {
+        audit_cast(&a, out, from->dtype, out, from->dtype, n);
+        note(j, i, &a, out, n);
     }
     return 0;
 }
@@ -117,7 +120,7 @@ static int fill_tensor(struct block_job *j, uint64_t i, uint64_t at,
     if (from->dtype != to->dtype)
         return fill_cast(j, i, at / size, len / size, out, scratch, e);
     if (size > 0)
-        return checkpoint_read(j->c, from, at / size, len / size, out, e);
+        return fill_kept(j, i, at / size, len / size, out, e);
     if (!tensor_dense(from))
         return checkpoint_read(j->c, from, 0, from->n, out, e);
     /* Elements smaller than a byte may straddle blocks; bytes do not. */

@@ -1,6 +1,7 @@
 /*
  * block.h - one piece of the output file, made from the checkpoint: header
- * bytes, then tensors, each read, cast, and held to the overflow policy.
+ * bytes, then tensors, each read, cast, audited, and held to the overflow
+ * policy.
  */
 #ifndef CONVERT_BLOCK_H
 #define CONVERT_BLOCK_H
@@ -18,8 +19,9 @@ struct block_job {
     const struct checkpoint *c;
     const struct layout *layout;
     const struct recipe *recipe;
-    pthread_mutex_t lock;     /* holds clipped */
-    struct overflow *clipped; /* per layout->out */
+    pthread_mutex_t lock;      /* holds both of these */
+    struct audit *audits;      /* per layout->out */
+    struct spectrum **spectra; /* the same, or NULL: not wanted */
 };
 
 /*

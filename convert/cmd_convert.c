@@ -19,9 +19,12 @@ struct options {
     int dtype;
     int to;
     const char *out;
+    const char *report;
     int64_t threads;
     int on_overflow; /* enum overflow_policy */
     const char *select;
+    int rename;          /* enum rename_rule */
+    uint64_t shard_size; /* NO_SHARDS: not given */
     const char *volume;
     bool force;
     bool list;
@@ -29,8 +32,15 @@ struct options {
     bool json;
 };
 
+/* No file can be this large: the limit of offsets in the uniform form. */
+#define NO_SHARDS ((uint64_t)1 << 52)
+
+static const struct options defaults = { .shard_size = NO_SHARDS };
+
 static const char *const policies[] = { "error", "clamp", "inf", NULL };
 static const char *const formats[] = { "safetensors", "gguf", NULL };
+
+static const char *const renames[] = { "none", "strip-prefix", NULL };
 
 #define AT(field) .at = offsetof(struct options, field)
 
@@ -93,6 +103,26 @@ static const struct opt table[] = {
         AT(select),
         .arg = "PATH",
         .help = "the branch of a .pt file to take, such as model_state_dict" },
+    { .name = "rename",
+        .type = OPT_CHOICE,
+        AT(rename),
+        .arg = "RULE",
+        .choices = renames,
+        .help = "strip-prefix: names without what training wrapped around "
+                "them, such as module. and _orig_mod. (default: none)" },
+    { .name = "shard-size",
+        .type = OPT_SIZE,
+        AT(shard_size),
+        .arg = "S",
+        .help = "spread the weights over files with at most S of data each, "
+                "such as 5GB, and write an index; a larger tensor gets a file "
+                "of its own (default: one file)" },
+    { .name = "report",
+        .type = OPT_STR,
+        AT(report),
+        .arg = "FILE",
+        .help = "write a page (HTML) to look at: sizes, magnitudes, errors, "
+                "digests; a conversion that is kept is made anew for it" },
     { .name = "threads",
         .type = OPT_INT,
         AT(threads),
@@ -128,10 +158,20 @@ static int check(const struct options *o, struct err *e)
     if (o->list && (o->out != NULL || o->force || o->dtype != 0))
         return err_set(
             e, ERR_USAGE, "--list converts nothing: no dtype, -o or --force");
+    if (o->list && (o->shard_size != NO_SHARDS || o->rename != RENAME_NONE ||
+                       o->report != NULL))
+        return err_set(e, ERR_USAGE,
+            "--list converts nothing: no --shard-size, --rename or --report");
+    if (o->shard_size == 0)
+        return err_set(e, ERR_USAGE, "--shard-size must be more than 0");
     if (o->force && o->out == NULL)
         return err_set(e, ERR_USAGE, "--force goes with -o");
     if (o->list && o->to != TO_SAFETENSORS)
         return err_set(e, ERR_USAGE, "--list converts nothing: no --to");
+    if (o->to == TO_GGUF && (o->shard_size != NO_SHARDS ||
+                                o->rename != RENAME_NONE || o->report != NULL))
+        return err_set(e, ERR_USAGE,
+            "--to gguf goes without --shard-size, --rename and --report");
     if (o->dtype == CHOSE_Q8_0 && o->to != TO_GGUF)
         return err_set(e, ERR_USAGE, "--q8_0 goes with --to gguf");
     if (o->dtype == CHOSE_Q8_0 && o->on_overflow != OVERFLOW_ERROR)
@@ -173,9 +213,23 @@ static enum dtype target(int chose)
     return types[chose];
 }
 
+static void put_audit(struct buf *text, const struct audit *a)
+{
+    buf_printf(text,
+        ", \"audit\": {\"largest_error\": %.9g, \"overflow\": %llu, "
+        "\"underflow\": %llu, \"subnormal\": %llu, \"nan\": %llu, "
+        "\"infinite\": %llu}",
+        a->error, (unsigned long long)a->overflow,
+        (unsigned long long)a->underflow, (unsigned long long)a->subnormal,
+        (unsigned long long)a->nan, (unsigned long long)a->inf);
+}
+
 static void put_result(
     struct buf *text, const struct convert_result *r, bool json)
 {
+    bool one = r->sha256.hex[0] != '\0';
+    const char *quote = one ? "\"" : "";
+
     if (!json) {
         buf_printf(text, "%s\n", r->path);
         return;
@@ -183,10 +237,14 @@ static void put_result(
     buf_puts(text, "{\"path\": ");
     json_quote(text, str_of(r->path));
     buf_printf(text,
-        ", \"held\": %s, \"sha256\": \"%s\", \"size\": %llu, "
-        "\"tensors\": %llu, \"aliases\": %llu}\n",
-        r->held ? "true" : "false", r->sha256.hex, (unsigned long long)r->size,
+        ", \"held\": %s, \"sha256\": %s%s%s, \"size\": %llu, "
+        "\"files\": %llu, \"tensors\": %llu, \"aliases\": %llu",
+        r->held ? "true" : "false", quote, one ? r->sha256.hex : "null", quote,
+        (unsigned long long)r->size, (unsigned long long)r->n_files,
         (unsigned long long)r->n_tensors, (unsigned long long)r->n_aliases);
+    if (r->audit.n > 0)
+        put_audit(text, &r->audit);
+    buf_puts(text, "}\n");
 }
 
 static int convert(const struct cmd_ctx *ctx, const struct options *o,
@@ -196,10 +254,14 @@ static int convert(const struct cmd_ctx *ctx, const struct options *o,
     struct convert_opts opts = { .source = source,
         .volume = o->volume,
         .out = o->out,
+        .report = o->report,
         .force = o->force,
         .threads = (unsigned)o->threads,
-        .recipe = { target(o->dtype), (enum overflow_policy)o->on_overflow,
-            o->select },
+        .recipe = { .dtype = target(o->dtype),
+            .on_overflow = (enum overflow_policy)o->on_overflow,
+            .select = o->select,
+            .rename = (enum rename_rule)o->rename,
+            .shard_size = o->shard_size < NO_SHARDS ? o->shard_size : 0 },
         .progress = ctx->quiet ? PROGRESS_NONE : ctx->progress };
     struct convert_result r;
     char size[HUMAN_MAX];
@@ -214,8 +276,9 @@ static int convert(const struct cmd_ctx *ctx, const struct options *o,
     if (r.held)
         log_info("converted before");
     else
-        log_info("%llu tensors, %s, sha256 %s", (unsigned long long)r.n_tensors,
-            human_size(size, r.size), r.sha256.hex);
+        log_info("%llu tensors, %s, %s%s", (unsigned long long)r.n_tensors,
+            human_size(size, r.size), r.n_files > 1 ? "in shards" : "sha256 ",
+            r.sha256.hex);
     put_result(&text, &r, o->json);
     return print(&text, e);
 }
@@ -238,6 +301,8 @@ static const struct cmd_example examples[] = {
     { "mlconvert --bf16 org/name", "a model in the cache, kept beside it" },
     { "mlconvert --to gguf --q8_0 -o tiny.gguf org/name",
         "one quantised GGUF file" },
+    { "mlconvert --fp16 --shard-size 5GB --report look.html -o big org/name",
+        "several files, and a page about them" },
     { "mlconvert --list --digest model.pt", "what is in there?" },
     { NULL, NULL },
 };
@@ -254,6 +319,8 @@ const struct cmd cmd_convert = {
             "same weights and dtype give the same model.safetensors, byte for "
             "byte, whatever container they came from. The folder's path is "
             "printed.\n\n"
+            "With --shard-size there may be several files, numbered, and "
+            "model.safetensors.index.json says which tensor is where.\n\n"
             "Without -o, a repository is converted once: the next time, the "
             "result is found and its path printed.\n\n"
             "With --to gguf the result is one file for programs that read "
@@ -262,6 +329,7 @@ const struct cmd cmd_convert = {
             "source become values in it. A model or tokenizer that a reader "
             "of GGUF would run differently is refused.",
     .opts = table,
+    .defaults = &defaults,
     .opts_size = sizeof(struct options),
     .min_args = 1,
     .max_args = 1,

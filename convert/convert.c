@@ -10,27 +10,38 @@
 #include "base/version.h"
 #include "convert/company.h"
 #include "convert/folder.h"
+#include "convert/page.h"
 #include "convert/pipeline.h"
+#include "convert/shard.h"
+#include "convert/verdict.h"
+#include "formats/index.h"
 
 /* What one conversion has open. */
 struct convert {
     const struct convert_opts *o;
     struct found found;
     struct checkpoint c;
+    struct renames renames;
     struct sources sources;
     struct layout layout;
-    char path[PATH_MAX]; /* of the folder to make */
-    bool replace;        /* what stands there */
+    struct shards shards;
+    struct layers layers; /* for a report */
+    char path[PATH_MAX];  /* of the folder to make */
+    bool replace;         /* what stands there */
     struct pipeline_result made;
-    struct manifest_file files[COMPANY_MAX + 1]; /* in the new folder */
+    struct verdict verdict;
+    struct manifest_file *files; /* in the new folder */
     uint64_t n_files;
 };
 
 static void convert_free(struct convert *v)
 {
+    layers_free(&v->layers);
+    shards_free(&v->shards);
     layout_free(&v->layout);
     sources_free(&v->sources);
     checkpoint_close(&v->c);
+    renames_free(&v->renames);
 }
 
 /* A blob's name is its digest only where mlfetch or a volume keeps it. */
@@ -52,7 +63,8 @@ static int open_source(struct convert *v, struct err *e)
     if (v->o->out != NULL &&
         folder_check(v->o->out, v->found.path, v->o->force, e) != 0)
         return -1;
-    if (checkpoint_open(&v->c, v->found.path, &opts, e) != 0)
+    if (checkpoint_open(&v->c, v->found.path, &opts, e) != 0 ||
+        renames_apply(&v->renames, &v->c, v->o->recipe.rename, e) != 0)
         return -1;
     return sources_list(&v->sources, &v->c, is_kept(v), e);
 }
@@ -74,6 +86,17 @@ static int check_held(
     return 0;
 }
 
+static void note_weights(
+    struct convert_result *out, const struct manifest_file *f)
+{
+    if (!str_ends(f->name, ".safetensors"))
+        return;
+    if (str_is(f->name, CONVERT_WEIGHTS))
+        out->sha256 = f->sha256;
+    out->size += f->size;
+    out->n_files++;
+}
+
 static int read_held(
     const char *path, struct convert_result *out, struct err *e)
 {
@@ -89,10 +112,7 @@ static int read_held(
     for (uint64_t i = 0; i < m.n_files; i++) {
         if (check_held(path, &m.files[i], e) != 0)
             return -1;
-        if (!str_is(m.files[i].name, CONVERT_WEIGHTS))
-            continue;
-        out->sha256 = m.files[i].sha256;
-        out->size = m.files[i].size;
+        note_weights(out, &m.files[i]);
     }
     out->held = true;
     return path_fmt(out->path, e, "%s", path);
@@ -112,7 +132,13 @@ static int choose_path(
         sources_key(&v->sources, &v->o->recipe, key, e) != 0 ||
         path_join(v->path, v->found.converted, key, e) != 0)
         return -1;
-    if (access(v->path, F_OK) != 0 || read_held(v->path, out, &why) == 0)
+    if (access(v->path, F_OK) != 0)
+        return 0;
+    if (v->o->report != NULL) {
+        v->replace = true;
+        return 0;
+    }
+    if (read_held(v->path, out, &why) == 0)
         return 0;
     *out = (struct convert_result){ .held = false };
     if (why.kind == ERR_NOMEM)
@@ -125,7 +151,7 @@ static int choose_path(
 
 static int check_space(const struct convert *v, struct err *e)
 {
-    uint64_t need = v->layout.file_size, room;
+    uint64_t need = v->shards.file_size, room;
     char want[HUMAN_MAX], have[HUMAN_MAX];
 
     for (uint64_t i = 0; i < v->sources.n; i++)
@@ -139,68 +165,101 @@ static int check_space(const struct convert *v, struct err *e)
         v->path, human_size(want, need), human_size(have, room));
 }
 
-/* The verdict of a strict cast: every tensor by name in the log. */
-static int report_overflow(const struct convert *v, struct err *e)
+/* What became of the values; a failure when they may not overflow. */
+static int judge(struct convert *v, struct err *e)
 {
-    const struct overflow *first = NULL;
-    const struct tensor *t = NULL;
-    uint64_t values = 0, tensors = 0;
+    const struct recipe *r = &v->o->recipe;
 
-    for (uint64_t i = 0; i < v->layout.n; i++) {
-        const struct overflow *o = &v->made.clipped[i];
-        if (o->n == 0)
-            continue;
-        log_warn("tensor '%.*s': %llu values beyond the range of %s, the "
-                 "largest %.6g",
-            STR_ARG(v->layout.out[i].name), (unsigned long long)o->n,
-            recipe_dtype(&v->o->recipe), o->worst);
-        values += o->n;
-        tensors++;
-        if (first == NULL || o->worst > first->worst) {
-            first = o;
-            t = &v->layout.out[i];
-        }
-    }
+    verdict_make(&v->verdict, &v->layout, v->made.audits);
+    verdict_log(&v->verdict, &v->layout, r, v->made.audits);
     if (!v->made.refused)
         return 0;
-    err_set(e, ERR_VERDICT,
-        "%s: %llu values in %llu tensors are beyond the range of %s; worst: "
-        "'%.*s', %llu values, the largest %.6g",
-        v->found.path, (unsigned long long)values, (unsigned long long)tensors,
-        recipe_dtype(&v->o->recipe), (int)size_min(t->name.len, 120), t->name.p,
-        (unsigned long long)first->n, first->worst);
-    return err_hint(
-        e, v->o->recipe.dtype == DTYPE_F16
-               ? "use --bf16, which has the range of fp32, or --on-overflow "
-                 "clamp|inf"
-               : "use --keep, or --on-overflow clamp|inf");
+    return verdict_refuse(
+        &v->verdict, v->made.audits, &v->layout, r, v->found.path, e);
 }
 
-static int write_weights(
-    struct convert *v, struct folder *folder, struct pool *pool, struct err *e)
+static struct manifest_file *new_file(struct convert *v, const char *name)
+{
+    struct manifest_file *f = &v->files[v->n_files++];
+
+    f->name = str_of(name);
+    return f;
+}
+
+static int write_shard(struct convert *v, const struct shard *s,
+    const struct folder *folder, struct pool *pool, uint64_t rest,
+    struct progress_item *item, struct err *e)
 {
     struct file_new f AUTO(file_new_abandon) = FILE_NEW_INIT;
-    struct progress *display AUTO(progress_close_auto) =
-        progress_open(v->o->progress, "converting", v->layout.file_size, e);
-    struct progress_item *item;
-    struct manifest_file *file = &v->files[v->n_files++];
+    struct pipeline_result made = { .tensors = v->made.tensors + s->first,
+        .audits = v->made.audits + s->first,
+        .spectra = v->layers.n > 0 ? v->layers.spectra + s->first : NULL,
+        .refused = v->made.refused };
+    struct manifest_file *file;
     char path[PATH_MAX];
+
+    if (path_join(path, folder->tmp, s->name, e) != 0 ||
+        file_new_begin(&f, path, e) != 0 ||
+        pipeline_run(&v->c, &s->part, &v->o->recipe, &v->sources, pool, f.fd,
+            path, rest, item, &made, e) != 0)
+        return -1;
+    v->made.refused = made.refused;
+    if (made.refused)
+        return 0;
+    file = new_file(v, s->name);
+    file->size = s->part.file_size;
+    file->sha256 = made.file;
+    return file_new_commit(&f, 0644, e);
+}
+
+static int write_weights(struct convert *v, const struct folder *folder,
+    struct pool *pool, struct err *e)
+{
+    struct progress *display AUTO(progress_close_auto) =
+        progress_open(v->o->progress, "converting", v->shards.file_size, e);
+    uint64_t rest = v->shards.file_size;
 
     if (display == NULL)
         return -1;
-    item = progress_item(display, CONVERT_WEIGHTS, v->layout.file_size);
-    if (path_join(path, folder->tmp, CONVERT_WEIGHTS, e) != 0 ||
-        file_new_begin(&f, path, e) != 0 ||
-        pipeline_run(&v->c, &v->layout, &v->o->recipe, &v->sources, pool, f.fd,
-            path, item, &v->made, e) != 0)
+    for (uint64_t i = 0; i < v->shards.n; i++) {
+        const struct shard *s = &v->shards.v[i];
+        struct progress_item *item =
+            progress_item(display, s->name, s->part.file_size);
+
+        if (write_shard(v, s, folder, pool, rest, item, e) != 0)
+            return -1;
+        progress_done(item);
+        rest -= s->part.file_size;
+    }
+    return judge(v, e);
+}
+
+static int write_index(
+    struct convert *v, const struct folder *folder, struct err *e)
+{
+    struct buf text AUTO(buf_free) = BUF_INIT(INDEX_BYTES_MAX);
+    struct manifest_file *f;
+    char path[PATH_MAX];
+
+    if (v->shards.n == 1)
+        return 0;
+    f = new_file(v, SHARD_INDEX);
+    if (shards_index(&v->shards, &text, e) != 0 ||
+        hash_bytes(HASH_SHA256, text.p, text.len, &f->sha256, e) != 0 ||
+        path_join(path, folder->tmp, SHARD_INDEX, e) != 0)
         return -1;
-    progress_done(item);
-    if (report_overflow(v, e) != 0)
-        return -1;
-    *file = (struct manifest_file){ .name = str_of(CONVERT_WEIGHTS),
-        .size = v->layout.file_size,
-        .sha256 = v->made.file };
-    return file_new_commit(&f, 0644, e);
+    f->size = text.len;
+    return file_put(path, text.p, text.len, 0644, e);
+}
+
+static struct manifest_file *source_files(struct convert *v, struct err *e)
+{
+    struct manifest_file *files =
+        arena_alloc(&v->layout.arena, v->sources.n, sizeof(*files), e);
+
+    for (uint64_t i = 0; files != NULL && i < v->sources.n; i++)
+        files[i] = v->sources.v[i].file;
+    return files;
 }
 
 static int fill_manifest(struct manifest *m, struct convert *v, struct err *e)
@@ -215,16 +274,19 @@ static int fill_manifest(struct manifest *m, struct convert *v, struct err *e)
         .on_overflow =
             str_of(r->on_overflow == OVERFLOW_ERROR ? "" : recipe_policy(r)),
         .select = str_of(r->select != NULL ? r->select : ""),
+        .rename = str_of(recipe_rename(r)),
+        .shard_size = r->shard_size,
         .files = v->files,
         .n_files = v->n_files,
         .aliases = v->layout.aliases,
-        .n_aliases = v->layout.n_aliases };
-    m->sources = arena_alloc(a, v->sources.n, sizeof(*m->sources), e);
+        .n_aliases = v->layout.n_aliases,
+        .renames = v->renames.v,
+        .n_renames = v->renames.n };
+    m->sources = source_files(v, e);
+    m->n_sources = v->sources.n;
     m->tensors = arena_alloc(a, v->layout.n, sizeof(*m->tensors), e);
     if (m->sources == NULL || m->tensors == NULL)
         return -1;
-    for (; m->n_sources < v->sources.n; m->n_sources++)
-        m->sources[m->n_sources] = v->sources.v[m->n_sources].file;
     for (; m->n_tensors < v->layout.n; m->n_tensors++) {
         const struct tensor *t = &v->layout.out[m->n_tensors];
         m->tensors[m->n_tensors] = (struct manifest_tensor){ .name = t->name,
@@ -256,11 +318,12 @@ static int build(struct convert *v, struct pool *pool, struct err *e)
     uint64_t n;
 
     v->made.tensors = arena_alloc(a, v->layout.n, sizeof(*v->made.tensors), e);
-    v->made.clipped = arena_alloc(a, v->layout.n, sizeof(*v->made.clipped), e);
-    if (v->made.tensors == NULL || v->made.clipped == NULL)
-        return -1;
-    if (folder_begin(&folder, v->path, e) != 0 ||
-        write_weights(v, &folder, pool, e) != 0)
+    v->made.audits = arena_alloc(a, v->layout.n, sizeof(*v->made.audits), e);
+    v->files =
+        arena_alloc(a, v->shards.n + 1 + COMPANY_MAX, sizeof(*v->files), e);
+    if (e->kind != ERR_NONE || folder_begin(&folder, v->path, e) != 0 ||
+        write_weights(v, &folder, pool, e) != 0 ||
+        write_index(v, &folder, e) != 0)
         return -1;
     if (company_carry(&v->c, &v->o->recipe, folder.tmp, v->files + v->n_files,
             &n, e) != 0)
@@ -277,8 +340,77 @@ static int build(struct convert *v, struct pool *pool, struct err *e)
     return 0;
 }
 
-static void report_aliases(const struct layout *p)
+/* A report must not spoil what it is about. */
+static int check_report(const struct convert *v, struct err *e)
 {
+    const char *path = v->o->report;
+    char folder[PATH_MAX];
+    struct stat st, out;
+
+    if (path == NULL)
+        return 0;
+    path_dir(folder, sizeof(folder), path);
+    if (stat(folder, &st) != 0)
+        return err_sys(e, "%s", folder);
+    if (stat(v->path, &out) == 0 && st.st_dev == out.st_dev &&
+        st.st_ino == out.st_ino)
+        return err_set(e, ERR_USAGE,
+            "%s: a report cannot be part of the folder it is about", path);
+    if (access(folder, W_OK) != 0)
+        return err_sys(e, "%s", folder);
+    if (stat(path, &st) != 0)
+        return 0;
+    if (!S_ISREG(st.st_mode))
+        return err_set(e, ERR_USAGE, "%s: is there, and no file", path);
+    for (uint64_t i = 0; i < v->sources.n; i++)
+        if (st.st_dev == v->sources.v[i].seen.st_dev &&
+            st.st_ino == v->sources.v[i].seen.st_ino)
+            return err_set(
+                e, ERR_USAGE, "%s: is a source of this conversion", path);
+    return 0;
+}
+
+static int put_report(struct convert *v, struct err *e)
+{
+    struct buf text AUTO(buf_free) = BUF_INIT((size_t)64 << 20);
+    struct page r = { .source = v->o->source,
+        .repository = v->found.repository,
+        .commit = v->found.commit,
+        .recipe = &v->o->recipe,
+        .layout = &v->layout,
+        .layers = &v->layers,
+        .audits = v->made.audits,
+        .verdict = &v->verdict,
+        .renames = &v->renames,
+        .n_sources = v->sources.n,
+        .files = v->files,
+        .n_files = v->n_files,
+        .refused = v->made.refused };
+
+    if (v->o->report == NULL)
+        return 0;
+    r.sources = source_files(v, e);
+    if (r.sources == NULL || page_write(&text, &r, e) != 0)
+        return -1;
+    return file_put(v->o->report, text.p, text.len, 0644, e);
+}
+
+static uint64_t shard_size(const struct recipe *r)
+{
+    return r->shard_size > 0 ? r->shard_size : UINT64_MAX;
+}
+
+static void report_names(const struct convert *v)
+{
+    const struct layout *p = &v->layout;
+    const struct renames *r = &v->renames;
+
+    if (r->n > 0)
+        log_info("%llu tensors renamed, such as '%.*s', now '%.*s'",
+            (unsigned long long)r->n, STR_ARG(r->v[0].was),
+            STR_ARG(r->v[0].name));
+    else if (v->o->recipe.rename != RENAME_NONE)
+        log_info("no prefix to strip: every name is kept");
     for (uint64_t i = 0; i < p->n_aliases; i++)
         log_info("'%.*s' has the values of '%.*s' and is kept under that name",
             STR_ARG(p->aliases[i].name), STR_ARG(p->aliases[i].of));
@@ -296,16 +428,30 @@ static int run(struct convert *v, struct convert_result *out, struct err *e)
     folder_sweep(v->path);
     if (company_tied(&v->c, &tie, e) != 0 ||
         layout_make(&v->layout, &v->c, &v->o->recipe, tie, e) != 0 ||
-        check_space(v, e) != 0)
+        shards_cut(&v->shards, &v->layout, shard_size(&v->o->recipe), e) != 0 ||
+        check_space(v, e) != 0 || check_report(v, e) != 0)
         return -1;
-    report_aliases(&v->layout);
+    if (v->o->report != NULL && layers_make(&v->layers, &v->layout, e) != 0)
+        return -1;
+    report_names(v);
     pool = pool_open(v->o->threads, e);
-    if (pool == NULL || build(v, pool, e) != 0)
+    if (pool == NULL)
         return -1;
-    *out = (struct convert_result){ .sha256 = v->made.file,
-        .size = v->layout.file_size,
+    if (build(v, pool, e) != 0) {
+        struct err why = ERR_INIT;
+
+        /* Of what was refused one wants to see why. */
+        if (e->kind == ERR_VERDICT && put_report(v, &why) != 0)
+            log_warn("no report: %s", why.msg);
+        return -1;
+    }
+    if (put_report(v, e) != 0)
+        return -1;
+    *out = (struct convert_result){ .audit = v->verdict.all,
         .n_tensors = v->layout.n,
         .n_aliases = v->layout.n_aliases };
+    for (uint64_t i = 0; i < v->n_files; i++)
+        note_weights(out, &v->files[i]);
     return path_fmt(out->path, e, "%s", v->path);
 }
 
@@ -314,8 +460,11 @@ int convert_run(
 {
     struct convert v AUTO(convert_free) = { .o = o,
         .c = CHECKPOINT_INIT,
+        .renames = RENAMES_INIT,
         .sources = SOURCES_INIT,
-        .layout = LAYOUT_INIT };
+        .layout = LAYOUT_INIT,
+        .shards = SHARDS_INIT,
+        .layers = LAYERS_INIT };
 
     *out = (struct convert_result){ .held = false };
     return run(&v, out, e);

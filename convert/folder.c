@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "base/path.h"
 #include "convert/company.h"
+#include "convert/shard.h"
 #include "formats/manifest.h"
 
 /* A temporary folder is locked at once; one this young may not be, yet. */
@@ -76,7 +77,7 @@ static bool is_ours(const char *name)
         if (strcmp(name, company_names[i]) == 0)
             return true;
     return strcmp(name, CONVERT_WEIGHTS) == 0 ||
-           strcmp(name, MANIFEST_NAME) == 0;
+           strcmp(name, MANIFEST_NAME) == 0 || shard_is_ours(name);
 }
 
 /* What goes with the old folder must be what a conversion made. */

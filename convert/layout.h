@@ -19,7 +19,7 @@ struct layout {
     struct manifest_alias *aliases; /* by name */
     uint64_t n_aliases;
     struct buf header;  /* the bytes before the data region */
-    uint64_t file_size; /* of model.safetensors [bytes] */
+    uint64_t file_size; /* of the file they make [bytes] */
     /*
      * Another format: there is no out, and all behind the header is made by
      * fill(fill_from, at, len, ..), as block_fill() makes it here.

@@ -48,6 +48,7 @@ struct pipeline {
     struct batch batch[2]; /* made in this step, made in the last one */
     struct batch *now, *last;
     uint64_t at;    /* of the file, where the next batch begins */
+    uint64_t rest;  /* bytes of this file and those after it */
     uint64_t share; /* of the sources to hash in a step [bytes] */
     struct hash file_hash;
     struct tensor_hasher hasher;
@@ -72,6 +73,7 @@ static int open_memory(struct pipeline *l, struct err *e)
     }
     l->now = &l->batch[0];
     l->last = &l->batch[1];
+    blocks = (l->rest + BLOCK_BYTES - 1) / BLOCK_BYTES;
     l->share = l->sources->unread / ((blocks + BATCH - 1) / BATCH) + 1;
     return 0;
 }
@@ -219,7 +221,7 @@ static int step_result(const struct pipeline *l, struct err *e)
 static bool overflowed(const struct pipeline *l)
 {
     for (uint64_t i = 0; i < l->job.layout->n; i++)
-        if (l->job.clipped[i].n > 0)
+        if (l->job.audits[i].overflow > 0)
             return true;
     return false;
 }
@@ -256,25 +258,30 @@ static int finish(struct pipeline *l, struct err *e)
         leave_direct(l);
     if (ftruncate(l->fd, (off_t)l->job.layout->file_size) != 0)
         return err_sys(e, "%s: cutting it to size", l->name);
+    if (l->rest > l->job.layout->file_size)
+        return 0;
     return sources_step(l->sources, UINT64_MAX, e);
 }
 
 int pipeline_run(const struct checkpoint *c, const struct layout *p,
     const struct recipe *r, struct sources *sources, struct pool *pool, int fd,
-    const char *name, struct progress_item *progress,
+    const char *name, uint64_t rest, struct progress_item *progress,
     struct pipeline_result *out, struct err *e)
 {
-    struct pipeline l = {
-        .job = { .c = c, .layout = p, .recipe = r, .clipped = out->clipped },
+    struct pipeline l = { .job = { .c = c,
+                              .layout = p,
+                              .recipe = r,
+                              .audits = out->audits,
+                              .spectra = out->spectra },
         .sources = sources,
         .progress = progress,
         .out = out,
         .name = name,
-        .fd = fd
-    };
+        .fd = fd,
+        .rest = rest,
+        .doomed = out->refused };
     int rc;
 
-    out->refused = false;
     pthread_mutex_init(&l.job.lock, NULL);
     rc = open_memory(&l, e);
     if (rc == 0)

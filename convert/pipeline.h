@@ -14,31 +14,34 @@
 #include "base/progress.h"
 #include "convert/layout.h"
 #include "convert/sources.h"
-
-/* What a cast did to a tensor. */
-struct overflow {
-    uint64_t n;   /* finite values beyond the range of the target */
-    double worst; /* the largest magnitude among them */
-};
+#include "formats/audit.h"
 
 struct pipeline_result {
-    struct digest file;       /* of the whole file */
-    struct digest *tensors;   /* of each layout->out[i]; caller's memory */
-    struct overflow *clipped; /* of each layout->out[i]; caller's memory */
-    bool refused;             /* policy error, and something overflowed */
+    struct digest file;     /* of the whole file */
+    struct digest *tensors; /* of each layout->out[i]; caller's memory */
+    struct audit *audits;   /* of each layout->out[i]; caller's memory */
+    /* Of each layout->out[i], several may share one; NULL: not wanted. */
+    struct spectrum **spectra;
+    /*
+     * Policy error, and something overflowed. True from the start when it did
+     * in an earlier file: then this one is only counted.
+     */
+    bool refused;
 };
 
 /*
  * pipeline_run - write the file into fd, which is empty
  * name      of the file, for messages
- * sources   whose unknown digests are made on the way; finished at the end
- * Returns   0 with *out filled in: when out->refused, counts and worst
- *           values are complete and the file is not. -1 with *e: IO,
+ * rest      bytes of this file and those still to come: the digests of the
+ *           sources that are unknown are made on the way, to be finished
+ *           with the last file
+ * Returns   0 with *out filled in: when out->refused, the audits
+ *           are complete and the file is not. -1 with *e: IO,
  *           NOSPACE, CORRUPT, NOMEM, CANCELLED
  */
 int pipeline_run(const struct checkpoint *c, const struct layout *p,
     const struct recipe *r, struct sources *sources, struct pool *pool, int fd,
-    const char *name, struct progress_item *progress,
+    const char *name, uint64_t rest, struct progress_item *progress,
     struct pipeline_result *out, struct err *e);
 
 #endif

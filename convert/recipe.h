@@ -9,10 +9,14 @@
 
 enum overflow_policy { OVERFLOW_ERROR, OVERFLOW_CLAMP, OVERFLOW_INF };
 
+enum rename_rule { RENAME_NONE, RENAME_STRIP_PREFIX };
+
 struct recipe {
     enum dtype dtype; /* for every floating tensor; DTYPE_NONE: keep */
     enum overflow_policy on_overflow;
     const char *select; /* branch of a torch file, or NULL */
+    enum rename_rule rename;
+    uint64_t shard_size; /* most bytes of data in a file; 0: one file */
 };
 
 /* recipe_dtype - "fp16", "bf16", "fp32", "keep": for option and manifest. */
@@ -35,6 +39,12 @@ static inline const char *recipe_policy(const struct recipe *r)
     static const char *const names[] = { "error", "clamp", "inf" };
 
     return names[r->on_overflow];
+}
+
+/* recipe_rename - "strip-prefix", or "" for no rule. */
+static inline const char *recipe_rename(const struct recipe *r)
+{
+    return r->rename == RENAME_STRIP_PREFIX ? "strip-prefix" : "";
 }
 
 /* recipe_target - what a tensor of type t becomes; only floats change. */

@@ -168,6 +168,11 @@ int sources_key(const struct sources *s, const struct recipe *r, char out[33],
         UNIFORM_VERSION, recipe_dtype(r), recipe_policy(r));
     buf_puts(&text, r->select != NULL ? r->select : "");
     buf_putc(&text, '\n');
+    if (r->rename != RENAME_NONE)
+        buf_printf(&text, "rename %s\n", recipe_rename(r));
+    if (r->shard_size > 0)
+        buf_printf(
+            &text, "shard-size %llu\n", (unsigned long long)r->shard_size);
     for (uint64_t i = 0; i < s->n; i++)
         buf_printf(&text, "%s %llu %.*s\n", s->v[i].file.sha256.hex,
             (unsigned long long)s->v[i].file.size, STR_ARG(s->v[i].file.name));

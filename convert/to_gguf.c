@@ -171,7 +171,7 @@ static int write_file(
     if (folder_begin(&room, g->o->out, e) != 0 ||
         file_new_begin_in(&f, room.tmp, g->o->out, e) != 0 ||
         pipeline_run(&g->c, &g->layout, &g->o->recipe, &none, pool, f.fd,
-            g->o->out, item, made, e) != 0 ||
+            g->o->out, size, item, made, e) != 0 ||
         sources_check(&g->sources, e) != 0)
         return -1;
     progress_done(item);

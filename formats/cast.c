@@ -202,7 +202,7 @@ void cast_kernels_plain(struct cast_kernels *out)
     };
 }
 
-static void kernels(struct cast_kernels *out)
+void cast_kernels_best(struct cast_kernels *out)
 {
     cast_kernels_plain(out);
     cast_kernels_x86(out);
@@ -234,7 +234,7 @@ void cast_array(
 {
     struct cast_kernels k;
 
-    kernels(&k);
+    cast_kernels_best(&k);
     cast_array_with(&k, out, to, in, from, n);
 }
 
@@ -282,7 +282,7 @@ uint64_t cast_overflows(
     if (from == to || to == DTYPE_F64 || from == DTYPE_F16 ||
         (to == DTYPE_F32 && from != DTYPE_F64))
         return 0;
-    kernels(&k);
+    cast_kernels_best(&k);
     for (uint64_t at = 0; at < n; at += BLOCK) {
         size_t now = (size_t)size_min(n - at, BLOCK);
         size_t here = count_block(&k, p, from, now, limit);

@@ -1,6 +1,7 @@
 /*
  * cast_kernel.h - the loops below cast_array, plain and fast, so that tests
- * can hold one against the other. Only cast*.c and its test include it.
+ * can hold one against the other. Only cast*.c, audit.c and their tests
+ * include it.
  */
 #ifndef FORMATS_CAST_KERNEL_H
 #define FORMATS_CAST_KERNEL_H
@@ -23,6 +24,13 @@ void cast_kernels_plain(struct cast_kernels *out);
  * Returns true when it changed anything.
  */
 bool cast_kernels_x86(struct cast_kernels *out);
+
+/*
+ * cast_kernels_best - the fastest there are here
+ * Cost     asks the processor, which a virtual machine may make slow: once
+ *          for many values
+ */
+void cast_kernels_best(struct cast_kernels *out);
 
 /* cast_array_with - cast_array through the given kernels. */
 void cast_array_with(const struct cast_kernels *k, void *out, enum dtype to,

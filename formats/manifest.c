@@ -50,18 +50,35 @@ static void put_recipe(struct buf *out, const struct manifest *m)
         buf_puts(out, ", ");
         put_text(out, "select", m->select);
     }
+    if (m->rename.len > 0) {
+        buf_puts(out, ", ");
+        put_text(out, "rename", m->rename);
+    }
+    if (m->shard_size > 0)
+        buf_printf(
+            out, ", \"shard_size\": %llu", (unsigned long long)m->shard_size);
     buf_puts(out, "}");
+}
+
+static void put_pair(struct buf *out, bool first, struct str a, struct str b)
+{
+    buf_puts(out, first ? "\n  " : ",\n  ");
+    json_quote(out, a);
+    buf_puts(out, ": ");
+    json_quote(out, b);
 }
 
 static void put_aliases(struct buf *out, const struct manifest *m)
 {
     buf_puts(out, ",\n \"aliases\": {");
-    for (uint64_t i = 0; i < m->n_aliases; i++) {
-        buf_puts(out, i > 0 ? ",\n  " : "\n  ");
-        json_quote(out, m->aliases[i].name);
-        buf_puts(out, ": ");
-        json_quote(out, m->aliases[i].of);
-    }
+    for (uint64_t i = 0; i < m->n_aliases; i++)
+        put_pair(out, i == 0, m->aliases[i].name, m->aliases[i].of);
+    buf_puts(out, "}");
+    if (m->n_renames == 0)
+        return;
+    buf_puts(out, ",\n \"renames\": {");
+    for (uint64_t i = 0; i < m->n_renames; i++)
+        put_pair(out, i == 0, m->renames[i].name, m->renames[i].was);
     buf_puts(out, "}");
 }
 
@@ -179,6 +196,19 @@ static int get_files(struct manifest_file **out, uint64_t *n,
     return 0;
 }
 
+/* Both texts of a member: its name, and its value. */
+static int get_pair(struct str *name, struct str *value, const struct json *v,
+    struct arena *arena, struct err *e)
+{
+    const char *text;
+
+    if (!json_str(v, &text))
+        return wrong(e, json_key(v), "names no tensor");
+    *name = arena_str(arena, str_of(json_key(v)), e);
+    *value = arena_str(arena, str_of(text), e);
+    return name->p == NULL || value->p == NULL ? -1 : 0;
+}
+
 static int get_aliases(struct manifest *m, const struct json *root,
     struct arena *arena, struct err *e)
 {
@@ -191,13 +221,30 @@ static int get_aliases(struct manifest *m, const struct json *root,
         return -1;
     for (const struct json *v = json_first(object); v; v = json_next(v)) {
         struct manifest_alias *a = &m->aliases[m->n_aliases++];
-        const char *of;
 
-        if (!json_str(v, &of))
-            return wrong(e, json_key(v), "names no tensor");
-        a->name = arena_str(arena, str_of(json_key(v)), e);
-        a->of = arena_str(arena, str_of(of), e);
-        if (a->name.p == NULL || a->of.p == NULL)
+        if (get_pair(&a->name, &a->of, v, arena, e) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int get_renames(struct manifest *m, const struct json *root,
+    struct arena *arena, struct err *e)
+{
+    const struct json *object;
+
+    if (json_get(root, "renames") == NULL)
+        return 0;
+    object = get_object(root, "renames", e);
+    if (object == NULL)
+        return -1;
+    m->renames = arena_alloc(arena, json_count(object), sizeof(*m->renames), e);
+    if (m->renames == NULL)
+        return -1;
+    for (const struct json *v = json_first(object); v; v = json_next(v)) {
+        struct manifest_rename *r = &m->renames[m->n_renames++];
+
+        if (get_pair(&r->name, &r->was, v, arena, e) != 0)
             return -1;
     }
     return 0;
@@ -271,11 +318,16 @@ static int read_root(struct manifest *m, const struct json *root,
         get_text(&m->dtype, recipe, "dtype", true, arena, e) != 0 ||
         get_text(&m->on_overflow, recipe, "on_overflow", false, arena, e) !=
             0 ||
-        get_text(&m->select, recipe, "select", false, arena, e) != 0)
+        get_text(&m->select, recipe, "select", false, arena, e) != 0 ||
+        get_text(&m->rename, recipe, "rename", false, arena, e) != 0)
         return -1;
+    if (json_get(recipe, "shard_size") != NULL &&
+        !json_u64(json_get(recipe, "shard_size"), &m->shard_size))
+        return wrong(e, "shard_size", "not a number of bytes");
     if (get_files(&m->sources, &m->n_sources, source, false, arena, e) != 0 ||
         get_files(&m->files, &m->n_files, root, true, arena, e) != 0 ||
-        get_aliases(m, root, arena, e) != 0)
+        get_aliases(m, root, arena, e) != 0 ||
+        get_renames(m, root, arena, e) != 0)
         return -1;
     return get_tensors(m, root, arena, e);
 }

@@ -6,8 +6,10 @@
  *  "tool": "mlconvert 0.1.0",
  *  "source": {"repository": "org/name", "commit": "<40 hex>",      (or absent)
  *             "files": {"pytorch_model.bin": {"sha256": "..", "size": n}}},
- *  "recipe": {"dtype": "fp16"},     (and "on_overflow", "select", if given)
+ *  "recipe": {"dtype": "fp16"},      (and "on_overflow", "select", "rename",
+ *                                     "shard_size", if given)
  *  "aliases": {"lm_head.weight": "model.embed_tokens.weight"},
+ *  "renames": {"model.norm.weight": "module.model.norm.weight"}, (or absent)
  *  "files": {"model.safetensors": {"sha256": "..", "size": n}, ...},
  *  "tensors": {"name": {"dtype": "F16", "shape": [2, 3], "sha256": ".."}},
  *  "seal": "<64 hex>"}
@@ -45,6 +47,11 @@ struct manifest_alias {
     struct str of;   /* the tensor that holds its values */
 };
 
+struct manifest_rename {
+    struct str name; /* in the folder */
+    struct str was;  /* in the source */
+};
+
 struct manifest {
     struct str tool;
     struct str repository;  /* or "" */
@@ -52,12 +59,16 @@ struct manifest {
     struct str dtype;       /* recipe: "fp16", "keep", ... */
     struct str on_overflow; /* recipe: "clamp", "inf", or "" */
     struct str select;      /* recipe: branch taken by request, or "" */
+    struct str rename;      /* recipe: "strip-prefix", or "" */
+    uint64_t shard_size;    /* recipe: most bytes in a file, or 0 */
     struct manifest_file *sources;
     uint64_t n_sources;
     struct manifest_file *files;
     uint64_t n_files;
     struct manifest_alias *aliases;
     uint64_t n_aliases;
+    struct manifest_rename *renames;
+    uint64_t n_renames;
     struct manifest_tensor *tensors;
     uint64_t n_tensors;
 };

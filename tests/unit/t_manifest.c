@@ -11,6 +11,7 @@ static struct manifest sample(void)
 {
     static struct manifest_file files[2], sources[1];
     static struct manifest_alias alias;
+    static struct manifest_rename renamed;
     static struct manifest_tensor tensor;
     struct digest d = { HASH_SHA256, SHA };
 
@@ -18,6 +19,8 @@ static struct manifest sample(void)
     files[1] = (struct manifest_file){ str_of("config.json"), 0, d };
     sources[0] = (struct manifest_file){ str_of("a \"b\".bin"), 7, d };
     alias = (struct manifest_alias){ str_of("head"), str_of("embed") };
+    renamed =
+        (struct manifest_rename){ str_of("embed"), str_of("module.embed") };
     tensor = (struct manifest_tensor){ .name = str_of("embed"),
         .dtype = DTYPE_F16,
         .rank = 2,
@@ -28,12 +31,16 @@ static struct manifest sample(void)
         .commit = str_of("0123456789012345678901234567890123456789"),
         .dtype = str_of("fp16"),
         .on_overflow = str_of("clamp"),
+        .rename = str_of("strip-prefix"),
+        .shard_size = 5000000000,
         .sources = sources,
         .n_sources = 1,
         .files = files,
         .n_files = 2,
         .aliases = &alias,
         .n_aliases = 1,
+        .renames = &renamed,
+        .n_renames = 1,
         .tensors = &tensor,
         .n_tensors = 1 };
 }
@@ -52,7 +59,8 @@ static void round_trip(void)
         printf("#   %s\n", e.msg);
     ok(str_is(got.sources[0].name, "a \"b\".bin") &&
             str_is(got.repository, "org/name") &&
-            str_is(got.on_overflow, "clamp") && got.select.len == 0,
+            str_is(got.on_overflow, "clamp") && got.select.len == 0 &&
+            got.shard_size == 5000000000,
         "texts come back");
     ok(got.n_files == 2 && got.files[0].size == 123 &&
             strcmp(got.files[1].sha256.hex, SHA) == 0,
@@ -60,6 +68,9 @@ static void round_trip(void)
     ok(got.n_tensors == 1 && got.tensors[0].dtype == DTYPE_F16 &&
             got.tensors[0].rank == 2 && got.tensors[0].shape[1] == 3,
         "tensors come back");
+    ok(got.n_renames == 1 && str_is(got.renames[0].was, "module.embed") &&
+            str_is(got.rename, "strip-prefix"),
+        "renames come back");
     ok(got.n_aliases == 1 && str_is(got.aliases[0].of, "embed"),
         "aliases come back");
     manifest_write(&two, &got, &e);

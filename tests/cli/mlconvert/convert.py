@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """mlconvert as its users meet it: streams, statuses, what is left behind."""
 import hashlib
+import html.parser
 import json
 import os
 import resource
@@ -220,6 +221,201 @@ def overflows(t):
                      f"{policy}: in the manifest")
 
 
+def shards(t):
+    """Numbered files and an index; together they are the one file again."""
+    source = os.path.join(LLAMA, "bin")
+    one, many, again, back = t.out(), t.out(), t.out(), t.out()
+    t.run("--fp16", "-o", one, source)
+    done = t.run("--fp16", "--shard-size", "20kB", "--json", "-o", many,
+                 source)
+    result = json.loads(done.stdout)
+    files = sorted(f for f in os.listdir(many) if f.startswith("model"))
+    t.tap.eq(files, [f"model-0000{i}-of-00003.safetensors"
+                     for i in (1, 2, 3)] + ["model.safetensors.index.json"],
+             "shards: numbered files and an index")
+    t.tap.eq((result["sha256"], result["files"], result["size"]),
+             (None, 3, sum(os.path.getsize(os.path.join(many, f))
+                           for f in files[:3])), "shards: --json")
+    with open(os.path.join(many, files[3]), encoding="utf-8") as f:
+        text = f.read()
+    index = json.loads(text)
+    t.tap.eq(text, json.dumps(index, indent=2, sort_keys=True) + "\n",
+             "shards: the index is written as the official tools do")
+    sizes = {}
+    for name in files[:3]:
+        with open(os.path.join(many, name), "rb") as f:
+            n, = struct.unpack("<Q", f.read(8))
+            header = json.loads(f.read(n))
+        header.pop("__metadata__")
+        t.tap.eq({k for k, v in index["weight_map"].items() if v == name},
+                 set(header), f"shards: {name} holds what the index says")
+        sizes[name] = max(x["data_offsets"][1] for x in header.values())
+    t.tap.eq(index["metadata"]["total_size"], sum(sizes.values()),
+             "shards: total_size is that of the data")
+    t.run("--fp16", "--shard-size", "20kB", "--threads", "5", "-o", again,
+          source)
+    t.tap.eq([sha256(os.path.join(again, f)) for f in files],
+             [sha256(os.path.join(many, f)) for f in files],
+             "shards: the same by five threads")
+    t.run("-o", back, many)
+    t.tap.eq(sha256(os.path.join(back, "model.safetensors")),
+             sha256(os.path.join(one, "model.safetensors")),
+             "shards: converted again they are the one file")
+    done = t.run("--fp16", "--shard-size", "1MB", "--force", "-o", many,
+                 source)
+    t.tap.eq(sorted(f for f in os.listdir(many) if f.startswith("model")),
+             ["model.safetensors"], "one shard is no shard, and --force "
+             "replaces shards")
+    t.tap.eq(sha256(os.path.join(many, "model.safetensors")),
+             sha256(os.path.join(one, "model.safetensors")),
+             "one shard is the plain file")
+    t.fails(2, "no size at all", "--shard-size", "0", "-o", t.at("x"), source)
+    t.fails(2, "shards and list", "--shard-size", "1MB", "--list", source)
+    write_safetensors(t.at("two.safetensors"), {
+        "a": ("F32", [1], struct.pack("<f", 1e6)),
+        "b": ("F32", [1], struct.pack("<f", -2e6))})
+    t.fails(9, "an overflow in each shard", "--fp16", "--shard-size", "1",
+            "-o", t.at("x"), t.at("two.safetensors"),
+            says="2 values in 2 tensors")
+
+
+def audits(t):
+    """What a cast does to values is said, and the worst tensor named."""
+    write_safetensors(t.at("odd.safetensors"), {
+        "fine": ("F32", [2], struct.pack("<2f", 1.0, -0.5)),
+        "rough": ("F32", [4], struct.pack("<4f", 1001.3, 1e-9, 1e-6, 0.0)),
+        "broken": ("F32", [3], struct.pack("<3f", float("nan"), 1.0,
+                                           float("-inf")))})
+    done = t.run("--fp16", "--json", "-o", t.out(), t.at("odd.safetensors"))
+    audit = json.loads(done.stdout)["audit"]
+    t.tap.ok(abs(audit.pop("largest_error") - 0.2) < 1e-4,
+             "audit: the largest error")
+    t.tap.eq(audit, {"overflow": 0, "underflow": 1, "subnormal": 1, "nan": 1,
+                     "infinite": 1}, "audit: the counts")
+    t.tap.ok("largest error 0.2, in 'rough'; 1 values became zero, 1 "
+             "subnormal, most in 'rough'" in done.stderr and
+             "1 NaN, 1 infinite, first in 'broken'" in done.stderr,
+             "audit: in words", done.stderr)
+    done = t.run("--keep", "-q", "-o", t.out(), t.at("odd.safetensors"))
+    t.tap.ok("cast" not in done.stderr and "'broken'" in done.stderr,
+             "audit: without a cast, what is not finite", done.stderr)
+
+
+def renamed(t):
+    """Wrapped names are unwrapped on request, and only then."""
+    one = struct.pack("<f", 1.0)
+    names = ["module._orig_mod.model.norm.weight",
+             "module._orig_mod.model._fsdp_wrapped_module.up."
+             "_checkpoint_wrapped_module.weight"]
+    path = t.at("wrapped.safetensors")
+    write_safetensors(path, {n: ("F32", [1], one) for n in names})
+    for rule, want in (("none", names), ("strip-prefix",
+                       ["model.norm.weight", "model.up.weight"])):
+        out = t.out()
+        t.run("--rename", rule, "-o", out, path)
+        listed = json.loads(t.run("--list", "--json", out).stdout)
+        t.tap.eq(sorted(x["path"] for x in listed["tensors"]), sorted(want),
+                 f"--rename {rule}")
+    with open(os.path.join(out, "ml-manifest.json"), encoding="utf-8") as f:
+        m = json.load(f)
+    t.tap.eq((m["recipe"], m["renames"]),
+             ({"dtype": "keep", "rename": "strip-prefix"},
+              dict(zip(want, names))), "the manifest keeps the old names")
+    t.tap.eq(kit.run(["mlverify", "check", "-q", out], t.env).returncode, 0,
+             "and mlverify check is content")
+    write_safetensors(path, {"a._fsdp_wrapped_module.b": ("F32", [1], one),
+                             "a.b": ("F32", [1], one)})
+    t.fails(8, "two would have one name", "--rename", "strip-prefix", "-o",
+            t.at("x"), path, says="'a.b'")
+
+
+class Page(html.parser.HTMLParser):
+    """Is it a page that needs nothing else?"""
+    EMPTY = {"meta"}
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.wrong, self.tags, self.text = [], [], {}, ""
+        self.feed(text)
+        self.close()
+        self.wrong += self.open
+
+    def handle_starttag(self, tag, attrs):
+        self.tags[tag] = self.tags.get(tag, 0) + 1
+        if tag in ("script", "link", "img", "iframe", "object", "a"):
+            self.wrong.append(tag)
+        self.wrong += [k for k, v in attrs
+                       if k in ("src", "href") or k.startswith("on")]
+        if tag not in self.EMPTY:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags[tag] = self.tags.get(tag, 0) + 1
+
+    def handle_endtag(self, tag):
+        if not self.open or self.open.pop() != tag:
+            self.wrong.append("/" + tag)
+
+    def handle_data(self, data):
+        self.text += data
+
+
+def read_page(path):
+    with open(path, encoding="utf-8") as f:
+        return f.read()
+
+
+def reports(t):
+    """--report: a page that stands alone, whatever the names are."""
+    evil = "layers.0.<script src=\"http://x/\">&'.weight"
+    source, page = t.at("odd"), t.at("page.html")
+    os.mkdir(source)
+    path = os.path.join(source, "model.safetensors")
+    write_safetensors(path, {
+        "embed_tokens.weight": ("F32", [4], struct.pack("<4f", 1, .1, 7e4, 0)),
+        evil: ("F32", [2], struct.pack("<2f", 1e-9, float("nan"))),
+        "layers.10.up_proj.weight": ("BF16", [1], b"\x80\x3f"),
+        "layers.2.ids": ("I64", [1], b"\1" * 8),
+        "none": ("F32", [0], b"")})
+    out = t.out()
+    pages = []
+    for threads in (1, 4):
+        done = t.run("--fp16", "--on-overflow", "inf", "--threads", threads,
+                     "--force", "-o", out, "--report", page, source)
+        t.tap.eq(done.stdout, out + "\n", "a report changes no output")
+        pages.append(read_page(page))
+    t.tap.eq(pages[0], pages[1], "the same page by four threads")
+    p = Page(pages[0])
+    t.tap.ok(not p.wrong and "http" not in p.text.replace("http://x/", "")
+             and "url(" not in pages[0] and "@import" not in pages[0],
+             "the page is whole and needs nothing else", p.wrong)
+    t.tap.ok(evil in p.text and "infinite now" in p.text and
+             sha256(os.path.join(out, "model.safetensors")) in p.text and
+             sha256(path) in p.text and p.tags["svg"] == 3,
+             "it has names as text, the verdict, digests, pictures")
+    os.unlink(page)
+    done = t.run("--fp16", "-o", t.at("x"), "--report", page, source)
+    text = Page(read_page(page)).text
+    t.tap.ok(done.returncode == 9 and "refused: nothing was written" in text and
+             not os.path.exists(t.at("x")), "a refusal has a report, too")
+    t.run("--fp32", "-o", t.out(), "--report", page,
+          os.path.join(LLAMA, "bin"))
+    t.tap.ok("Every value is kept exactly" in Page(read_page(page)).text,
+             "and so has a conversion without errors")
+    os.unlink(page)
+    before = sha256(path)
+    t.fails(2, "a report over its source", "--report", path, "-o", t.at("x"),
+            source, says="is a source")
+    t.fails(2, "a report inside OUT", "--report", f"{out}/r.html", "--force",
+            "-o", out, source, says="part of the folder")
+    t.fails(3, "a report nowhere", "--report", t.at("no/where/r.html"),
+            "-o", t.at("x"), source)
+    t.fails(2, "a report on a folder", "--report", source, "-o", t.at("x"),
+            source)
+    t.fails(2, "report and list", "--report", page, "--list", source)
+    t.tap.eq(sha256(path), before, "the source is as it was")
+
+
 def make_repo(t, name, claim=None):
     """A repository in the hub cache; its blob is called claim."""
     root = t.at(f"hf/hub/models--org--{name}")
@@ -252,6 +448,16 @@ def kept(t):
     other = t.run("--bf16", "org/tiny").stdout
     t.tap.ok(other and other != first.stdout, "another recipe, another folder")
     t.tap.eq(len(os.listdir(f"{root}/ml/uniform")), 2, "and no more than two")
+    many = [t.run("--shard-size", "20kB", "--json", "org/tiny").stdout
+            for _ in range(2)]
+    many = [json.loads(x) for x in many]
+    done = t.run("--shard-size", "20kB", "--json", "--report",
+                 t.at("kept.html"), "org/tiny")
+    t.tap.ok(json.loads(done.stdout)["path"] == many[0]["path"] and
+             "org/tiny" in read_page(t.at("kept.html")),
+             "a report of what is kept already")
+    t.tap.eq(many[0].pop("audit")["nan"], 0, "what was made was audited")
+    t.tap.eq(many[1], dict(many[0], held=True), "shards are kept, too")
     with open(os.path.join(path, "ml-manifest.json"), encoding="utf-8") as f:
         source = json.load(f)["source"]
     t.tap.eq((source["repository"], source["commit"]), ("org/tiny", commit),
@@ -271,7 +477,7 @@ def kept(t):
                  os.stat(os.path.join(path, "ml-manifest.json")).st_size > 9,
                  f"a kept result without its {what or 'meaning'} is made anew",
                  again.stderr)
-    t.tap.eq(len(os.listdir(f"{root}/ml/uniform")), 2, "in its place")
+    t.tap.eq(len(os.listdir(f"{root}/ml/uniform")), 3, "in its place")
     make_repo(t, "claimed", "ab" * 32)
     path = t.run("org/claimed").stdout.strip()
     with open(os.path.join(path, "ml-manifest.json"), encoding="utf-8") as f:
@@ -403,6 +609,10 @@ def main():
     places(t)
     refusals(t)
     overflows(t)
+    shards(t)
+    audits(t)
+    renamed(t)
+    reports(t)
     kept(t)
     path = make_big(t)
     memory(t, path)

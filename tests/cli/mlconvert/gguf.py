@@ -69,6 +69,10 @@ def places(t):
     t.fails(2, "q8_0 and infinity", *GGUF, "--q8_0", "--on-overflow", "inf",
             "-o", t.at("x"), source)
     t.fails(2, "list and a format", *GGUF, "--list", source)
+    for more in (("--shard-size", "1M"), ("--rename", "strip-prefix"),
+                 ("--report", t.at("page"))):
+        t.fails(2, f"{more[0]} of a GGUF file", *GGUF, *more, "-o", t.at("x"),
+                source, says=more[0])
     t.fails(2, "no such format", "--to", "gguff", "-o", t.at("x"), source)
     before = sha256(old)
     done = t.run(*GGUF, "--q8_0", "--force", "--json", "-o", old, source)

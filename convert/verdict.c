@@ -1,0 +1,108 @@
+#include "convert/verdict.h"
+
+#include <math.h>
+
+#include "base/human.h"
+#include "base/log.h"
+
+enum { NAME_BYTES = 120 }; /* of a tensor's name in a message */
+
+static int name_len(const struct tensor *t)
+{
+    return (int)size_min(t->name.len, NAME_BYTES);
+}
+
+void verdict_make(
+    struct verdict *v, const struct layout *p, const struct audit *audits)
+{
+    uint64_t most = 0;
+
+    *v = (struct verdict){ .error = NULL };
+    for (uint64_t i = 0; i < p->n; i++) {
+        const struct audit *a = &audits[i];
+        uint64_t small = a->underflow + a->subnormal;
+
+        if (a->error > v->all.error)
+            v->error = &p->out[i];
+        if (a->overflow > 0) {
+            if (v->overflow++ == 0 || a->largest > v->overflow_value) {
+                v->largest = &p->out[i];
+                v->overflow_value = a->largest;
+            }
+        }
+        if (small > most) {
+            most = small;
+            v->small = &p->out[i];
+        }
+        if (v->odd == NULL && a->nan + a->inf > 0)
+            v->odd = &p->out[i];
+        audit_join(&v->all, a);
+    }
+}
+
+static void log_overflows(
+    const struct layout *p, const struct recipe *r, const struct audit *audits)
+{
+    for (uint64_t i = 0; i < p->n; i++)
+        if (audits[i].overflow > 0)
+            log_warn("tensor '%.*s': %llu values beyond the range of %s, the "
+                     "largest %.6g",
+                STR_ARG(p->out[i].name), (unsigned long long)audits[i].overflow,
+                recipe_dtype(r), audits[i].largest);
+}
+
+static void log_cast(const struct verdict *v, const struct recipe *r)
+{
+    char zero[HUMAN_MAX], subnormal[HUMAN_MAX];
+
+    if (v->error == NULL) {
+        log_info("cast to %s: every value is kept exactly", recipe_dtype(r));
+        return;
+    }
+    if (v->small == NULL) {
+        log_info("cast to %s: largest error %.3g, in '%.*s'", recipe_dtype(r),
+            v->all.error, name_len(v->error), v->error->name.p);
+        return;
+    }
+    log_info("cast to %s: largest error %.3g, in '%.*s'; %s values became "
+             "zero, %s subnormal, most in '%.*s'",
+        recipe_dtype(r), v->all.error, name_len(v->error), v->error->name.p,
+        human_count(zero, v->all.underflow),
+        human_count(subnormal, v->all.subnormal), name_len(v->small),
+        v->small->name.p);
+}
+
+void verdict_log(const struct verdict *v, const struct layout *p,
+    const struct recipe *r, const struct audit *audits)
+{
+    char nan[HUMAN_MAX], inf[HUMAN_MAX];
+
+    log_overflows(p, r, audits);
+    if (r->dtype != DTYPE_NONE)
+        log_cast(v, r);
+    if (v->odd != NULL)
+        log_warn("not finite in the source, and kept: %s NaN, %s infinite, "
+                 "first in '%.*s'",
+            human_count(nan, v->all.nan), human_count(inf, v->all.inf),
+            name_len(v->odd), v->odd->name.p);
+}
+
+int verdict_refuse(const struct verdict *v, const struct audit *audits,
+    const struct layout *p, const struct recipe *r, const char *source,
+    struct err *e)
+{
+    const struct tensor *t = v->largest;
+
+    err_set(e, ERR_VERDICT,
+        "%s: %llu values in %llu tensors are beyond the range of %s; worst: "
+        "'%.*s', %llu values, the largest %.6g",
+        source, (unsigned long long)v->all.overflow,
+        (unsigned long long)v->overflow, recipe_dtype(r), name_len(t),
+        t->name.p, (unsigned long long)audits[t - p->out].overflow,
+        v->overflow_value);
+    return err_hint(
+        e, r->dtype == DTYPE_F16
+               ? "use --bf16, which has the range of fp32, or --on-overflow "
+                 "clamp|inf"
+               : "use --keep, or --on-overflow clamp|inf");
+}
