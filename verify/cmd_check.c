@@ -4,6 +4,7 @@
 #include "base/json.h"
 #include "verify/check.h"
 #include "verify/commands.h"
+#include "verify/shown.h"
 #include "verify/targets.h"
 
 enum { JSON_MAX = 512 << 20 };
@@ -29,38 +30,12 @@ static const struct opt opts[] = {
     OPT_END,
 };
 
-static void escaped(struct buf *out, struct str text)
-{
-    char line[1024];
-
-    /* In pieces: a detail may be longer than any line should be. */
-    while (text.len > 0) {
-        char piece[256];
-        size_t n = size_min(text.len, sizeof(piece) - 1);
-
-        memcpy(piece, text.p, n);
-        piece[n] = '\0';
-        err_escape(line, sizeof(line), piece);
-        buf_puts(out, line);
-        text.p += n;
-        text.len -= n;
-    }
-}
-
 static void text_of(struct buf *out, const struct target *t)
 {
     size_t failed = findings_failed(&t->report);
 
-    for (size_t i = 0; i < t->report.n; i++) {
-        const struct check *c = &t->report.checks[i];
-        const char *word = check_result_name(c->result);
-
-        buf_printf(out, "%-4s  %-9s  ", c->result == CHECK_FAIL ? "FAIL" : word,
-            c->name);
-        escaped(out, c->detail);
-        buf_putc(out, '\n');
-    }
-    escaped(out, t->text);
+    shown_findings(out, &t->report);
+    shown_text(out, t->text);
     if (failed == 0)
         buf_puts(out, ": ok\n");
     else
@@ -74,21 +49,10 @@ static void json_target(struct buf *out, const struct target *t)
     json_quote(out, t->text);
     buf_puts(out, ", \"path\": ");
     json_quote(out, str_of(t->found.path));
-    buf_printf(out, ", \"ok\": %s, \"checks\": [",
+    buf_printf(out, ", \"ok\": %s, \"checks\": ",
         findings_failed(&t->report) == 0 ? "true" : "false");
-    for (size_t i = 0; i < t->report.n; i++) {
-        const struct check *c = &t->report.checks[i];
-
-        buf_printf(out,
-            "%s\n  {\"name\": \"%s\", \"ok\": %s, \"result\": \"%s\", "
-            "\"detail\": ",
-            i > 0 ? "," : "", c->name,
-            c->result == CHECK_FAIL ? "false" : "true",
-            check_result_name(c->result));
-        json_quote(out, c->detail);
-        buf_putc(out, '}');
-    }
-    buf_puts(out, "]}");
+    shown_findings_json(out, &t->report);
+    buf_puts(out, "}");
 }
 
 static int print(

@@ -5,5 +5,6 @@
 #include "base/cmd.h"
 
 extern const struct cmd cmd_check;
+extern const struct cmd cmd_scan;
 
 #endif

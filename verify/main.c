@@ -1,12 +1,13 @@
 #include "verify/commands.h"
 
-static const struct cmd *const commands[] = { &cmd_check, NULL };
+static const struct cmd *const commands[] = { &cmd_check, &cmd_scan, NULL };
 
 static const struct program program = {
     .name = "mlverify",
-    .brief = "are these the right bytes, and is this file safe to load",
+    .brief = "right bytes, safe to load, the same model, signed by whom",
     .text = "Everything is read, nothing is executed, and no target is ever "
-            "changed. The exit status is the answer: 0 is yes.",
+            "changed. The exit "
+            "status is the answer: 0 is yes.",
     .cmds = commands,
     .environment = "HF_HUB_CACHE\twhere repositories are looked up\n"
                    "HF_HOME\tits hub folder, when HF_HUB_CACHE is not set\n"
