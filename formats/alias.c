@@ -124,13 +124,18 @@ static bool may_tie(const struct tensor *head, const struct tensor *t)
     return true;
 }
 
+bool alias_is_head(struct str name)
+{
+    return name_rank(name) == RANK_HEAD;
+}
+
 int alias_of_head(const struct checkpoint *c, const struct tensor *head,
     const struct tensor **of, struct err *e)
 {
     bool same = false;
 
     *of = NULL;
-    if (name_rank(head->name) != RANK_HEAD)
+    if (!alias_is_head(head->name))
         return 0;
     for (uint64_t i = 0; i < c->n_tensors && !same; i++) {
         const struct tensor *t = &c->tensors[i];

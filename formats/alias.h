@@ -26,6 +26,9 @@ enum tie { TIE_UNSAID, TIE_YES, TIE_NO };
 int alias_find(const struct checkpoint *c, enum tie tie,
     const struct tensor **out, struct err *e);
 
+/* alias_is_head - called like an output head. */
+bool alias_is_head(struct str name);
+
 /*
  * alias_of_head - an embedding with the very values of an output head
  * of       NULL when head is no head by its name, or no bytes are equal

@@ -5,6 +5,7 @@
 #include "base/cmd.h"
 
 extern const struct cmd cmd_check;
+extern const struct cmd cmd_diff;
 extern const struct cmd cmd_scan;
 
 #endif

@@ -1,6 +1,7 @@
 #include "verify/commands.h"
 
-static const struct cmd *const commands[] = { &cmd_check, &cmd_scan, NULL };
+static const struct cmd *const commands[] = { &cmd_check, &cmd_scan, &cmd_diff,
+    NULL };
 
 static const struct program program = {
     .name = "mlverify",
