@@ -5,12 +5,14 @@
 #include "verify/check.h"
 #include "verify/commands.h"
 #include "verify/shown.h"
+#include "verify/signed.h"
 #include "verify/targets.h"
 
 enum { JSON_MAX = 512 << 20 };
 
 struct options {
     const char *volume;
+    const char *key;
     bool json;
     int64_t threads;
 };
@@ -27,6 +29,12 @@ static const struct opt opts[] = {
         .type = OPT_FLAG,
         .at = offsetof(struct options, json),
         .help = "print the report as one JSON document" },
+    { .name = "key",
+        .type = OPT_STR,
+        .at = offsetof(struct options, key),
+        .arg = "PUB",
+        .help = "demand a valid signature by this public key of minisign: a "
+                "file, or the key itself" },
     OPT_END,
 };
 
@@ -106,7 +114,7 @@ static int verdict(const struct targets *t, struct err *e)
 }
 
 static int check_all(const struct cmd_ctx *ctx, const struct options *o,
-    struct targets *t, struct err *e)
+    const struct sign_public *key, struct targets *t, struct err *e)
 {
     struct pool *pool AUTO(pool_close_auto) =
         pool_open((unsigned)o->threads, e);
@@ -114,9 +122,19 @@ static int check_all(const struct cmd_ctx *ctx, const struct options *o,
 
     if (pool == NULL)
         return -1;
-    for (size_t i = 0; i < t->n; i++)
-        if (check_found(&env, &t->v[i].found, &t->v[i].report, e) != 0)
+    for (size_t i = 0; i < t->n; i++) {
+        struct target *one = &t->v[i];
+
+        if (check_found(&env, &one->found, &one->report, e) != 0)
             return -1;
+        if (o->key == NULL)
+            continue;
+        if (one->derived)
+            findings_skip(&one->report, "signature",
+                "made on this machine: what it was made from is signed");
+        else if (signed_found(key, &one->found, &one->report, e) != 0)
+            return -1;
+    }
     return 0;
 }
 
@@ -125,12 +143,15 @@ static int run(const struct cmd_ctx *ctx, void *values, int argc, char **argv,
 {
     struct targets targets AUTO(targets_free) = TARGETS_INIT;
     const struct options *o = values;
+    struct sign_public key = { .id = { 0 } };
 
     /* All of them first: a mistyped one costs no hour of hashing. */
+    if (o->key != NULL && sign_public_read(&key, o->key, e) != 0)
+        return -1;
     for (int i = 0; i < argc; i++)
         if (targets_add(&targets, argv[i], o->volume, e) != 0)
             return -1;
-    if (check_all(ctx, o, &targets, e) != 0 || print(&targets, o, e) != 0)
+    if (check_all(ctx, o, &key, &targets, e) != 0 || print(&targets, o, e) != 0)
         return -1;
     return verdict(&targets, e);
 }
@@ -139,6 +160,7 @@ static const struct cmd_example examples[] = {
     { "mlverify check org/name", "a repository held in the hub cache" },
     { "mlverify check model.pt", "is this file whole, and safe to load" },
     { "mlverify check --json converted/", "a converted model, for a program" },
+    { "mlverify check --key minisign.pub x.pt", "signed, and by whom" },
     { NULL, NULL },
 };
 
@@ -157,9 +179,13 @@ const struct cmd cmd_check = {
         "names of the blobs, the listing of the commit, and the manifest of "
         "a converted model; where nobody promised one, the SHA-256 is shown. "
         "A file or folder in the uniform form must keep its promises.\n\n"
+        "With --key, the signature file FILE.minisig beside each file must be "
+        "valid; in a folder with a manifest, that of the manifest, whose "
+        "digests cover the rest. A signature that is missing or not valid is "
+        "status 9.\n\n"
         "Of several failures the gravest decides the exit status: 8 (unsafe "
-        "or malformed), then 6 (wrong bytes), then 9 (a promise of the "
-        "uniform form is broken), then any other.",
+        "or malformed), then 6 (wrong bytes), then 9 (a signature, or a "
+        "promise of the uniform form, is broken), then any other.",
     .opts = opts,
     .opts_size = sizeof(struct options),
     .min_args = 1,

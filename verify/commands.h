@@ -6,6 +6,8 @@
 
 extern const struct cmd cmd_check;
 extern const struct cmd cmd_diff;
+extern const struct cmd cmd_keygen;
 extern const struct cmd cmd_scan;
+extern const struct cmd cmd_sign;
 
 #endif
