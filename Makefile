@@ -57,6 +57,7 @@ LIB_mlverify     := verify cache formats base
 LIB_mlverify-run := verify-run cache formats base
 EXT_base         := -lcrypto -lcjson -lm
 EXT_mlfetch      := -lcurl
+EXT_mlverify     := -lsodium
 
 .PHONY: all
 all: $(PROGRAMS:%=$(OUT)/%) ## build the five programs
@@ -107,7 +108,8 @@ UNIT_LIBS := fetch convert verify verify-run cache formats base
 
 $(OUT)/tests/%: $(OUT)/tests/%.o $(call libs,$(UNIT_LIBS)) $(OUT)/flags
 	$(call say,link,$@)
-	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o %.a,$^) -lcurl $(EXT_base)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o %.a,$^) \
+		$(EXT_mlfetch) $(EXT_mlverify) $(EXT_base)
 .SECONDARY:
 
 .PHONY: unit check test lint fuzz demo deps

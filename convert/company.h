@@ -7,8 +7,8 @@
 #define CONVERT_COMPANY_H
 
 #include "base/buf.h"
-#include "convert/alias.h"
 #include "convert/recipe.h"
+#include "formats/alias.h"
 #include "formats/checkpoint.h"
 #include "formats/manifest.h"
 

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 
 #include "base/human.h"
-#include "convert/alias.h"
+#include "formats/alias.h"
 #include "formats/uniform.h"
 
 /* An expanded view of one element may claim any size: 64 times is enough. */

@@ -14,9 +14,10 @@
  *  "tensors": {"name": {"dtype": "F16", "shape": [2, 3], "sha256": ".."}},
  *  "seal": "<64 hex>"}
  *
- * files lists everything in the folder but the manifest itself. seal is the
- * SHA-256 of all bytes in front of the comma before it: what is written from
- * what was read is the file again, byte for byte, or it was changed.
+ * files lists everything in the folder but the manifest itself and its
+ * signature. seal is the SHA-256 of all bytes in front of the comma before
+ * it: what is written from what was read is the file again, byte for byte,
+ * or it was changed.
  */
 #ifndef FORMATS_MANIFEST_H
 #define FORMATS_MANIFEST_H

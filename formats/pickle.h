@@ -95,6 +95,7 @@ struct pickle_global {
     const struct pickle_known *known; /* or NULL */
     uint64_t offset;                  /* of the first mention [bytes] */
     bool called;
+    bool rewritten; /* the file changes attributes of the class itself */
 };
 
 struct pickle_names {
@@ -111,6 +112,12 @@ struct pickle_dialect {
     /* A persistent id; NULL: they are refused. *out is set on success. */
     int (*persid)(struct pickle *p, const struct node *pid, struct node **out);
 };
+
+/*
+ * Every persistent id is some object: for those who only want the names, of
+ * any family. Nothing but Python's own data is evaluated.
+ */
+extern const struct pickle_dialect pickle_names_only;
 
 struct pickle_env {
     struct arena *arena;            /* nodes, stack and memo live there */

@@ -371,3 +371,26 @@ int pickle_call(struct pickle *p, struct node *callee, struct node *args,
     }
     return pickle_push(p, opaque_new(p, callee, args, kwargs));
 }
+
+/*
+ * (tag, class, ...): torch calls the class to make a storage, and gives a
+ * pickled module's class back to be called.
+ */
+static int any_persid(
+    struct pickle *p, const struct node *pid, struct node **out)
+{
+    struct node *args = pickle_node(p, NODE_TUPLE);
+
+    *out = args == NULL ? NULL : opaque_new(p, p->none, args, NULL);
+    if (*out == NULL)
+        return -1;
+    if (pid->kind != NODE_TUPLE || pid->list.n < 2 ||
+        pid->list.v[1]->kind != NODE_GLOBAL)
+        return 0;
+    pid->list.v[1]->global->called = true;
+    if (node_is_text(pid->list.v[0], "module"))
+        *out = pid->list.v[1];
+    return 0;
+}
+
+const struct pickle_dialect pickle_names_only = { NULL, 0, any_persid };

@@ -318,6 +318,7 @@ static int op_build(struct pickle *p)
     case NODE_GLOBAL:
         /* Rewrites a class: whatever its name, the file wants something. */
         to->global->called = true;
+        to->global->rewritten = true;
         to->global->known = NULL;
         return 0;
     default:

@@ -7,11 +7,11 @@
 set -eu
 
 need="gcc make pkg-config libc6-dev libcurl4-openssl-dev libssl-dev
-libcjson-dev python3"
+libcjson-dev libsodium-dev python3"
 if [ "${1-}" = test ]; then
     # a second compiler with its sanitizers, faults, references, lint
     need="$need clang libclang-rt-14-dev strace openssl git procps
-clang-format python3-venv python3-torch python3-numpy"
+clang-format minisign python3-venv python3-torch python3-numpy"
 fi
 
 missing=""

@@ -12,6 +12,7 @@
  *   checksums  of the records inside a torch zip
  *   listing    names and sizes of the commit's listing
  *   digest     SHA-256 or git SHA-1 of every file, against every promise
+ *   signature  with a key: somebody signed this (signed.h)
  */
 #ifndef VERIFY_CHECK_H
 #define VERIFY_CHECK_H

@@ -4,12 +4,15 @@
 #include "base/json.h"
 #include "verify/check.h"
 #include "verify/commands.h"
+#include "verify/shown.h"
+#include "verify/signed.h"
 #include "verify/targets.h"
 
 enum { JSON_MAX = 512 << 20 };
 
 struct options {
     const char *volume;
+    const char *key;
     bool json;
     int64_t threads;
 };
@@ -26,41 +29,21 @@ static const struct opt opts[] = {
         .type = OPT_FLAG,
         .at = offsetof(struct options, json),
         .help = "print the report as one JSON document" },
+    { .name = "key",
+        .type = OPT_STR,
+        .at = offsetof(struct options, key),
+        .arg = "PUB",
+        .help = "demand a valid signature by this public key of minisign: a "
+                "file, or the key itself" },
     OPT_END,
 };
-
-static void escaped(struct buf *out, struct str text)
-{
-    char line[1024];
-
-    /* In pieces: a detail may be longer than any line should be. */
-    while (text.len > 0) {
-        char piece[256];
-        size_t n = size_min(text.len, sizeof(piece) - 1);
-
-        memcpy(piece, text.p, n);
-        piece[n] = '\0';
-        err_escape(line, sizeof(line), piece);
-        buf_puts(out, line);
-        text.p += n;
-        text.len -= n;
-    }
-}
 
 static void text_of(struct buf *out, const struct target *t)
 {
     size_t failed = findings_failed(&t->report);
 
-    for (size_t i = 0; i < t->report.n; i++) {
-        const struct check *c = &t->report.checks[i];
-        const char *word = check_result_name(c->result);
-
-        buf_printf(out, "%-4s  %-9s  ", c->result == CHECK_FAIL ? "FAIL" : word,
-            c->name);
-        escaped(out, c->detail);
-        buf_putc(out, '\n');
-    }
-    escaped(out, t->text);
+    shown_findings(out, &t->report);
+    shown_text(out, t->text);
     if (failed == 0)
         buf_puts(out, ": ok\n");
     else
@@ -74,21 +57,10 @@ static void json_target(struct buf *out, const struct target *t)
     json_quote(out, t->text);
     buf_puts(out, ", \"path\": ");
     json_quote(out, str_of(t->found.path));
-    buf_printf(out, ", \"ok\": %s, \"checks\": [",
+    buf_printf(out, ", \"ok\": %s, \"checks\": ",
         findings_failed(&t->report) == 0 ? "true" : "false");
-    for (size_t i = 0; i < t->report.n; i++) {
-        const struct check *c = &t->report.checks[i];
-
-        buf_printf(out,
-            "%s\n  {\"name\": \"%s\", \"ok\": %s, \"result\": \"%s\", "
-            "\"detail\": ",
-            i > 0 ? "," : "", c->name,
-            c->result == CHECK_FAIL ? "false" : "true",
-            check_result_name(c->result));
-        json_quote(out, c->detail);
-        buf_putc(out, '}');
-    }
-    buf_puts(out, "]}");
+    shown_findings_json(out, &t->report);
+    buf_puts(out, "}");
 }
 
 static int print(
@@ -142,7 +114,7 @@ static int verdict(const struct targets *t, struct err *e)
 }
 
 static int check_all(const struct cmd_ctx *ctx, const struct options *o,
-    struct targets *t, struct err *e)
+    const struct sign_public *key, struct targets *t, struct err *e)
 {
     struct pool *pool AUTO(pool_close_auto) =
         pool_open((unsigned)o->threads, e);
@@ -150,9 +122,19 @@ static int check_all(const struct cmd_ctx *ctx, const struct options *o,
 
     if (pool == NULL)
         return -1;
-    for (size_t i = 0; i < t->n; i++)
-        if (check_found(&env, &t->v[i].found, &t->v[i].report, e) != 0)
+    for (size_t i = 0; i < t->n; i++) {
+        struct target *one = &t->v[i];
+
+        if (check_found(&env, &one->found, &one->report, e) != 0)
             return -1;
+        if (o->key == NULL)
+            continue;
+        if (one->derived)
+            findings_skip(&one->report, "signature",
+                "made on this machine: what it was made from is signed");
+        else if (signed_found(key, &one->found, &one->report, e) != 0)
+            return -1;
+    }
     return 0;
 }
 
@@ -161,12 +143,15 @@ static int run(const struct cmd_ctx *ctx, void *values, int argc, char **argv,
 {
     struct targets targets AUTO(targets_free) = TARGETS_INIT;
     const struct options *o = values;
+    struct sign_public key = { .id = { 0 } };
 
     /* All of them first: a mistyped one costs no hour of hashing. */
+    if (o->key != NULL && sign_public_read(&key, o->key, e) != 0)
+        return -1;
     for (int i = 0; i < argc; i++)
         if (targets_add(&targets, argv[i], o->volume, e) != 0)
             return -1;
-    if (check_all(ctx, o, &targets, e) != 0 || print(&targets, o, e) != 0)
+    if (check_all(ctx, o, &key, &targets, e) != 0 || print(&targets, o, e) != 0)
         return -1;
     return verdict(&targets, e);
 }
@@ -175,6 +160,7 @@ static const struct cmd_example examples[] = {
     { "mlverify check org/name", "a repository held in the hub cache" },
     { "mlverify check model.pt", "is this file whole, and safe to load" },
     { "mlverify check --json converted/", "a converted model, for a program" },
+    { "mlverify check --key minisign.pub x.pt", "signed, and by whom" },
     { NULL, NULL },
 };
 
@@ -193,9 +179,13 @@ const struct cmd cmd_check = {
         "names of the blobs, the listing of the commit, and the manifest of "
         "a converted model; where nobody promised one, the SHA-256 is shown. "
         "A file or folder in the uniform form must keep its promises.\n\n"
+        "With --key, the signature file FILE.minisig beside each file must be "
+        "valid; in a folder with a manifest, that of the manifest, whose "
+        "digests cover the rest. A signature that is missing or not valid is "
+        "status 9.\n\n"
         "Of several failures the gravest decides the exit status: 8 (unsafe "
-        "or malformed), then 6 (wrong bytes), then 9 (a promise of the "
-        "uniform form is broken), then any other.",
+        "or malformed), then 6 (wrong bytes), then 9 (a signature, or a "
+        "promise of the uniform form, is broken), then any other.",
     .opts = opts,
     .opts_size = sizeof(struct options),
     .min_args = 1,

@@ -5,5 +5,9 @@
 #include "base/cmd.h"
 
 extern const struct cmd cmd_check;
+extern const struct cmd cmd_diff;
+extern const struct cmd cmd_keygen;
+extern const struct cmd cmd_scan;
+extern const struct cmd cmd_sign;
 
 #endif

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/file.h"
+#include "verify/sign.h"
 
 enum { MANIFEST_BYTES_MAX = 64 << 20 };
 
@@ -67,7 +68,9 @@ void manifested_files(const struct manifest *m, const char *path,
     for (size_t i = 0; i < l->n; i++) {
         struct manifest_file key = { .name = l->files[i].name };
 
-        if (str_is(key.name, MANIFEST_NAME))
+        /* No file can list its own digest, nor that of its signature. */
+        if (str_is(key.name, MANIFEST_NAME) ||
+            str_is(key.name, MANIFEST_NAME SIGN_SUFFIX))
             continue;
         if (m->n_files == 0 || bsearch(&key, m->files, m->n_files, sizeof(key),
                                    by_file_name) == NULL)

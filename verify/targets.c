@@ -17,10 +17,12 @@ void targets_free(struct targets *t)
 }
 
 static int add(struct targets *t, const char *text, const struct found *found,
-    struct err *e)
+    bool derived, struct err *e)
 {
     size_t cap = t->cap == 0 ? 8 : 2 * t->cap;
-    struct target one = { .found = *found, .report = FINDINGS_INIT };
+    struct target one = {
+        .derived = derived, .found = *found, .report = FINDINGS_INIT
+    };
 
     if (t->n == t->cap) {
         struct target *v = realloc(t->v, cap * sizeof(*v));
@@ -71,7 +73,7 @@ static int add_conversion(struct targets *t, const char *text,
         return 0;
     if (path_fmt(label, e, "%s (converted)", text) != 0)
         return -1;
-    return add(t, label, &f, e);
+    return add(t, label, &f, true, e);
 }
 
 static int add_conversions(
@@ -96,7 +98,7 @@ int targets_add(
     struct found found;
 
     if (find_model(text, volume, &found, e) != 0 ||
-        add(t, text, &found, e) != 0)
+        add(t, text, &found, false, e) != 0)
         return -1;
     if (found.converted[0] == '\0')
         return 0;

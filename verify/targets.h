@@ -10,6 +10,7 @@
 
 struct target {
     struct str text; /* as the user wrote it; "... (converted)" for more */
+    bool derived;    /* a conversion kept beside what the user named */
     struct found found;
     struct findings report;
 };

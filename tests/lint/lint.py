@@ -37,7 +37,8 @@ PRINTS = re.compile(r"\b(printf|puts|putchar)\s*\(|\bstdout\b")
 PRINTERS = re.compile(r"/(cmd|cmd_[a-z_]+)\.c$")
 NEEDED = {
     "mlfetch": {"libcurl.so.4"},
-    "mlcache": set(), "mlconvert": set(), "mlverify": set(),
+    "mlcache": set(), "mlconvert": set(),
+    "mlverify": {"libsodium.so.23"},
     "mlverify-run": set(),
 }
 NEEDED_ALL = {"libc.so.6", "libcrypto.so.3", "libcjson.so.1", "libm.so.6",
@@ -216,8 +217,8 @@ def rule_upward_calls():
         done = subprocess.run(
             ["cc", "-pthread", "-o", "build/release/stub", stub,
              "-Wl,--whole-archive", f"build/release/libml-{room}.a",
-             "-Wl,--no-whole-archive", *libs, "-lcurl", "-lcrypto", "-lcjson",
-             "-lm"], capture_output=True, text=True)
+             "-Wl,--no-whole-archive", *libs, "-lcurl", "-lsodium",
+             "-lcrypto", "-lcjson", "-lm"], capture_output=True, text=True)
         if done.returncode != 0:
             bad = [x for x in done.stderr.splitlines() if "undefined" in x]
             yield f"{room}: {(bad or done.stderr.splitlines())[0]}"

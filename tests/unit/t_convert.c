@@ -7,7 +7,7 @@
 
 #include "base/cancel.h"
 #include "base/file.h"
-#include "convert/alias.h"
+#include "formats/alias.h"
 #include "convert/company.h"
 #include "convert/folder.h"
 #include "convert/layout.h"

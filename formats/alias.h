@@ -2,8 +2,8 @@
  * alias.h - tensors that hold the same values under several names, of which
  * a safetensors file can keep one.
  */
-#ifndef CONVERT_ALIAS_H
-#define CONVERT_ALIAS_H
+#ifndef FORMATS_ALIAS_H
+#define FORMATS_ALIAS_H
 
 #include "formats/checkpoint.h"
 
@@ -25,5 +25,16 @@ enum tie { TIE_UNSAID, TIE_YES, TIE_NO };
  */
 int alias_find(const struct checkpoint *c, enum tie tie,
     const struct tensor **out, struct err *e);
+
+/* alias_is_head - called like an output head. */
+bool alias_is_head(struct str name);
+
+/*
+ * alias_of_head - an embedding with the very values of an output head
+ * of       NULL when head is no head by its name, or no bytes are equal
+ * Returns  0, or -1 with *e: NOMEM, IO, CORRUPT
+ */
+int alias_of_head(const struct checkpoint *c, const struct tensor *head,
+    const struct tensor **of, struct err *e);
 
 #endif

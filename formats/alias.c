@@ -1,4 +1,4 @@
-#include "convert/alias.h"
+#include "formats/alias.h"
 
 #include <stdlib.h>
 
@@ -122,6 +122,32 @@ static bool may_tie(const struct tensor *head, const struct tensor *t)
         if (t->shape[i] != head->shape[i])
             return false;
     return true;
+}
+
+bool alias_is_head(struct str name)
+{
+    return name_rank(name) == RANK_HEAD;
+}
+
+int alias_of_head(const struct checkpoint *c, const struct tensor *head,
+    const struct tensor **of, struct err *e)
+{
+    bool same = false;
+
+    *of = NULL;
+    if (!alias_is_head(head->name))
+        return 0;
+    for (uint64_t i = 0; i < c->n_tensors && !same; i++) {
+        const struct tensor *t = &c->tensors[i];
+
+        if (!may_tie(head, t))
+            continue;
+        if (compare(c, head, t, &same, e) != 0)
+            return -1;
+        if (same)
+            *of = t;
+    }
+    return 0;
 }
 
 static int tie_head(const struct checkpoint *c, uint64_t head,

@@ -1,0 +1,157 @@
+#include "verify/measure.h"
+
+#include <math.h>
+
+#include "formats/cast.h"
+
+bool measure_can(enum dtype dtype)
+{
+    switch (dtype) {
+    case DTYPE_BOOL:
+    case DTYPE_U8:
+    case DTYPE_I8:
+    case DTYPE_I16:
+    case DTYPE_U16:
+    case DTYPE_I32:
+    case DTYPE_U32:
+    case DTYPE_I64:
+    case DTYPE_U64:
+        return true;
+    default:
+        return dtype_is_float(dtype);
+    }
+}
+
+/* One integer, in this machine's byte order. */
+static double integer_at(const uint8_t *p, unsigned size, bool is_signed)
+{
+    uint8_t v1;
+    uint16_t v2;
+    uint32_t v4;
+    uint64_t v8;
+
+    switch (size) {
+    case 1:
+        v1 = *p;
+        return is_signed ? (int8_t)v1 : v1;
+    case 2:
+        memcpy(&v2, p, 2);
+        return is_signed ? (int16_t)v2 : v2;
+    case 4:
+        memcpy(&v4, p, 4);
+        return is_signed ? (double)(int32_t)v4 : v4;
+    default:
+        memcpy(&v8, p, 8);
+        return is_signed ? (double)(int64_t)v8 : (double)v8;
+    }
+}
+
+static double value_at(enum dtype dtype, const uint8_t *p)
+{
+    double v;
+
+    switch (dtype) {
+    case DTYPE_I8:
+    case DTYPE_I16:
+    case DTYPE_I32:
+    case DTYPE_I64:
+        return integer_at(p, dtype_bytes(dtype), true);
+    case DTYPE_BOOL:
+    case DTYPE_U8:
+    case DTYPE_U16:
+    case DTYPE_U32:
+    case DTYPE_U64:
+        return integer_at(p, dtype_bytes(dtype), false);
+    default:
+        cast_array(&v, DTYPE_F64, p, dtype, 1);
+        return v;
+    }
+}
+
+/* Same numbers, and NaN and NaN, are no distance apart. */
+static double distance(double a, double b)
+{
+    if (a == b || (isnan(a) && isnan(b)))
+        return 0;
+    if (isnan(a) || isnan(b))
+        return INFINITY;
+    return fabs(a - b);
+}
+
+static double relative(double a, double b)
+{
+    double by = distance(a, b), most = fmax(fabs(a), fabs(b));
+
+    if (by == 0 || !isfinite(by))
+        return by;
+    return by / most;
+}
+
+static void keep_most(
+    struct diff_most *m, bool first, double by, uint64_t at, double a, double b)
+{
+    if (first || by > m->by)
+        *m = (struct diff_most){ by, at, a, b };
+}
+
+static void note(struct measure *m, enum dtype dtype, const uint8_t *a,
+    const uint8_t *b, uint64_t at)
+{
+    bool first = m->n++ == 0;
+    double x, y;
+
+    if (first)
+        m->first = at;
+    if (!measure_can(dtype))
+        return;
+    x = value_at(dtype, a);
+    y = value_at(dtype, b);
+    keep_most(&m->absolute, first, distance(x, y), at, x, y);
+    keep_most(&m->relative, first, relative(x, y), at, x, y);
+}
+
+/* Elements smaller than a byte: which of them a byte's bits belong to. */
+static void add_packed(struct measure *m, unsigned bits, const uint8_t *a,
+    const uint8_t *b, uint64_t at, uint64_t n)
+{
+    for (uint64_t i = 0; i < n; i++) {
+        bool differ = false;
+
+        for (uint64_t bit = i * bits; bit < (i + 1) * bits; bit++)
+            differ = differ || ((a[bit / 8] ^ b[bit / 8]) >> (bit % 8) & 1);
+        if (differ)
+            note(m, DTYPE_NONE, NULL, NULL, at + i);
+    }
+}
+
+void measure_add(struct measure *m, enum dtype dtype, const void *a,
+    const void *b, uint64_t at, uint64_t n)
+{
+    unsigned size = dtype_bytes(dtype), bits = dtype_bits(dtype);
+    const uint8_t *x = a, *y = b;
+
+    if (memcmp(x, y, (n * bits + 7) / 8) == 0)
+        return;
+    if (size == 0) {
+        add_packed(m, bits, x, y, at, n);
+        return;
+    }
+    for (uint64_t i = 0; i < n; i++, x += size, y += size)
+        if (memcmp(x, y, size) != 0)
+            note(m, dtype, x, y, at + i);
+}
+
+void measure_join(struct measure *m, const struct measure *other)
+{
+    if (other->n == 0)
+        return;
+    if (m->n == 0) {
+        *m = *other;
+        return;
+    }
+    m->n += other->n;
+    if (other->absolute.by > m->absolute.by)
+        m->absolute = other->absolute;
+    if (other->relative.by > m->relative.by)
+        m->relative = other->relative;
+}

@@ -1,0 +1,52 @@
+#include "verify/shown.h"
+
+#include "base/json.h"
+
+void shown_text(struct buf *out, struct str text)
+{
+    char line[1024];
+
+    /* In pieces: a detail may be longer than any line should be. */
+    while (text.len > 0) {
+        char piece[256];
+        size_t n = size_min(text.len, sizeof(piece) - 1);
+
+        memcpy(piece, text.p, n);
+        piece[n] = '\0';
+        err_escape(line, sizeof(line), piece);
+        buf_puts(out, line);
+        text.p += n;
+        text.len -= n;
+    }
+}
+
+void shown_findings(struct buf *out, const struct findings *r)
+{
+    for (size_t i = 0; i < r->n; i++) {
+        const struct check *c = &r->checks[i];
+        const char *word = check_result_name(c->result);
+
+        buf_printf(out, "%-4s  %-9s  ", c->result == CHECK_FAIL ? "FAIL" : word,
+            c->name);
+        shown_text(out, c->detail);
+        buf_putc(out, '\n');
+    }
+}
+
+void shown_findings_json(struct buf *out, const struct findings *r)
+{
+    buf_putc(out, '[');
+    for (size_t i = 0; i < r->n; i++) {
+        const struct check *c = &r->checks[i];
+
+        buf_printf(out,
+            "%s\n  {\"name\": \"%s\", \"ok\": %s, \"result\": \"%s\", "
+            "\"detail\": ",
+            i > 0 ? "," : "", c->name,
+            c->result == CHECK_FAIL ? "false" : "true",
+            check_result_name(c->result));
+        json_quote(out, c->detail);
+        buf_putc(out, '}');
+    }
+    buf_putc(out, ']');
+}
