@@ -229,8 +229,8 @@ void doc_man(struct buf *out, const struct program *p)
     buf_puts(out, ".TH ");
     for (const char *c = p->name; *c != '\0'; c++)
         buf_putc(out, (char)toupper((unsigned char)*c));
-    buf_printf(out, " 1 \"%s\" \"%s %s\"\n.SH NAME\n", ML_DATE, p->name,
-        ML_VERSION);
+    buf_printf(
+        out, " 1 \"%s\" \"%s %s\"\n.SH NAME\n", ML_DATE, p->name, ML_VERSION);
     put_roff(out, p->name);
     buf_puts(out, " \\- ");
     put_roff(out, p->brief);
