@@ -10,16 +10,20 @@ static bool is_paged(const struct tensor *t)
     return tensor_bytes(t) % UNIFORM_ALIGN == 0;
 }
 
+int uniform_order(const struct tensor *a, const struct tensor *b)
+{
+    unsigned x = dtype_bits(a->dtype), y = dtype_bits(b->dtype);
+
+    if (is_paged(a) != is_paged(b))
+        return is_paged(a) ? -1 : 1;
+    if (!is_paged(a) && x != y)
+        return x > y ? -1 : 1;
+    return str_cmp(a->name, b->name);
+}
+
 static int cmp_order(const void *a, const void *b)
 {
-    const struct tensor *x = a, *y = b;
-    unsigned xb = dtype_bits(x->dtype), yb = dtype_bits(y->dtype);
-
-    if (is_paged(x) != is_paged(y))
-        return is_paged(x) ? -1 : 1;
-    if (!is_paged(x) && xb != yb)
-        return xb > yb ? -1 : 1;
-    return str_cmp(x->name, y->name);
+    return uniform_order(a, b);
 }
 
 static int check_tensor(const struct tensor *t, struct err *e)

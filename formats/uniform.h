@@ -27,6 +27,9 @@ enum { UNIFORM_ALIGN = 4096 };
 int uniform_layout(struct tensor *tensors, uint64_t n, struct buf *header,
     uint64_t *file_size, struct err *e);
 
+/* uniform_order - below 0 when a comes first, above when b does. */
+int uniform_order(const struct tensor *a, const struct tensor *b);
+
 /*
  * uniform_check - does a parsed file keep every promise about its layout?
  * bytes    the header as it stands in the file, data_at bytes

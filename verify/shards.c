@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/path.h"
 #include "formats/index.h"
+#include "formats/uniform.h"
 
 struct set {
     const struct vfile *file; /* the index itself */
@@ -167,6 +168,38 @@ static int check_held(struct set *s, struct err *e)
     return 0;
 }
 
+/* The tensor of a file that comes first in the order of the form, or last. */
+static const struct tensor *at_end(const struct wfile *w, bool last)
+{
+    const struct tensor *t = w->n > 0 ? &w->tensors[0] : NULL;
+
+    for (uint64_t i = 1; i < w->n; i++)
+        if ((uniform_order(&w->tensors[i], t) > 0) == last)
+            t = &w->tensors[i];
+    return t;
+}
+
+/* Shards that claim the uniform form are stretches of its one order. */
+static void check_stretches(const struct set *s)
+{
+    struct problems bad = PROBLEMS_INIT(s->report, "uniform", ERR_VERDICT);
+    const struct tensor *last = NULL;
+
+    for (uint32_t i = 0; i < s->index.n_shards; i++)
+        if (s->shards[i] == NULL || !s->shards[i]->uniform)
+            return;
+    for (uint32_t i = 0; i < s->index.n_shards; i++) {
+        const struct tensor *first = at_end(s->shards[i], false);
+
+        if (last != NULL && first != NULL && uniform_order(last, first) > 0)
+            problem(&bad, "%.*s: tensor '%.*s' belongs before '%.*s' of %.*s",
+                STR_ARG(s->index.shards[i]), STR_ARG(first->name),
+                STR_ARG(last->name), STR_ARG(s->index.shards[i - 1]));
+        last = at_end(s->shards[i], true);
+    }
+    problems_end(&bad);
+}
+
 static int check_set(struct set *s, struct err *e)
 {
     size_t before = findings_failed(s->report);
@@ -176,6 +209,7 @@ static int check_set(struct set *s, struct err *e)
     check_listed(s);
     if (check_held(s, e) != 0)
         return -1;
+    check_stretches(s);
     if (findings_failed(s->report) == before)
         findings_ok(s->report, "index",
             "%.*s: %llu tensors, all in the %u shards it names",

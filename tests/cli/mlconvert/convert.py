@@ -250,6 +250,21 @@ def shards(t):
         t.tap.eq({k for k, v in index["weight_map"].items() if v == name},
                  set(header), f"shards: {name} holds what the index says")
         sizes[name] = max(x["data_offsets"][1] for x in header.values())
+    swapped = t.at("swapped")
+    shutil.copytree(many, swapped)
+    os.unlink(os.path.join(swapped, "ml-manifest.json"))
+    for a, b in ((0, "x"), (2, 0), ("x", 2)):
+        os.rename(*(os.path.join(swapped, files[k] if k != "x" else k)
+                    for k in (a, b)))
+    for name, shard in index["weight_map"].items():
+        k = files.index(shard)
+        index["weight_map"][name] = files[2 - k if k != 1 else 1]
+    with open(os.path.join(swapped, files[3]), "w", encoding="utf-8") as f:
+        json.dump(index, f)
+    done = kit.run(["mlverify", "check", swapped], t.env)
+    t.tap.ok(done.returncode == 9 and "belongs before" in done.stdout,
+             "shards: mlverify check sees that they are out of order",
+             done.stdout)
     t.tap.eq(index["metadata"]["total_size"], sum(sizes.values()),
              "shards: total_size is that of the data")
     t.run("--fp16", "--shard-size", "20kB", "--threads", "5", "-o", again,
