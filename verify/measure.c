@@ -4,6 +4,8 @@
 
 #include "formats/cast.h"
 
+enum { PIECE = 256 }; /* elements whose values are taken at a time */
+
 bool measure_can(enum dtype dtype)
 {
     switch (dtype) {
@@ -46,26 +48,19 @@ static double integer_at(const uint8_t *p, unsigned size, bool is_signed)
     }
 }
 
-static double value_at(enum dtype dtype, const uint8_t *p)
+static void values_of(
+    double *out, enum dtype dtype, const uint8_t *p, uint64_t n)
 {
-    double v;
+    unsigned size = dtype_bytes(dtype);
+    bool is_signed = dtype == DTYPE_I8 || dtype == DTYPE_I16 ||
+                     dtype == DTYPE_I32 || dtype == DTYPE_I64;
 
-    switch (dtype) {
-    case DTYPE_I8:
-    case DTYPE_I16:
-    case DTYPE_I32:
-    case DTYPE_I64:
-        return integer_at(p, dtype_bytes(dtype), true);
-    case DTYPE_BOOL:
-    case DTYPE_U8:
-    case DTYPE_U16:
-    case DTYPE_U32:
-    case DTYPE_U64:
-        return integer_at(p, dtype_bytes(dtype), false);
-    default:
-        cast_array(&v, DTYPE_F64, p, dtype, 1);
-        return v;
+    if (dtype_is_float(dtype)) {
+        cast_array(out, DTYPE_F64, p, dtype, n);
+        return;
     }
+    for (uint64_t i = 0; i < n; i++)
+        out[i] = integer_at(p + i * size, size, is_signed);
 }
 
 /* Same numbers, and NaN and NaN, are no distance apart. */
@@ -94,20 +89,40 @@ static void keep_most(
         *m = (struct diff_most){ by, at, a, b };
 }
 
-static void note(struct measure *m, enum dtype dtype, const uint8_t *a,
-    const uint8_t *b, uint64_t at)
+static bool note(struct measure *m, uint64_t at)
 {
     bool first = m->n++ == 0;
-    double x, y;
 
     if (first)
         m->first = at;
-    if (!measure_can(dtype))
-        return;
-    x = value_at(dtype, a);
-    y = value_at(dtype, b);
-    keep_most(&m->absolute, first, distance(x, y), at, x, y);
-    keep_most(&m->relative, first, relative(x, y), at, x, y);
+    return first;
+}
+
+/* At most PIECE elements, some of which differ. */
+static void add_piece(struct measure *m, enum dtype dtype, const uint8_t *a,
+    const uint8_t *b, uint64_t at, uint64_t n)
+{
+    unsigned size = dtype_bytes(dtype);
+    bool values = measure_can(dtype);
+    double x[PIECE], y[PIECE];
+
+    if (values) {
+        values_of(x, dtype, a, n);
+        values_of(y, dtype, b, n);
+    }
+    for (uint64_t i = 0; i < n; i++) {
+        bool first;
+
+        if (memcmp(a + i * size, b + i * size, size) == 0)
+            continue;
+        first = note(m, at + i);
+        if (!values)
+            continue;
+        keep_most(
+            &m->absolute, first, distance(x[i], y[i]), at + i, x[i], y[i]);
+        keep_most(
+            &m->relative, first, relative(x[i], y[i]), at + i, x[i], y[i]);
+    }
 }
 
 /* Elements smaller than a byte: which of them a byte's bits belong to. */
@@ -120,7 +135,7 @@ static void add_packed(struct measure *m, unsigned bits, const uint8_t *a,
         for (uint64_t bit = i * bits; bit < (i + 1) * bits; bit++)
             differ = differ || ((a[bit / 8] ^ b[bit / 8]) >> (bit % 8) & 1);
         if (differ)
-            note(m, DTYPE_NONE, NULL, NULL, at + i);
+            note(m, at + i);
     }
 }
 
@@ -136,9 +151,12 @@ void measure_add(struct measure *m, enum dtype dtype, const void *a,
         add_packed(m, bits, x, y, at, n);
         return;
     }
-    for (uint64_t i = 0; i < n; i++, x += size, y += size)
-        if (memcmp(x, y, size) != 0)
-            note(m, dtype, x, y, at + i);
+    for (uint64_t i = 0; i < n; i += PIECE) {
+        uint64_t now = size_min(PIECE, n - i);
+
+        if (memcmp(x + i * size, y + i * size, now * size) != 0)
+            add_piece(m, dtype, x + i * size, y + i * size, at + i, now);
+    }
 }
 
 void measure_join(struct measure *m, const struct measure *other)
