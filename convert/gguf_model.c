@@ -169,7 +169,7 @@ static int read_scaling(
         m->family->model_type);
 }
 
-/* Older and newer spellings; a later one wins. */
+/* Older and newer spellings; a later one wins, but for the scaling. */
 static int read_rope(
     struct gguf_model *m, const struct json *root, struct err *e)
 {
@@ -196,7 +196,7 @@ static int read_rope(
             m->rotated);
     if (newer == NULL && scaling == NULL)
         return 0;
-    return read_scaling(m, newer == NULL ? scaling : newer, e);
+    return read_scaling(m, scaling != NULL ? scaling : newer, e);
 }
 
 static int check_act(

@@ -150,6 +150,9 @@ def configs(t):
              "lm_head"),
             ("a negative eps", "rms_norm_eps", -1, "rms_norm_eps")):
         m.edit(what, name, lambda c: c.update({key: value}), says)
+    m.edit("the scaling of two that counts", name, lambda c: c.update(
+        rope_parameters={"rope_type": "default"},
+        rope_scaling={"type": "yarn", "factor": 2}), "'yarn'")
 
 
 def tokenizers(t):
