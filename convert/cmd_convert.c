@@ -158,6 +158,10 @@ static int check(const struct options *o, struct err *e)
     if (o->list && (o->out != NULL || o->force || o->dtype != 0))
         return err_set(
             e, ERR_USAGE, "--list converts nothing: no dtype, -o or --force");
+    if (o->list && o->on_overflow != OVERFLOW_ERROR)
+        return err_set(e, ERR_USAGE,
+            "--list converts nothing: no "
+            "--on-overflow");
     if (o->list && (o->shard_size != NO_SHARDS || o->rename != RENAME_NONE ||
                        o->report != NULL))
         return err_set(e, ERR_USAGE,

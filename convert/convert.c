@@ -345,15 +345,16 @@ static int check_report(const struct convert *v, struct err *e)
 {
     const char *path = v->o->report;
     char folder[PATH_MAX];
-    struct stat st, out;
+    struct stat st;
 
     if (path == NULL)
         return 0;
+    if (*path_base(path) == '\0')
+        return err_set(e, ERR_USAGE, "'%s': no name for a report", path);
     path_dir(folder, sizeof(folder), path);
     if (stat(folder, &st) != 0)
         return err_sys(e, "%s", folder);
-    if (stat(v->path, &out) == 0 && st.st_dev == out.st_dev &&
-        st.st_ino == out.st_ino)
+    if (folder_holds(v->path, path))
         return err_set(e, ERR_USAGE,
             "%s: a report cannot be part of the folder it is about", path);
     if (access(folder, W_OK) != 0)

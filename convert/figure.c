@@ -5,7 +5,7 @@
 #include "base/human.h"
 #include "convert/html.h"
 
-enum { WIDE = 1000, LEFT = 78, RIGHT = 12, NAME_CHARS = 16 };
+enum { WIDE = 1000, LEFT = 78, RIGHT = 12, NAME_CHARS = 16, TITLE_CHARS = 80 };
 
 const char *figure_kind(enum layer_kind kind)
 {
@@ -121,7 +121,7 @@ static void size_column(struct buf *out, const struct layer *l, double x,
             "<rect class=\"k%zu\" x=\"%.2f\" y=\"%.2f\" width=\"%.2f\" "
             "height=\"%.2f\"><title>",
             k, x, y, width, fmax(h, 0.4));
-        html_text(out, l->name);
+        html_short(out, l->name, TITLE_CHARS);
         buf_printf(out, ", %s: %s</title></rect>\n",
             figure_kind((enum layer_kind)k), human_size(text, l->bytes[k]));
     }
@@ -273,7 +273,7 @@ static void heat_row(struct buf *out, const struct layer *l,
             "height=\"%.2f\" fill-opacity=\"%.2f\"><title>",
             at_power(s, p) + 0.3, y, s->each - 0.6, height - 0.6,
             0.06 + 0.94 * log1p((double)n) / log1p((double)most));
-        html_text(out, l->name);
+        html_short(out, l->name, TITLE_CHARS);
         buf_printf(out, ", 2^%d to 2^%d: %s values</title></rect>\n", p, p + 1,
             human_count(text, n));
     }
@@ -364,7 +364,7 @@ void figure_errors(struct buf *out, const struct page *r)
             "<circle class=\"k%d\" cx=\"%.2f\" cy=\"%.2f\" r=\"%s\"><title>",
             (int)layer_kind(t->name), LEFT + ((double)i + 0.5) * wide,
             base - (log10(a->error) - from) * each, n > 600 ? "2.2" : "4");
-        html_text(out, t->name);
+        html_short(out, t->name, TITLE_CHARS);
         buf_printf(out, ": %.3g</title></circle>\n", a->error);
     }
     close_svg(out);

@@ -71,6 +71,16 @@ static int check_source(const char *path, const char *source, struct err *e)
     return 0;
 }
 
+bool folder_holds(const char *folder, const char *path)
+{
+    char name[PATH_MAX], in[PATH_MAX], real[PATH_MAX];
+    struct err ignored = ERR_INIT;
+
+    return trim(name, folder, &ignored) == 0 &&
+           real_path(name, in, &ignored) == 0 &&
+           real_path(path, real, &ignored) == 0 && is_within(in, real);
+}
+
 static bool is_ours(const char *name)
 {
     for (size_t i = 0; company_names[i] != NULL; i++)

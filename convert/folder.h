@@ -33,6 +33,12 @@ int folder_check(
     const char *path, const char *source, bool force, struct err *e);
 
 /*
+ * folder_holds - is path the folder, or would it lie in it?
+ * Neither needs to exist.
+ */
+bool folder_holds(const char *folder, const char *path);
+
+/*
  * folder_sweep - remove what earlier runs for path left when they were killed
  * To be called before free space is asked for; it cannot fail.
  */

@@ -70,6 +70,28 @@ static int flag_or(
     return err_set(e, ERR_REFUSED, "'%s' is neither true nor false", key);
 }
 
+static int text_or(
+    const struct json *root, const char *key, const char **out, struct err *e)
+{
+    const struct json *v = json_get(root, key);
+
+    if (absent(v) || json_str(v, out))
+        return 0;
+    return err_set(e, ERR_REFUSED, "'%s' is no text", key);
+}
+
+/* *out is NULL when the member is absent or null. */
+static int object_or(const struct json *root, const char *key,
+    const struct json **out, struct err *e)
+{
+    const struct json *v = json_get(root, key);
+
+    *out = absent(v) ? NULL : v;
+    if (*out == NULL || json_kind(v) == JSON_OBJECT)
+        return 0;
+    return err_set(e, ERR_REFUSED, "'%s' is no object", key);
+}
+
 static int check_heads(const struct gguf_model *m, bool given, struct err *e)
 {
     if (!given && m->dim % m->heads != 0)
@@ -128,13 +150,15 @@ static int read_scaling(
 {
     const char *type = "default";
 
-    if (!json_str(json_get(rope, "rope_type"), &type))
-        json_str(json_get(rope, "type"), &type);
-    m->factor = 1;
+    if (text_or(rope, "type", &type, e) != 0 ||
+        text_or(rope, "rope_type", &type, e) != 0)
+        return -1;
     if (strcmp(type, "default") == 0)
         return 0;
     if (real_or(rope, "factor", &m->factor, e) != 0)
         return -1;
+    if (m->factor == 0)
+        return err_set(e, ERR_REFUSED, "the rope scaling has no 'factor'");
     if (m->family->scales && strcmp(type, "linear") == 0) {
         m->scaling = SCALING_LINEAR;
         return 0;
@@ -145,16 +169,17 @@ static int read_scaling(
         m->family->model_type);
 }
 
-/* Older and newer spellings; a later one wins. */
+/* Older and newer spellings; a later one wins, but for the scaling. */
 static int read_rope(
     struct gguf_model *m, const struct json *root, struct err *e)
 {
-    const struct json *newer = json_get(root, "rope_parameters");
-    const struct json *scaling = json_get(root, "rope_scaling");
+    const struct json *newer, *scaling;
     double part = m->family->rotary_default;
 
     m->rope_base = 10000;
-    if (real_or(root, "rotary_emb_base", &m->rope_base, e) != 0 ||
+    if (object_or(root, "rope_parameters", &newer, e) != 0 ||
+        object_or(root, "rope_scaling", &scaling, e) != 0 ||
+        real_or(root, "rotary_emb_base", &m->rope_base, e) != 0 ||
         real_or(root, "rope_theta", &m->rope_base, e) != 0 ||
         real_or(newer, "rope_theta", &m->rope_base, e) != 0)
         return -1;
@@ -169,9 +194,9 @@ static int read_rope(
     if (m->rotated == 0 || m->rotated % 2 != 0)
         return err_set(e, ERR_UNSUPPORTED, "%u of a head's dimensions rotated",
             m->rotated);
-    if (absent(newer) && absent(scaling))
+    if (newer == NULL && scaling == NULL)
         return 0;
-    return read_scaling(m, absent(newer) ? scaling : newer, e);
+    return read_scaling(m, scaling != NULL ? scaling : newer, e);
 }
 
 static int check_act(
@@ -179,7 +204,8 @@ static int check_act(
 {
     const char *act = m->family->acts[0];
 
-    json_str(json_get(root, "hidden_act"), &act);
+    if (text_or(root, "hidden_act", &act, e) != 0)
+        return -1;
     for (size_t i = 0; m->family->acts[i] != NULL; i++)
         if (strcmp(m->family->acts[i], act) == 0)
             return 0;

@@ -56,6 +56,9 @@ static int read_added(
 {
     const struct json *added = json_get(root, "added_tokens");
 
+    if (added != NULL && json_kind(added) != JSON_ARRAY &&
+        json_kind(added) != JSON_NULL)
+        return err_set(e, ERR_REFUSED, "'added_tokens' is no list");
     for (const struct json *m = json_first(added); m; m = json_next(m)) {
         const char *text;
         uint64_t id;
@@ -147,7 +150,8 @@ bool gguf_tokens_find(
     return false;
 }
 
-bool merge_parts(const struct json *merge, struct str *a, struct str *b)
+/* "a b" or ["a", "b"]; false for anything else. */
+static bool merge_parts(const struct json *merge, struct str *a, struct str *b)
 {
     const char *text, *blank;
 
@@ -178,27 +182,35 @@ static int other_order(struct str piece, struct err *e)
                        "which would split text differently");
 }
 
+int gguf_merge_find(const struct gguf_tokens *t, const struct json *merge,
+    struct str *a, struct str *b, uint32_t *whole, struct err *e)
+{
+    struct buf text AUTO(buf_free) = BUF_INIT(2 * TOKEN_BYTES_MAX);
+
+    if (!merge_parts(merge, a, b))
+        return err_set(e, ERR_REFUSED, "a merge is no pair");
+    buf_put(&text, a->p, a->len);
+    buf_put(&text, b->p, b->len);
+    if (buf_check(&text, e) != 0)
+        return -1;
+    if (gguf_tokens_find(t, *a, whole) && gguf_tokens_find(t, *b, whole) &&
+        gguf_tokens_find(t, buf_str(&text), whole))
+        return 0;
+    return err_set(e, ERR_REFUSED,
+        "the merge of '%.*s' and '%.*s' names no token",
+        (int)size_min(a->len, 200), a->p, (int)size_min(b->len, 200), b->p);
+}
+
 /* The pieces in the order of their first merge; each in one run. */
 static int rank_merges(
     struct gguf_tokens *t, const struct json *merges, struct err *e)
 {
-    struct buf whole AUTO(buf_free) = BUF_INIT(2 * TOKEN_BYTES_MAX);
     uint32_t id, last = UINT32_MAX, rank = 0;
     struct str a, b;
 
     for (const struct json *m = json_first(merges); m; m = json_next(m)) {
-        if (!merge_parts(m, &a, &b))
-            return err_set(e, ERR_REFUSED, "a merge is no pair");
-        buf_clear(&whole);
-        buf_put(&whole, a.p, a.len);
-        buf_put(&whole, b.p, b.len);
-        if (buf_check(&whole, e) != 0)
+        if (gguf_merge_find(t, m, &a, &b, &id, e) != 0)
             return -1;
-        if (!gguf_tokens_find(t, a, &id) || !gguf_tokens_find(t, b, &id) ||
-            !gguf_tokens_find(t, buf_str(&whole), &id))
-            return err_set(e, ERR_REFUSED,
-                "the merge of '%.*s' and '%.*s' names no token", STR_ARG(a),
-                STR_ARG(b));
         if (id != last && t->v[id].merges > 0)
             return other_order(t->v[id].text, e);
         rank += id != last;

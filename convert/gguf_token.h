@@ -50,8 +50,13 @@ int gguf_tokens_read(struct gguf_tokens *t, const struct json *root,
 bool gguf_tokens_find(
     const struct gguf_tokens *t, struct str text, uint32_t *out);
 
-/* merge_parts - "a b" or ["a", "b"]; false for anything else. */
-bool merge_parts(const struct json *merge, struct str *a, struct str *b);
+/*
+ * gguf_merge_find - a merge, "a b" or ["a", "b"], and the token it makes
+ * Returns  0, or -1 with *e: REFUSED (no pair, or one of the three is no
+ *          token), NOMEM. Borrows a and b from merge.
+ */
+int gguf_merge_find(const struct gguf_tokens *t, const struct json *merge,
+    struct str *a, struct str *b, uint32_t *whole, struct err *e);
 
 /*
  * gguf_tokens_score - scores from the merges, as SentencePiece has them:

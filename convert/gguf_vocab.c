@@ -29,6 +29,7 @@ struct vocab {
     enum cut cut;
     bool bytes;       /* byte-level; else SentencePiece */
     bool nfc;         /* the text is normalised first */
+    bool blanks;      /* become WORD_START */
     bool blank_front; /* a blank is put in front of a text */
     bool add_bos, add_eos;
     uint32_t bos, eos, unk, pad; /* NO_ID: none */
@@ -97,8 +98,10 @@ static int read_normalizer(struct vocab *v, const struct json *n, struct err *e)
     }
     if (is_type(n, "Replace") &&
         text_is(json_get(json_get(n, "pattern"), "String"), " ") &&
-        text_is(json_get(n, "content"), WORD_START))
+        text_is(json_get(n, "content"), WORD_START)) {
+        v->blanks = true;
         return 0;
+    }
     return unknown("normalizer", n, e);
 }
 
@@ -141,7 +144,11 @@ static int read_metaspace(struct vocab *v, const struct json *p, struct err *e)
     if (flag(p, "split", true))
         return err_set(e, ERR_UNSUPPORTED,
             "its pre-tokenizer Metaspace splits at every blank");
+    if (!text_is(json_get(p, "replacement"), WORD_START))
+        return err_set(e, ERR_UNSUPPORTED,
+            "its pre-tokenizer Metaspace writes blanks in another way");
     json_str(json_get(p, "prepend_scheme"), &scheme);
+    v->blanks = true;
     v->blank_front = strcmp(scheme, "never") != 0;
     return 0;
 }
@@ -177,15 +184,18 @@ static int check_model(const struct vocab *v, struct err *e)
 {
     static const char *const affixes[] = { "continuing_subword_prefix",
         "end_of_word_suffix" };
+    const struct json *merges = json_get(v->model, "merges");
     const char *text;
 
     if (!is_type(v->model, "BPE"))
         return unknown("model", v->model, e);
+    if (merges == NULL || json_kind(merges) != JSON_ARRAY)
+        return err_set(e, ERR_REFUSED, "no list 'model.merges'");
     for (size_t i = 0; i < ARRAY_LEN(affixes); i++)
         if (json_str(json_get(v->model, affixes[i]), &text) && *text != '\0')
             return err_set(
                 e, ERR_UNSUPPORTED, "its model has a %s", affixes[i]);
-    if (v->bytes && (v->blank_front || v->cut == CUT_NONE))
+    if (v->bytes && (v->blanks || v->blank_front || v->cut == CUT_NONE))
         return err_set(
             e, ERR_UNSUPPORTED, "its pre-tokenizer has no name in GGUF");
     /* Readers take whole words from the vocab by the name of the rule. */
@@ -195,7 +205,8 @@ static int check_model(const struct vocab *v, struct err *e)
             "pre-tokenizer");
     if (v->bytes)
         return 0;
-    if (v->cut != CUT_NONE || v->nfc || !flag(v->model, "byte_fallback", false))
+    if (!v->blanks || v->cut != CUT_NONE || v->nfc ||
+        !flag(v->model, "byte_fallback", false))
         return err_set(e, ERR_UNSUPPORTED,
             "it is neither byte-level nor SentencePiece with byte fallback");
     return 0;
@@ -371,11 +382,12 @@ static int put_merges(
     struct buf text AUTO(buf_free) = BUF_INIT(1 << 20);
     const struct json *merges = json_get(v->model, "merges");
     struct str a, b;
+    uint32_t id;
 
     gguf_put_array(w, "tokenizer.ggml.merges", GGUF_STRING, json_count(merges));
     for (const struct json *m = json_first(merges); m; m = json_next(m)) {
-        if (!merge_parts(m, &a, &b))
-            return err_set(e, ERR_REFUSED, "a merge is no pair");
+        if (gguf_merge_find(&v->tokens, m, &a, &b, &id, e) != 0)
+            return -1;
         buf_clear(&text);
         put_part(&text, a);
         buf_putc(&text, ' ');

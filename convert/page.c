@@ -8,7 +8,7 @@
 #include "convert/figure.h"
 #include "convert/html.h"
 
-enum { WORST = 12 };
+enum { WORST = 12, PAIR_CHARS = 512 };
 
 static void put_count(struct buf *out, uint64_t n)
 {
@@ -410,9 +410,9 @@ static void put_files(struct buf *out, const char *title,
 static void put_pair(struct buf *out, struct str a, struct str b)
 {
     buf_puts(out, "<tr><td class=\"t\">");
-    html_text(out, a);
+    html_short(out, a, PAIR_CHARS);
     buf_puts(out, "</td><td class=\"t\">");
-    html_text(out, b);
+    html_short(out, b, PAIR_CHARS);
     buf_puts(out, "</td></tr>\n");
 }
 

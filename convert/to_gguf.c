@@ -58,6 +58,8 @@ static int check_place(const struct convert_opts *o, struct err *e)
         err_set(e, ERR_USAGE, "%s: no place to keep the GGUF file", o->source);
         return err_hint(e, "name it: -o OUT.gguf");
     }
+    if (*path_base(o->out) == '\0')
+        return err_set(e, ERR_USAGE, "%s: no name for a file", o->out);
     if (lstat(o->out, &st) != 0)
         return errno == ENOENT ? 0 : err_sys(e, "%s", o->out);
     if (!o->force) {
@@ -175,6 +177,9 @@ static int write_file(
         sources_check(&g->sources, e) != 0)
         return -1;
     progress_done(item);
+    /* Much time has passed since it was checked. */
+    if (check_place(g->o, e) != 0)
+        return -1;
     return file_new_commit(&f, 0644, e);
 }
 
@@ -196,8 +201,9 @@ int to_gguf_run(const struct convert_opts *o, bool q8,
     folder_sweep(o->out);
     if (check_space(&g, e) != 0 || write_file(&g, &made, e) != 0)
         return -1;
-    *out = (struct convert_result){
-        .sha256 = made.file, .size = g.layout.file_size, .n_tensors = g.plan.n
-    };
+    *out = (struct convert_result){ .sha256 = made.file,
+        .size = g.layout.file_size,
+        .n_files = 1,
+        .n_tensors = g.plan.n };
     return path_fmt(out->path, e, "%s", o->out);
 }

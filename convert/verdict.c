@@ -56,7 +56,8 @@ static void log_cast(const struct verdict *v, const struct recipe *r)
     char zero[HUMAN_MAX], subnormal[HUMAN_MAX];
 
     if (v->error == NULL) {
-        log_info("cast to %s: every value is kept exactly", recipe_dtype(r));
+        log_info("cast to %s: every %svalue is kept exactly", recipe_dtype(r),
+            v->all.overflow > 0 ? "other " : "");
         return;
     }
     if (v->small == NULL) {

@@ -211,6 +211,8 @@ def overflows(t):
         done = t.run("--fp16", "--on-overflow", policy, "-o", out,
                      t.at("big.safetensors"))
         t.tap.ok("a.weight" in done.stderr, f"{policy}: says which tensor")
+        t.tap.ok("every value is kept" not in done.stderr,
+                 f"{policy}: does not say that nothing changed", done.stderr)
         with open(os.path.join(out, "model.safetensors"), "rb") as f:
             data = f.read()[4096:]
         t.tap.eq(struct.unpack("<4e", data[:8]), want, f"{policy}: values")
@@ -418,15 +420,30 @@ def reports(t):
     t.tap.ok("Every value is kept exactly" in Page(read_page(page)).text,
              "and so has a conversion without errors")
     os.unlink(page)
+    write_safetensors(t.at("long.safetensors"), {
+        chr(97 + i // 16) + chr(97 + i % 16) + '"' * 4000 + ".x":
+        ("F32", [190], struct.pack("<190f", *(
+            2.0 ** k for k in range(-120, 70)))) for i in range(160)})
+    done = t.run("--bf16", "-o", t.out(), "--report", page,
+                 t.at("long.safetensors"))
+    t.tap.eq(done.returncode, 0, "long names do not burst a page")
     before = sha256(path)
     t.fails(2, "a report over its source", "--report", path, "-o", t.at("x"),
             source, says="is a source")
     t.fails(2, "a report inside OUT", "--report", f"{out}/r.html", "--force",
             "-o", out, source, says="part of the folder")
+    for tail in ("", "/"):
+        t.fails(2, "a report that is OUT", "--report", t.at("x"), "-o",
+                t.at("x") + tail, source, says="part of the folder")
+    for name in ("", t.at("x/")):
+        t.fails(2, "a report without a name", "--report", name, "-o",
+                t.at("y"), source, says="no name")
     t.fails(3, "a report nowhere", "--report", t.at("no/where/r.html"),
             "-o", t.at("x"), source)
     t.fails(2, "a report on a folder", "--report", source, "-o", t.at("x"),
             source)
+    t.fails(2, "overflow and list", "--on-overflow", "inf", "--list", source,
+            says="--on-overflow")
     t.fails(2, "report and list", "--report", page, "--list", source)
     t.tap.eq(sha256(path), before, "the source is as it was")
 

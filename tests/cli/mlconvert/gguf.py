@@ -64,6 +64,8 @@ def places(t):
     t.fails(2, "OUT is no GGUF file", *GGUF, "-o", letter, "--force", source)
     t.fails(2, "OUT is a link", *GGUF, "-o", t.at("link"), "--force", source)
     t.fails(2, "OUT is a folder", *GGUF, "-o", t.home, "--force", source)
+    t.fails(2, "OUT has no name", *GGUF, "-o", t.at("x/"), source,
+            says="no name")
     t.fails(2, "q8_0 of a folder", "--q8_0", "-o", t.at("x"), source,
             says="--to gguf")
     t.fails(2, "q8_0 and infinity", *GGUF, "--q8_0", "--on-overflow", "inf",
@@ -79,7 +81,7 @@ def places(t):
     result = json.loads(done.stdout)
     t.tap.ok(sha256(old) != before and result["sha256"] == sha256(old) and
              result["size"] == os.path.getsize(old) and
-             result["path"] == old, "a GGUF file is replaced by force")
+             result["files"] == 1 and result["path"] == old, "a GGUF file is replaced by force")
     stale = t.at("new.gguf.0123456789abcdef.tmp")
     os.mkdir(stale)
     with open(os.path.join(stale, "x"), "w", encoding="utf-8"):
@@ -136,12 +138,21 @@ def configs(t):
             ("fewer layers", "num_hidden_layers", 1, "model.layers.1."),
             ("another width", "intermediate_size", 64, "[48, 32]"),
             ("an activation", "hidden_act", "relu", "'relu'"),
+            ("an activation that is no text", "hidden_act", ["relu"], "text"),
+            ("scaling that is no object", "rope_scaling", ["yarn"], "object"),
+            ("scaling without a type", "rope_scaling",
+             {"rope_type": ["yarn"], "factor": 2}, "text"),
+            ("scaling without a factor", "rope_scaling", {"type": "linear"},
+             "factor"),
             ("yarn", "rope_scaling", {"type": "yarn", "factor": 2}, "'yarn'"),
             ("biases that are not there", "attention_bias", True, "q_proj"),
             ("a head that is not there", "tie_word_embeddings", False,
              "lm_head"),
             ("a negative eps", "rms_norm_eps", -1, "rms_norm_eps")):
         m.edit(what, name, lambda c: c.update({key: value}), says)
+    m.edit("the scaling of two that counts", name, lambda c: c.update(
+        rope_parameters={"rope_type": "default"},
+        rope_scaling={"type": "yarn", "factor": 2}), "'yarn'")
 
 
 def tokenizers(t):
@@ -163,6 +174,13 @@ def tokenizers(t):
            lambda c: c["model"]["merges"].pop(), "SentencePiece")
     m.edit("a merge of nothing", name,
            lambda c: c["model"]["merges"].append("q zzz"), "no token")
+    m.edit("blanks that stay", name, lambda c: c.update(normalizer=None),
+           "SentencePiece")
+    m.edit("blanks as something else", name, lambda c: c.update(
+        normalizer=None, pre_tokenizer={
+            "type": "Metaspace", "replacement": "_", "split": False}), "blank")
+    m.edit("added tokens that are no list", name,
+           lambda c: c.update(added_tokens="x"), "no list")
     m.edit("an unknown post-processor", name, lambda c: c.update(
         post_processor={"type": "RobertaProcessing"}), "Roberta")
     m = Model(t, NEOX)
@@ -178,6 +196,13 @@ def tokenizers(t):
            "ignore_merges")
     m.edit("one token with two ids", name, lambda c: c["added_tokens"].append(
         {"id": 510, "content": "<|padding|>", "special": True}), "two ids")
+    m.edit("blanks written as a letter", name, lambda c: c.update(normalizer={
+        "type": "Replace", "pattern": {"String": " "}, "content": "\u2581"}),
+           "no name")
+    m.edit("no merges", name, lambda c: c["model"].pop("merges"), "merges")
+    m.edit("merges that are text", name, model(merges="a b"), "merges")
+    m.edit("a merge of no tokens", name,
+           lambda c: c["model"]["merges"].append("qqz zzq"), "no token")
     m.edit("a merge of three", name,
            lambda c: c["model"]["merges"].append("a b c"), "no pair")
 
