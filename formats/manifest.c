@@ -296,6 +296,25 @@ static int get_tensors(struct manifest *m, const struct json *root,
     return 0;
 }
 
+static bool is_one_of(struct str s, const char *const *words)
+{
+    while (*words != NULL && !str_is(s, *words))
+        words++;
+    return *words != NULL;
+}
+
+static bool known_recipe(const struct manifest *m)
+{
+    static const char *const dtypes[] = { "fp16", "bf16", "fp32", "keep",
+        NULL };
+    static const char *const overflows[] = { "", "clamp", "inf", NULL };
+    static const char *const renames[] = { "", "strip-prefix", NULL };
+
+    return is_one_of(m->dtype, dtypes) &&
+           is_one_of(m->on_overflow, overflows) &&
+           is_one_of(m->rename, renames);
+}
+
 static int read_root(struct manifest *m, const struct json *root,
     struct arena *arena, struct err *e)
 {
@@ -324,6 +343,8 @@ static int read_root(struct manifest *m, const struct json *root,
     if (json_get(recipe, "shard_size") != NULL &&
         !json_u64(json_get(recipe, "shard_size"), &m->shard_size))
         return wrong(e, "shard_size", "not a number of bytes");
+    if (!known_recipe(m))
+        return wrong(e, "recipe", "a word that this version does not know");
     if (get_files(&m->sources, &m->n_sources, source, false, arena, e) != 0 ||
         get_files(&m->files, &m->n_files, root, true, arena, e) != 0 ||
         get_aliases(m, root, arena, e) != 0 ||

@@ -93,6 +93,7 @@ def main():
         run("lint", ["tests/lint/lint.py"])
         run("unit and numeric", units("build/release"))
         run("command line", scripts)
+        run("twin", found("tests/twin/*_check.py"))
         run("end to end", found("tests/e2e/*.py"))
         counted("the test hub itself", [PYTHON, "tests/server/selftest.py"])
         run("interoperation", ["tests/interop/run.py"])

@@ -7,6 +7,7 @@
 #include "base/map.h"
 #include "base/path.h"
 #include "formats/index.h"
+#include "verify/cut.h"
 #include "verify/held.h"
 #include "verify/manifested.h"
 #include "verify/shards.h"
@@ -191,6 +192,11 @@ static void judge(struct work *w)
 static int read_bytes(struct work *w, struct err *e)
 {
     if (add_file_jobs(w, e) != 0)
+        return -1;
+    /* Files that are broken were told already; what they hold is no cut. */
+    if (w->has_manifest && findings_failed(w->report) == 0 &&
+        cut_check(&w->manifest, &w->list, w->weights, w->n_weights, w->report,
+            e) != 0)
         return -1;
     if (w->has_manifest && manifested_tensors(&w->manifest, w->weights,
                                w->n_weights, &w->jobs, w->report, e) != 0)

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """A converted folder, tensor by tensor, against torch and safetensors."""
+# packages: safetensors huggingface_hub tokenizers gguf
 import glob
 import json
 import os

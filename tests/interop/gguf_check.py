@@ -5,6 +5,7 @@ What must be in them is computed here from the source with numpy, by the
 formulas of the format and not by this project's code; the package reads the
 files, and its own Q8_0 encoder must give the same bytes.
 """
+# packages: safetensors huggingface_hub tokenizers gguf
 import glob
 import json
 import os

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """One cache, two clients: mlfetch and the official huggingface_hub."""
+# packages: safetensors huggingface_hub tokenizers gguf
 import json
 import os
 import shutil

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""Run the tests that need Python packages, in a virtual environment.
+"""Run the tests that need Python packages, in virtual environments.
 
-The environment is build/venv, on top of the system's packages (torch comes
-from Debian). When it cannot be had, every test is named as skipped: a skip
-is never a pass.
+A test *_check.py names what it needs in a line "# packages: ..."; tests with
+equal lists share an environment, build/venv-<first package>, on top of the
+system's packages (torch comes from Debian). When an environment cannot be
+had, its tests are named as skipped: a skip is never a pass.
 """
 import glob
 import os
@@ -11,8 +12,7 @@ import re
 import subprocess
 import sys
 
-VENV = os.path.abspath("build/venv")
-PACKAGES = ["safetensors", "huggingface_hub", "tokenizers", "gguf"]
+BUILD = os.path.abspath("build")
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 
@@ -21,53 +21,85 @@ def run(args):
                           stderr=subprocess.STDOUT, text=True)
 
 
-def make_venv():
-    """The environment's Python, or the reason why there is none."""
-    python = os.path.join(VENV, "bin/python")
-    check = "import safetensors, huggingface_hub, tokenizers, gguf, torch"
-    if os.path.exists(python) and run([python, "-c", check]).returncode == 0:
-        return python, ""
-    base = "/usr/bin/python3"
-    made = run([base, "-m", "venv", "--clear", "--system-site-packages",
-                VENV])
-    if made.returncode != 0:
-        return None, made.stdout.strip().splitlines()[-1]
-    got = run([python, "-m", "pip", "install", "-q",
-               "--disable-pip-version-check", *PACKAGES])
-    if got.returncode != 0:
-        return None, got.stdout.strip().splitlines()[-1]
-    seen = run([python, "-c", check])
-    if seen.returncode != 0:
-        return None, seen.stdout.strip().splitlines()[-1]
+def last_line(done):
+    return (done.stdout.strip().splitlines() or ["no word why"])[-1]
+
+
+def packages_of(path):
+    with open(path, encoding="utf-8") as f:
+        m = re.search(r"^# packages: (.*)$", f.read(), re.M)
+    return tuple(m.group(1).split()) if m else ()
+
+
+def names_of(packages):
+    return [re.split(r"[<>=!~]", name)[0] for name in packages]
+
+
+def make_venv(packages):
+    """The Python of the environment, or the reason why there is none."""
+    names = names_of(packages)
+    venv = os.path.join(BUILD, "-".join(["venv", *names[:1]]))
+    python = os.path.join(venv, "bin/python")
+    stamp = os.path.join(venv, "packages")
+    check = "import torch, " + ", ".join(names)
+    if os.path.exists(stamp) and run([python, "-c", check]).returncode == 0:
+        with open(stamp, encoding="utf-8") as f:
+            if f.read().split() == list(packages):
+                return python, ""
+    steps = [["/usr/bin/python3", "-m", "venv", "--clear",
+              "--system-site-packages", venv],
+             [python, "-m", "pip", "install", "-q",
+              "--disable-pip-version-check", *packages],
+             [python, "-c", check]]
+    for step in steps:
+        done = run(step)
+        if done.returncode != 0:
+            return None, last_line(done)
+    with open(stamp, "w", encoding="utf-8") as f:
+        f.write("\n".join(packages) + "\n")
     return python, ""
 
 
+class Count:
+    def __init__(self):
+        self.n = 0
+        self.failed = 0
+
+    def row(self, bad, what):
+        self.n += 1
+        self.failed += bool(bad)
+        print(f"{'not ' if bad else ''}ok {self.n} - {what}", flush=True)
+
+
+def run_check(count, python, path):
+    name = os.path.basename(path)[:-3]
+    done = run([python, path])
+    rows = re.findall(r"^(not )?ok\b[ \t]*\d*[ \t]*-?[ \t]*(.*)$",
+                      done.stdout, re.M)
+    for bad, what in rows:
+        count.row(bad, f"{name}: {what}")
+    broken = done.returncode != 0 and not any(bad for bad, _ in rows)
+    if broken or not rows:
+        count.row(True, f"{name}: ended with {done.returncode}")
+    if done.returncode != 0:
+        print("\n".join("# " + x for x in done.stdout.splitlines()[-40:]))
+
+
 def main():
-    tests = sorted(glob.glob(os.path.join(HERE, "*_check.py")))
-    python, why = make_venv()
-    n = failed = 0
-    for path in tests:
-        name = os.path.basename(path)[:-3]
+    count = Count()
+    made = {}
+    for path in sorted(glob.glob(os.path.join(HERE, "*_check.py"))):
+        packages = packages_of(path)
+        if packages not in made:
+            made[packages] = make_venv(packages)
+        python, why = made[packages]
         if python is None:
-            n += 1
-            print(f"ok {n} - {name} # SKIP no virtual environment: {why}")
-            continue
-        done = run([python, path])
-        rows = re.findall(r"^(not )?ok\b[ \t]*\d*[ \t]*-?[ \t]*(.*)$",
-                          done.stdout, re.M)
-        for bad, what in rows:
-            n += 1
-            failed += bool(bad)
-            print(f"{bad}ok {n} - {name}: {what}")
-        broken = done.returncode != 0 and not any(bad for bad, _ in rows)
-        if broken or not rows:
-            n += 1
-            failed += 1
-            print(f"not ok {n} - {name}: ended with {done.returncode}")
-        if done.returncode != 0:
-            print("\n".join("# " + x for x in done.stdout.splitlines()[-40:]))
-    print(f"1..{n}")
-    return 1 if failed else 0
+            name = os.path.basename(path)[:-3]
+            count.row(False, f"{name} # SKIP no virtual environment: {why}")
+        else:
+            run_check(count, python, path)
+    print(f"1..{count.n}")
+    return 1 if count.failed else 0
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ One difference is known and kept out of the texts: the library's tables for
 normal forms are older than ours, so marks younger than Unicode 3.2 are left
 out where a normal form is taken.
 """
+# packages: safetensors huggingface_hub tokenizers gguf
 import argparse
 import copy
 import json
