@@ -22,6 +22,12 @@ int pickle_bad(struct pickle *p, const char *fmt, ...)
         p->op, (unsigned long long)p->at, text);
 }
 
+int pickle_doubt(struct pickle *p, int rc)
+{
+    p->env->names->doubtful = true;
+    return rc;
+}
+
 int pickle_grow(struct pickle *p, struct node_list *l, uint64_t n)
 {
     uint64_t need, cap;
@@ -58,7 +64,7 @@ struct node *pickle_node(struct pickle *p, enum node_kind kind)
     struct node *n = NULL;
 
     if (p->nodes++ >= PICKLE_NODES_MAX)
-        pickle_bad(p, "more than %d nodes", PICKLE_NODES_MAX);
+        pickle_doubt(p, pickle_bad(p, "more than %d nodes", PICKLE_NODES_MAX));
     else
         n = arena_alloc(p->env->arena, 1, sizeof(*n), p->e);
     if (n != NULL)

@@ -95,11 +95,14 @@ struct pickle_global {
     const struct pickle_known *known; /* or NULL */
     uint64_t offset;                  /* of the first mention [bytes] */
     bool called;
+    bool held;      /* an attribute of some object: its method, perhaps */
     bool rewritten; /* the file changes attributes of the class itself */
 };
 
 struct pickle_names {
     struct pickle_table table;
+    bool obscure;  /* what is called, or becomes an attribute, is not known */
+    bool doubtful; /* the run failed where Python might have gone on */
     struct pickle_global **v;
     uint64_t n;
     uint64_t cap;

@@ -282,7 +282,8 @@ static struct pickle_global *global_add(
     struct pickle_global *g;
 
     if (names->n >= PICKLE_GLOBALS_MAX) {
-        pickle_bad(p, "more than %d different globals", PICKLE_GLOBALS_MAX);
+        pickle_doubt(p, pickle_bad(p, "more than %d different globals",
+                            PICKLE_GLOBALS_MAX));
         return NULL;
     }
     g = arena_alloc(arena, 1, sizeof(*g), p->e);
@@ -332,6 +333,8 @@ struct node *pickle_global(struct pickle *p, struct str module, struct str name)
 
     if (!name_is_good(module) || !name_is_good(name)) {
         pickle_bad(p, "a global without a proper name");
+        p->env->names->doubtful |=
+            size_max(module.len, name.len) > PICKLE_NAME_MAX;
         return NULL;
     }
     module = module_today(module);
@@ -359,9 +362,11 @@ int pickle_call(struct pickle *p, struct node *callee, struct node *args,
         return pickle_bad(p, "a call of %s", node_kind_name(callee));
     if (g != NULL)
         g->called = true;
+    else
+        p->env->names->obscure = true;
     if (args->kind != NODE_TUPLE)
-        return pickle_bad(
-            p, "a call with %s for arguments", node_kind_name(args));
+        return pickle_doubt(p, pickle_bad(p, "a call with %s for arguments",
+                                   node_kind_name(args)));
     if (g != NULL && g->known != NULL && g->known->call != NULL &&
         (kwargs == NULL || kwargs->list.n == 0)) {
         if (g->known->call(p, args, &out) != 0)
@@ -384,6 +389,10 @@ static int any_persid(
     *out = args == NULL ? NULL : opaque_new(p, p->none, args, NULL);
     if (*out == NULL)
         return -1;
+    if (pid->kind == NODE_OPAQUE ||
+        (pid->kind == NODE_TUPLE && pid->list.n >= 2 &&
+            pid->list.v[1]->kind == NODE_OPAQUE))
+        p->env->names->obscure = true;
     if (pid->kind != NODE_TUPLE || pid->list.n < 2 ||
         pid->list.v[1]->kind != NODE_GLOBAL)
         return 0;

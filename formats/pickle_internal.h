@@ -48,6 +48,9 @@ extern pickle_op *const pickle_ops[256];
 /* pickle_bad - refuse, naming opcode and offset. Returns -1. */
 int pickle_bad(struct pickle *p, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
+/* pickle_doubt - notes that Python might not have refused; returns rc. */
+int pickle_doubt(struct pickle *p, int rc);
+
 /* pickle_grow - room for n more nodes in a list; 0 or -1. */
 int pickle_grow(struct pickle *p, struct node_list *l, uint64_t n);
 

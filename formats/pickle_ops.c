@@ -9,7 +9,7 @@ static int op_proto(struct pickle *p)
     unsigned v = rd_u8(&p->rd);
 
     if (!p->rd.bad && (v < 2 || v > 5))
-        return pickle_bad(p, "protocol %u", v);
+        return pickle_doubt(p, pickle_bad(p, "protocol %u", v));
     return 0;
 }
 
@@ -171,7 +171,8 @@ static int add_items(struct pickle *p, struct node *const *v, uint64_t n)
     if (to->kind == NODE_OPAQUE)
         return pickle_extend(p, &to->opaque->items, v, n);
     if (to->kind != (set ? NODE_SET : NODE_LIST))
-        return pickle_bad(p, "items for %s", node_kind_name(to));
+        return pickle_doubt(
+            p, pickle_bad(p, "items for %s", node_kind_name(to)));
     return pickle_extend(p, &to->list, v, n);
 }
 
@@ -203,7 +204,8 @@ static int add_pairs(struct pickle *p, struct node *const *v, uint64_t n)
     if (to->kind == NODE_OPAQUE)
         return pickle_extend(p, &to->opaque->pairs, v, n);
     if (to->kind != NODE_DICT)
-        return pickle_bad(p, "a key for %s", node_kind_name(to));
+        return pickle_doubt(
+            p, pickle_bad(p, "a key for %s", node_kind_name(to)));
     return pickle_extend(p, &to->list, v, n);
 }
 
@@ -244,8 +246,9 @@ static int op_stack_global(struct pickle *p)
     if (module == NULL)
         return -1;
     if (name->kind != NODE_STR || module->kind != NODE_STR)
-        return pickle_bad(p, "a global named by %s and %s",
-            node_kind_name(module), node_kind_name(name));
+        return pickle_doubt(
+            p, pickle_bad(p, "a global named by %s and %s",
+                   node_kind_name(module), node_kind_name(name)));
     return pickle_push(p, pickle_global(p, module->s, name->s));
 }
 
@@ -299,6 +302,29 @@ static int op_newobj_ex(struct pickle *p)
     return pickle_call(p, callee, args, kwargs);
 }
 
+/*
+ * Python asks an object for its append, __setstate__, keys and others by
+ * name, and an attribute of that name is found: it will be called.
+ */
+static void hold(struct pickle *p, const struct node *state)
+{
+    if (state->kind == NODE_OPAQUE)
+        p->env->names->obscure = true;
+    for (uint64_t i = 1; state->kind == NODE_DICT && i < state->list.n; i += 2)
+        if (state->list.v[i]->kind == NODE_GLOBAL)
+            state->list.v[i]->global->held = true;
+}
+
+/* A dict of attributes, or a pair of them: the second is for slots. */
+static void hold_state(struct pickle *p, const struct node *state)
+{
+    hold(p, state);
+    if (state->kind == NODE_TUPLE && state->list.n == 2) {
+        hold(p, state->list.v[0]);
+        hold(p, state->list.v[1]);
+    }
+}
+
 static int op_build(struct pickle *p)
 {
     struct node *state = pickle_pop(p);
@@ -306,6 +332,7 @@ static int op_build(struct pickle *p)
 
     if (to == NULL)
         return -1;
+    hold_state(p, state);
     switch (to->kind) {
     case NODE_OPAQUE:
         return pickle_extend(p, &to->opaque->states, &state, 1);
@@ -324,8 +351,8 @@ static int op_build(struct pickle *p)
     default:
         break;
     }
-    return pickle_bad(
-        p, "state in %s for %s", node_kind_name(state), node_kind_name(to));
+    return pickle_doubt(p, pickle_bad(p, "state in %s for %s",
+                               node_kind_name(state), node_kind_name(to)));
 }
 
 static int op_binpersid(struct pickle *p)
@@ -364,8 +391,9 @@ static int memo_put(struct pickle *p, uint64_t i)
         struct node **v;
 
         if (i >= size_max(1024, p->puts * 2))
-            return pickle_bad(p, "memo index %llu is far beyond the others",
-                (unsigned long long)i);
+            return pickle_doubt(
+                p, pickle_bad(p, "memo index %llu is far beyond the others",
+                       (unsigned long long)i));
         v = arena_alloc(p->env->arena, cap, sizeof(struct node *), p->e);
         if (v == NULL)
             return -1;

@@ -24,7 +24,8 @@ static int push_long(struct pickle *p, uint64_t n)
     const uint8_t *bytes;
 
     if (n > PICKLE_INT_BYTES_MAX)
-        return pickle_bad(p, "an integer of %llu bytes", (unsigned long long)n);
+        return pickle_doubt(p,
+            pickle_bad(p, "an integer of %llu bytes", (unsigned long long)n));
     bytes = rd_bytes(&p->rd, n);
     if (bytes == NULL)
         return 0; /* the cursor remembers */

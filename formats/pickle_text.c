@@ -62,6 +62,18 @@ static struct node *parse_big(struct pickle *p, struct str s)
     return pickle_long(p, bytes, sizeof(v));
 }
 
+/* Python reads more as numbers: hex, blanks and underscores between digits. */
+static int like_number(struct pickle *p, struct str s, int rc)
+{
+    static const char parts[] =
+        "0123456789abcdefxoABCDEFXO_+-. \t\rinftyINFTYL";
+
+    for (size_t i = 0; i < s.len; i++)
+        if (s.p[i] == '\0' || strchr(parts, s.p[i]) == NULL)
+            return rc;
+    return s.len > 0 ? pickle_doubt(p, rc) : rc;
+}
+
 static int push_integer(struct pickle *p, struct str s)
 {
     struct node *n;
@@ -71,7 +83,8 @@ static int push_integer(struct pickle *p, struct str s)
         return pickle_push(p, pickle_int(p, v));
     n = parse_big(p, s);
     if (n == NULL)
-        return pickle_bad(p, "not an integer, or too long a one");
+        return like_number(
+            p, s, pickle_bad(p, "not an integer, or too long a one"));
     return pickle_push(p, n);
 }
 
@@ -103,7 +116,7 @@ int pickle_index_line(struct pickle *p, uint64_t *out)
     int64_t v;
 
     if (p->rd.bad || !parse_i64(s, &v) || v < 0)
-        return pickle_bad(p, "not a memo index");
+        return like_number(p, s, pickle_bad(p, "not a memo index"));
     *out = (uint64_t)v;
     return 0;
 }
@@ -126,7 +139,7 @@ int pickle_op_float(struct pickle *p)
     if (p->rd.bad)
         return 0;
     if (s.len == 0 || s.len >= sizeof(text) || memchr(s.p, '\0', s.len))
-        return pickle_bad(p, "not a number");
+        return like_number(p, s, pickle_bad(p, "not a number"));
     memcpy(text, s.p, s.len);
     text[s.len] = '\0';
     n = pickle_node(p, NODE_FLOAT);
@@ -134,7 +147,7 @@ int pickle_op_float(struct pickle *p)
         return -1;
     n->f = strtod(text, &end);
     if (*end != '\0' || !looks_decimal(text))
-        return pickle_bad(p, "not a number");
+        return like_number(p, s, pickle_bad(p, "not a number"));
     return pickle_push(p, n);
 }
 

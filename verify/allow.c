@@ -60,7 +60,7 @@ static const struct row rows[] = {
     { "torch._utils", "_rebuild_tensor_v2", DATA },
     { "torch._utils", "_rebuild_tensor_v3", DATA },
     { "torch._utils", "_rebuild_parameter", DATA },
-    { "torch._utils", "_rebuild_parameter_with_state", DATA },
+    { "torch._utils", "_rebuild_parameter_with_state", CALLS },
     { "torch._utils", "_rebuild_qtensor", DATA },
     { "torch._utils", "_rebuild_sparse_tensor", DATA },
     { "torch._utils", "_rebuild_sparse_csr_tensor", DATA },

@@ -68,6 +68,19 @@ static int check_free(const char *path, struct err *e)
     return err_hint(e, "--force replaces it; what it signed stays signed");
 }
 
+/* dir holds both, under one name: the public key would replace the secret. */
+static bool is_one_file(
+    const char *dir, const char *secret_path, const char *public_path)
+{
+    char other[PATH_MAX];
+    struct stat a, b;
+
+    path_dir(other, sizeof(other), public_path);
+    return strcmp(path_base(secret_path), path_base(public_path)) == 0 &&
+           stat(dir, &a) == 0 && stat(other, &b) == 0 && a.st_dev == b.st_dev &&
+           a.st_ino == b.st_ino;
+}
+
 static int put_pair(const char *public_path, const char *secret_path,
     const char *password, struct err *e)
 {
@@ -79,8 +92,13 @@ static int put_pair(const char *public_path, const char *secret_path,
         buf_check(&public, e) != 0 || buf_check(&secret, e) != 0)
         return -1;
     path_dir(dir, sizeof(dir), secret_path);
-    if (dir_make(dir, e) != 0 ||
-        file_put(secret_path, secret.p, secret.len, 0600, e) != 0)
+    if (dir_make(dir, e) != 0)
+        return -1;
+    if (is_one_file(dir, secret_path, public_path))
+        return err_set(e, ERR_USAGE,
+            "%s: the public and the secret key are to be one file",
+            secret_path);
+    if (file_put(secret_path, secret.p, secret.len, 0600, e) != 0)
         return -1;
     return file_put(public_path, public.p, public.len, 0644, e);
 }

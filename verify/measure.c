@@ -73,9 +73,21 @@ static double distance(double a, double b)
     return fabs(a - b);
 }
 
-static double relative(double a, double b)
+/* A double cannot tell neighbours of 64 bits apart; their distance it can. */
+static double distance_wide(const uint8_t *a, const uint8_t *b, bool is_signed)
 {
-    double by = distance(a, b), most = fmax(fabs(a), fabs(b));
+    uint64_t x, y;
+    bool less;
+
+    memcpy(&x, a, sizeof(x));
+    memcpy(&y, b, sizeof(y));
+    less = is_signed ? (int64_t)x < (int64_t)y : x < y;
+    return (double)(less ? y - x : x - y);
+}
+
+static double relative(double by, double a, double b)
+{
+    double most = fmax(fabs(a), fabs(b));
 
     if (by == 0 || !isfinite(by))
         return by;
@@ -112,16 +124,19 @@ static void add_piece(struct measure *m, enum dtype dtype, const uint8_t *a,
     }
     for (uint64_t i = 0; i < n; i++) {
         bool first;
+        double by;
 
         if (memcmp(a + i * size, b + i * size, size) == 0)
             continue;
         first = note(m, at + i);
         if (!values)
             continue;
+        by = dtype == DTYPE_I64 || dtype == DTYPE_U64
+                 ? distance_wide(a + i * size, b + i * size, dtype == DTYPE_I64)
+                 : distance(x[i], y[i]);
+        keep_most(&m->absolute, first, by, at + i, x[i], y[i]);
         keep_most(
-            &m->absolute, first, distance(x[i], y[i]), at + i, x[i], y[i]);
-        keep_most(
-            &m->relative, first, relative(x[i], y[i]), at + i, x[i], y[i]);
+            &m->relative, first, relative(by, x[i], y[i]), at + i, x[i], y[i]);
     }
 }
 

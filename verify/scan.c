@@ -28,6 +28,7 @@ struct look {
     struct str file;
     const uint8_t *bytes;
     uint64_t len;
+    bool doubtful; /* a pickle broke off where Python might have gone on */
 };
 
 void scan_free(struct scan *s)
@@ -130,10 +131,10 @@ static int keep_names(struct look *k, const struct pickle_names *names,
     struct str label, struct err *e)
 {
     struct arena *arena = &k->s->arena;
-    bool reaches = false;
+    bool reaches = names->obscure;
 
     for (uint64_t i = 0; i < names->n; i++)
-        reaches = reaches || (names->v[i]->called &&
+        reaches = reaches || ((names->v[i]->called || names->v[i]->held) &&
                                  allow_of(names->v[i]->module,
                                      names->v[i]->name) == ALLOW_CALLS);
     for (uint64_t i = 0; i < names->n; i++) {
@@ -149,7 +150,7 @@ static int keep_names(struct look *k, const struct pickle_names *names,
             return -1;
         if (g->called)
             n.use = SCAN_CALLED;
-        else if (reaches && allow == ALLOW_NO)
+        else if ((reaches || g->held) && allow == ALLOW_NO)
             n.use = SCAN_REACHED;
         judge(&n, g, allow, k->vouched);
         if (add_name(k->s, &n, e) != 0)
@@ -180,6 +181,7 @@ static int run_pickle(struct look *k, const char *label, uint64_t at,
         if (why->kind == ERR_NOMEM)
             return err_set(e, ERR_NOMEM, "out of memory");
         err_ctx(why, "%s", label);
+        k->doubtful |= names.doubtful || end - at > PICKLE_BYTES_MAX;
     }
     return keep_names(k, &names, kept, e);
 }
@@ -228,10 +230,28 @@ static void label_of(char label[static LABEL_MAX], struct str name)
     label[n] = '\0';
 }
 
+static bool ends_like_pickle(struct str name)
+{
+    static const char *const tails[] = { ".pt", ".pth", ".ckpt", ".pkl",
+        ".pickle", ".joblib", ".dill", ".pt2" };
+
+    for (size_t i = 0; i < ARRAY_LEN(tails); i++)
+        if (str_ends(name, tails[i]))
+            return true;
+    return false;
+}
+
 static bool is_code(struct str record)
 {
     return str_starts(record, "code/") || str_starts(record, ".data/extern") ||
            str_ends(record, ".py") || str_ends(record, ".so");
+}
+
+/* What a loader of the archive would hand to torch.load or numpy in turn. */
+static bool is_file_in_file(struct str name)
+{
+    return ends_like_pickle(name) || str_ends(name, ".npy") ||
+           str_ends(name, ".bin") || str_ends(name, ".zip");
 }
 
 static int zip_record_in(struct look *k, const struct zip *zip,
@@ -244,8 +264,13 @@ static int zip_record_in(struct look *k, const struct zip *zip,
         problem(bad,
             "%.*s: record '%.*s' is program code, which is not judged here",
             STR_ARG(k->file), (int)size_min(z->name.len, 200), z->name.p);
-    if (!zip_name_is_pickle(z->name))
+    if (!zip_name_is_pickle(z->name)) {
+        if (is_file_in_file(z->name))
+            problem(bad,
+                "%.*s: record '%.*s' is a file of its own: not looked into",
+                STR_ARG(k->file), (int)size_min(z->name.len, 200), z->name.p);
         return 0;
+    }
     if (z->method != 0) {
         problem(bad, "%.*s: record '%.*s' is compressed: not looked into",
             STR_ARG(k->file), (int)size_min(z->name.len, 200), z->name.p);
@@ -303,7 +328,7 @@ static int look_at_zip(struct look *k, struct err *e)
 
 /*
  * Bytes that need not be a pickle: they count only when Python, told to load
- * them as one, would do something that is not allowed.
+ * them as one, would do something that is not allowed, or might.
  */
 static int look_in_passing(struct look *k, struct err *e)
 {
@@ -312,6 +337,10 @@ static int look_in_passing(struct look *k, struct err *e)
 
     if (run_stream(k, "", 0, k->len, STREAM_MAX, &why, e) != 0)
         return -1;
+    if (k->doubtful) {
+        tell(k, &why);
+        return 0;
+    }
     for (size_t i = n; i < k->s->n; i++)
         if (k->s->names[i].bad && k->s->names[i].use != SCAN_NAMED) {
             tell(k, &why);
@@ -325,14 +354,9 @@ static int look_in_passing(struct look *k, struct err *e)
 /* Names that promise something a Python program would unpickle. */
 static bool named_like_pickle(struct str name)
 {
-    static const char *const tails[] = { ".pt", ".pth", ".ckpt", ".pkl",
-        ".pickle", ".joblib", ".dill", ".pt2" };
-
-    for (size_t i = 0; i < ARRAY_LEN(tails); i++)
-        if (str_ends(name, tails[i]))
-            return true;
-    return str_ends(name, ".bin") &&
-           str_starts(str_of(path_base(name.p)), "pytorch_model");
+    return ends_like_pickle(name) ||
+           (str_ends(name, ".bin") &&
+               str_starts(str_of(path_base(name.p)), "pytorch_model"));
 }
 
 static int look_at_other(

@@ -57,6 +57,21 @@ static void test_integers(void)
         "what can be measured");
 }
 
+/* Neighbours that are one double. */
+static void test_wide(void)
+{
+    int64_t a[] = { INT64_MAX, INT64_MIN }, b[] = { INT64_MAX - 1, INT64_MAX };
+    struct measure m = { .n = 0 };
+
+    measure_add(&m, DTYPE_I64, a, b, 0, 1);
+    ok(m.n == 1 && m.absolute.by == 1 && m.relative.by > 0, "64 bits: 1");
+    measure_add(&m, DTYPE_I64, a + 1, b + 1, 1, 1);
+    ok(m.absolute.by == 0x1p64 && m.absolute.at == 1, "64 bits: all of them");
+    m = (struct measure){ .n = 0 };
+    measure_add(&m, DTYPE_U64, b, a, 0, 1);
+    ok(m.absolute.by == 1, "and without a sign");
+}
+
 static void test_packed(void)
 {
     /* Six elements of four bits; the third and the sixth differ. */
@@ -94,6 +109,7 @@ int main(void)
 {
     test_floats();
     test_integers();
+    test_wide();
     test_packed();
     test_join();
     return done();

@@ -120,7 +120,7 @@ def test_judgement(b):
              "what an allowed function may call", ["my.a.A", "my.b.B"])
     b.expect(pkl("rewrite", b"ccollections\nOrderedDict\n}X\x01\x00\x00\x00a"
                  b"cmy.b\nB\nsb."), 8, "an allowed class that is rewritten",
-             ["collections.OrderedDict"])
+             ["collections.OrderedDict", "my.b.B"])
     # torch calls the class of a storage
     b.expect(pkl("storage", b"(X\x07\x00\x00\x00storagecmy.b\nB\nX\x01\x00"
                  b"\x00\x000X\x03\x00\x00\x00cpuK\x06tQ."), 8,
@@ -149,6 +149,77 @@ def test_judgement(b):
                     bytes([len(name)]) + name + b"\x93.")], b.env)
     b.tap.ok("\x1b" not in done.stdout + done.stderr and done.returncode == 8,
              "control characters do not reach the terminal", done.stdout)
+
+
+# Python calls the method that an object is asked for by name, and finds an
+# attribute: each of these prints when it is loaded, and calls only what is
+# allowed as far as the opcodes tell
+NAMESPACE = b"cargparse\nNamespace\n)R"
+HELD = {
+    "append": NAMESPACE + b"}S'append'\ncbuiltins\nprint\nsbS'ran'\na.",
+    "setstate": NAMESPACE + b"}S'__setstate__'\ncbuiltins\nprint\nsb"
+                b"S'ran'\nb.",
+    "mapping": b"ccollections\nOrderedDict\n)R}S'__setstate__'\ncbuiltins\n"
+               b"print\nsbS'ran'\nb.",
+    "slots": NAMESPACE + b"N}S'append'\ncbuiltins\nprint\ns\x86bS'ran'\na.",
+    "keys": b"cbuiltins\ndict\n" + NAMESPACE +
+            b"}S'keys'\ncbuiltins\nprint\nsb\x85R.",
+    "unseen": NAMESPACE + b"cbuiltins\ndict\n(S'append'\ncbuiltins\nprint\n"
+              b"\x86t\x85RbS'ran'\na.",
+}
+# What no limit of the reader may hide: Python reads on
+BEYOND = {
+    "memo": b"Nr\x00\x00\x10\x000",
+    "protocol": b"\x80\x00",
+    "hex": b"I0x10\n0",
+    "index": b"Np 5\n0",
+    "integer": b"\x8b\x00\x08\x00\x00" + b"\x01" * 2048 + b"0",
+    "items": b"]K\x01aK\x00K\x02s0",
+    "bytearray": b"\x96" + bytes(8) + b"K\x01a0",
+    "state": b"]Nb0",
+    "computed": b"cbuiltins\nstr\n(C\x08builtinsX\x05\x00\x00\x00asciitRX"
+                b"\x05\x00\x00\x00print\x93S'ran'\n\x85R0",
+    "arguments": b"cbuiltins\nstr\ncbuiltins\ntuple\n}S'a'\nNs\x85RR0",
+}
+
+
+def loads(path):
+    """What Python prints when it loads the file."""
+    code = "import pickle, sys; pickle.load(open(sys.argv[1], 'rb'))"
+    return subprocess.run([sys.executable, "-c", code, path], text=True,
+                          capture_output=True, check=False).stdout
+
+
+def test_held(b):
+    for name, code in HELD.items():
+        path = b.write(f"held/{name}.pkl", b"\x80\x04" + code)
+        ran = loads(path)
+        status, doc, said = b.scan(path)
+        bad = [n["name"] for n in doc["names"] if not n["ok"]]
+        b.tap.ok(ran and status == 8 and bad == ["builtins.print"],
+                 f"a function as an attribute: {name}", f"{ran!r}\n{said}")
+    b.expect(b.write("held/honest.pkl", b"\x80\x04" + NAMESPACE + b"}S'a'\nc"
+                     b"builtins\nlist\nsb0cmy.b\nB\n."), 0,
+             "an allowed class as an attribute")
+    b.expect(b.write("held/who.pkl", b"\x80\x04cbuiltins\ntuple\n}S'module'\n"
+                     b"NscmyB\nB\nNs\x85RQ)R."), 8,
+             "a call of nobody knows what", ["myB.B"])
+
+
+def test_beyond(b):
+    tail = b"cbuiltins\nprint\nS'ran'\n\x85R."
+    for name, code in BEYOND.items():
+        # eight bytes and a brace are how a safetensors file begins
+        code = b"X\x04\x01\x00\x00\x00\x00\x00{" + b" " * 256 + b"0" + code
+        path = b.write(f"beyond/{name}.pt", code + tail)
+        other = b.write(f"folder/{name}/weights.bin", code + tail)
+        ran = loads(path)
+        for where in path, os.path.dirname(other):
+            status, _, said = b.scan(where)
+            b.tap.ok("ran" in ran and status == 8,
+                     f"a limit of the reader hides no call: {name}",
+                     f"{ran!r}\n{said}")
+    shutil.rmtree(os.path.join(b.home, "folder"))
 
 
 def archive(records, method=zipfile.ZIP_STORED):
@@ -217,6 +288,9 @@ def test_archives(b):
              "an archive without a pickle is no answer")
     code = archive([("m/data.pkl", b"\x80\x02N."), ("m/code/a.py", b"x")])
     b.expect(b.write("z/code.pt", code), 8, "program code is not judged")
+    inner = archive([("m/data.pkl", b"\x80\x02N."),
+                     ("m/data/inputs/model.pt", evil)])
+    b.expect(b.write("z/inner.pt2", inner), 8, "nor is a file in the file")
     both = polyglot()
     b.tap.eq(names_in(both), ["os.system"], "Python agrees that it is one")
     b.expect(b.write("z/poly.safetensors", both), 8,
@@ -291,8 +365,8 @@ def test_hostile(b):
 def main():
     tap = kit.Tap()
     b = Bench(tap)
-    for test in (test_fixtures, test_list, test_judgement, test_archives,
-                 test_python, test_hostile):
+    for test in (test_fixtures, test_list, test_judgement, test_held, test_beyond,
+                 test_archives, test_python, test_hostile):
         test(b)
     shutil.rmtree(b.home)
     tap.done()

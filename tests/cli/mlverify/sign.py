@@ -78,6 +78,10 @@ def test_keys(b):
     for _ in range(2):
         b.expect(b.run("keygen", "--no-password", "--force", "-p", other[0],
                        "-s", other[1]), 0, "unless by force")
+    same = b.at("same.key"), os.path.join(b.at("keys"), "../same.key")
+    b.expect(b.run("keygen", "--no-password", "-p", same[0], "-s", same[1]), 2,
+             "one file for both", "one file")
+    b.tap.ok(not os.path.exists(same[0]), "and no secret is lost in it")
     b.expect(b.run("keygen", "--no-password"), 0, "where minisign looks")
     b.tap.ok(os.path.exists(b.at(".minisign/minisign.key")), "~/.minisign")
     os.remove("minisign.pub")
