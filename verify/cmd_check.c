@@ -83,11 +83,7 @@ static int print(
     }
     if (o->json)
         buf_puts(&out, "]}\n");
-    if (buf_check(&out, e) != 0)
-        return -1;
-    if (fwrite(out.p, 1, out.len, stdout) != out.len)
-        return err_sys(e, "standard output");
-    return 0;
+    return cmd_print(&out, e);
 }
 
 /* The verdict for stderr and the exit status. */
