@@ -3,6 +3,7 @@
 #include <float.h>
 #include <math.h>
 
+#include "convert/int8_rows.h"
 #include "formats/cast.h"
 
 enum { SOME = 256 }; /* values looked at together */
@@ -50,8 +51,7 @@ void block_clamp(
     }
 }
 
-/* Add what happened to n values of output tensor i; in holds them before. */
-static void note(struct block_job *j, uint64_t i, const struct audit *a,
+void block_note(struct block_job *j, uint64_t i, const struct audit *a,
     const uint8_t *in, uint64_t n)
 {
     struct spectrum s = { 0 };
@@ -81,7 +81,7 @@ static int fill_cast(struct block_job *j, uint64_t i, uint64_t first,
             return -1;
         cast_array(out, to, scratch, from->dtype, now);
         audit_cast(&a, out, to, scratch, from->dtype, now);
-        note(j, i, &a, scratch, now);
+        block_note(j, i, &a, scratch, now);
         if (a.overflow > 0 && j->recipe->on_overflow == OVERFLOW_CLAMP)
             block_clamp(out, to, scratch, from->dtype, now);
         out += now * dtype_bytes(to);
@@ -102,7 +102,7 @@ static int fill_kept(struct block_job *j, uint64_t i, uint64_t first,
         return -1;
     if (dtype_is_float(from->dtype)) {
         audit_cast(&a, out, from->dtype, out, from->dtype, n);
-        note(j, i, &a, out, n);
+        block_note(j, i, &a, out, n);
     }
     return 0;
 }
@@ -117,6 +117,14 @@ static int fill_tensor(struct block_job *j, uint64_t i, uint64_t at,
     struct tensor packed;
     uint64_t bytes = tensor_bytes(to);
 
+    switch (layout_made(j->layout, i)) {
+    case MADE_INT8:
+        return int8_rows_fill(j, i, at, len, out, scratch, e);
+    case MADE_SCALES:
+        return int8_rows_scales(j, i, at / size, len / size, out, scratch, e);
+    case MADE_CAST:
+        break;
+    }
     if (from->dtype != to->dtype)
         return fill_cast(j, i, at / size, len / size, out, scratch, e);
     if (size > 0)

@@ -38,6 +38,14 @@ void block_clamp(uint8_t *out, enum dtype to, const uint8_t *in,
     enum dtype from, uint64_t n);
 
 /*
+ * block_note - add what happened to n values of output tensor i
+ * in       the values before, as in the checkpoint
+ * Threads  any number at once
+ */
+void block_note(struct block_job *j, uint64_t i, const struct audit *a,
+    const uint8_t *in, uint64_t n);
+
+/*
  * block_fill - bytes at .. at+len of the new file, into out
  * scratch  BLOCK_SCRATCH bytes of the caller's
  * Threads  any number at once, each with its own out and scratch

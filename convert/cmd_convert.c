@@ -10,18 +10,27 @@
 #include "convert/tensorlist.h"
 #include "convert/to_gguf.h"
 
-/* Values of the dtype options; 0: none was given. */
-enum { CHOSE_FP16 = 1, CHOSE_BF16, CHOSE_FP32, CHOSE_KEEP, CHOSE_Q8_0 };
+/* The options that name a dtype; NONE: none was given. */
+enum chose {
+    CHOSE_NONE,
+    CHOSE_FP16,
+    CHOSE_BF16,
+    CHOSE_FP32,
+    CHOSE_KEEP,
+    CHOSE_INT8,
+    CHOSE_Q8_0,
+    CHOSE_COUNT
+};
 
 enum { TO_SAFETENSORS, TO_GGUF };
 
 struct options {
-    int dtype;
+    bool dtypes[CHOSE_COUNT]; /* which were given */
     int to;
     const char *out;
     const char *report;
     int64_t threads;
-    int on_overflow; /* enum overflow_policy */
+    int on_overflow; /* enum overflow_policy, or NO_POLICY */
     const char *select;
     int rename;          /* enum rename_rule */
     uint64_t shard_size; /* NO_SHARDS: not given */
@@ -35,7 +44,10 @@ struct options {
 /* No file can be this large: the limit of offsets in the uniform form. */
 #define NO_SHARDS ((uint64_t)1 << 52)
 
-static const struct options defaults = { .shard_size = NO_SHARDS };
+enum { NO_POLICY = -1 };
+
+static const struct options defaults = { .on_overflow = NO_POLICY,
+    .shard_size = NO_SHARDS };
 
 static const char *const policies[] = { "error", "clamp", "inf", NULL };
 static const char *const formats[] = { "safetensors", "gguf", NULL };
@@ -46,29 +58,30 @@ static const char *const renames[] = { "none", "strip-prefix", NULL };
 
 static const struct opt table[] = {
     { .name = "fp16",
-        .type = OPT_SET,
-        AT(dtype),
-        .min = CHOSE_FP16,
+        .type = OPT_FLAG,
+        AT(dtypes[CHOSE_FP16]),
         .help = "make every floating tensor float16" },
     { .name = "bf16",
-        .type = OPT_SET,
-        AT(dtype),
-        .min = CHOSE_BF16,
+        .type = OPT_FLAG,
+        AT(dtypes[CHOSE_BF16]),
         .help = "make every floating tensor bfloat16" },
     { .name = "fp32",
-        .type = OPT_SET,
-        AT(dtype),
-        .min = CHOSE_FP32,
+        .type = OPT_FLAG,
+        AT(dtypes[CHOSE_FP32]),
         .help = "make every floating tensor float32" },
     { .name = "keep",
-        .type = OPT_SET,
-        AT(dtype),
-        .min = CHOSE_KEEP,
+        .type = OPT_FLAG,
+        AT(dtypes[CHOSE_KEEP]),
         .help = "keep every dtype as it is (the default)" },
+    { .name = "int8",
+        .type = OPT_FLAG,
+        AT(dtypes[CHOSE_INT8]),
+        .help = "make matrices int8 with a scale for each row, every other "
+                "floating tensor bfloat16, as gpt-fast does; for "
+                "mlverify-run and readers of that form" },
     { .name = "q8_0",
-        .type = OPT_SET,
-        AT(dtype),
-        .min = CHOSE_Q8_0,
+        .type = OPT_FLAG,
+        AT(dtypes[CHOSE_Q8_0]),
         .help = "with --to gguf: 8 bits and a scale for every 32 numbers of "
                 "a matrix" },
     { .name = "to",
@@ -151,37 +164,88 @@ static const struct opt table[] = {
     OPT_END,
 };
 
-static int check(const struct options *o, struct err *e)
+/* The one dtype that was asked for, or CHOSE_NONE. */
+static int choose(const struct options *o, enum chose *out, struct err *e)
 {
-    if (o->digest && !o->list)
-        return err_set(e, ERR_USAGE, "--digest goes with --list");
-    if (o->list && (o->out != NULL || o->force || o->dtype != 0))
+    static const char *const names[CHOSE_COUNT] = { "", "--fp16", "--bf16",
+        "--fp32", "--keep", "--int8", "--q8_0" };
+
+    *out = CHOSE_NONE;
+    for (int i = CHOSE_NONE + 1; i < CHOSE_COUNT; i++) {
+        if (!o->dtypes[i])
+            continue;
+        if (*out != CHOSE_NONE)
+            return err_set(
+                e, ERR_USAGE, "%s and %s: choose one", names[*out], names[i]);
+        *out = (enum chose)i;
+    }
+    return 0;
+}
+
+static int check_list(const struct options *o, enum chose dtype, struct err *e)
+{
+    if (o->out != NULL || o->force || dtype != CHOSE_NONE)
         return err_set(
             e, ERR_USAGE, "--list converts nothing: no dtype, -o or --force");
-    if (o->list && o->on_overflow != OVERFLOW_ERROR)
-        return err_set(e, ERR_USAGE,
-            "--list converts nothing: no "
-            "--on-overflow");
-    if (o->list && (o->shard_size != NO_SHARDS || o->rename != RENAME_NONE ||
-                       o->report != NULL))
+    if (o->on_overflow != NO_POLICY)
+        return err_set(
+            e, ERR_USAGE, "--list converts nothing: no --on-overflow");
+    if (o->shard_size != NO_SHARDS || o->rename != RENAME_NONE ||
+        o->report != NULL)
         return err_set(e, ERR_USAGE,
             "--list converts nothing: no --shard-size, --rename or --report");
+    if (o->to != TO_SAFETENSORS)
+        return err_set(e, ERR_USAGE, "--list converts nothing: no --to");
+    return 0;
+}
+
+static int check_gguf(const struct options *o, enum chose dtype, struct err *e)
+{
+    if (o->shard_size != NO_SHARDS || o->rename != RENAME_NONE ||
+        o->report != NULL)
+        return err_set(e, ERR_USAGE,
+            "--to gguf goes without --shard-size, --rename and --report");
+    if (dtype == CHOSE_INT8) {
+        err_set(e, ERR_USAGE, "--int8 is no type of GGUF");
+        return err_hint(e, "use --q8_0 there");
+    }
+    if (dtype == CHOSE_Q8_0 && o->on_overflow > OVERFLOW_ERROR)
+        return err_set(
+            e, ERR_USAGE, "--q8_0 has no infinity: --on-overflow error");
+    return 0;
+}
+
+static int check_safetensors(
+    const struct options *o, enum chose dtype, struct err *e)
+{
+    if (dtype == CHOSE_Q8_0)
+        return err_set(e, ERR_USAGE, "--q8_0 goes with --to gguf");
+    if (dtype == CHOSE_INT8 && o->on_overflow == OVERFLOW_INF)
+        return err_set(e, ERR_USAGE,
+            "--int8 has no infinity: --on-overflow error or clamp");
+    if ((dtype == CHOSE_NONE || dtype == CHOSE_KEEP) &&
+        o->on_overflow != NO_POLICY) {
+        err_set(e, ERR_USAGE,
+            "--on-overflow has no meaning where every dtype is kept");
+        return err_hint(e, "name the dtype to cast to, such as --fp16");
+    }
+    return 0;
+}
+
+static int check(const struct options *o, enum chose *dtype, struct err *e)
+{
+    if (choose(o, dtype, e) != 0)
+        return -1;
+    if (o->digest && !o->list)
+        return err_set(e, ERR_USAGE, "--digest goes with --list");
+    if (o->list)
+        return check_list(o, *dtype, e);
     if (o->shard_size == 0)
         return err_set(e, ERR_USAGE, "--shard-size must be more than 0");
     if (o->force && o->out == NULL)
         return err_set(e, ERR_USAGE, "--force goes with -o");
-    if (o->list && o->to != TO_SAFETENSORS)
-        return err_set(e, ERR_USAGE, "--list converts nothing: no --to");
-    if (o->to == TO_GGUF && (o->shard_size != NO_SHARDS ||
-                                o->rename != RENAME_NONE || o->report != NULL))
-        return err_set(e, ERR_USAGE,
-            "--to gguf goes without --shard-size, --rename and --report");
-    if (o->dtype == CHOSE_Q8_0 && o->to != TO_GGUF)
-        return err_set(e, ERR_USAGE, "--q8_0 goes with --to gguf");
-    if (o->dtype == CHOSE_Q8_0 && o->on_overflow != OVERFLOW_ERROR)
-        return err_set(
-            e, ERR_USAGE, "--q8_0 has no infinity: --on-overflow error");
-    return 0;
+    return o->to == TO_GGUF ? check_gguf(o, *dtype, e)
+                            : check_safetensors(o, *dtype, e);
 }
 
 static int print(const struct buf *text, struct err *e)
@@ -209,12 +273,21 @@ static int list(const struct options *o, const char *source, struct err *e)
     return print(&text, e);
 }
 
-static enum dtype target(int chose)
+static struct recipe recipe_of(const struct options *o, enum chose dtype)
 {
-    static const enum dtype types[] = { DTYPE_NONE, DTYPE_F16, DTYPE_BF16,
-        DTYPE_F32, DTYPE_NONE, DTYPE_NONE };
+    static const enum dtype types[CHOSE_COUNT] = { [CHOSE_FP16] = DTYPE_F16,
+        [CHOSE_BF16] = DTYPE_BF16,
+        [CHOSE_FP32] = DTYPE_F32,
+        [CHOSE_INT8] = DTYPE_BF16 };
 
-    return types[chose];
+    return (struct recipe){ .dtype = types[dtype],
+        .int8 = dtype == CHOSE_INT8,
+        .on_overflow = o->on_overflow == NO_POLICY
+                           ? OVERFLOW_ERROR
+                           : (enum overflow_policy)o->on_overflow,
+        .select = o->select,
+        .rename = (enum rename_rule)o->rename,
+        .shard_size = o->shard_size < NO_SHARDS ? o->shard_size : 0 };
 }
 
 static void put_audit(struct buf *text, const struct audit *a)
@@ -252,7 +325,7 @@ static void put_result(
 }
 
 static int convert(const struct cmd_ctx *ctx, const struct options *o,
-    const char *source, struct err *e)
+    enum chose dtype, const char *source, struct err *e)
 {
     struct buf text AUTO(buf_free) = BUF_INIT(1 << 20);
     struct convert_opts opts = { .source = source,
@@ -261,21 +334,16 @@ static int convert(const struct cmd_ctx *ctx, const struct options *o,
         .report = o->report,
         .force = o->force,
         .threads = (unsigned)o->threads,
-        .recipe = { .dtype = target(o->dtype),
-            .on_overflow = (enum overflow_policy)o->on_overflow,
-            .select = o->select,
-            .rename = (enum rename_rule)o->rename,
-            .shard_size = o->shard_size < NO_SHARDS ? o->shard_size : 0 },
+        .recipe = recipe_of(o, dtype),
         .progress = ctx->quiet ? PROGRESS_NONE : ctx->progress };
     struct convert_result r;
     char size[HUMAN_MAX];
 
-    if (o->dtype == 0)
+    if (dtype == CHOSE_NONE)
         log_info("every %s is kept (--keep)",
             o->to == TO_GGUF ? "matrix's dtype" : "dtype");
-    if (o->to == TO_GGUF
-            ? to_gguf_run(&opts, o->dtype == CHOSE_Q8_0, &r, e) != 0
-            : convert_run(&opts, &r, e) != 0)
+    if (o->to == TO_GGUF ? to_gguf_run(&opts, dtype == CHOSE_Q8_0, &r, e) != 0
+                         : convert_run(&opts, &r, e) != 0)
         return -1;
     if (r.held)
         log_info("converted before");
@@ -291,18 +359,21 @@ static int run(
     const struct cmd_ctx *ctx, void *opts, int argc, char **argv, struct err *e)
 {
     const struct options *o = opts;
+    enum chose dtype;
 
     (void)argc;
     cancel_arm();
-    if (check(o, e) != 0)
+    if (check(o, &dtype, e) != 0)
         return -1;
-    return o->list ? list(o, argv[0], e) : convert(ctx, o, argv[0], e);
+    return o->list ? list(o, argv[0], e) : convert(ctx, o, dtype, argv[0], e);
 }
 
 static const struct cmd_example examples[] = {
     { "mlconvert --fp16 -o tiny-fp16 pytorch_model.bin",
         "one file, into a folder of its own" },
     { "mlconvert --bf16 org/name", "a model in the cache, kept beside it" },
+    { "mlconvert --int8 -o tiny-int8 org/name",
+        "int8 matrices, for mlverify-run" },
     { "mlconvert --to gguf --q8_0 -o tiny.gguf org/name",
         "one quantised GGUF file" },
     { "mlconvert --fp16 --shard-size 5GB --report look.html -o big org/name",
@@ -325,6 +396,10 @@ const struct cmd cmd_convert = {
             "printed.\n\n"
             "With --shard-size there may be several files, numbered, and "
             "model.safetensors.index.json says which tensor is where.\n\n"
+            "With --int8 the folder is for mlverify-run and for readers of "
+            "gpt-fast's form: beside the int8 NAME.weight of a linear layer "
+            "stand NAME.scales. Its config.json stops loaders that would take "
+            "the bytes for numbers.\n\n"
             "Without -o, a repository is converted once: the next time, the "
             "result is found and its path printed.\n\n"
             "With --to gguf the result is one file for programs that read "

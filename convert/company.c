@@ -48,6 +48,47 @@ int company_tied(const struct checkpoint *c, enum tie *out, struct err *e)
     return 0;
 }
 
+/* Their matrices stand as (inputs, outputs), unlike all others. */
+static const char *const transposed[] = { "gpt2", "openai-gpt", "imagegpt",
+    "decision_transformer" };
+
+static int check_int8(const struct json *root, struct err *e)
+{
+    const struct json *quantised = json_get(root, "quantization_config");
+    const char *type = "";
+
+    if (quantised != NULL && json_kind(quantised) != JSON_NULL)
+        return err_set(e, ERR_REFUSED,
+            "has a quantization_config: it is quantised already");
+    json_str(json_get(root, "model_type"), &type);
+    for (size_t i = 0; i < ARRAY_LEN(transposed); i++)
+        if (strcmp(type, transposed[i]) == 0)
+            return err_set(e, ERR_UNSUPPORTED,
+                "a matrix of %s has a row for each input, int8 a scale for "
+                "each output",
+                type);
+    return 0;
+}
+
+int company_int8(const struct checkpoint *c, struct err *e)
+{
+    struct buf text AUTO(buf_free) = BUF_INIT(CONFIG_BYTES_MAX);
+    struct json_doc doc AUTO(json_free) = JSON_DOC_INIT;
+
+    if (company_config_text(c, &text, e) != 0)
+        return -1;
+    if (text.len == 0)
+        return 0;
+    if (json_parse(&doc, buf_str(&text), 0, e) != 0 ||
+        check_int8(doc.root, e) != 0)
+        return err_ctx(e, "%s/%s", c->folder, COMPANY_CONFIG);
+    return 0;
+}
+
+/* Without the quant_method that a loader would ask for: it must stop. */
+static const char int8_member[] =
+    "\n  \"quantization_config\": {\"format\": \"ml-safetensors int8\"}";
+
 /* Newer configs call it "dtype"; where both stand, that one is read. */
 static const char *const dtype_keys[] = { "torch_dtype", "dtype" };
 
@@ -138,6 +179,17 @@ static bool find_dtype(struct str t, size_t at, size_t *begin, size_t *end)
     return set;
 }
 
+/* The text up to at, its first member in front of it when there is one. */
+static void put_head(struct buf *out, struct str text, size_t at, bool int8)
+{
+    size_t brace = skip_blanks(text, 0) + 1;
+
+    buf_put(out, text.p, brace);
+    if (int8)
+        buf_printf(out, "%s,", int8_member);
+    buf_put(out, text.p + brace, at - brace);
+}
+
 int company_config(
     struct buf *out, struct str text, const struct recipe *r, struct err *e)
 {
@@ -155,12 +207,15 @@ int company_config(
             return err_set(
                 e, ERR_REFUSED, "'%s' is written with escapes", dtype_keys[i]);
     for (; find_dtype(text, at, &begin, &end); at = end) {
-        buf_put(out, text.p + at, begin - at);
+        if (at == 0)
+            put_head(out, text, begin, r->int8);
+        else
+            buf_put(out, text.p + at, begin - at);
         buf_printf(out, "\"%s\"", name);
     }
     if (at == 0) {
         at = skip_blanks(text, 0) + 1;
-        buf_put(out, text.p, at);
+        put_head(out, text, at, r->int8);
         buf_printf(out, "\n  \"torch_dtype\": \"%s\"%s", name,
             json_count(doc.root) > 0 ? "," : "\n");
     }

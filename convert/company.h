@@ -35,8 +35,17 @@ int company_config_text(
 int company_tied(const struct checkpoint *c, enum tie *out, struct err *e);
 
 /*
+ * company_int8 - may matrices with this config become int8?
+ * Returns  0, or -1 with *e: REFUSED (quantised already, malformed),
+ *          UNSUPPORTED (a family whose matrices have a row for each input)
+ */
+int company_int8(const struct checkpoint *c, struct err *e);
+
+/*
  * company_config - a config's text with its dtype set to that of the recipe
- * Everything else stays as it is, byte for byte.
+ * For int8 it gets a quantization_config, which keeps loaders that do not
+ * know the form from taking the bytes for numbers. Everything else stays as
+ * it is, byte for byte.
  * Returns  0, or -1 with *e: REFUSED (not a JSON object)
  */
 int company_config(

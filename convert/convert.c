@@ -170,7 +170,7 @@ static int judge(struct convert *v, struct err *e)
 {
     const struct recipe *r = &v->o->recipe;
 
-    verdict_make(&v->verdict, &v->layout, v->made.audits);
+    verdict_make(&v->verdict, &v->layout, r, v->made.audits);
     verdict_log(&v->verdict, &v->layout, r, v->made.audits);
     if (!v->made.refused)
         return 0;
@@ -298,6 +298,30 @@ static int fill_manifest(struct manifest *m, struct convert *v, struct err *e)
     return 0;
 }
 
+/*
+ * Whether there can be a manifest is known before any digest is: all are of
+ * one length. The few files that are not listed yet are asked at the end.
+ */
+static int check_manifest(struct convert *v, struct err *e)
+{
+    struct buf text AUTO(buf_free) = BUF_INIT((size_t)1 << 30);
+    struct digest any = { .kind = HASH_SHA256 };
+    struct manifest m;
+
+    memset(any.hex, '0', 64);
+    v->made.tensors =
+        arena_alloc(&v->layout.arena, v->layout.n, sizeof(*v->made.tensors), e);
+    if (v->made.tensors == NULL)
+        return -1;
+    for (uint64_t i = 0; i < v->layout.n; i++)
+        v->made.tensors[i] = any;
+    if (fill_manifest(&m, v, e) != 0 || manifest_write(&text, &m, e) != 0) {
+        err_ctx(e, "%s: too many tensors", v->found.path);
+        return -1;
+    }
+    return 0;
+}
+
 static int put_manifest(
     struct convert *v, const struct folder *folder, struct err *e)
 {
@@ -317,7 +341,6 @@ static int build(struct convert *v, struct pool *pool, struct err *e)
     struct arena *a = &v->layout.arena;
     uint64_t n;
 
-    v->made.tensors = arena_alloc(a, v->layout.n, sizeof(*v->made.tensors), e);
     v->made.audits = arena_alloc(a, v->layout.n, sizeof(*v->made.audits), e);
     v->files =
         arena_alloc(a, v->shards.n + 1 + COMPANY_MAX, sizeof(*v->files), e);
@@ -427,10 +450,13 @@ static int run(struct convert *v, struct convert_result *out, struct err *e)
     if (out->held)
         return 0;
     folder_sweep(v->path);
+    if (v->o->recipe.int8 && company_int8(&v->c, e) != 0)
+        return -1;
     if (company_tied(&v->c, &tie, e) != 0 ||
         layout_make(&v->layout, &v->c, &v->o->recipe, tie, e) != 0 ||
         shards_cut(&v->shards, &v->layout, shard_size(&v->o->recipe), e) != 0 ||
-        check_space(v, e) != 0 || check_report(v, e) != 0)
+        check_manifest(v, e) != 0 || check_space(v, e) != 0 ||
+        check_report(v, e) != 0)
         return -1;
     if (v->o->report != NULL && layers_make(&v->layers, &v->layout, e) != 0)
         return -1;

@@ -1,9 +1,12 @@
 #include "convert/layout.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/human.h"
+#include "convert/int8_rows.h"
 #include "formats/alias.h"
+#include "formats/quant_int8.h"
 #include "formats/uniform.h"
 
 /* An expanded view of one element may claim any size: 64 times is enough. */
@@ -28,6 +31,70 @@ static int check_growth(
         human_size(given, size));
 }
 
+static int cmp_name(const void *a, const void *b)
+{
+    return str_cmp(
+        ((const struct tensor *)a)->name, ((const struct tensor *)b)->name);
+}
+
+static const struct tensor *source_of(
+    const struct checkpoint *c, struct str name)
+{
+    struct tensor key = { .name = name };
+
+    return bsearch(
+        &key, c->tensors, c->n_tensors, sizeof(*c->tensors), cmp_name);
+}
+
+enum made layout_made(const struct layout *p, uint64_t i)
+{
+    const struct tensor *from = p->from[i], *to = &p->out[i];
+
+    if (p->int8 == NULL)
+        return MADE_CAST;
+    if (!str_eq(from->name, to->name))
+        return MADE_SCALES;
+    return to->dtype == DTYPE_I8 && from->dtype != DTYPE_I8 ? MADE_INT8
+                                                            : MADE_CAST;
+}
+
+/* A matrix becomes two tensors; the caller has added the first. */
+static int quantise(struct layout *p, const struct checkpoint *c, struct err *e)
+{
+    struct tensor *t = &p->out[p->n - 1], *s = &p->out[p->n];
+
+    *s = (struct tensor){ .name = int8_scales_name(t->name, &p->arena, e),
+        .dtype = DTYPE_BF16,
+        .rank = 1,
+        .shape = t->shape,
+        .n = t->shape[0] };
+    if (s->name.p == NULL)
+        return -1;
+    if (source_of(c, s->name) != NULL)
+        return err_set(e, ERR_REFUSED,
+            "%s: tensor '%.*s' stands where the scales of '%.*s' would",
+            c->files[0].path, STR_ARG(s->name), STR_ARG(t->name));
+    t->dtype = DTYPE_I8;
+    p->n++;
+    return 0;
+}
+
+static int add(struct layout *p, const struct checkpoint *c,
+    const struct recipe *r, const struct tensor *t, struct err *e)
+{
+    p->out[p->n++] = (struct tensor){ .name = t->name,
+        .dtype = recipe_target(r, t->dtype),
+        .rank = t->rank,
+        .shape = t->shape,
+        .n = t->n };
+    if (!r->int8)
+        return 0;
+    if (t->dtype == DTYPE_I8 && t->rank == 2 && int8_is_linear(t->name))
+        return err_set(e, ERR_REFUSED, "%s: tensor '%.*s' is int8 already",
+            c->files[t->file].path, STR_ARG(t->name));
+    return int8_takes(t) ? quantise(p, c, e) : 0;
+}
+
 /* out[i] for every kept tensor, aliases for the others; both by name. */
 static int choose(struct layout *p, const struct checkpoint *c,
     const struct recipe *r, const struct tensor *const *stand_in, struct err *e)
@@ -45,20 +112,25 @@ static int choose(struct layout *p, const struct checkpoint *c,
                 (struct manifest_alias){ t->name, stand_in[i]->name };
             continue;
         }
-        p->out[p->n] = (struct tensor){ .name = t->name,
-            .dtype = recipe_target(r, t->dtype),
-            .rank = t->rank,
-            .shape = t->shape,
-            .n = t->n };
-        p->n++;
+        if (add(p, c, r, t, e) != 0)
+            return -1;
     }
     return 0;
 }
 
-static int cmp_name(const void *a, const void *b)
+/* Scales come from the matrix that they are beside. */
+static const struct tensor *origin(
+    const struct checkpoint *c, const struct tensor *t)
 {
-    return str_cmp(
-        ((const struct tensor *)a)->name, ((const struct tensor *)b)->name);
+    const struct tensor *found = source_of(c, t->name);
+    char name[TENSOR_NAME_MAX + 1];
+    size_t stem = t->name.len - strlen(INT8_SCALES);
+    int n;
+
+    if (found != NULL)
+        return found;
+    n = snprintf(name, sizeof(name), "%.*s.weight", (int)stem, t->name.p);
+    return source_of(c, (struct str){ name, (size_t)n });
 }
 
 static int place(struct layout *p, const struct checkpoint *c, struct err *e)
@@ -66,8 +138,7 @@ static int place(struct layout *p, const struct checkpoint *c, struct err *e)
     if (uniform_layout(p->out, p->n, &p->header, &p->file_size, e) != 0)
         return err_ctx(e, "%s", c->files[0].path);
     for (uint64_t i = 0; i < p->n; i++)
-        p->from[i] = bsearch(&p->out[i], c->tensors, c->n_tensors,
-            sizeof(*c->tensors), cmp_name);
+        p->from[i] = origin(c, &p->out[i]);
     return check_growth(p, c, e);
 }
 
@@ -75,19 +146,20 @@ int layout_make(struct layout *p, const struct checkpoint *c,
     const struct recipe *r, enum tie tie, struct err *e)
 {
     const struct tensor **stand_in;
-    uint64_t n = c->n_tensors;
+    uint64_t n = c->n_tensors, made = r->int8 ? 2 * n : n;
 
     *p = (struct layout){ .arena = ARENA_INIT(ARENA_LIMIT),
         .header = BUF_INIT(SAFETENSORS_HEADER_MAX + 8) };
     if (n == 0)
         return err_set(
             e, ERR_REFUSED, "%s: no tensors in it", c->files[0].path);
-    p->out = arena_alloc(&p->arena, n, sizeof(*p->out), e);
-    p->from = arena_alloc(&p->arena, n, sizeof(*p->from), e);
+    p->out = arena_alloc(&p->arena, made, sizeof(*p->out), e);
+    p->from = arena_alloc(&p->arena, made, sizeof(*p->from), e);
     p->aliases = arena_alloc(&p->arena, n, sizeof(*p->aliases), e);
     stand_in = arena_alloc(&p->arena, n, sizeof(*stand_in), e);
     if (e->kind != ERR_NONE || alias_find(c, tie, stand_in, e) != 0 ||
-        choose(p, c, r, stand_in, e) != 0 || place(p, c, e) != 0) {
+        choose(p, c, r, stand_in, e) != 0 || place(p, c, e) != 0 ||
+        (r->int8 && int8_rows_make(p, c, e) != 0)) {
         layout_free(p);
         return -1;
     }

@@ -11,10 +11,13 @@
 #include "formats/checkpoint.h"
 #include "formats/manifest.h"
 
+struct int8_rows;
+
 struct layout {
     struct arena arena;
     struct tensor *out;         /* in file order; offset is in the new file */
     const struct tensor **from; /* from[i] becomes out[i] */
+    struct int8_rows *int8;     /* of quantised matrices; NULL: none */
     uint64_t n;
     struct manifest_alias *aliases; /* by name */
     uint64_t n_aliases;
@@ -34,11 +37,21 @@ struct layout {
         .n = 0                                                                 \
     }
 
+/* How the bytes of out[i] are made. */
+enum made {
+    MADE_CAST,  /* from[i], in another type or the same */
+    MADE_INT8,  /* the bytes of a matrix */
+    MADE_SCALES /* a number for each row of the matrix from[i] */
+};
+
+enum made layout_made(const struct layout *p, uint64_t i);
+
 /*
  * layout_make - from an open checkpoint
  * tie      what the config says of the output head (alias.h)
  * Returns  0, or -1 with *e: REFUSED (a name or type that safetensors cannot
- *          hold, no tensors, an expanded tensor far larger than the input),
+ *          hold, no tensors, an expanded tensor far larger than the input;
+ *          for int8, a matrix that is I8 already, a name that scales need),
  *          UNSUPPORTED (a tensor without data), NOMEM, IO, CORRUPT
  * Owns     its own memory; borrows names and shapes from c
  */

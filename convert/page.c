@@ -61,7 +61,9 @@ static void put_verdict(struct buf *out, const struct page *r)
                 ? "clamped, as asked for"
                 : "infinite now, as asked for");
     } else if (worse) {
-        buf_puts(out, "The source has values that are not finite.");
+        buf_printf(out, "The source has values that are not finite%s.",
+            r->refused ? ", and int8 no place for them: nothing was written"
+                       : "");
     } else if (r->verdict->error == NULL) {
         buf_puts(out, "Every value is kept exactly.");
     } else {
@@ -80,7 +82,8 @@ static uint64_t source_bytes(const struct page *r)
     uint64_t sum = 0;
 
     for (uint64_t i = 0; i < r->layout->n; i++)
-        sum += tensor_bytes(r->layout->from[i]);
+        if (layout_made(r->layout, i) != MADE_SCALES)
+            sum += tensor_bytes(r->layout->from[i]);
     return sum;
 }
 
@@ -147,6 +150,10 @@ static uint64_t type_bytes(const struct page *r, bool before, enum dtype t)
     for (uint64_t i = 0; i < r->layout->n; i++) {
         const struct tensor *x =
             before ? r->layout->from[i] : &r->layout->out[i];
+
+        /* Scales are made of a matrix that counts by itself. */
+        if (before && layout_made(r->layout, i) == MADE_SCALES)
+            continue;
         if (x->dtype == t)
             sum += tensor_bytes(x);
     }

@@ -8,6 +8,7 @@
 
 #include "base/cancel.h"
 #include "convert/block.h"
+#include "convert/verdict.h"
 
 enum {
     BATCH = 8,     /* blocks at a time; two batches are in memory */
@@ -218,24 +219,24 @@ static int step_result(const struct pipeline *l, struct err *e)
     return e->kind == ERR_NONE ? cancel_check(e) : -1;
 }
 
-static bool overflowed(const struct pipeline *l)
+static bool is_refused(const struct pipeline *l)
 {
-    for (uint64_t i = 0; i < l->job.layout->n; i++)
-        if (l->job.audits[i].overflow > 0)
+    const struct block_job *j = &l->job;
+
+    for (uint64_t i = 0; i < j->layout->n; i++)
+        if (verdict_refuses(j->layout, i, j->recipe, &j->audits[i]))
             return true;
     return false;
 }
 
 static int run(struct pipeline *l, struct pool *pool, struct err *e)
 {
-    bool strict = l->job.recipe->on_overflow == OVERFLOW_ERROR;
-
     do {
         next_batch(l);
         pool_run(pool, SIDE_ITEMS + l->now->n, step_item, l);
         if (step_result(l, e) != 0)
             return -1;
-        if (strict && !l->doomed && overflowed(l)) {
+        if (!l->doomed && is_refused(l)) {
             l->doomed = true;
             l->out->refused = true;
         }

@@ -23,7 +23,7 @@ struct pipeline_result {
     /* Of each layout->out[i], several may share one; NULL: not wanted. */
     struct spectrum **spectra;
     /*
-     * Policy error, and something overflowed. True from the start when it did
+     * Something is as verdict_refuses() it. True from the start when it was
      * in an earlier file: then this one is only counted.
      */
     bool refused;

@@ -13,15 +13,18 @@ enum rename_rule { RENAME_NONE, RENAME_STRIP_PREFIX };
 
 struct recipe {
     enum dtype dtype; /* for every floating tensor; DTYPE_NONE: keep */
+    bool int8;        /* matrices become int8, all other floats dtype */
     enum overflow_policy on_overflow;
     const char *select; /* branch of a torch file, or NULL */
     enum rename_rule rename;
     uint64_t shard_size; /* most bytes of data in a file; 0: one file */
 };
 
-/* recipe_dtype - "fp16", "bf16", "fp32", "keep": for option and manifest. */
+/* recipe_dtype - "fp16", "int8", "keep", ..: for option and manifest. */
 static inline const char *recipe_dtype(const struct recipe *r)
 {
+    if (r->int8)
+        return "int8";
     switch (r->dtype) {
     case DTYPE_F16:
         return "fp16";

@@ -41,6 +41,7 @@ static int cut_one(struct shards *s, const struct layout *whole,
     v->first = first;
     v->part = (struct layout){ .out = whole->out + first,
         .from = whole->from + first,
+        .int8 = whole->int8,
         .n = end - first,
         .header = BUF_INIT(SAFETENSORS_HEADER_MAX + 8) };
     if (uniform_layout(v->part.out, v->part.n, &v->part.header,
@@ -58,6 +59,7 @@ static void take_whole(struct shards *s, struct layout *whole)
     snprintf(v->name, sizeof(v->name), "%s", CONVERT_WEIGHTS);
     v->part = (struct layout){ .out = whole->out,
         .from = whole->from,
+        .int8 = whole->int8,
         .n = whole->n,
         .header = whole->header,
         .file_size = whole->file_size };

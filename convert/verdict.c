@@ -12,8 +12,16 @@ static int name_len(const struct tensor *t)
     return (int)size_min(t->name.len, NAME_BYTES);
 }
 
-void verdict_make(
-    struct verdict *v, const struct layout *p, const struct audit *audits)
+bool verdict_refuses(const struct layout *p, uint64_t i, const struct recipe *r,
+    const struct audit *a)
+{
+    if (layout_made(p, i) == MADE_INT8 && a->nan > 0)
+        return true;
+    return r->on_overflow == OVERFLOW_ERROR && a->overflow > 0;
+}
+
+void verdict_make(struct verdict *v, const struct layout *p,
+    const struct recipe *r, const struct audit *audits)
 {
     uint64_t most = 0;
 
@@ -34,7 +42,10 @@ void verdict_make(
             most = small;
             v->small = &p->out[i];
         }
-        if (v->odd == NULL && a->nan + a->inf > 0)
+        if (verdict_refuses(p, i, r, a) && v->refused++ == 0)
+            v->first = &p->out[i];
+        if (v->odd == NULL && a->nan + a->inf > 0 &&
+            layout_made(p, i) != MADE_INT8)
             v->odd = &p->out[i];
         audit_join(&v->all, a);
     }
@@ -44,11 +55,17 @@ static void log_overflows(
     const struct layout *p, const struct recipe *r, const struct audit *audits)
 {
     for (uint64_t i = 0; i < p->n; i++)
-        if (audits[i].overflow > 0)
+        if (layout_made(p, i) == MADE_INT8) {
+            if (audits[i].nan + audits[i].overflow > 0)
+                log_warn("tensor '%.*s': %llu NaN, and %llu infinite or "
+                         "beyond float32: int8 has no such values",
+                    STR_ARG(p->out[i].name), (unsigned long long)audits[i].nan,
+                    (unsigned long long)audits[i].overflow);
+        } else if (audits[i].overflow > 0)
             log_warn("tensor '%.*s': %llu values beyond the range of %s, the "
                      "largest %.6g",
                 STR_ARG(p->out[i].name), (unsigned long long)audits[i].overflow,
-                recipe_dtype(r), audits[i].largest);
+                r->int8 ? "bf16" : recipe_dtype(r), audits[i].largest);
 }
 
 static void log_cast(const struct verdict *v, const struct recipe *r)
@@ -88,12 +105,30 @@ void verdict_log(const struct verdict *v, const struct layout *p,
             name_len(v->odd), v->odd->name.p);
 }
 
+static int refuse_int8(const struct verdict *v, const struct audit *a,
+    const char *source, struct err *e)
+{
+    err_set(e, ERR_VERDICT,
+        "%s: %llu tensors have values that the int8 form has no place for; "
+        "first: '%.*s', %llu NaN, %llu infinite or out of range",
+        source, (unsigned long long)v->refused, name_len(v->first),
+        v->first->name.p, (unsigned long long)a->nan,
+        (unsigned long long)a->overflow);
+    return err_hint(e, a->nan > 0
+                           ? "a NaN has no nearest number: --keep, --bf16 and "
+                             "--fp32 keep it"
+                           : "use --bf16, or --on-overflow clamp, which takes "
+                             "the end of the row's range");
+}
+
 int verdict_refuse(const struct verdict *v, const struct audit *audits,
     const struct layout *p, const struct recipe *r, const char *source,
     struct err *e)
 {
     const struct tensor *t = v->largest;
 
+    if (r->int8)
+        return refuse_int8(v, &audits[v->first - p->out], source, e);
     err_set(e, ERR_VERDICT,
         "%s: %llu values in %llu tensors are beyond the range of %s; worst: "
         "'%.*s', %llu values, the largest %.6g",

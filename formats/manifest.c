@@ -3,8 +3,6 @@
 #include "base/json.h"
 #include "base/path.h"
 
-enum { MANIFEST_BYTES_MAX = 64 << 20 };
-
 static void put_text(struct buf *out, const char *key, struct str value)
 {
     json_quote(out, str_of(key));
@@ -109,7 +107,13 @@ static int put_seal(struct buf *out, size_t start, struct err *e)
         hash_bytes(HASH_SHA256, out->p + start, out->len - start, &d, e) != 0)
         return -1;
     buf_printf(out, ",\n \"seal\": \"%s\"\n}\n", d.hex);
-    return buf_check(out, e);
+    if (buf_check(out, e) != 0)
+        return -1;
+    if (out->len - start > MANIFEST_BYTES_MAX)
+        return err_set(e, ERR_REFUSED,
+            "%zu bytes, no manifest has more than %d", out->len - start,
+            MANIFEST_BYTES_MAX);
+    return 0;
 }
 
 int manifest_write(struct buf *out, const struct manifest *m, struct err *e)
@@ -305,8 +309,8 @@ static bool is_one_of(struct str s, const char *const *words)
 
 static bool known_recipe(const struct manifest *m)
 {
-    static const char *const dtypes[] = { "fp16", "bf16", "fp32", "keep",
-        NULL };
+    static const char *const dtypes[] = { "fp16", "bf16", "fp32", "int8",
+        "keep", NULL };
     static const char *const overflows[] = { "", "clamp", "inf", NULL };
     static const char *const renames[] = { "", "strip-prefix", NULL };
 

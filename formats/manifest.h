@@ -29,6 +29,9 @@
 
 #define MANIFEST_NAME "ml-manifest.json"
 
+/* A larger one is neither written nor read. */
+enum { MANIFEST_BYTES_MAX = 64 << 20 };
+
 struct manifest_file {
     struct str name;
     uint64_t size; /* bytes */
@@ -57,7 +60,7 @@ struct manifest {
     struct str tool;
     struct str repository;  /* or "" */
     struct str commit;      /* or "" */
-    struct str dtype;       /* recipe: "fp16", "keep", ... */
+    struct str dtype;       /* recipe: "fp16", "int8", "keep", ... */
     struct str on_overflow; /* recipe: "clamp", "inf", or "" */
     struct str select;      /* recipe: branch taken by request, or "" */
     struct str rename;      /* recipe: "strip-prefix", or "" */
@@ -74,7 +77,10 @@ struct manifest {
     uint64_t n_tensors;
 };
 
-/* manifest_write - the JSON text, keys in the order above, indented by 1. */
+/*
+ * manifest_write - the JSON text, keys in the order above, indented by 1
+ * Returns  0, or -1 with *e: REFUSED (more than MANIFEST_BYTES_MAX), NOMEM
+ */
 int manifest_write(struct buf *out, const struct manifest *m, struct err *e);
 
 /* manifest_read - 0, or -1 with *e: MISSING, REFUSED (naming the member). */

@@ -5,8 +5,6 @@
 #include "base/file.h"
 #include "verify/sign.h"
 
-enum { MANIFEST_BYTES_MAX = 64 << 20 };
-
 /*
  * What is written from what was read must be the file again: then no byte
  * of it is without meaning, and its seal covers all the others.
