@@ -145,7 +145,7 @@ static void audit(
     enum dtype from = w->t->dtype;
     struct audit a = { 0 };
 
-    audit_cast(&a, w->back, DTYPE_F32, w->raw, from, n);
+    audit_back(&a, w->back, w->raw, from, n);
     a.overflow += a.inf;
     if (from == DTYPE_F64)
         a.overflow += cast_overflows(DTYPE_F32, w->raw, from, n, NULL);

@@ -98,8 +98,9 @@ static void audit_kept_doubles(struct audit *a, const uint8_t *in, uint64_t n)
     }
 }
 
-void audit_cast(struct audit *a, const void *out, enum dtype to, const void *in,
-    enum dtype from, uint64_t n)
+/* out  NULL: the values are what they were */
+static void compare(struct audit *a, const void *out, enum dtype to,
+    const void *in, enum dtype from, uint64_t n)
 {
     struct cast_kernels k;
     audit_block_fn *fast = audit_block_x86();
@@ -109,7 +110,7 @@ void audit_cast(struct audit *a, const void *out, enum dtype to, const void *in,
     const uint8_t *p = in, *q = out;
 
     a->n += n;
-    if (from == DTYPE_F64 && to == from) {
+    if (from == DTYPE_F64 && out == NULL) {
         audit_kept_doubles(a, p, n);
         return;
     }
@@ -118,19 +119,32 @@ void audit_cast(struct audit *a, const void *out, enum dtype to, const void *in,
         size_t now = (size_t)size_min(n, AUDIT_BLOCK);
         struct audit_sums s;
 
-        if (to != from)
+        if (out != NULL) {
             k.load[to](y, q, now);
+            q += now * dtype_bytes(to);
+        }
         if (from == DTYPE_F64) {
             audit_doubles(a, p, y, now, limits.after);
         } else {
             k.load[from](x, p, now);
-            block(&s, x, to != from ? y : x, now, limits);
+            block(&s, x, out != NULL ? y : x, now, limits);
             add_sums(a, &s);
         }
         p += now * dtype_bytes(from);
-        q += now * dtype_bytes(to);
         n -= now;
     }
+}
+
+void audit_cast(struct audit *a, const void *out, enum dtype to, const void *in,
+    enum dtype from, uint64_t n)
+{
+    compare(a, to != from ? out : NULL, to, in, from, n);
+}
+
+void audit_back(struct audit *a, const float *back, const void *in,
+    enum dtype from, uint64_t n)
+{
+    compare(a, back, DTYPE_F32, in, from, n);
 }
 
 void audit_join(struct audit *a, const struct audit *more)

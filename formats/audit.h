@@ -26,6 +26,10 @@ struct audit {
 void audit_cast(struct audit *a, const void *out, enum dtype to, const void *in,
     enum dtype from, uint64_t n);
 
+/* audit_back - the same of n values that read back as those at back. */
+void audit_back(struct audit *a, const float *back, const void *in,
+    enum dtype from, uint64_t n);
+
 /*
  * How many values have which magnitude: bins[k] counts those from 2^(k-127)
  * up to the next power of two. bins[0] has the zeros and what is smaller

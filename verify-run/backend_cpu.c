@@ -65,6 +65,7 @@ static void add_part(struct matmul *m, const struct weight *w,
     m->part[m->parts] = (struct ops_rows){
         .w = w->data,
         .dtype = w->dtype,
+        .scales = w->scales,
         .cols = w->cols,
         .x = x,
         .x_step = w->cols,

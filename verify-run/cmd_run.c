@@ -1,9 +1,12 @@
 /* The one command of mlverify-run: options in, report out. */
 #include <stdio.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/file.h"
 #include "base/log.h"
+#include "base/path.h"
 #include "cache/find.h"
 #include "verify-run/commands.h"
 #include "verify-run/converted.h"
@@ -150,6 +153,28 @@ static int run_model(const struct run_opts *o, struct session *s,
     return finish(o, r, &prompt, e);
 }
 
+/* What a long run is for must have a place before it starts. */
+static int check_logits(const char *path, struct err *e)
+{
+    char folder[PATH_MAX];
+    struct stat st;
+
+    if (path == NULL)
+        return 0;
+    if (*path_base(path) == '\0')
+        return err_set(e, ERR_USAGE, "--logits '%s': no name for a file", path);
+    if (stat(path, &st) == 0 && !S_ISREG(st.st_mode))
+        return err_set(
+            e, ERR_USAGE, "--logits %s: is there, and no file", path);
+    path_dir(folder, sizeof(folder), path);
+    if (stat(folder, &st) != 0 || access(folder, W_OK | X_OK) != 0)
+        return err_sys(e, "--logits %s: %s", path, folder);
+    if (!S_ISDIR(st.st_mode))
+        return err_set(
+            e, ERR_USAGE, "--logits %s: %s is no folder", path, folder);
+    return 0;
+}
+
 static int run(const struct cmd_ctx *ctx, void *values, int argc, char **argv,
     struct err *e)
 {
@@ -165,6 +190,7 @@ static int run(const struct cmd_ctx *ctx, void *values, int argc, char **argv,
     (void)ctx;
     (void)argc;
     if (prompt_check(o->prompt, o->tokens, e) != 0 ||
+        check_logits(o->logits, e) != 0 ||
         find_model(argv[0], o->volume, &found, e) != 0)
         return -1;
     how.path = found.path;

@@ -20,6 +20,8 @@ static float element(const void *w, enum dtype dtype, size_t i)
         memcpy(&f, p + 4 * i, sizeof(f));
         return f;
     }
+    if (dtype == DTYPE_I8)
+        return (float)(int8_t)p[i];
     memcpy(&half, p + 2 * i, sizeof(half));
     return dtype == DTYPE_F16 ? cast_f16_to_f32(half) : cast_bf16_to_f32(half);
 }
@@ -34,6 +36,8 @@ static void scalar_rows(const struct ops_rows *j, size_t first, size_t end)
             for (size_t k = 0; k < j->cols; k++)
                 sum += (double)element(j->w, j->dtype, row * j->cols + k) *
                        (double)x[k];
+            if (j->scales != NULL)
+                sum *= (double)j->scales[row];
             j->y[t * j->y_step + row] = (float)sum;
         }
     }

@@ -16,8 +16,10 @@
 
 /* Rows first .. end-1 of Y = X W^T. */
 struct ops_rows {
-    const void *w;    /* [rows, cols] of dtype, row-major */
-    enum dtype dtype; /* F32, F16 or BF16 */
+    const void *w;       /* [rows, cols] of dtype, row-major */
+    enum dtype dtype;    /* F32, F16, BF16 or I8 */
+    const float *scales; /* (rows): each sum of I8 is multiplied by its row's;
+                            NULL for the other types */
     size_t cols;
     const float *x; /* (n, x_step); the first cols of each are read */
     size_t x_step;
@@ -44,7 +46,7 @@ const struct ops *ops_best(void);
 /* ops_nth - every one this machine can run, the reference first; then NULL. */
 const struct ops *ops_nth(size_t i);
 
-/* out[k] = row[k] widened; dtype as in struct ops_rows. */
+/* out[k] = row[k] widened; dtype as in struct ops_rows, no scale applied. */
 void ops_widen(float *out, const void *row, enum dtype dtype, size_t n);
 
 /* y = x / sqrt(mean(x^2) + eps) * w; y may be x. */

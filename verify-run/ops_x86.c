@@ -6,6 +6,10 @@
  * (k / lanes) % 4, lane k % lanes, and they are joined in one order at the
  * end. The order does not depend on the number of vectors worked on at a
  * time, so a token's result is the same alone and in a batch.
+ *
+ * Bytes of int8 matrices become floats in registers and their sum is scaled
+ * once. Multiplying bytes by bytes (VNNI) would ask for rounded activations,
+ * which is another model.
  */
 #include "verify-run/ops_internal.h"
 
@@ -22,6 +26,11 @@ enum { PASS_512 = 4, SUMS = 4 };
 #define AVX2 __attribute__((target("avx2,fma,f16c")))
 #define AVX2_INLINE AVX2 __attribute__((always_inline)) static inline
 
+static inline size_t size_of(enum dtype t)
+{
+    return t == DTYPE_F32 ? 4 : t == DTYPE_I8 ? 1 : 2;
+}
+
 /* ---- AVX-512 ---- */
 
 /* 16 weights from element k on, of which only those in mask are read. */
@@ -32,6 +41,9 @@ AVX512_INLINE __m512 load_512(
 
     if (t == DTYPE_F32)
         return _mm512_maskz_loadu_ps(mask, w + 4 * k);
+    if (t == DTYPE_I8)
+        return _mm512_cvtepi32_ps(
+            _mm512_cvtepi8_epi32(_mm_maskz_loadu_epi8(mask, w + k)));
     half = _mm256_maskz_loadu_epi16(mask, w + 2 * k);
     if (t == DTYPE_F16)
         return _mm512_cvtph_ps(half);
@@ -46,10 +58,11 @@ AVX512_INLINE __mmask16 mask_512(size_t left)
 
 /* n <= PASS_512 vectors against one row; sums[t][s] in a fixed order. */
 AVX512_INLINE void row_512(const uint8_t *w, enum dtype t, size_t cols,
-    const float *x, size_t x_step, size_t n, float *y, size_t y_step)
+    const float *x, size_t x_step, size_t n, float scale, float *y,
+    size_t y_step)
 {
     __m512 sum[PASS_512][SUMS];
-    size_t size = t == DTYPE_F32 ? 4 : 2;
+    size_t size = size_of(t);
     size_t k = 0;
 
     for (size_t v = 0; v < n; v++)
@@ -78,30 +91,31 @@ AVX512_INLINE void row_512(const uint8_t *w, enum dtype t, size_t cols,
                 a, _mm512_maskz_loadu_ps(m, x + v * x_step + k), sum[v][s]);
     }
     for (size_t v = 0; v < n; v++)
-        y[v * y_step] = _mm512_reduce_add_ps(
-            _mm512_add_ps(_mm512_add_ps(sum[v][0], sum[v][1]),
-                _mm512_add_ps(sum[v][2], sum[v][3])));
+        y[v * y_step] = scale * _mm512_reduce_add_ps(_mm512_add_ps(
+                                    _mm512_add_ps(sum[v][0], sum[v][1]),
+                                    _mm512_add_ps(sum[v][2], sum[v][3])));
 }
 
 /* The type and the count are constants in each copy of the loop. */
 AVX512_INLINE void rows_512_of(
     const struct ops_rows *j, enum dtype t, size_t first, size_t end)
 {
-    size_t row_bytes = j->cols * (t == DTYPE_F32 ? 4 : 2);
+    size_t row_bytes = j->cols * size_of(t);
 
     for (size_t row = first; row < end; row++) {
         const uint8_t *w = (const uint8_t *)j->w + row * row_bytes;
+        float scale = t == DTYPE_I8 ? j->scales[row] : 1.0f;
         float *y = j->y + row;
         const float *x = j->x;
         size_t left = j->n;
 
         for (; left >= PASS_512; left -= PASS_512) {
-            row_512(w, t, j->cols, x, j->x_step, PASS_512, y, j->y_step);
+            row_512(w, t, j->cols, x, j->x_step, PASS_512, scale, y, j->y_step);
             x += PASS_512 * j->x_step;
             y += PASS_512 * j->y_step;
         }
         for (; left > 0; left--) {
-            row_512(w, t, j->cols, x, j->x_step, 1, y, j->y_step);
+            row_512(w, t, j->cols, x, j->x_step, 1, scale, y, j->y_step);
             x += j->x_step;
             y += j->y_step;
         }
@@ -114,6 +128,8 @@ AVX512 static void rows_512(const struct ops_rows *j, size_t first, size_t end)
         rows_512_of(j, DTYPE_F32, first, end);
     else if (j->dtype == DTYPE_F16)
         rows_512_of(j, DTYPE_F16, first, end);
+    else if (j->dtype == DTYPE_I8)
+        rows_512_of(j, DTYPE_I8, first, end);
     else
         rows_512_of(j, DTYPE_BF16, first, end);
 }
@@ -122,7 +138,7 @@ AVX512 static float dot_512(const float *a, const float *b, size_t n)
 {
     float out;
 
-    row_512((const uint8_t *)a, DTYPE_F32, n, b, 0, 1, &out, 0);
+    row_512((const uint8_t *)a, DTYPE_F32, n, b, 0, 1, 1.0f, &out, 0);
     return out;
 }
 
@@ -169,6 +185,9 @@ AVX2_INLINE __m256 load_256(const uint8_t *w, enum dtype t, size_t k)
 {
     if (t == DTYPE_F32)
         return _mm256_loadu_ps((const float *)(const void *)(w + 4 * k));
+    if (t == DTYPE_I8)
+        return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(
+            _mm_loadl_epi64((const __m128i *)(const void *)(w + k))));
     return widen_256(
         _mm_loadu_si128((const __m128i *)(const void *)(w + 2 * k)), t);
 }
@@ -178,8 +197,7 @@ AVX2_INLINE __m256 load_tail_256(
 {
     uint8_t padded[32] = { 0 };
 
-    memcpy(padded, w + (t == DTYPE_F32 ? 4 : 2) * k,
-        (t == DTYPE_F32 ? 4 : 2) * left);
+    memcpy(padded, w + size_of(t) * k, size_of(t) * left);
     return load_256(padded, t, 0);
 }
 
@@ -194,7 +212,8 @@ AVX2_INLINE float join_256(__m256 v)
 
 /* n is 1 or 2: 2 x 4 sums and 4 weights fit 16 registers. */
 AVX2_INLINE void row_256(const uint8_t *w, enum dtype t, size_t cols,
-    const float *x, size_t x_step, size_t n, float *y, size_t y_step)
+    const float *x, size_t x_step, size_t n, float scale, float *y,
+    size_t y_step)
 {
     __m256 sum[2][SUMS];
     size_t k = 0;
@@ -229,25 +248,26 @@ AVX2_INLINE void row_256(const uint8_t *w, enum dtype t, size_t cols,
     }
     for (size_t v = 0; v < n; v++)
         y[v * y_step] =
-            join_256(_mm256_add_ps(_mm256_add_ps(sum[v][0], sum[v][1]),
-                _mm256_add_ps(sum[v][2], sum[v][3])));
+            scale * join_256(_mm256_add_ps(_mm256_add_ps(sum[v][0], sum[v][1]),
+                        _mm256_add_ps(sum[v][2], sum[v][3])));
 }
 
 AVX2_INLINE void rows_256_of(
     const struct ops_rows *j, enum dtype t, size_t first, size_t end)
 {
-    size_t row_bytes = j->cols * (t == DTYPE_F32 ? 4 : 2);
+    size_t row_bytes = j->cols * size_of(t);
 
     for (size_t row = first; row < end; row++) {
         const uint8_t *w = (const uint8_t *)j->w + row * row_bytes;
+        float scale = t == DTYPE_I8 ? j->scales[row] : 1.0f;
         float *y = j->y + row;
         size_t v = 0;
 
         for (; v + 2 <= j->n; v += 2)
-            row_256(w, t, j->cols, j->x + v * j->x_step, j->x_step, 2,
+            row_256(w, t, j->cols, j->x + v * j->x_step, j->x_step, 2, scale,
                 y + v * j->y_step, j->y_step);
         if (v < j->n)
-            row_256(w, t, j->cols, j->x + v * j->x_step, j->x_step, 1,
+            row_256(w, t, j->cols, j->x + v * j->x_step, j->x_step, 1, scale,
                 y + v * j->y_step, j->y_step);
     }
 }
@@ -258,6 +278,8 @@ AVX2 static void rows_256(const struct ops_rows *j, size_t first, size_t end)
         rows_256_of(j, DTYPE_F32, first, end);
     else if (j->dtype == DTYPE_F16)
         rows_256_of(j, DTYPE_F16, first, end);
+    else if (j->dtype == DTYPE_I8)
+        rows_256_of(j, DTYPE_I8, first, end);
     else
         rows_256_of(j, DTYPE_BF16, first, end);
 }
@@ -266,7 +288,7 @@ AVX2 static float dot_256(const float *a, const float *b, size_t n)
 {
     float out;
 
-    row_256((const uint8_t *)a, DTYPE_F32, n, b, 0, 1, &out, 0);
+    row_256((const uint8_t *)a, DTYPE_F32, n, b, 0, 1, 1.0f, &out, 0);
     return out;
 }
 

@@ -6,6 +6,7 @@
 
 #include "base/cancel.h"
 #include "formats/cast.h"
+#include "formats/quant_int8.h"
 #include "verify-run/memory.h"
 
 enum { NOTE_TEXT = 160, READ_ELEMENTS = 1 << 20 };
@@ -21,8 +22,9 @@ struct binding {
     struct weights *w;
     const struct weights_source *src;
     const char *prefix;
-    bool *used;               /* by index into the checkpoint's tensors */
-    const struct tensor **of; /* by slot; NULL: none that fits */
+    bool *used;                   /* by index into the checkpoint's tensors */
+    const struct tensor **of;     /* by slot; NULL: none that fits */
+    const struct tensor **scales; /* by slot; of an I8 matrix, or NULL */
     struct taken *taken;
     size_t n_taken;
     uint64_t copied; /* bytes that cannot be read where they lie */
@@ -165,13 +167,28 @@ static const void *read_as_is(
     return out;
 }
 
+static const void *read_int8(struct binding *b, const struct tensor *t,
+    const struct tensor *scales, struct err *e)
+{
+    float *out = arena_alloc(&b->w->arena, t->n, sizeof(*out), e);
+
+    for (uint64_t at = 0; out != NULL && at < t->n; at += READ_ELEMENTS)
+        if (cancel_check(e) != 0 ||
+            int8_read(b->src->checkpoint, t, scales, at,
+                size_min(t->n - at, READ_ELEMENTS), out + at, e) != 0)
+            return NULL;
+    return out;
+}
+
 /* A role's tensor was found: in the file as it lies, or to be copied. */
-static int place(
-    struct binding *b, struct weight *w, const struct tensor *t, struct err *e)
+static int place(struct binding *b, struct weight *w, const struct tensor *t,
+    const struct tensor *scales, struct err *e)
 {
     bool wide = w->cols == 1 || b->src->fp32 || t->dtype == DTYPE_F64;
     uint64_t bytes;
 
+    if (scales != NULL && !wide)
+        b->copied += scales->n * sizeof(float);
     w->dtype = wide ? DTYPE_F32 : t->dtype;
     if (w->dtype == t->dtype)
         w->data = checkpoint_data(b->src->checkpoint, t);
@@ -184,12 +201,25 @@ static int place(
     return 0;
 }
 
-static int copy(
-    struct binding *b, struct weight *w, const struct tensor *t, struct err *e)
+static const void *read_data(
+    struct binding *b, const struct weight *w, size_t i, struct err *e)
 {
-    w->data = w->dtype == t->dtype ? read_as_is(b, t, e) : read_fp32(b, t, e);
-    if (w->data == NULL)
-        return err_ctx(e, "tensor '%.*s'", STR_ARG(t->name));
+    const struct tensor *t = b->of[i];
+
+    if (w->dtype == t->dtype)
+        return read_as_is(b, t, e);
+    return b->scales[i] != NULL ? read_int8(b, t, b->scales[i], e)
+                                : read_fp32(b, t, e);
+}
+
+static int copy(struct binding *b, struct weight *w, size_t i, struct err *e)
+{
+    if (!w->mapped)
+        w->data = read_data(b, w, i, e);
+    if (w->data != NULL && w->dtype == DTYPE_I8)
+        w->scales = read_fp32(b, b->scales[i], e);
+    if (w->data == NULL || (w->dtype == DTYPE_I8 && w->scales == NULL))
+        return err_ctx(e, "tensor '%.*s'", STR_ARG(b->of[i]->name));
     return 0;
 }
 
@@ -203,22 +233,28 @@ static int copy_all(struct binding *b, struct err *e)
     for (size_t i = 0; i < slot(b->w->layers, 0, false); i++) {
         struct weight *w = &b->w->table[i];
 
-        if (b->of[i] == NULL || w->mapped)
+        if (b->of[i] == NULL || (w->mapped && b->scales[i] == NULL))
             continue;
-        if (cancel_check(e) != 0 || copy(b, w, b->of[i], e) != 0)
+        if (cancel_check(e) != 0 || copy(b, w, i, e) != 0)
             return -1;
     }
     return 0;
 }
 
 /* Name, shape and type are asked together; why is "" when all are right. */
-static void judge(char why[NOTE_TEXT], const struct tensor *t, uint32_t rank,
-    const uint64_t want[2])
+static void judge(char why[NOTE_TEXT], const struct tensor *t,
+    const struct tensor *scales, uint32_t rank, const uint64_t want[2])
 {
     char got[64];
 
     why[0] = '\0';
-    if (!dtype_is_float(t->dtype)) {
+    if (scales == NULL && t->dtype == DTYPE_I8) {
+        snprintf(why, NOTE_TEXT,
+            "type I8: only a matrix with a scale for each row, in a tensor "
+            "called .scales, can be run");
+        return;
+    }
+    if (scales == NULL && !dtype_is_float(t->dtype)) {
         snprintf(why, NOTE_TEXT,
             "type %s: only F64, F32, F16 and BF16 can be run",
             dtype_name(t->dtype));
@@ -246,12 +282,26 @@ static void count(struct binding *b, const struct weight *w, enum role r,
 {
     uint64_t bytes = w->rows * w->cols * dtype_bytes(w->dtype);
 
+    if (w->dtype == DTYPE_I8)
+        bytes += w->rows * sizeof(float);
     b->taken[b->n_taken++] = (struct taken){ t, bytes };
     if (w->cols == 1)
         return;
     b->bytes_of[w->dtype] += bytes;
     if (r != ROLE_EMBED || b->src->config->tied)
         b->w->token_bytes += bytes;
+}
+
+/* An embedding is looked up row by row; it is never int8. */
+static const struct tensor *scales_of(
+    struct binding *b, const struct tensor *t, enum role r)
+{
+    const struct checkpoint *c = b->src->checkpoint;
+    const struct tensor *s = r == ROLE_EMBED ? NULL : int8_scales_of(c, t);
+
+    if (s != NULL)
+        b->used[s - c->tensors] = true;
+    return s;
 }
 
 static int bind_one(
@@ -263,7 +313,7 @@ static int bind_one(
     uint32_t rank = config_shape(c, r, bias, shape);
     char name[ARCH_NAME_MAX];
     char why[NOTE_TEXT];
-    const struct tensor *t;
+    const struct tensor *t, *scales;
 
     if (rank == 0)
         return 0;
@@ -271,15 +321,17 @@ static int bind_one(
     t = find_tensor(b, name);
     if (t == NULL)
         return add_note(b->w, NOTE_MISSING, str_of(name), "", e);
-    judge(why, t, rank, shape);
+    scales = scales_of(b, t, r);
+    judge(why, t, scales, rank, shape);
     b->used[t - b->src->checkpoint->tensors] = true;
     if (why[0] != '\0')
         return add_note(b->w, NOTE_SHAPE, t->name, why, e);
     w->rows = shape[0];
     w->cols = rank == 1 ? 1 : shape[1];
-    if (place(b, w, t, e) != 0)
+    if (place(b, w, t, scales, e) != 0)
         return -1;
     b->of[slot(layer, r, bias)] = t;
+    b->scales[slot(layer, r, bias)] = scales;
     count(b, w, r, t);
     return 0;
 }
@@ -365,8 +417,10 @@ int weights_bind(
     b.used = arena_alloc(
         &scratch, src->checkpoint->n_tensors + 1, sizeof(*b.used), e);
     b.of = arena_alloc(&scratch, slots, sizeof(*b.of), e);
+    b.scales = arena_alloc(&scratch, slots, sizeof(*b.scales), e);
     b.taken = arena_alloc(&scratch, slots, sizeof(*b.taken), e);
-    if (w->table == NULL || b.used == NULL || b.of == NULL || b.taken == NULL)
+    if (w->table == NULL || b.used == NULL || b.of == NULL ||
+        b.scales == NULL || b.taken == NULL)
         return -1;
     b.prefix = arch_prefix(src->config->arch, src->checkpoint);
     if (bind_all(&b, e) != 0 || note_rest(&b, e) != 0)

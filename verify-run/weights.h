@@ -3,8 +3,8 @@
  *
  * Binding asks for every tensor of the family by name, shape and type in one
  * go and notes all that is wrong, so that one run tells everything. Matrices
- * stay where they lie in the mapped file when they can; norms and biases
- * become float32 in memory.
+ * stay where they lie in the mapped file when they can; norms, biases and
+ * the scales of int8 matrices become float32 in memory.
  */
 #ifndef VERIFY_RUN_WEIGHTS_H
 #define VERIFY_RUN_WEIGHTS_H
@@ -13,8 +13,9 @@
 #include "verify-run/config.h"
 
 struct weight {
-    const void *data; /* rows * cols elements; NULL: the model has none */
-    enum dtype dtype; /* F32, F16 or BF16; vectors always F32 */
+    const void *data;    /* rows * cols elements; NULL: the model has none */
+    enum dtype dtype;    /* F32, F16, BF16 or I8; vectors always F32 */
+    const float *scales; /* (rows): what a row of I8 is multiplied by */
     uint64_t rows;
     uint64_t cols; /* 1 for a vector */
     bool mapped;   /* lies in the file, not in memory of ours */

@@ -58,8 +58,18 @@ static void *guard_alloc(struct guarded *g, size_t bytes)
 
 /* ---- rows, dot, axpy ---- */
 
+/* Of int8 rows. */
+static const float scales[ROWS] = { 1, 0.25f, 3e-3f, 1e-7f, 17 };
+
 static size_t store(void *out, enum dtype t, const float *x, size_t n)
 {
+    int8_t *bytes = out;
+
+    if (t == DTYPE_I8) {
+        for (size_t i = 0; i < n; i++)
+            bytes[i] = (int8_t)lrintf(x[i] * 128 < 127 ? x[i] * 128 : 127);
+        return n;
+    }
     cast_array(out, t, x, DTYPE_F32, n);
     return n * dtype_bytes(t);
 }
@@ -83,6 +93,9 @@ static double rows_error(
 
             for (size_t k = 0; k < j->cols; k++) {
                 double p = (double)w[k] * (double)j->x[t * j->x_step + k];
+
+                if (j->dtype == DTYPE_I8)
+                    p *= (double)scales[r];
                 sum += p;
                 size += fabs(p);
             }
@@ -107,6 +120,7 @@ static void test_rows(const struct ops *o, enum dtype t)
         float *x = guard_alloc(&gx, n * cols * sizeof(float));
         struct ops_rows j = { .w = w,
             .dtype = t,
+            .scales = t == DTYPE_I8 ? scales : NULL,
             .cols = cols,
             .x = x,
             .x_step = cols,
@@ -130,7 +144,8 @@ static void test_rows(const struct ops *o, enum dtype t)
 /* A matrix in a file is aligned to its elements, no more. */
 static void test_rows_unaligned(const struct ops *o)
 {
-    static const enum dtype types[] = { DTYPE_F32, DTYPE_F16, DTYPE_BF16 };
+    static const enum dtype types[] = { DTYPE_F32, DTYPE_F16, DTYPE_BF16,
+        DTYPE_I8 };
     uint8_t bytes[64 + ROWS * 100 * 4];
     float plain[ROWS * 100];
     float x[2 * 101];
@@ -143,6 +158,7 @@ static void test_rows_unaligned(const struct ops *o)
         for (size_t shift = 0; shift < 64; shift += dtype_bytes(types[t])) {
             struct ops_rows j = { .w = bytes + shift,
                 .dtype = types[t],
+                .scales = types[t] == DTYPE_I8 ? scales : NULL,
                 .cols = 100,
                 .x = x + 1,
                 .x_step = 100,
@@ -160,7 +176,7 @@ static void test_rows_unaligned(const struct ops *o)
 }
 
 /* One vector alone and in any company gives the same bits. */
-static void test_rows_alone(const struct ops *o)
+static void test_rows_alone(const struct ops *o, enum dtype type)
 {
     uint16_t w[3 * 77];
     float plain[3 * 77];
@@ -171,10 +187,11 @@ static void test_rows_alone(const struct ops *o)
 
     fill(plain, ARRAY_LEN(plain));
     fill(x, ARRAY_LEN(x));
-    store(w, DTYPE_BF16, plain, ARRAY_LEN(plain));
+    store(w, type, plain, ARRAY_LEN(plain));
     for (size_t n = 1; n <= VECTORS; n++) {
         struct ops_rows j = { .w = w,
-            .dtype = DTYPE_BF16,
+            .dtype = type,
+            .scales = type == DTYPE_I8 ? scales : NULL,
             .cols = 77,
             .x = x,
             .x_step = 77,
@@ -185,7 +202,8 @@ static void test_rows_alone(const struct ops *o)
         o->rows(&j, 0, 3);
         for (size_t t = 0; t < n; t++) {
             j = (struct ops_rows){ .w = w,
-                .dtype = DTYPE_BF16,
+                .dtype = type,
+                .scales = type == DTYPE_I8 ? scales : NULL,
                 .cols = 77,
                 .x = x + t * 77,
                 .x_step = 77,
@@ -197,7 +215,8 @@ static void test_rows_alone(const struct ops *o)
             same = same && memcmp(one, all + t * 3, sizeof(one)) == 0;
         }
     }
-    ok(same, "%s: a vector's result does not depend on the batch", o->name);
+    ok(same, "%s: a vector's result does not depend on the batch, %s", o->name,
+        dtype_name(type));
 }
 
 static void test_rows_special(const struct ops *o)
@@ -491,8 +510,10 @@ int main(void)
         test_rows(o, DTYPE_F32);
         test_rows(o, DTYPE_F16);
         test_rows(o, DTYPE_BF16);
+        test_rows(o, DTYPE_I8);
         test_rows_unaligned(o);
-        test_rows_alone(o);
+        test_rows_alone(o, DTYPE_BF16);
+        test_rows_alone(o, DTYPE_I8);
         test_rows_special(o);
         test_dot(o);
         test_axpy(o);
