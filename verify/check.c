@@ -9,6 +9,7 @@
 #include "formats/index.h"
 #include "verify/cut.h"
 #include "verify/held.h"
+#include "verify/int8form.h"
 #include "verify/manifested.h"
 #include "verify/shards.h"
 
@@ -201,6 +202,8 @@ static int read_bytes(struct work *w, struct err *e)
     if (w->has_manifest && manifested_tensors(&w->manifest, w->weights,
                                w->n_weights, &w->jobs, w->report, e) != 0)
         return -1;
+    if (w->has_manifest && str_is(w->manifest.dtype, "int8"))
+        int8form_check(w->weights, w->n_weights, w->report);
     w->n_tensor_jobs = w->jobs.n - w->n_file_jobs;
     if (add_sum_jobs(w, e) != 0 ||
         hash_jobs_run(&w->jobs, w->env->pool, w->env->progress, e) != 0)

@@ -102,6 +102,8 @@ static void text_tensor(struct buf *out, const struct diff_tensor *t)
     if (t->b != NULL &&
         (t->a == NULL || t->result == DIFF_SHAPE || t->a->dtype != t->b->dtype))
         text_side(out, t->a != NULL ? " and " : "", t->b);
+    if (t->scales[0] != NULL || t->scales[1] != NULL)
+        buf_puts(out, ", int8 times scales");
     if (t->result == DIFF_VALUES)
         text_values(out, t);
     buf_putc(out, '\n');
@@ -294,7 +296,10 @@ const struct cmd cmd_diff = {
         "one, |a-b| / max(|a|, |b|), with index and values), shape, dtype (two "
         "types that cannot be compared), no data, missing (in A only) or "
         "extra (in B only). A tensor left out because it is tied to another "
-        "is compared with that one.\n\n"
+        "is compared with that one. An int8 matrix with scales is compared "
+        "with "
+        "a floating one by the numbers it stands for; with another int8 one, "
+        "byte for byte.\n\n"
         "Status 0: equal, byte for byte or after casts, as the last line "
         "says. Status 9: they differ.",
     .opts = opts,

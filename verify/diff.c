@@ -1,6 +1,7 @@
 #include "verify/diff.h"
 
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/buf.h"
@@ -10,6 +11,7 @@
 #include "formats/alias.h"
 #include "formats/cast.h"
 #include "formats/manifest.h"
+#include "formats/quant_int8.h"
 #include "verify/measure.h"
 
 enum { BLOCK = 256 << 10, PART = 8 << 20, CONFIG_MAX = 16 << 20 };
@@ -182,14 +184,26 @@ static int float_rank(enum dtype t)
     return i;
 }
 
+/* The scales of an int8 matrix, when the other one is of numbers. */
+static const struct tensor *scales_for(
+    const struct checkpoint *c, const struct tensor *t, const struct tensor *to)
+{
+    return dtype_is_float(to->dtype) ? int8_scales_of(c, t) : NULL;
+}
+
 /* How the two are to be compared; the values are not read yet. */
-static void pair(struct diff_tensor *t)
+static void pair(const struct diff *d, struct diff_tensor *t)
 {
     enum dtype a = t->a->dtype, b = t->b->dtype;
 
     t->dtype = a;
+    t->scales[0] = scales_for(&d->a, t->a, t->b);
+    t->scales[1] = scales_for(&d->b, t->b, t->a);
     if (!same_shape(t->a, t->b)) {
         t->result = DIFF_SHAPE;
+    } else if (t->scales[0] != NULL || t->scales[1] != NULL) {
+        t->result = t->a->no_data || t->b->no_data ? DIFF_NO_DATA : DIFF_CAST;
+        t->dtype = DTYPE_F32;
     } else if (a != b && !(dtype_is_float(a) && dtype_is_float(b))) {
         t->result = DIFF_DTYPE;
     } else if (t->a->no_data || t->b->no_data) {
@@ -225,8 +239,28 @@ static int add_pair(struct diff *d, const struct side *a, const struct side *b,
             t->stands_for = t->b->name;
     }
     if (t->a != NULL && t->b != NULL)
-        pair(t);
+        pair(d, t);
     return 0;
+}
+
+/*
+ * Scales on one side only, of an int8 matrix that is one of numbers on the
+ * other: they are part of how its values are read.
+ */
+static bool is_part(const struct checkpoint *here, const struct tensor *t,
+    const struct checkpoint *there)
+{
+    char name[TENSOR_NAME_MAX + 1];
+    const struct tensor *of, *other;
+    int stem = (int)(t->name.len - strlen(INT8_SCALES));
+
+    if (!str_ends(t->name, INT8_SCALES) || t->name.len > TENSOR_NAME_MAX - 1)
+        return false;
+    snprintf(name, sizeof(name), "%.*s.weight", stem, t->name.p);
+    of = checkpoint_find(here, name);
+    other = checkpoint_find(there, name);
+    return of != NULL && other != NULL && dtype_is_float(other->dtype) &&
+           int8_scales_of(here, of) == t;
 }
 
 /* Both lists are sorted: walk them side by side. */
@@ -248,6 +282,8 @@ static int pair_all(struct diff *d, struct err *e)
 
         i += order <= 0;
         k += order >= 0;
+        if ((order < 0 && is_part(a, x, b)) || (order > 0 && is_part(b, y, a)))
+            continue;
         if (add_pair(d, &sides[0], &sides[1], order <= 0 ? x : NULL,
                 order >= 0 ? y : NULL, e) != 0)
             return -1;
@@ -290,9 +326,11 @@ static void parts_free(struct parts *p)
 
 /* A block of t in dtype, at out; raw has room for its own form. */
 static int read_as(const struct checkpoint *c, const struct tensor *t,
-    enum dtype dtype, uint64_t first, uint64_t n, char *out, char *raw,
-    struct err *e)
+    const struct tensor *scales, enum dtype dtype, uint64_t first, uint64_t n,
+    char *out, char *raw, struct err *e)
 {
+    if (scales != NULL)
+        return int8_read(c, t, scales, first, n, (float *)(void *)out, e);
     if (t->dtype == dtype)
         return checkpoint_read(c, t, first, n, out, e);
     if (checkpoint_read(c, t, first, n, raw, e) != 0)
@@ -328,8 +366,9 @@ static int read_block(const struct parts *p, const struct diff_tensor *t,
 {
     char *a = block, *b = block + BLOCK, *raw = block + 2 * BLOCK;
 
-    if (read_as(&p->d->a, t->a, t->dtype, at, n, a, raw, e) != 0 ||
-        read_as(&p->d->b, t->b, t->dtype, at, n, b, raw, e) != 0)
+    if (read_as(&p->d->a, t->a, t->scales[0], t->dtype, at, n, a, raw, e) !=
+            0 ||
+        read_as(&p->d->b, t->b, t->scales[1], t->dtype, at, n, b, raw, e) != 0)
         return -1;
     if (are(t, DTYPE_BF16, DTYPE_F16))
         settle_halves(a, b, raw, n);
@@ -342,8 +381,8 @@ static int compare_part(struct parts *p, struct part *part, struct err *e)
 {
     struct buf room AUTO(buf_free) = BUF_INIT(3 * BLOCK);
     const struct diff_tensor *t = part->t;
-    unsigned bits =
-        (unsigned)size_max(dtype_bits(t->a->dtype), dtype_bits(t->b->dtype));
+    unsigned bits = (unsigned)size_max(dtype_bits(t->dtype),
+        size_max(dtype_bits(t->a->dtype), dtype_bits(t->b->dtype)));
     /* Of the packed types, a multiple of eight elements is whole bytes. */
     uint64_t most = (uint64_t)BLOCK * 8 / bits / 8 * 8;
     char *block = buf_room(&room, 3 * BLOCK);

@@ -5,7 +5,10 @@
  * Tensors of one dtype are compared byte for byte. Of two floating types the
  * wider one is cast to the narrower first (cast.h), and what remains
  * different is measured there; BF16 and F16 are the same when the cast of
- * either one is the other. A tensor that one
+ * either one is the other. An int8 matrix with its scales (quant_int8.h)
+ * stands for the float32 numbers that it reads back as: against a floating
+ * type those are measured, and its scales are no tensor of their own.
+ * A tensor that one
  * side leaves out because it holds the values of another one is compared
  * with that one: what the manifest lists as an alias, another name of the
  * same storage, an output head equal to the embedding.
@@ -41,6 +44,7 @@ struct diff_tensor {
     const struct tensor *a; /* NULL: EXTRA */
     const struct tensor *b; /* NULL: MISSING */
     struct str stands_for;  /* whose values were compared instead, or "" */
+    const struct tensor *scales[2]; /* of an int8 side read as numbers */
     enum diff_result result;
     enum dtype dtype; /* in which they were compared */
     uint64_t n;       /* elements whose bits differ */
