@@ -7,6 +7,7 @@
  *   calls      what a pickle asks Python to import and call
  *   index      the shards an index names are there and hold its tensors
  *   uniform    the promises of the uniform form (ml-safetensors(5))
+ *   int8       the same of its int8 matrices and their scales
  *   manifest   nothing missing, nothing extra, nothing changed
  *   tensors    digests of single tensors, from the manifest
  *   checksums  of the records inside a torch zip

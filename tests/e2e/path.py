@@ -64,7 +64,7 @@ def generate(tap, env, model, name, *options):
 def same_file(tap, env, family, groups):
     """Containers of the same tensors give one file; with any number of
     threads, twice."""
-    for dtype in ("--fp32", "--fp16", "--bf16"):
+    for dtype in ("--fp32", "--fp16", "--bf16", "--int8"):
         seen = set()
         for group in groups:
             ours = set()
@@ -88,7 +88,7 @@ def same_file(tap, env, family, groups):
 
 def stories(tap, env):
     names = ["stories: greedy text exactly as published, five containers",
-             "stories: fp16 and bf16 still tell a story"]
+             "stories: fp16, bf16 and int8 still tell a story"]
     if not os.path.isdir(kit.STORIES):
         for name in names:
             tap.skip(name, "the shared models are not here")
@@ -107,8 +107,9 @@ def stories(tap, env):
                        "-n", "199")
         tap.eq((got or {}).get("text", "").strip(), want.strip(),
                f"stories/{c}: the text as published")
-    for dtype in ("--fp16", "--bf16"):
+    for dtype in ("--fp16", "--bf16", "--int8"):
         folder = convert(tap, env, "stories/bin", dtype)
+        check(tap, env, folder, f"stories/bin {dtype}")
         got = generate(tap, env, folder, f"stories {dtype}", "--tokens", "1",
                        "-n", "60")
         text = (got or {}).get("text", "")
@@ -118,9 +119,11 @@ def stories(tap, env):
 
 def demo_model(tap, env):
     pull(tap, env, "tiny/neox")
-    for dtype in ("--keep", "--fp16", "--fp32"):
-        check(tap, env, convert(tap, env, "tiny/neox", dtype),
-              f"tiny/neox {dtype}")
+    for dtype in ("--keep", "--int8", "--fp16", "--fp32"):
+        folder = convert(tap, env, "tiny/neox", dtype)
+        check(tap, env, folder, f"tiny/neox {dtype}")
+        if dtype == "--int8":
+            int8 = folder
     with open(os.path.join(kit.ROOT, "tests/model/expected.json"),
               encoding="utf-8") as f:
         expected = json.load(f)
@@ -129,6 +132,10 @@ def demo_model(tap, env):
                        row["prompt"], "-n", len(row["greedy"])) or {}
         tap.eq(got.get("tokens"), row["greedy"],
                f"tiny/neox: the tokens torch gives for '{row['prompt']}'")
+        got = generate(tap, env, int8, "tiny/neox --int8", "--prompt",
+                       row["prompt"], "-n", len(row["greedy"])) or {}
+        tap.eq((got.get("dtype"), got.get("tokens")), ("I8", row["greedy"]),
+               f"tiny/neox --int8: the same for '{row['prompt']}'")
     done = kit.run(["mlverify-run", "tiny/neox", "--prompt",
                     "The capital of France is"], env)
     tap.ok("The capital of France is Paris" in done.stdout,

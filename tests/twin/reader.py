@@ -162,11 +162,47 @@ def read_file(data):
         at = t.end
         need(8 + n + at <= len(data), f"{t.name}: ends behind the file")
         t.digest = sha256(data[8 + n + t.start:8 + n + t.end])
+        if name_of_scales(t):
+            t.data = data[8 + n + t.start:8 + n + t.end]
     need(8 + n + at == len(data), "bytes that belong to no tensor")
     need((8 + n) % PAGE == 0, f"the data start at {8 + n}")
     need(tensors == sorted(tensors, key=Tensor.key), "order of the tensors")
     need(render(tensors) == data[:8 + n], "header is not canonical")
     return tensors
+
+
+# ---- int8 ----
+
+
+def name_of_scales(t):
+    return t.name.endswith(".scales")
+
+
+def called_matrix(name):
+    if not name.endswith(".weight") or name == ".weight":
+        return False
+    part = name[:-len(".weight")].split(".")[-1]
+    if name == "output.weight" or part in ("lm_head", "embed_out"):
+        return True
+    return "emb" not in part and part not in (
+        "shared", "wte", "wpe", "relative_attention_bias")
+
+
+def check_int8(tensors):
+    there = {t.name: t for t in tensors}
+    for t in tensors:
+        matrix = len(t.shape) == 2 and t.size > 0 and called_matrix(t.name)
+        if matrix and t.dtype in ("F64", "F32", "F16", "BF16"):
+            raise Refused(f"{t.name}: a matrix, and {t.dtype}")
+        need(t.dtype not in ("F64", "F32", "F16"), f"{t.name}: is {t.dtype}")
+        if not matrix or t.dtype != "I8":
+            continue
+        s = there.get(t.name[:-len("weight")] + "scales")
+        need(s is not None and s.dtype == "BF16" and s.shape == t.shape[:1],
+             f"{t.name}: no scales")
+        bits = [s.data[i] | s.data[i + 1] << 8 for i in range(0, s.size, 2)]
+        need(all(0x3400 <= b <= 0x7f7f for b in bits),
+             f"{s.name}: not finite, or below 2^-23")
 
 
 # ---- shards ----
@@ -295,7 +331,7 @@ def check_source(source):
 
 
 def check_recipe(recipe):
-    known = {"dtype": lambda v: v in ("fp16", "bf16", "fp32", "keep"),
+    known = {"dtype": lambda v: v in ("fp16", "bf16", "fp32", "int8", "keep"),
              "on_overflow": lambda v: v in ("clamp", "inf"),
              "select": lambda v: isinstance(v, str),
              "rename": lambda v: v == "strip-prefix",
@@ -304,6 +340,8 @@ def check_recipe(recipe):
          list(recipe) == [k for k in known if k in recipe], "recipe: members")
     for key, value in recipe.items():
         need(known[key](value), f"recipe: {key}: {value!r}")
+    need(recipe["dtype"] != "int8" or recipe.get("on_overflow") != "inf",
+         "recipe: int8 has no infinity")
 
 
 def check_names(doc):
@@ -360,6 +398,8 @@ def check_folder(folder):
     for name, row in want.items():
         got = doc["tensors"][name]
         need(got == row and list(got) == list(row), f"{name}: {got!r}")
+    if doc["recipe"]["dtype"] == "int8":
+        check_int8(tensors)
     need(manifest_text(doc) == text, "the manifest was changed")
     return doc
 

@@ -13,7 +13,7 @@ import kit  # noqa: E402
 import rawckpt  # noqa: E402
 import reader  # noqa: E402
 
-DTYPES = ["--keep", "--fp16", "--bf16", "--fp32"]
+DTYPES = ["--keep", "--fp16", "--bf16", "--fp32", "--int8"]
 LLAMA = os.path.join(kit.ROOT, "tests/fixtures/llama")
 FLIPS = 150
 EXAMPLE = "fbd458f4780971f9a614c20abfdea2d8e23ed1f19a190cc9895792844b349258"
@@ -102,6 +102,9 @@ def test_torch(b):
         if out is not None:
             n += 1
             b.accept(out, os.path.basename(source))
+        out = b.convert(source, "out", "--int8")
+        if out is not None:
+            b.accept(out, f"{os.path.basename(source)} --int8")
     b.tap.ok(n > 20, "most torch files convert", n)
     test_aliases(b)
 

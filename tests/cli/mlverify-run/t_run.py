@@ -229,6 +229,11 @@ def test_usage(folder):
     equal((done.returncode, done.stderr), (0, ""), "--help")
     ok(all(len(line) <= 80 for line in done.stdout.split("\n")),
        "at most 80 columns")
+    for path in (folder + "/no/logits", folder, folder + "/config.json/x", ""):
+        done = run(folder + "/none", "--logits", path)
+        ok(done.returncode in (1, 2, 3) and "--logits" in done.stderr,
+           f"--logits '{path[len(folder):]}' is asked for before a run",
+           done.stderr)
 
 
 def verdict(base, name, config, tensors, check, word):
