@@ -46,7 +46,7 @@ static const struct tensor *source_of(
         &key, c->tensors, c->n_tensors, sizeof(*c->tensors), cmp_name);
 }
 
-enum made layout_made(const struct layout *p, uint64_t i)
+enum made_by layout_made(const struct layout *p, uint64_t i)
 {
     const struct tensor *from = p->from[i], *to = &p->out[i];
 

@@ -38,13 +38,13 @@ struct layout {
     }
 
 /* How the bytes of out[i] are made. */
-enum made {
+enum made_by {
     MADE_CAST,  /* from[i], in another type or the same */
     MADE_INT8,  /* the bytes of a matrix */
     MADE_SCALES /* a number for each row of the matrix from[i] */
 };
 
-enum made layout_made(const struct layout *p, uint64_t i);
+enum made_by layout_made(const struct layout *p, uint64_t i);
 
 /*
  * layout_make - from an open checkpoint

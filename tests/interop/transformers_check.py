@@ -70,6 +70,25 @@ def compare(tap, env, family, folder, name):
                    f"ours {got.get(key)}\ntheirs {want[key]}\n{why}")
 
 
+def refuses_int8(tap, env, home):
+    """int8 is no form that transformers reads: it must say so, and not take
+    the bytes for weights. The same folder in bf16 loads."""
+    source = os.path.join(kit.ROOT, "tests/model/tiny-neox")
+    for dtype in ("--int8", "--bf16"):
+        out = os.path.join(home, dtype)
+        kit.run(["mlconvert", "-q", dtype, "-o", out, source], env)
+        try:
+            AutoModelForCausalLM.from_pretrained(out)
+            why = None
+        except ValueError as e:
+            why = str(e)
+        if dtype == "--bf16":
+            tap.ok(why is None, "a bf16 folder loads", why)
+        else:
+            tap.ok(why is not None and "quant" in why,
+                   "an int8 folder is refused", why)
+
+
 def main():
     tap = kit.Tap()
     home = kit.scratch()
@@ -89,6 +108,7 @@ def main():
             if tap.ok(done.returncode == 0, f"{name}: converts", done.stderr):
                 compare(tap, env, family, out, name)
             shutil.rmtree(out, ignore_errors=True)
+    refuses_int8(tap, env, home)
     shutil.rmtree(home)
     tap.done()
 
