@@ -304,7 +304,7 @@ static int fill_manifest(struct manifest *m, struct convert *v, struct err *e)
  */
 static int check_manifest(struct convert *v, struct err *e)
 {
-    struct buf text AUTO(buf_free) = BUF_INIT((size_t)1 << 30);
+    struct buf text AUTO(buf_free) = BUF_INIT(MANIFEST_BYTES_MAX);
     struct digest any = { .kind = HASH_SHA256 };
     struct manifest m;
 
@@ -325,7 +325,7 @@ static int check_manifest(struct convert *v, struct err *e)
 static int put_manifest(
     struct convert *v, const struct folder *folder, struct err *e)
 {
-    struct buf text AUTO(buf_free) = BUF_INIT((size_t)1 << 30);
+    struct buf text AUTO(buf_free) = BUF_INIT(MANIFEST_BYTES_MAX);
     struct manifest m;
     char path[PATH_MAX];
 

@@ -2,10 +2,10 @@
 """Batch-1 decoding on the CPU against the rate at which memory is read.
 
     BUILD_DIR=build/release python3 tests/perf/decode.py [--pairs N]
-                                          [--threads N] [--folder DIR]
+                                  [--threads N] [--folder DIR] [--int8]
 
 A random fp16 model of Llama's shape, about 1 GB, is made in a temporary
-folder (in --folder: beside it). Then pairs are run in turn, so that what
+folder (in --folder: beside it), with --int8 converted by mlconvert. Then pairs are run in turn, so that what
 disturbs one disturbs the other (how busy others kept the machine meanwhile is
 told, too): tests/perf/membw.c reading the model's file
 with as many threads, and mlverify-run -n 32, whose GB/s counts each matrix
@@ -90,6 +90,13 @@ def make_model(folder):
     return path
 
 
+def convert(folder):
+    out = folder + "-int8"
+    subprocess.run([os.path.join(BUILD, "mlconvert"), "-q", "--int8", "-o",
+                    out, folder], check=True, stdout=subprocess.DEVNULL)
+    return out, os.path.join(out, "model.safetensors")
+
+
 def build_reader(folder):
     out = os.path.join(folder, "membw")
     here = os.path.dirname(os.path.abspath(__file__))
@@ -133,9 +140,13 @@ def spread(values):
             f"({min(values):.3f} to {max(values):.3f})")
 
 
-def measure(folder, pairs, threads):
+def measure(room, pairs, threads, int8):
+    folder = os.path.join(room, "model")
+    os.mkdir(folder)
     path = make_model(folder)
-    reader = build_reader(folder)
+    reader = build_reader(room)
+    if int8:
+        folder, path = convert(folder)
     print(f"model {os.path.getsize(path) / 1e9:.2f} GB, {threads} threads, "
           f"{pairs} pairs", flush=True)
     rows = []
@@ -161,11 +172,13 @@ def main():
     p.add_argument("--pairs", type=int, default=7)
     p.add_argument("--threads", type=int,
                    default=len(os.sched_getaffinity(0)))
+    p.add_argument("--int8", action="store_true",
+                   help="decode what mlconvert --int8 makes of it")
     p.add_argument("--folder", help="where to make the temporary folder")
     args = p.parse_args()
     folder = tempfile.mkdtemp(prefix="decode.", dir=args.folder)
     try:
-        measure(folder, max(args.pairs, 5), args.threads)
+        measure(folder, max(args.pairs, 5), args.threads, args.int8)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
