@@ -21,6 +21,13 @@
 /* Vectors per pass over a row: 4 x 4 sums and 4 weights fit 32 registers. */
 enum { PASS_512 = 4, SUMS = 4 };
 
+/* The sums stay in registers only when their loops are gone. */
+#ifdef __clang__
+#define UNROLLED _Pragma("unroll")
+#else
+#define UNROLLED _Pragma("GCC unroll 4")
+#endif
+
 #define AVX512 __attribute__((target("avx512f,avx512bw,avx512vl")))
 #define AVX512_INLINE AVX512 __attribute__((always_inline)) static inline
 #define AVX2 __attribute__((target("avx2,fma,f16c")))
@@ -65,31 +72,40 @@ AVX512_INLINE void row_512(const uint8_t *w, enum dtype t, size_t cols,
     size_t size = size_of(t);
     size_t k = 0;
 
-    for (size_t v = 0; v < n; v++)
+    UNROLLED
+    for (size_t v = 0; v < n; v++) {
+        UNROLLED
         for (int s = 0; s < SUMS; s++)
             sum[v][s] = _mm512_setzero_ps();
+    }
     for (; k + 64 <= cols; k += 64) {
         __m512 a[SUMS];
 
         /* One row ahead: the matrix is read once, from memory. */
         for (size_t at = 0; at < 64 * size; at += 64)
             _mm_prefetch((const char *)w + (k + cols) * size + at, _MM_HINT_T0);
+        UNROLLED
         for (int s = 0; s < SUMS; s++)
             a[s] = load_512(w, t, k + 16 * (size_t)s, 0xffff);
-        for (size_t v = 0; v < n; v++)
+        UNROLLED
+        for (size_t v = 0; v < n; v++) {
+            UNROLLED
             for (int s = 0; s < SUMS; s++)
                 sum[v][s] = _mm512_fmadd_ps(a[s],
                     _mm512_loadu_ps(x + v * x_step + k + 16 * (size_t)s),
                     sum[v][s]);
+        }
     }
     for (int s = 0; s < SUMS && k < cols; s++, k += 16) {
         __mmask16 m = mask_512(cols - k);
         __m512 a = load_512(w, t, k, m);
 
+        UNROLLED
         for (size_t v = 0; v < n; v++)
             sum[v][s] = _mm512_fmadd_ps(
                 a, _mm512_maskz_loadu_ps(m, x + v * x_step + k), sum[v][s]);
     }
+    UNROLLED
     for (size_t v = 0; v < n; v++)
         y[v * y_step] = scale * _mm512_reduce_add_ps(_mm512_add_ps(
                                     _mm512_add_ps(sum[v][0], sum[v][1]),
