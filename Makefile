@@ -129,6 +129,10 @@ lint: all ## floors, includes, sizes, names, banned calls
 casts: $(OUT)/tests/exhaustive/t_cast_all ## all 2^32 float32 values, fast casts against plain
 	$(Q)$<
 
+.PHONY: faults
+faults: all ## every fault at every place, once, often, for ever; minutes
+	$(Q)BUILD_DIR=$(OUT) $(PYTHON) tests/e2e/fault_matrix.py --long
+
 FUZZ_SECONDS ?= 600
 fuzz: ## every fuzzer for FUZZ_SECONDS each
 	$(Q)$(PYTHON) tests/fuzz/run.py $(FUZZ_SECONDS)

@@ -204,6 +204,23 @@ static enum http_end end_of(CURLcode code, const struct http_call *c)
     }
 }
 
+/* libcurl's words that would mislead. */
+static void reword(struct http_call *c, CURLcode code)
+{
+    long proxy = 0;
+
+    curl_easy_getinfo(c->easy, CURLINFO_HTTP_CONNECTCODE, &proxy);
+    if (code != CURLE_OK && proxy >= 400) {
+        c->end = HTTP_UNREACHED;
+        snprintf(c->why, sizeof(c->why), "the proxy refuses (%ld)%s", proxy,
+            proxy == 407 ? ": it wants a user name and a password" : "");
+    }
+    /* A line of 100 kB is where it has no more room for one. */
+    if (code == CURLE_OUT_OF_MEMORY)
+        snprintf(
+            c->why, sizeof(c->why), "a header is too large, or memory ran out");
+}
+
 static void finish(struct http *h, struct http_call *c, CURLcode code)
 {
     double connected = 0;
@@ -223,6 +240,7 @@ static void finish(struct http *h, struct http_call *c, CURLcode code)
         snprintf(c->why, sizeof(c->why), "%s", curl_easy_strerror(code));
     else if (c->end == HTTP_ANSWERED)
         c->why[0] = '\0';
+    reword(c, code);
     curl_multi_remove_handle(h->multi, c->easy);
     curl_easy_setopt(c->easy, CURLOPT_ERRORBUFFER, NULL);
 }
@@ -309,6 +327,33 @@ const char *http_target(const struct http_call *c)
         return NULL;
     curl_easy_getinfo(c->easy, CURLINFO_REDIRECT_URL, &url);
     return url;
+}
+
+const char *http_unfit(const struct http_call *c, bool page_ok)
+{
+    const char *coding = http_header(c, "Content-Encoding");
+    const char *type = http_header(c, "Content-Type");
+
+    if (!page_ok && type != NULL && strncasecmp(type, "text/html", 9) == 0)
+        return "sent a web page, as the login page of a network does";
+    if (coding != NULL && strcasecmp(coding, "identity") != 0)
+        return "sent compressed bytes, unasked";
+    return NULL;
+}
+
+const char *http_advice(const struct http_call *c)
+{
+    if (c->end != HTTP_UNTRUSTED)
+        return "check the connection, HF_ENDPOINT and the proxy; --offline "
+               "uses what is held";
+    if (strstr(c->why, "expired") != NULL ||
+        strstr(c->why, "not yet valid") != NULL)
+        return "is this machine's clock right? see 'date -u'; if it is, the "
+               "server's certificate is out of date";
+    if (strstr(c->why, "match") != NULL)
+        return "the certificate is another host's: check HF_ENDPOINT, the "
+               "name server and the proxy";
+    return "name the file of trusted certificates in SSL_CERT_FILE";
 }
 
 uint64_t http_requests(const struct http *h)

@@ -92,6 +92,16 @@ const char *http_header(const struct http_call *c, const char *name);
 /* http_target - where a 3xx leads, as an absolute URL; NULL when nowhere. */
 const char *http_target(const struct http_call *c);
 
+/*
+ * http_unfit - why the 200 or 206 cannot be what was asked for, to follow the
+ * host's name: "sent a web page" (unless page_ok), "sent compressed bytes";
+ * NULL when its headers do not say so.
+ */
+const char *http_unfit(const struct http_call *c, bool page_ok);
+
+/* http_advice - what a person can do about an end without an answer. */
+const char *http_advice(const struct http_call *c);
+
 /* http_requests - how many were sent. */
 uint64_t http_requests(const struct http *h);
 

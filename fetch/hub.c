@@ -146,11 +146,20 @@ static int unreached(const struct ask *a, struct err *e)
 
     url_host(host, a->call.url);
     err_set(e, ERR_NET, "%s: %s", host, a->call.why);
-    if (a->call.end == HTTP_UNTRUSTED)
-        return err_hint(e, "name the file of trusted certificates in "
-                           "SSL_CERT_FILE");
-    return err_hint(e, "check the connection, HF_ENDPOINT and the proxy; "
-                       "--offline uses what is held");
+    return err_hint(e, "%s", http_advice(&a->call));
+}
+
+/* A 200 that cannot be the API's says so in its headers. */
+static int check_answer(const struct ask *a, struct err *e)
+{
+    const char *unfit = http_unfit(&a->call, false);
+    char host[URL_SHOW_MAX];
+
+    if (unfit == NULL)
+        return 0;
+    err_set(e, ERR_NET, "%s %s", url_host(host, a->call.url), unfit);
+    return err_hint(e, "check the connection in a browser, HF_ENDPOINT and the "
+                       "proxy");
 }
 
 static uint64_t named_wait(const struct http_call *c)
@@ -256,7 +265,7 @@ static int ask_get(struct ask *a, const char *url, struct err *e)
             if (follow(a, &hops, e) != 0)
                 return -1;
         } else if (a->call.status == 200) {
-            return 0;
+            return check_answer(a, e);
         } else {
             return refused(a, e);
         }
@@ -375,6 +384,7 @@ int hub_tree(struct hub *h, const struct repo *r, const char *commit,
     struct listing list AUTO(listing_free) = LISTING_INIT;
     struct buf url AUTO(buf_free) = BUF_INIT(URL_MAX);
     struct buf mark AUTO(buf_free) = BUF_INIT(URL_MAX);
+    char host[URL_SHOW_MAX];
     unsigned pages = 0;
     bool more = true;
 
@@ -390,8 +400,10 @@ int hub_tree(struct hub *h, const struct repo *r, const char *commit,
                 e, ERR_REFUSED, "the listing of %s does not end", r->id);
         if (ask_get(&a, url.p, e) != 0)
             return -1;
-        if (listing_add(&list, buf_str(&a.body), arena, e) != 0)
-            return err_ctx(e, "the listing of %s", r->id);
+        if (listing_add(&list, buf_str(&a.body), arena, e) != 0) {
+            url_host(host, url.p);
+            return err_ctx(e, "%s: the listing of %s", host, r->id);
+        }
         more = next_page(&a, &url, e);
         if (e->kind != ERR_NONE ||
             (more && check_circle(&mark, &url, pages, r, e) != 0))

@@ -164,6 +164,19 @@ static int other(const struct hub_answer *a, const struct hub_question *q,
                : -1;
 }
 
+/* No Hub asks for this: what stands between here and there does. */
+static int proxy_wants(const struct hub_question *q, struct err *e)
+{
+    char host[URL_SHOW_MAX];
+
+    err_set(e, ERR_NET,
+        "the proxy does not let requests to %.150s through: it wants a user "
+        "name and a password (407)",
+        url_host(host, q->endpoint));
+    return err_hint(e, "http_proxy and https_proxy may hold them: "
+                       "http://user:password@host:port");
+}
+
 /* A 404 without a code: a mirror's, or no Hub's at all. */
 static int not_there(const struct hub_answer *a, const struct hub_question *q,
     const char *said, struct err *e)
@@ -216,6 +229,8 @@ int hub_error(
         return forbidden(q, said, e);
     if (a->status == 404 || a->status == 410)
         return not_there(a, q, said, e);
+    if (a->status == 407)
+        return proxy_wants(q, e);
     if (a->status == 429)
         return busy(a, q, e);
     return other(a, q, said, e);

@@ -157,15 +157,17 @@ static int check_part(struct lane *l)
 
 static int check_head(struct lane *l)
 {
-    const char *coding = http_header(&l->call, "Content-Encoding");
+    struct str path = file_of(l)->path;
+    const char *unfit =
+        http_unfit(&l->call, str_ends(path, ".html") || str_ends(path, ".htm"));
 
     l->checked = true;
+    if (unfit != NULL)
+        return strike(l, ERR_NET, unfit);
     if (l->at_hub && check_hub(l) != 0)
         return -1;
     if (check_seen(l) != 0)
         return -1;
-    if (coding != NULL && strcasecmp(coding, "identity") != 0)
-        return strike(l, ERR_NET, "sent compressed bytes, unasked");
     if (l->call.status == 206 ? check_part(l) != 0 : check_whole(l) != 0)
         return -1;
     l->d->resolved = true;
@@ -320,8 +322,7 @@ enum lane_end lane_over(struct lane *l)
     err_set(&l->err, ERR_NET, "%.*s: %s: %s", STR_ARG(file_of(l)->path),
         url_host(host, l->url), c->why);
     if (c->end == HTTP_UNTRUSTED) {
-        err_hint(&l->err, "name the file of trusted certificates in "
-                          "SSL_CERT_FILE");
+        err_hint(&l->err, "%s", http_advice(c));
         return LANE_FAILED;
     }
     /* A host that gives nothing: the Hub may name another one by now. */

@@ -80,6 +80,8 @@ static void troubles(void)
     says(&a, &some, ERR_NET, "429", "429 without");
     a.status = 503;
     says(&a, &none, ERR_NET, "503", "503");
+    a.status = 407;
+    says(&a, &none, ERR_NET, "the proxy", "407 is not the Hub's");
     a = (struct hub_answer){ .status = 418,
         .body = str_of("{\"error\": [\"first\", \"second\"]}") };
     says(&a, &none, ERR_NET, "first", "a list of errors");

@@ -177,3 +177,40 @@ def rules_that_make_no_sense(world):
                   [{"body": "x"}], [{"stall": 5}], [{"rate": 0}],
                   [{"host": "cdn", "cut": 1}], [3]):
         expect(world.post("/_test/faults", rules).status, 400, f"status for {rules}")
+
+
+@check
+def fault_reset(world):
+    world.faults({**ON_FILE, "cut": 1000, "reset": True},
+                 {"path": "*/tree/*", "hangup": True, "reset": True})
+    for ask in (fetch, lambda w: w.ask("/api/models/acme/tiny/tree/main")):
+        try:
+            ask(world)
+        except ConnectionResetError:
+            continue
+        raise AssertionError("no reset")
+
+
+@check
+def fault_drip(world):
+    world.faults({**ON_FILE, "drip": 0.002})
+    begun = time.monotonic()
+    expect(fetch(world).body == BIG, True, "body")
+    expect(time.monotonic() - begun > 0.2, True, "the head came slowly")
+
+
+@check
+def fault_holds(world):
+    world.faults({**ON_FILE, "holds": 5000, "status": 503, "times": -1})
+    expect(fetch(world, 0, 4999).status, 206, "range before the byte")
+    expect(fetch(world, 5001).status, 206, "range behind the byte")
+    expect([fetch(world, *r).status for r in ((0, 5000), (5000, None), (None, None))],
+           [503] * 3, "ranges with the byte")
+
+
+@check
+def digests_that_are_believed(world):
+    world.knobs(repos={"acme/claimed": {"dir": "tiny", "digests": {"model.safetensors":
+                                                                   "ab" * 32}}})
+    reply = world.ask("/acme/claimed/resolve/main/model.safetensors")
+    expect(reply.header("X-Linked-Etag"), f'"{"ab" * 32}"', "etag")

@@ -18,8 +18,11 @@ EXPOSED = ("X-Repo-Commit,X-Request-Id,X-Error-Code,X-Error-Message,X-Total-Coun
 class Exchange:
     """The outcome: a response, the rule that damages its body, the actions that were taken."""
 
-    def __init__(self, response, faults=(), body_rule=None, hang_up=False):
+    def __init__(self, response, faults=(), body_rule=None, hang_up=False, rule=None):
         self.response = response
+        rules = [r for r in (rule, body_rule) if r]
+        self.reset = any(r.get("reset") for r in rules)
+        self.drip = max((r.get("drip", 0) for r in rules), default=0)
         self.faults = list(faults)
         self.body_rule = body_rule
         self.hang_up = hang_up
@@ -37,7 +40,7 @@ def perform(hub, request):
     if rule:
         hub.stopping.wait(rule.get("delay", 0))
         if rule.get("hangup"):
-            return Exchange(Response(0), taken, hang_up=True)
+            return Exchange(Response(0), taken, hang_up=True, rule=rule)
         if rule.get("status"):
             response = canned(rule)
     replaced = response is not None
@@ -50,7 +53,7 @@ def perform(hub, request):
         taken.append(body_rule.actions)
         hub.stopping.wait(body_rule.get("delay", 0))
     response.headers = final_headers(hub, request, response, limit_headers, (rule, body_rule))
-    return Exchange(response, taken, body_rule)
+    return Exchange(response, taken, body_rule, rule=rule)
 
 
 def answer(hub, request):

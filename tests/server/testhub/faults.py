@@ -5,24 +5,29 @@ byte, `wrong_range` for a 206, and body faults pass over redirects, errors and H
 """
 
 import fnmatch
+import re
 import threading
 
 from .errors import ConfigError
 
-MATCH_KEYS = {"host", "method", "path", "range", "times", "after"}
+MATCH_KEYS = {"host", "method", "path", "range", "holds", "times", "after"}
 ANSWER_KEYS = {"status", "body", "hangup"}
 BODY_KEYS = {"cut", "flip", "stall", "rate", "short_length", "ignore_range", "wrong_range"}
+RANGE = re.compile(r"bytes=(\d+)-(\d*)")
 # Every key a rule may have; a misspelt rule would otherwise be a fault that never happens.
 VALID = {
     "host": lambda v: v in ("hub", "bytes"),
     "method": lambda v: isinstance(v, str),
     "path": lambda v: isinstance(v, str),
     "range": lambda v: isinstance(v, str),
+    "holds": lambda v: isinstance(v, int) and v >= 0,
     "times": lambda v: isinstance(v, int),
     "after": lambda v: isinstance(v, int) and v >= 0,
     "status": lambda v: isinstance(v, int) and 200 <= v <= 599,
     "body": lambda v: True,
     "hangup": lambda v: v is True,
+    "reset": lambda v: v is True,
+    "drip": lambda v: isinstance(v, (int, float)) and v > 0,
     "cut": lambda v: isinstance(v, int) and v >= 0,
     "flip": lambda v: isinstance(v, int) and v >= 0,
     "stall": lambda v: (isinstance(v, list) and len(v) == 2 and isinstance(v[0], int)
@@ -50,6 +55,8 @@ class Rule:
             raise ConfigError(f"fault rule {spec}: replaces the answer and also damages it")
         if "body" in actions and "status" not in actions:
             raise ConfigError(f"fault rule {spec}: a body needs a status")
+        if "reset" in actions and not actions & {"hangup", "cut"}:
+            raise ConfigError(f"fault rule {spec}: reset says how to hang up or cut")
         self.spec = spec
         self.actions = {key: spec[key] for key in sorted(actions)}
         self.for_body = bool(actions & BODY_KEYS)
@@ -61,8 +68,17 @@ class Rule:
     def matches(self, request):
         subjects = {"host": request.host, "method": request.method, "path": request.path,
                     "range": request.headers.get("Range", "")}
-        return all(fnmatch.fnmatchcase(value, self.spec.get(key, "*"))
-                   for key, value in subjects.items())
+        return (self._holds(subjects["range"])
+                and all(fnmatch.fnmatchcase(value, self.spec.get(key, "*"))
+                        for key, value in subjects.items()))
+
+    def _holds(self, asked):
+        """Whether the byte at the offset `holds` is in the range asked for."""
+        part = RANGE.fullmatch(asked)
+        if "holds" not in self.spec or not part:
+            return True
+        last = int(part[2]) if part[2] else self.spec["holds"]
+        return int(part[1]) <= self.spec["holds"] <= last
 
     def can_damage(self, start, length, ranged):
         """Whether every body fault of the rule bites on a body of these bytes of the file."""

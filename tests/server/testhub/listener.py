@@ -6,6 +6,7 @@ import itertools
 import socket
 import socketserver
 import ssl
+import struct
 import sys
 import traceback
 from http.server import BaseHTTPRequestHandler
@@ -99,27 +100,34 @@ class Handler(BaseHTTPRequestHandler):
 
     def reply(self, request, exchange, sender):
         if exchange.hang_up:
-            self.hang_up()
+            self.hang_up(exchange.reset)
             return
         response = exchange.response
-        self.connection.sendall(self.head(response))
+        sender.send_head(self.head(response), exchange.drip)
         if request.method == "HEAD" or response.status in (204, 304):
             return
         if not sender.send(response.body, exchange.body_rule):
-            self.hang_up()
+            self.hang_up(exchange.reset)
 
     def head(self, response):
         phrase = http.client.responses.get(response.status, "Unknown")
         lines = [f"HTTP/1.1 {response.status} {phrase}",
                  f"Date: {email.utils.formatdate(usegmt=True)}"]
         lines += [f"{name}: {one_line(value)}" for name, value in response.headers.items()]
-        if self.close_connection:
+        if response.headers.get("Connection") == "close":
+            self.close_connection = True
+        elif self.close_connection:
             lines.append("Connection: close")
         return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1", "replace")
 
-    def hang_up(self):
+    def hang_up(self, reset=False):
         self.close_connection = True
         try:
+            if reset:    # with nothing to wait for, closing sends RST in place of FIN
+                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER,
+                                           struct.pack("ii", 1, 0))
+                self.connection.close()
+                return
             self.connection.shutdown(socket.SHUT_RDWR)
         except OSError:
             pass    # the client was faster

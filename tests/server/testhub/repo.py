@@ -10,7 +10,7 @@ from .snapshot import Snapshot
 TYPES = ("model", "dataset", "space", "kernel")
 DEFAULT_LFS = ("*.bin", "*.pt", "*.pth", "*.safetensors")
 KEYS = {"dir", "type", "private", "gated", "tokens", "branches", "tags", "refs", "lfs", "page",
-        "extra_tree", "patch_tree", "revisions", "headers_drop", "direct", "xet"}
+        "extra_tree", "patch_tree", "revisions", "headers_drop", "direct", "xet", "digests"}
 COMMIT = re.compile(r"[0-9a-f]{40}")
 SHORT_COMMIT = re.compile(r"[0-9a-f]{7,39}")
 
@@ -64,7 +64,8 @@ class Repo:
         lfs = spec.get("lfs", DEFAULT_LFS)
 
         def scan(folder):
-            return Snapshot(os.path.join(base, folder) if folder else None, lfs, digests)
+            return Snapshot(os.path.join(base, folder) if folder else None, lfs, digests,
+                            spec.get("digests", {}))
 
         default = scan(spec.get("dir"))
         own = {name: scan(part["dir"]) for name, part in spec.get("revisions", {}).items()}

@@ -22,6 +22,14 @@ class BodySender:
         self._stopping = stopping
         self.sent = 0
 
+    def send_head(self, head, drip):
+        """The head at once, or byte by byte with a nap of `drip` seconds after each."""
+        for byte in head if drip else b"":
+            self._connection.sendall(bytes([byte]))
+            self._sleep(drip)
+        if not drip:
+            self._connection.sendall(head)
+
     def send(self, body, rule=None):
         """Whether the whole body went out; False means: close the connection."""
         if rule is None and isinstance(body, OnDisk) and not isinstance(self._connection,

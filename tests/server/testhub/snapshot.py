@@ -29,21 +29,21 @@ class File:
 class Snapshot:
     """Files and folders of one folder on disk. Empty folders do not exist in git."""
 
-    def __init__(self, folder, lfs_patterns, digests):
+    def __init__(self, folder, lfs_patterns, digests, known=()):
         self.files = {}
         self.folders = {}    # path -> git tree SHA-1
         if folder is not None:
-            self._scan(folder, lfs_patterns, digests)
+            self._scan(folder, lfs_patterns, digests, known)
         self.root_oid = self._hash_folders()
 
-    def _scan(self, folder, lfs_patterns, digests):
+    def _scan(self, folder, lfs_patterns, digests, known):
         if not os.path.isdir(folder):
             raise ConfigError(f"not a folder: {folder}")
         for where, _, names in os.walk(folder):
             for name in names:
                 local = os.path.join(where, name)
                 path = os.path.relpath(local, folder).replace(os.sep, "/")
-                self.files[path] = _describe(path, local, lfs_patterns, digests)
+                self.files[path] = _describe(path, local, lfs_patterns, digests, known)
 
     def _hash_folders(self):
         root = {}
@@ -70,9 +70,9 @@ class Snapshot:
         return git_object_sha1("tree", data)
 
 
-def _describe(path, local, lfs_patterns, digests):
+def _describe(path, local, lfs_patterns, digests, known):
     size = os.stat(local).st_size
     if any(fnmatch.fnmatchcase(path, pattern) for pattern in lfs_patterns):
-        sha256 = digests.sha256(local)
+        sha256 = known[path] if path in known else digests.sha256(local)
         return File(path, local, size, git_object_sha1("blob", lfs_pointer(sha256, size)), sha256)
     return File(path, local, size, digests.git_blob(local), None)
