@@ -133,6 +133,16 @@ casts: $(OUT)/tests/exhaustive/t_cast_all ## all 2^32 float32 values, fast casts
 faults: all ## every fault at every place, once, often, for ever; minutes
 	$(Q)BUILD_DIR=$(OUT) $(PYTHON) tests/e2e/fault_matrix.py --long
 
+.PHONY: kills powercuts huge
+kills: all ## 200 kills of downloads of 256 MB, one of 1 GB; minutes
+	$(Q)BUILD_DIR=$(OUT) $(PYTHON) tests/e2e/kill.py --long
+
+powercuts: all ## 50 power cuts each on ext4 and xfs (root); minutes
+	$(Q)BUILD_DIR=$(OUT) $(PYTHON) tests/e2e/power.py --long
+
+huge: all ## 100 GB through mlfetch in 64 MB of memory (root); minutes
+	$(Q)BUILD_DIR=$(OUT) $(PYTHON) tests/e2e/huge.py --long
+
 FUZZ_SECONDS ?= 600
 fuzz: ## every fuzzer for FUZZ_SECONDS each
 	$(Q)$(PYTHON) tests/fuzz/run.py $(FUZZ_SECONDS)

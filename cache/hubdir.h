@@ -153,6 +153,14 @@ int hubdir_lock(const struct hubdir *h, const struct repo *r,
     const struct digest *etag, struct err *e);
 
 /*
+ * hubdir_try_lock - the same without waiting
+ * Returns 0 with the descriptor in *out, which is -1 when another has the
+ * right; or -1 with *e: IO.
+ */
+int hubdir_try_lock(const struct hubdir *h, const struct repo *r,
+    const struct digest *etag, int *out, struct err *e);
+
+/*
  * hubdir_repos - every repository held, sorted by id
  * out_n repositories in *out, in arena.
  */

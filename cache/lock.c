@@ -69,7 +69,8 @@ static void tell_waiting(int fd, const char *path)
             path_base(path));
 }
 
-static int take(int fd, const char *path, struct err *e)
+/* 0: taken, 1: another has it and wait is false, -1 with *e: CANCELLED. */
+static int take(int fd, const char *path, bool wait, struct err *e)
 {
     const struct timespec nap = { .tv_nsec = POLL_MS * 1000000L };
 
@@ -79,6 +80,8 @@ static int take(int fd, const char *path, struct err *e)
         /* No locks here: do without, they only save work. */
         if (errno != EWOULDBLOCK && errno != EINTR)
             return 0;
+        if (!wait)
+            return 1;
         if (!told)
             tell_waiting(fd, path);
         if (cancel_check(e) != 0)
@@ -96,8 +99,8 @@ static bool still_there(int fd, const char *path)
            a.st_dev == b.st_dev;
 }
 
-int hubdir_lock(const struct hubdir *h, const struct repo *r,
-    const struct digest *etag, struct err *e)
+static int lock(const struct hubdir *h, const struct repo *r,
+    const struct digest *etag, bool wait, int *out, struct err *e)
 {
     char path[PATH_MAX], dir[PATH_MAX];
 
@@ -106,7 +109,7 @@ int hubdir_lock(const struct hubdir *h, const struct repo *r,
         return -1;
     for (int tries = 1;; tries++) {
         bool last = tries >= TRIES_MAX;
-        int fd;
+        int fd, rc;
 
         if (dir_make(dir, e) != 0)
             return -1;
@@ -115,12 +118,28 @@ int hubdir_lock(const struct hubdir *h, const struct repo *r,
             continue;
         if (fd < 0)
             return err_sys(e, "cannot open %s", path);
-        if (take(fd, path, e) != 0) {
-            close(fd);
-            return -1;
+        rc = take(fd, path, wait, e);
+        if (rc == 0 && (last || still_there(fd, path))) {
+            *out = fd;
+            return 0;
         }
-        if (last || still_there(fd, path))
-            return fd;
         close(fd);
+        if (rc != 0)
+            return rc < 0 ? -1 : 0;
     }
+}
+
+int hubdir_lock(const struct hubdir *h, const struct repo *r,
+    const struct digest *etag, struct err *e)
+{
+    int fd = -1;
+
+    return lock(h, r, etag, true, &fd, e) == 0 ? fd : -1;
+}
+
+int hubdir_try_lock(const struct hubdir *h, const struct repo *r,
+    const struct digest *etag, int *out, struct err *e)
+{
+    *out = -1;
+    return lock(h, r, etag, false, out, e);
 }

@@ -115,6 +115,15 @@ int claim_partial(struct claim *out, int lock, const char *path,
     return 0;
 }
 
+void claim_keep(struct claim *c, int fd, uint64_t now_ms)
+{
+    if (c->honest || fd < 0 || c->path[0] == '\0' ||
+        now_ms - c->kept_ms < CLAIM_KEEP_S * 1000u)
+        return;
+    c->kept_ms = now_ms;
+    futimens(fd, NULL);
+}
+
 void claim_release(const struct claim *c)
 {
     const struct timespec never[2] = { { 0, 0 }, { 0, 0 } };

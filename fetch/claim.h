@@ -17,12 +17,13 @@
 #include "base/err.h"
 
 /* A partial nobody wrote to for this long has no owner any more. */
-enum { CLAIM_STALE_S = 30 };
+enum { CLAIM_STALE_S = 30, CLAIM_KEEP_S = 5 };
 
 struct claim {
     char path[PATH_MAX];    /* the partial to use */
     char journal[PATH_MAX]; /* its journal, "" when it can have none */
     bool honest;            /* the lock can be relied upon */
+    uint64_t kept_ms;       /* claim_keep: when it was renewed */
 };
 
 /*
@@ -33,6 +34,13 @@ struct claim {
  */
 int claim_partial(struct claim *out, int lock, const char *path,
     const char *journal, struct err *e);
+
+/*
+ * claim_keep - still at work, even if no byte comes (a server that asks for
+ * a long silence); to be called every few seconds
+ * fd  the partial
+ */
+void claim_keep(struct claim *c, int fd, uint64_t now_ms);
 
 /* claim_release - the partial stays, and anybody may go on with it. */
 void claim_release(const struct claim *c);

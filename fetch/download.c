@@ -39,7 +39,7 @@ static int open_partial(struct download *d, struct err *e)
 }
 
 int download_open(struct download *d, const struct transfer_opts *opts,
-    const struct plan_file *file, struct err *e)
+    const struct plan_file *file, int lock, struct err *e)
 {
     const struct tree_file *f = file->file;
     char name[1025];
@@ -48,7 +48,9 @@ int download_open(struct download *d, const struct transfer_opts *opts,
     *d = (struct download)DOWNLOAD_INIT;
     d->opts = opts;
     d->file = file;
-    d->lock = hubdir_lock(opts->dir, opts->repo, tree_etag(f), e);
+    d->lock = lock;
+    if (d->lock < 0)
+        d->lock = hubdir_lock(opts->dir, opts->repo, tree_etag(f), e);
     if (d->lock < 0)
         return -1;
     have =

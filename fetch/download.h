@@ -59,11 +59,12 @@ struct download {
 
 /*
  * download_open - take the lock, look again, open the partial, cut segments
- * Waits while another process downloads the same content.
+ * lock    of the content, taken already, and kept from now on; -1: wait for
+ *         it while another process downloads the same content
  * Returns 0, or -1 with *e: NOSPACE, IO, CANCELLED, NOMEM
  */
 int download_open(struct download *d, const struct transfer_opts *opts,
-    const struct plan_file *file, struct err *e);
+    const struct plan_file *file, int lock, struct err *e);
 
 /* download_take - a segment whose time has come; false when there is none. */
 bool download_take(struct download *d, uint64_t now_ms, struct segment *out);

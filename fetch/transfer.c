@@ -10,6 +10,7 @@
 
 #include "base/cancel.h"
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "fetch/lane.h"
 
@@ -18,6 +19,8 @@ enum {
     HASH_CHUNK = 1 << 20, /* read back and hashed per file and turn */
     /* What a loss of power may cost; what a kill may cost: partial_note. */
     SAVE_MS = 1000,
+    /* How often another process's lock is asked for. */
+    ASK_MS = 50,
     TELL_WAIT_S = 2
 };
 
@@ -32,6 +35,7 @@ struct transfer {
     struct lane *lanes; /* opts->jobs of them */
     struct retry retry;
     uint64_t hub_hold_ms; /* the Hub asked for silence until then */
+    uint64_t ask_ms;      /* another process has the next file's lock */
     uint64_t bytes;
     void *room; /* HASH_CHUNK bytes */
 };
@@ -72,15 +76,34 @@ static int transfer_init(struct transfer *t, struct err *e)
     return 0;
 }
 
-/* Open the next file of the plan. */
+/*
+ * Open the next file of the plan. While there are others, nothing waits for
+ * its lock: the connections would stall. Returns 1 when it has to be later.
+ */
 static int activate(struct transfer *t, struct err *e)
 {
-    struct download *d = calloc(1, sizeof(*d));
+    const struct transfer_opts *o = t->opts;
+    const struct plan_file *f = &t->plan->files[t->next];
+    struct download *d;
+    int lock = -1;
 
-    if (d == NULL)
+    if (t->n_active > 0) {
+        if (clock_ms() < t->ask_ms)
+            return 1;
+        if (hubdir_try_lock(o->dir, o->repo, tree_etag(f->file), &lock, e) != 0)
+            return -1;
+        t->ask_ms = lock < 0 ? clock_ms() + ASK_MS : 0;
+        if (lock < 0)
+            return 1;
+    }
+    d = calloc(1, sizeof(*d));
+    if (d == NULL) {
+        fd_close(&lock);
         return err_set(e, ERR_NOMEM, "out of memory");
+    }
+    t->next++;
     t->active[t->n_active++] = d;
-    return download_open(d, t->opts, &t->plan->files[t->next++], e);
+    return download_open(d, o, f, lock, e);
 }
 
 static void retire(struct transfer *t, size_t i)
@@ -114,8 +137,10 @@ static int feed_lane(struct transfer *t, struct lane *l, struct err *e)
 
     while (d == NULL && t->next < t->plan->n_fetch &&
            t->n_active < t->max_active && clock_ms() >= t->hub_hold_ms) {
-        if (activate(t, e) != 0)
-            return -1;
+        int rc = activate(t, e);
+
+        if (rc != 0)
+            return rc < 0 ? -1 : 0;
         d = take(t, &seg);
     }
     if (d == NULL)
@@ -265,6 +290,7 @@ static int look_after(struct transfer *t, bool *lags, struct err *e)
         struct download *d = t->active[i];
         struct partial *p = &d->partial;
 
+        claim_keep(&d->claim, p->fd, now);
         if (!d->held) {
             if (partial_hash(p, t->room, HASH_CHUNK, e) != 0)
                 return -1;

@@ -11,7 +11,7 @@ libcjson-dev libsodium-dev python3"
 if [ "${1-}" = test ]; then
     # a second compiler with its sanitizers, faults, references, lint
     need="$need clang libclang-rt-14-dev strace openssl git procps
-clang-format minisign python3-venv python3-torch python3-numpy"
+clang-format e2fsprogs xfsprogs nginx-light minisign python3-venv python3-torch python3-numpy"
 fi
 
 missing=""

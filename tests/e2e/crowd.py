@@ -1,16 +1,22 @@
 #!/usr/bin/env python3
 """Sixteen processes pull one model at once: one transfer, and all succeed.
-The same where every lock lies, and where the one at work is killed."""
+The same where every lock lies, and where the one at work is killed. A lock
+that another has holds up its own file and nothing else; a partial that waits
+on a server's word stays its owner's."""
+import contextlib
+import fcntl
+import hashlib
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from pulling import (MIB, World, gets, good, kit, make_model,  # noqa: E402
-                     shimmed)
+                     noise, shimmed, write)
 
 CROWD = 16
 REPO = "acme/tiny"
@@ -31,8 +37,8 @@ LYING = ("#define _GNU_SOURCE\n#include <errno.h>\n#include <fcntl.h>\n#include 
          " va_end(v); return fcntl(fd, cmd, a); }\n")
 
 
-def start(world, n=CROWD):
-    return [subprocess.Popen([kit.program("mlfetch"), "pull", REPO],
+def start(world, n=CROWD, repo=REPO):
+    return [subprocess.Popen([kit.program("mlfetch"), "pull", repo],
                              env=world.env, stdout=subprocess.PIPE,
                              stderr=subprocess.PIPE, text=True)
             for _ in range(n)]
@@ -83,9 +89,7 @@ def one_is_killed(tap, hub, files):
                  1 + 4 * MIB / SIZE)
 
 
-def locks_lie(tap, hub, files):
-    folder = kit.scratch()
-    shim = shimmed(folder, LYING)
+def locks_lie(tap, hub, files, shim):
     if shim is None:
         tap.skip(f"{CROWD} at once, where locks lie",
                  "no library can be preloaded here")
@@ -97,17 +101,91 @@ def locks_lie(tap, hub, files):
             name = f"{CROWD} at once, where locks lie" + \
                 ("" if rules else ", at full speed")
             all_well(tap, hub, w, start(w), files, name, CROWD)
-    shutil.rmtree(folder)
+
+
+def lock_of_another(tap, hub, data):
+    """The larger file's lock is held: the smaller one is not held up."""
+    files = {"a.bin": noise(6 * MIB, "a"), "b.bin": noise(8 * MIB, "b")}
+    for name, content in files.items():
+        write(os.path.join(data, "two", name), content)
+    hub.control("config", {"repos": {"acme/two": {
+        "dir": os.path.join(data, "two")}}})
+    a, b = (hashlib.sha256(files[n]).hexdigest() for n in sorted(files))
+    with World(hub.url) as w:
+        path = os.path.join(w.root, ".locks/models--acme--two", b + ".lock")
+        write(path, b"")
+        hub.reset()
+        hub.faults([{"host": "bytes", "rate": MIB, "times": -1}])
+        with open(path, "r+b") as f:
+            fcntl.flock(f, fcntl.LOCK_EX)
+            proc, = start(w, 1, "acme/two")
+            blob = os.path.join(w.repo("acme/two"), "blobs", a)
+            end = time.monotonic() + 20
+            while not os.path.exists(blob) and time.monotonic() < end:
+                time.sleep(0.05)
+            tap.ok(os.path.exists(blob) and proc.poll() is None,
+                   "a lock that another has does not hold up other files")
+            tap.eq(gets(hub, "bytes", "b.bin"), [], "nor is it passed by")
+            hub.faults([])
+        proc.communicate()
+        good(tap, w.pull("acme/two"), files, "and its own file comes next")
+
+
+class Silence:
+    """A pull whose server asks for silence, where locks lie."""
+
+    def __init__(self, config, shim):
+        self.hub = kit.Hub(config)
+        self.hub.__enter__()
+        self.world = World(self.hub.url, LD_PRELOAD=shim)
+        self.hub.faults([
+            dict(SLOW, cut=MIB, times=4),
+            {"host": "bytes", "status": 429, "times": 4,
+             "headers": {"Retry-After": "12"}}])
+        self.ages = []
+        self.proc, = start(self.world, 1)
+        self.watcher = threading.Thread(target=self.watch)
+        self.watcher.start()
+
+    def watch(self):
+        """How long ago the partial was touched, while it waits."""
+        top = os.path.join(self.world.repo(REPO), "blobs")
+        while self.proc.poll() is None:
+            time.sleep(0.5)
+            for name in self.world.names(REPO, "blobs"):
+                if name.endswith(".incomplete"):
+                    with contextlib.suppress(FileNotFoundError):
+                        info = os.stat(os.path.join(top, name))
+                        self.ages.append(time.time() - info.st_mtime)
+
+    def end(self, tap, files):
+        self.watcher.join()
+        tap.ok(len(self.ages) > 10 and max(self.ages) < 8, "locks lie, and "
+               "the server asks for 12 s of silence: the partial stays its "
+               "owner's", self.ages)
+        self.proc.communicate()
+        good(tap, self.world.pull(REPO), files, "and all is right after it")
+        self.world.__exit__()
+        self.hub.__exit__()
 
 
 def main():
     tap = kit.Tap()
     data = kit.scratch()
     files = make_model(os.path.join(data, "tiny"), SIZE)
-    with kit.Hub({REPO: {"dir": os.path.join(data, "tiny")}}) as hub:
+    config = {REPO: {"dir": os.path.join(data, "tiny")}}
+    shim = shimmed(data, LYING)
+    silence = Silence(config, shim) if shim else None
+    with kit.Hub(config) as hub:
+        lock_of_another(tap, hub, data)
         one_transfer(tap, hub, files)
         one_is_killed(tap, hub, files)
-        locks_lie(tap, hub, files)
+        locks_lie(tap, hub, files, shim)
+    if silence is None:
+        tap.skip("locks lie, and the server asks for silence",
+                 "no library can be preloaded here")
+    else:
+        silence.end(tap, files)
     shutil.rmtree(data)
     tap.done()
 
