@@ -183,6 +183,9 @@ static int take_bytes(struct lane *l, const void *bytes, size_t len)
         return strike(l, ERR_CORRUPT, "sent more bytes than it announced");
     if (partial_write(&d->partial, l->seg.from, bytes, len, &new, &l->err) != 0)
         return fatal(l);
+    /* libcurl reads many megabytes in a turn: noted only then, a kill would
+     * cost all of them. */
+    partial_note(&d->partial);
     l->seg.from += len;
     if (new == 0)
         return 0;
