@@ -33,12 +33,16 @@ def served(hub):
     return sum(r["bytes"] for r in gets(hub, "bytes"))
 
 
-def pull_and_kill(world, seconds, repo=REPO, jobs=4):
-    """How it ended, and what it said."""
-    proc = subprocess.Popen(
+def start(world, repo, jobs):
+    return subprocess.Popen(
         [kit.program("mlfetch"), "pull", repo, "-j", str(jobs)],
         env=world.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         text=True)
+
+
+def pull_and_kill(world, seconds, repo=REPO, jobs=4):
+    """How it ended, and what it said."""
+    proc = start(world, repo, jobs)
     try:
         proc.wait(timeout=seconds)
     except subprocess.TimeoutExpired:
@@ -91,12 +95,12 @@ def kills(tap, hub, files, size, jobs, want, longest):
     while k.killed < want:
         with World(hub.url) as w:
             hub.faults([{"host": "bytes", "rate": RATE, "times": -1}])
-            start = k.killed
+            before = k.killed
             while k.killed < want and k.once(w):
                 pass
             hub.faults([])
             done = w.pull(REPO)
-            good(tap, done, files, f"{name}: after {k.killed - start} kills, "
+            good(tap, done, files, f"{name}: after {k.killed - before} kills, "
                  "all is right")
             k.mistrusted = k.mistrusted or "again" in done.stderr
             tap.eq([n for n in w.names(REPO, "blobs") if "." in n], [],
@@ -164,14 +168,11 @@ def one_kill(tap, hub, data):
         return
     with World(hub.url, LD_PRELOAD=counter.shim,
                COUNT_FILE=counter.path) as w:
-        seconds = 0.2
-        while True:
-            counter.reset()
-            pull_and_kill(w, seconds, HUGE, 8)
-            if counter.value() > HUGE_SIZE // 3:
-                break
-            shutil.rmtree(w.root, ignore_errors=True)
-            seconds += 0.1
+        proc = start(w, HUGE, 8)
+        while counter.value() < HUGE_SIZE // 2 and proc.poll() is None:
+            time.sleep(0.005)
+        proc.kill()
+        proc.communicate()
         first = counter.value()
         done = w.pull(HUGE, "-j", "8")
         total = counter.value()
