@@ -61,11 +61,21 @@ static unsigned env_seconds(const char *name, unsigned otherwise)
     return n > 0 && n <= STALL_MAX_S ? (unsigned)n : otherwise;
 }
 
+/* Who gives up soon must find out sooner, and have time to try again. */
+static unsigned at_most_half(unsigned seconds, uint64_t retry_s)
+{
+    uint64_t half = size_max(retry_s / 2, 1);
+
+    return retry_s > 0 && half < seconds ? (unsigned)half : seconds;
+}
+
 struct http *hub_http(struct hub *h, struct err *e)
 {
     if (h->http == NULL) {
-        struct http_opts opts = { .connect_s = CONNECT_S,
-            .stall_s = env_seconds("HF_HUB_DOWNLOAD_TIMEOUT", STALL_S),
+        unsigned stall = env_seconds("HF_HUB_DOWNLOAD_TIMEOUT", STALL_S);
+        struct http_opts opts = { .connect_s =
+                                      at_most_half(CONNECT_S, h->retry_s),
+            .stall_s = at_most_half(stall, h->retry_s),
             .connections = h->connections + 2 };
         h->http = http_open(&opts, e);
     }

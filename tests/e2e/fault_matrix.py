@@ -27,7 +27,7 @@ LARGE = "model.safetensors"
 # How long a case may take: what it waits for by contract, and room to run.
 ROOM_S = 25
 RETRY_S = 2
-STALL_S = 1
+STALL_S = 1              # given, or the half of --retry-time
 
 PLACES = {
     "revision": {"path": "/api/models/*/revision/*"},

@@ -230,6 +230,20 @@ def stalls(tap, hub, files):
     tap.ok(time.monotonic() - began < 15, "in time")
 
 
+def soon(tap, hub):
+    """--retry-time is the cap, even where the usual patience is longer."""
+    for name, rule in (("the Hub", {"path": "*/revision/*", "delay": 60}),
+                       ("the bytes host", dict(BYTES, stall=[0, 60]))):
+        with World(hub.url) as w:
+            hub.faults([dict(rule, times=-1)])
+            began = time.monotonic()
+            fails(tap, w.pull(REPO, "--retry-time", "4"), 5,
+                  "nothing came for 2 s", f"silence of {name}: 5")
+            tap.ok(time.monotonic() - began < 12, "in the time allowed",
+                   time.monotonic() - began)
+            hub.faults([])
+
+
 def wrong_bytes(tap, hub, files):
     survived(tap, hub, files, [dict(BYTES, flip=5 * MIB + 3)],
              "one bit flipped, once: fetched again")
@@ -419,6 +433,7 @@ def main():
         addresses(tap, hub, files)
         slow_names(tap)
         stalls(tap, hub, files)
+        soon(tap, hub)
         wrong_bytes(tap, hub, files)
         damaged_partial(tap, hub, files)
         interrupts(tap, hub, files)

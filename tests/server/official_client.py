@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs the official Python client against the test hub.
 
-Not part of the ordinary tests, since it needs a package from the network:
+tests/interop/official_check.py runs it in `make test`; by hand:
 
     python3 -m venv /tmp/v && /tmp/v/bin/pip install huggingface_hub
     /tmp/v/bin/python tests/server/official_client.py
@@ -164,8 +164,144 @@ def no_token_reaches_the_bytes_host(client, world):
 
 
 @check
+def every_repo_type(client, world):
+    world.knobs(repos={"acme/" + kind: {"dir": "tiny", "type": kind}
+                       for kind in ("space", "kernel")})
+    for kind in ("space", "kernel"):
+        try:
+            expect_tiny(client.snapshot_download("acme/" + kind, repo_type=kind))
+        except ValueError:    # older clients know no kernels
+            expect(kind, "kernel", "a type the client does not know")
+
+
+@check
+def short_commits_and_unquoted_refs(client, world):
+    path = client.hf_hub_download("acme/tiny", "config.json", revision=COMMIT_OF_PR[:9])
+    expect(read(path), SMALL, "bytes")
+    expect(COMMIT_OF_PR in path, True, "the full commit names the folder")
+
+
+@check
+def etags_in_every_form(client, world):
+    for name, form in (("weak", 'W/"%s"'), ("bare", "%s")):
+        cache = os.path.join(world.folder, name)
+        world.faults({"path": "*/resolve/*config.json", "times": -1,
+                      "headers": {"X-Linked-Etag": form % SMALL_GIT}})
+        path = client.hf_hub_download("acme/tiny", "config.json", cache_dir=cache)
+        expect(os.path.basename(os.path.realpath(path)), SMALL_GIT, name)
+
+
+@check
+def absence_is_remembered_with_a_commit_only(client, world):
+    for name, drop in (("known", {}), ("unknown", {"X-Repo-Commit": None})):
+        cache = os.path.join(world.folder, "absent-" + name)
+        if drop:
+            world.faults({"path": "*/resolve/*", "times": -1, "headers": drop})
+        expect_error("RemoteEntryNotFoundError", client.hf_hub_download, "acme/tiny",
+                     "absent.json", cache_dir=cache)
+        marks = [entry for where, _, names in os.walk(cache) if ".no_exist" in where
+                 for entry in names]
+        expect(marks, [] if drop else ["absent.json"], name)
+
+
+@check
+def a_missing_header_is_no_hub(client, world):
+    expect_error("LocalEntryNotFoundError", client.hf_hub_download, "acme/bare", "config.json",
+                 cache_dir=world.folder + "/bare")
+
+
+@check
+def ranges(client, world):
+    world.post("/_test/reset", None)
+    with client.HfFileSystem(skip_instance_cache=True).open(
+            "acme/tiny/model.safetensors", block_size=1000) as stream:
+        stream.seek(5000)
+        expect(stream.read(100) == BIG[5000:5100], True, "bytes from the middle")
+    ranged = [record for record in world.log() if record["range"]]
+    expect({record["status"] for record in ranged if record["host"] == "bytes"}, {206}, "status")
+
+
+@check
+def resumes_after_ten_mebibytes(client, world):
+    size = 24 << 20
+    path = os.path.join(world.folder, "long", "model.bin")
+    os.makedirs(os.path.dirname(path))
+    with open(path, "wb") as stream:
+        for number in range(size >> 20):
+            stream.write(bytes([number]) * (1 << 20))
+    world.knobs(repos={"acme/long": {"dir": "long"}})
+    for name, rule in (("cut", {"cut": 15 << 20}), ("no ranges", {"ignore_range": True})):
+        world.post("/_test/reset", None)
+        world.faults({"host": "bytes", "cut": 15 << 20}, {"host": "bytes", **rule})
+        got = client.hf_hub_download("acme/long", "model.bin",
+                                     cache_dir=os.path.join(world.folder, "resumed", name))
+        expect(read(got) == read(path), True, name)
+        asked = [record["range"] for record in world.log() if record["host"] == "bytes"]
+        expect(any(asked), True, "a range was asked for: " + name)
+
+
+@check
+def expired_urls_are_final_for_it(client, world):
+    world.knobs(url_ttl=0)
+    try:
+        client.hf_hub_download("acme/tiny", "model.safetensors",
+                               cache_dir=world.folder + "/expired")
+    except Exception as problem:
+        expect("403" in str(problem), True, "the error names 403")
+    else:
+        raise AssertionError("no error")
+    finally:
+        world.knobs(url_ttl=3600)
+
+
+@check
+def a_quota_is_waited_for(client, world):
+    world.knobs(quota={"resolvers": 4, "window": 2})
+    try:
+        expect_tiny(client.snapshot_download("acme/tiny", cache_dir=world.folder + "/quota"))
+        expect(any(record["status"] == 429 for record in world.log()), True, "429 was met")
+    finally:
+        world.knobs(quota={})
+
+
+@check
+def a_bytes_host_that_rejects_tokens(client, world):
+    world.knobs(bytes_reject_auth=True)
+    try:
+        expect_tiny(client.snapshot_download("acme/private", token=GOOD,
+                                             cache_dir=world.folder + "/rejecting"))
+    finally:
+        world.knobs(bytes_reject_auth=False)
+
+
+@check
+def xet_is_optional(client, world):
+    expect_tiny(client.snapshot_download("acme/xet"))
+
+
+@check
+def patterns(client, world):
+    names = ["README.md", "data/a.json", "data/sub/b.json", "A.JSON", "x[1].txt", "dir2"]
+    for name in names:
+        full = os.path.join(world.folder, "vectors", name)
+        os.makedirs(os.path.dirname(full), exist_ok=True)
+        with open(full, "wb") as stream:
+            stream.write(name.encode())
+    world.knobs(repos={"acme/vectors": {"dir": "vectors"}})
+    wanted = {"*.json": ["data/a.json", "data/sub/b.json"], "data/": ["data/a.json",
+              "data/sub/b.json"], "dir": [], "*.JSON": ["A.JSON"], "x[[]1].txt": ["x[1].txt"],
+              "[!d]*": ["A.JSON", "README.md", "x[1].txt"]}
+    for number, (pattern, files) in enumerate(wanted.items()):
+        folder = client.snapshot_download("acme/vectors", allow_patterns=pattern,
+                                          cache_dir=f"{world.folder}/v{number}")
+        got = sorted(os.path.relpath(os.path.join(where, name), folder)
+                     for where, _, found in os.walk(folder) for name in found)
+        expect(got, files, pattern)
+
+
+@check
 def scan_is_clean(client, world):
-    for name in ("cache", "zipped", "faulty", "again"):
+    for name in ("cache", "zipped", "faulty", "again", "quota", "rejecting"):
         report = client.scan_cache_dir(os.path.join(world.folder, name))
         expect([str(warning) for warning in report.warnings], [], "warnings in " + name)
         expect(len(report.repos) > 0, True, "repos in " + name)
