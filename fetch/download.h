@@ -48,6 +48,7 @@ struct download {
     bool fresh;          /* use new connections */
     bool held;           /* somebody else has brought it meanwhile */
     unsigned strikes;
+    uint64_t strike_ms;  /* when the last one was counted */
     unsigned mismatches; /* times the finished file was wrong */
     struct progress_item *item;
 };

@@ -9,7 +9,8 @@
 #include "fetch/hub_error.h"
 #include "fetch/url.h"
 
-enum { HOPS_MAX = 10 };
+/* A strike is not counted this soon after another: less than any backoff. */
+enum { HOPS_MAX = 10, STRIKE_MS = 250 };
 
 static const struct tree_file *file_of(const struct lane *l)
 {
@@ -25,10 +26,21 @@ static int fault(struct lane *l, enum err_kind kind, const char *what)
         url_host(host, l->url), what);
 }
 
+/* What goes wrong on all connections at once has gone wrong once. */
+static void count_strike(struct download *d)
+{
+    uint64_t now = clock_ms();
+
+    if (d->strikes > 0 && now - d->strike_ms < STRIKE_MS)
+        return;
+    d->strikes++;
+    d->strike_ms = now;
+}
+
 /* The attempt failed in a way that no wait will cure often. */
 static int strike(struct lane *l, enum err_kind kind, const char *what)
 {
-    l->d->strikes++;
+    count_strike(l->d);
     return fault(l, kind, what);
 }
 
@@ -290,7 +302,7 @@ static enum lane_end refused(struct lane *l)
         return LANE_AGAIN;
     /* An expired address, most likely: the Hub knows a new one. */
     if (download_lost(l->d, l->generation))
-        l->d->strikes++;
+        count_strike(l->d);
     return judge(l);
 }
 

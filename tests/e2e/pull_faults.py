@@ -132,6 +132,8 @@ def ranges(tap, hub, files):
              "all ranges ignored, and the stream cut")
     survived(tap, hub, files, [dict(BYTES, wrong_range=True, times=2)],
              "a wrong Content-Range, twice")
+    survived(tap, hub, files, [dict(BYTES, wrong_range=True, times=8)],
+             "a wrong Content-Range on all connections, for a moment")
     survived(tap, hub, files, [dict(BYTES, wrong_range="bytes 0-9/10")],
              "the Content-Range of another file")
     survived(tap, hub, files, [dict(BYTES, wrong_range="bytes */9")],
