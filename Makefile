@@ -134,8 +134,9 @@ faults: all ## every fault at every place, once, often, for ever; minutes
 	$(Q)BUILD_DIR=$(OUT) $(PYTHON) tests/e2e/fault_matrix.py --long
 
 .PHONY: kills powercuts huge
-kills: all ## 200 kills of downloads of 256 MB, one of 1 GB; minutes
+kills: all ## 200 kills of downloads, one in 1 GB, one at each call; minutes
 	$(Q)BUILD_DIR=$(OUT) $(PYTHON) tests/e2e/kill.py --long
+	$(Q)BUILD_DIR=$(OUT) $(PYTHON) tests/e2e/steps.py --long
 
 powercuts: all ## 50 power cuts each on ext4 and xfs (root); minutes
 	$(Q)BUILD_DIR=$(OUT) $(PYTHON) tests/e2e/power.py --long
