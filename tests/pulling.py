@@ -83,10 +83,12 @@ def matches(folder, files):
     for where, _, names in os.walk(folder):
         for name in names:
             path = os.path.join(where, name)
-            with open(path, "rb") as f:
-                found[os.path.relpath(path, folder)] = f.read()
-    wrong = [n for n in set(found) | set(files) if found.get(n) !=
-             files.get(n)]
+            found[os.path.relpath(path, folder)] = None  # a link to nowhere
+            if os.path.exists(path):
+                with open(path, "rb") as f:
+                    found[os.path.relpath(path, folder)] = f.read()
+    wrong = [n for n in set(found) | set(files) if n not in files or
+             found.get(n) != files[n]]
     return f"differ: {sorted(wrong)}" if wrong else None
 
 
