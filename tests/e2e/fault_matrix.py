@@ -95,6 +95,11 @@ def headers(status=None, **more):
     return dict(act, status=status) if status else act
 
 
+def circle(place, _):
+    query = "recursive=true&expand=false&" if place == "listing" else ""
+    return headers(302, Location=f"?{query}again=1")
+
+
 def resolved_again(log, _):
     asked = [r for r in log if "/resolve/" in r["path"] and LARGE in r["path"]]
     return None if len(asked) > 1 else "the Hub was not asked again"
@@ -150,8 +155,7 @@ FAULTS = [
           limit=0),
     Fault("403", {"status": 403}, API + ["resolve"], 4, ["forbids"],
           limit=0),
-    Fault("a redirect in a circle", headers(
-        302, Location="?recursive=true&expand=false&again=1"), ALL, 5, ["circle", "403"], limit=3),
+    Fault("a redirect in a circle", circle, ALL, 5, ["circle", "403"], limit=3),
     Fault("a redirect to nowhere", {"status": 302}, PARTS + ["resolve"], 5,
           ["nowhere"]),
     Fault("a redirect of the API to another host",
@@ -183,8 +187,8 @@ FAULTS = [
           ["compressed"], fixed={p: (5, ["compressed"]) for p in API}),
     Fault("a header of 400 kB", headers(X_Bomb="x" * 400_000), ALL, 5,
           ["header", "too large", "Too large"]),
-    Fault("a megabyte of headers",
-          {"headers": {f"X-Bomb-{i}": "x" * 50_000 for i in range(20)}},
+    Fault("many large headers",
+          {"headers": {f"X-Bomb-{i}": "x" * 50_000 for i in range(10)}},
           ALL, 5, ["header", "too large", "Too large"]),
 ]
 

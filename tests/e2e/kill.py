@@ -59,8 +59,9 @@ def kept(world, size, repo=REPO):
 class Killing:
     """Runs that are killed, one after the other, and what each one cost."""
 
-    def __init__(self, hub, size, jobs, longest):
-        self.hub, self.size, self.jobs = hub, size, jobs
+    def __init__(self, hub, files, size, jobs, longest):
+        self.hub, self.files = hub, files
+        self.size, self.jobs = size, jobs
         self.longest = longest
         self.rng = random.Random(size)
         self.killed = self.sent = 0
@@ -83,14 +84,23 @@ class Killing:
         lost = before + sent - kept(world, self.size)
         self.worst = max(self.worst, lost)
         self.total += lost
-        self.visible = self.visible or any(
-            n.endswith(".safetensors") for n in world.visible(REPO))
+        self.visible = self.visible or self.half_visible(world)
         return True
+
+    def half_visible(self, world):
+        """Is there a name that leads to less than all of the file?"""
+        top = os.path.join(world.repo(REPO), "snapshots")
+        for where, _, names in os.walk(top):
+            for name in names:
+                with open(os.path.join(where, name), "rb") as f:
+                    if f.read() != self.files[name]:
+                        return True
+        return False
 
 
 def kills(tap, hub, files, size, jobs, want, longest):
     name = f"{jobs} connections, {size // MIB} MiB"
-    k = Killing(hub, size, jobs, longest)
+    k = Killing(hub, files, size, jobs, longest)
     began = time.monotonic()
     while k.killed < want:
         with World(hub.url) as w:
