@@ -140,6 +140,12 @@ int sources_step(struct sources *s, uint64_t bytes, struct err *e)
     return 0;
 }
 
+void sources_skip(struct sources *s)
+{
+    s->now = s->n;
+    s->unread = 0;
+}
+
 int sources_check(const struct sources *s, struct err *e)
 {
     for (uint64_t i = 0; i < s->n; i++) {

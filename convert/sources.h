@@ -53,6 +53,15 @@ int sources_list(
  */
 int sources_step(struct sources *s, uint64_t bytes, struct err *e);
 
+/* sources_left - is there a digest that steps still have to make? */
+static inline bool sources_left(const struct sources *s)
+{
+    return s->now < s->n;
+}
+
+/* sources_skip - unknown digests stay unknown. */
+void sources_skip(struct sources *s);
+
 /*
  * sources_check - are they still the files that were listed? c stays open.
  * Asked when everything has been read: what was written into meanwhile is in
