@@ -44,12 +44,6 @@ static void convert_free(struct convert *v)
     renames_free(&v->renames);
 }
 
-/* A blob's name is its digest only where mlfetch or a volume keeps it. */
-static bool is_kept(const struct convert *v)
-{
-    return v->found.kind == FOUND_REPO || v->found.kind == FOUND_PUT;
-}
-
 static int open_source(struct convert *v, struct err *e)
 {
     struct checkpoint_opts opts = { .select = v->o->recipe.select };
@@ -66,7 +60,7 @@ static int open_source(struct convert *v, struct err *e)
     if (checkpoint_open(&v->c, v->found.path, &opts, e) != 0 ||
         renames_apply(&v->renames, &v->c, v->o->recipe.rename, e) != 0)
         return -1;
-    if (sources_list(&v->sources, &v->c, is_kept(v), e) != 0)
+    if (sources_list(&v->sources, &v->c, &v->found, e) != 0)
         return -1;
     if (v->o->digests != DIGESTS_ALL && v->o->out != NULL)
         sources_skip(&v->sources);

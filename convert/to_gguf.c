@@ -81,7 +81,7 @@ static int open_source(struct to_gguf *g, struct err *e)
         find_model(g->o->source, g->o->volume, &g->found, e) != 0 ||
         checkpoint_open(&g->c, g->found.path, &opts, e) != 0)
         return -1;
-    return sources_list(&g->sources, &g->c, false, e);
+    return sources_list(&g->sources, &g->c, NULL, e);
 }
 
 static int read_model(struct to_gguf *g, struct json_doc *config, struct err *e)

@@ -5,7 +5,10 @@
 #include "base/human.h"
 #include "base/log.h"
 
-enum { NAME_BYTES = 120 }; /* of a tensor's name in a message */
+enum {
+    NAME_BYTES = 120, /* of a tensor's name in a message */
+    NAMED_MAX = 100   /* tensors named one by one */
+};
 
 static int name_len(const struct tensor *t)
 {
@@ -51,21 +54,37 @@ void verdict_make(struct verdict *v, const struct layout *p,
     }
 }
 
+static void log_overflow(const struct layout *p, const struct recipe *r,
+    uint64_t i, const struct audit *a)
+{
+    if (layout_made(p, i) == MADE_INT8)
+        log_warn("tensor '%.*s': %llu NaN, and %llu infinite or beyond "
+                 "float32: int8 has no such values",
+            STR_ARG(p->out[i].name), (unsigned long long)a->nan,
+            (unsigned long long)a->overflow);
+    else
+        log_warn("tensor '%.*s': %llu values beyond the range of %s, the "
+                 "largest %.6g",
+            STR_ARG(p->out[i].name), (unsigned long long)a->overflow,
+            r->int8 ? "bf16" : recipe_dtype(r), a->largest);
+}
+
 static void log_overflows(
     const struct layout *p, const struct recipe *r, const struct audit *audits)
 {
-    for (uint64_t i = 0; i < p->n; i++)
-        if (layout_made(p, i) == MADE_INT8) {
-            if (audits[i].nan + audits[i].overflow > 0)
-                log_warn("tensor '%.*s': %llu NaN, and %llu infinite or "
-                         "beyond float32: int8 has no such values",
-                    STR_ARG(p->out[i].name), (unsigned long long)audits[i].nan,
-                    (unsigned long long)audits[i].overflow);
-        } else if (audits[i].overflow > 0)
-            log_warn("tensor '%.*s': %llu values beyond the range of %s, the "
-                     "largest %.6g",
-                STR_ARG(p->out[i].name), (unsigned long long)audits[i].overflow,
-                r->int8 ? "bf16" : recipe_dtype(r), audits[i].largest);
+    uint64_t n = 0;
+
+    for (uint64_t i = 0; i < p->n; i++) {
+        const struct audit *a = &audits[i];
+        bool lost =
+            a->overflow > 0 || (layout_made(p, i) == MADE_INT8 && a->nan > 0);
+
+        if (lost && n++ < NAMED_MAX)
+            log_overflow(p, r, i, a);
+    }
+    if (n > NAMED_MAX)
+        log_warn(
+            "and so in %llu more tensors", (unsigned long long)n - NAMED_MAX);
 }
 
 static void log_cast(const struct verdict *v, const struct recipe *r)
