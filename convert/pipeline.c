@@ -149,9 +149,11 @@ static void do_task(struct pipeline *l, struct job *j)
 static bool is_over(const struct pipeline *l)
 {
     bool last = l->rest <= l->job.layout->file_size;
+    /* Whoever is on the sources is the only one to look at them. */
+    bool left = l->on_source || sources_left(l->sources);
 
     return l->e.kind != ERR_NONE ||
-           (l->oldest == l->n_blocks && !(last && sources_left(l->sources)));
+           (l->oldest == l->n_blocks && !(last && left));
 }
 
 static bool take_lane(struct pipeline *l, enum task task, struct job *j)

@@ -34,7 +34,7 @@ enum { MANIFEST_BYTES_MAX = 64 << 20 };
 
 struct manifest_file {
     struct str name;
-    uint64_t size; /* bytes */
+    uint64_t size;        /* bytes */
     struct digest sha256; /* "" when not known: of sources only */
 };
 
