@@ -278,6 +278,8 @@ def main():
                    default=len(os.sched_getaffinity(0)))
     p.add_argument("--folder", help="where to make the temporary folder")
     args = p.parse_args()
+    if not os.path.exists("/usr/bin/time"):
+        sys.exit("GNU time is needed for the memory (Debian: time)")
     folder = tempfile.mkdtemp(prefix="convert.", dir=args.folder)
     try:
         b = Bench(folder, args.threads)
