@@ -153,6 +153,7 @@ class Bench:
         return os.path.join(self.folder, name)
 
     def command(self, name, *args):
+        assert name not in self.commands, name
         self.commands[name] = [str(a) for a in args]
 
     def row(self, name, by, bar, source, *options):
@@ -241,16 +242,16 @@ def add_commands(b, floor):
     kept = ("--volume", b.at("volume"))
     b.row("fp32 safetensors -> fp16", half, "1.20", fp32, "--fp16", *none)
     b.row("bf16 safetensors -> fp16", half, "1.20", bf16, "--fp16", *none)
-    b.row("  fp32, output digests", half, "", fp32, "--fp16", *output)
+    b.row("  fp32 safetensors, output digests", half, "", fp32, "--fp16", *output)
     b.row(".pt -> fp16, output digests", sha, "1.25", pt, "--fp16", *output)
     b.row("  .pt in a volume, all digests", sha, "1.25", "fp32.pt", "--fp16",
           *kept)
-    b.row("  .pt, digest of the source too", sha, "", pt, "--fp16")
+    b.row("  .pt, all digests", sha, "", pt, "--fp16")
     b.row(".pt -> uniform, same dtype", whole, "1.20", pt, "--keep", *none)
     b.row(".bin -> uniform, same dtype", whole, "1.20", b.at("fp32.bin"),
           "--keep", *none)
-    b.row("  .pt, output digests", whole, "", pt, "--keep", *output)
-    b.row("  .pt, digest of the source too", whole, "", pt, "--keep")
+    b.row("  .pt, same dtype, output digests", whole, "", pt, "--keep", *output)
+    b.row("  .pt, same dtype, all digests", whole, "", pt, "--keep")
     if not has_torch():
         print(f"# no torch for {TORCH_PYTHON}: no rows for it")
         return
