@@ -216,8 +216,8 @@ def make_inputs(b, layers):
                     b.at("volume"), b.at("fp32.pt")], check=True, env=b.env,
                    stdout=subprocess.DEVNULL)
     floor = b.at("convert_floor")
-    subprocess.run([os.environ.get("CC", "cc"), "-std=gnu17", "-D_GNU_SOURCE", "-O3",
-                    "-march=native", "-pthread", "-o", floor,
+    subprocess.run([os.environ.get("CC", "cc"), "-std=gnu17", "-D_GNU_SOURCE",
+                    "-O3", "-march=native", "-pthread", "-o", floor,
                     os.path.join(HERE, "convert_floor.c"), "-lcrypto"],
                    check=True)
     return floor
@@ -242,7 +242,8 @@ def add_commands(b, floor):
     kept = ("--volume", b.at("volume"))
     b.row("fp32 safetensors -> fp16", half, "1.20", fp32, "--fp16", *none)
     b.row("bf16 safetensors -> fp16", half, "1.20", bf16, "--fp16", *none)
-    b.row("  fp32 safetensors, output digests", half, "", fp32, "--fp16", *output)
+    b.row("  fp32 safetensors, output digests", half, "", fp32, "--fp16",
+          *output)
     b.row(".pt -> fp16, output digests", sha, "1.25", pt, "--fp16", *output)
     b.row("  .pt in a volume, all digests", sha, "1.25", "fp32.pt", "--fp16",
           *kept)
