@@ -152,6 +152,16 @@ int hubdir_set_tree(const struct hubdir *h, const struct repo *r,
 int hubdir_lock(const struct hubdir *h, const struct repo *r,
     const struct digest *etag, struct err *e);
 
+/* hubdir_lock_now - the same without waiting; -1: somebody else has it. */
+int hubdir_lock_now(
+    const struct hubdir *h, const struct repo *r, const struct digest *etag);
+
+/*
+ * hubdir_folders - make the folders between root and the file path below it
+ * Refuses (REFUSED) one that is a symbolic link.
+ */
+int hubdir_folders(const char *root, struct str path, struct err *e);
+
 /*
  * hubdir_repos - every repository held, sorted by id
  * out_n repositories in *out, in arena.

@@ -3,6 +3,7 @@ import hashlib
 import json
 import os
 import shutil
+import subprocess
 
 import kit
 
@@ -113,3 +114,12 @@ def gets(hub, host=None, part=""):
     """The requests of the log, of a host, whose path holds part."""
     return [r for r in hub.log() if host in (None, r["host"])
             and part in r["path"]]
+
+
+def shimmed(folder, text):
+    """A library to preload, None where that cannot be."""
+    shim = os.path.join(folder, "shim.so")
+    built = subprocess.run(["cc", "-shared", "-fPIC", "-x", "c", "-", "-o",
+                            shim], input=text, text=True,
+                           capture_output=True)
+    return None if built.returncode or "asan" in kit.BUILD else shim

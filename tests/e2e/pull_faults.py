@@ -13,7 +13,7 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from pulling import (MIB, World, fails, gets, good, kit,  # noqa: E402
-                     make_model, noise, write)
+                     make_model, noise, shimmed, write)
 
 REPO = "acme/tiny"
 SIZE = 9 * MIB
@@ -315,15 +315,6 @@ SLOW = ("#include <netdb.h>\n#include <unistd.h>\n"
         "int getaddrinfo(const char *n, const char *s,"
         " const struct addrinfo *h, struct addrinfo **r)"
         "{ (void)n; (void)s; (void)h; (void)r; sleep(15); return EAI_AGAIN; }")
-
-
-def shimmed(folder, text):
-    """A library to preload, None where that cannot be."""
-    shim = os.path.join(folder, "shim.so")
-    built = subprocess.run(["cc", "-shared", "-fPIC", "-x", "c", "-", "-o",
-                            shim], input=text, text=True,
-                           capture_output=True)
-    return None if built.returncode or "asan" in kit.BUILD else shim
 
 
 def slow_names(tap):
