@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/password.h"
 #include "fetch/account.h"
+#include "fetch/pull.h"
 #include "fetch/retry.h"
 
 enum { LINE_MAX_BYTES = 8192 };
@@ -25,6 +26,8 @@ static int run(const struct cmd_ctx *ctx, void *values, int argc, char **argv,
     (void)values;
     (void)argc;
     (void)argv;
+    if (pull_offline())
+        return err_set(e, ERR_NET, "offline: the Hub cannot be asked");
     if (hub_init(&hub, 1, RETRY_TIME_S, e) != 0)
         return -1;
     snprintf(prompt, sizeof(prompt),
