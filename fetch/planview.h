@@ -6,9 +6,9 @@
 
 /* What stands in the entries of --json, for --help. */
 #define PLANVIEW_ENTRY_KEYS                                                    \
-    "path, size, sha256 or git_sha1, state (held: there; link: the bytes "     \
-    "are there, the name is not; partial, with kept: bytes that are there; "   \
-    "missing)"
+    "path, size, sha256 or git_sha1, state (held: there; link: its bytes are " \
+    "here or another file's, only the name is to be made; partial: begun, "    \
+    "with kept, the bytes that are here; missing)"
 
 /*
  * planview_table - a line per file, by path, with size, state and the first
