@@ -16,6 +16,7 @@ struct lock_opts {
     int repo_type;
     struct opt_list include;
     struct opt_list exclude;
+    int convert;
     int64_t retry_s;
     bool offline;
 };
@@ -47,6 +48,16 @@ static const struct opt opts[] = {
         .at = offsetof(struct lock_opts, exclude),
         .arg = "GLOB",
         .help = "no files that match; may be given several times" },
+    { .name = "fp16",
+        .type = OPT_SET,
+        .at = offsetof(struct lock_opts, convert),
+        .help = "who brings it also converts it to float16",
+        .min = CONVERSION_FP16 },
+    { .name = "bf16",
+        .type = OPT_SET,
+        .at = offsetof(struct lock_opts, convert),
+        .help = "the same, bfloat16",
+        .min = CONVERSION_BF16 },
     { .name = "retry-time",
         .type = OPT_INT,
         .at = offsetof(struct lock_opts, retry_s),
@@ -69,9 +80,12 @@ static int plan_one(struct pull *p, const struct lock_opts *o, const char *text,
     p->exclude = o->exclude.v;
     p->n_exclude = o->exclude.n;
     p->offline = o->offline || pull_offline();
+    p->convert = (enum conversion_kind)o->convert;
     if (shortname_parse(
             &p->repo, (enum repo_type)o->repo_type, NULL, text, e) != 0)
         return -1;
+    if (p->convert != CONVERSION_NONE && p->repo.type != REPO_MODEL)
+        return err_set(e, ERR_USAGE, "%s: only models are converted", text);
     return pull_plan(p, dir, hub, e);
 }
 

@@ -20,6 +20,7 @@ struct pull_opts {
     const char *volume;
     const char *local_dir;
     const char *lock;
+    int convert;
     int64_t jobs;
     int64_t retry_s;
     bool dry_run;
@@ -70,6 +71,16 @@ static const struct opt opts[] = {
         .at = offsetof(struct pull_opts, lock),
         .arg = "FILE",
         .help = "exactly what this lock lists (mlfetch lock)" },
+    { .name = "fp16",
+        .type = OPT_SET,
+        .at = offsetof(struct pull_opts, convert),
+        .help = "then convert to float16 (mlconvert), and print that folder",
+        .min = CONVERSION_FP16 },
+    { .name = "bf16",
+        .type = OPT_SET,
+        .at = offsetof(struct pull_opts, convert),
+        .help = "the same, bfloat16",
+        .min = CONVERSION_BF16 },
     { .letter = 'j',
         .name = "jobs",
         .type = OPT_INT,
@@ -137,6 +148,11 @@ static int check(const struct pull_opts *o, int argc, struct err *e)
             "beside it");
     if (o->local_dir != NULL && o->volume != NULL)
         return err_set(e, ERR_USAGE, "--local-dir and --volume are two places");
+    if (o->convert != CONVERSION_NONE &&
+        (o->lock != NULL || o->local_dir != NULL || o->repo_type != REPO_MODEL))
+        return err_set(e, ERR_USAGE,
+            "--fp16 and --bf16 are for models in a cache or volume%s",
+            o->lock != NULL ? "; a lock says itself what to convert" : "");
     if (o->force && (o->offline || pull_offline()))
         return err_set(
             e, ERR_USAGE, "--force needs the network, and this is offline");
@@ -151,6 +167,7 @@ static void set_asked(struct pull *p, const struct cmd_ctx *ctx,
     p->exclude = o->exclude.v;
     p->n_exclude = o->exclude.n;
     p->local = o->local_dir != NULL ? local : NULL;
+    p->volume = o->volume;
     p->jobs = (unsigned)o->jobs;
     p->offline = o->offline || pull_offline();
     p->force = o->force;
@@ -173,6 +190,16 @@ static int set_repos(struct pull_set *s, const struct pull_opts *o,
         else if (shortname_parse(&s->v[i].repo, (enum repo_type)o->repo_type,
                      o->revision, argv[i], e) != 0)
             return -1;
+        if (o->convert != CONVERSION_NONE)
+            s->v[i].convert = (enum conversion_kind)o->convert;
+        if (o->convert != CONVERSION_NONE && s->v[i].repo.type != REPO_MODEL)
+            return err_set(
+                e, ERR_USAGE, "%s: only models are converted", argv[i]);
+        if (o->local_dir != NULL && s->v[i].convert != CONVERSION_NONE)
+            return err_set(e, ERR_USAGE,
+                "%s: the lock asks for a conversion, which --local-dir has no "
+                "place for",
+                o->lock);
     }
     return 0;
 }
@@ -217,7 +244,8 @@ static int fetch_all(const struct pull_opts *o, struct pull_set *s,
             planview_json(&out, &s->v[i], false);
             continue;
         }
-        buf_printf(&out, "%s\n", s->v[i].path);
+        buf_printf(&out, "%s\n",
+            s->v[i].converted[0] ? s->v[i].converted : s->v[i].path);
         if (cmd_print(&out, e) != 0)
             return -1;
         fflush(stdout);
@@ -259,6 +287,7 @@ static const struct cmd_example examples[] = {
         "some files of a tag" },
     { "mlfetch pull llama3.2-1b", "a gated model, after mlfetch login" },
     { "mlfetch pull org/name --local-dir model", "plain files in ./model" },
+    { "mlfetch pull --fp16 pythia-1b", "and convert it, as mlconvert does" },
     { "mlfetch pull --lock models.lock", "exactly these files" },
     { NULL, NULL },
 };
@@ -268,9 +297,10 @@ const struct cmd cmd_pull = {
     .args = "REPO[@REV]...",
     .brief = "fetch repositories from a hub",
     .text =
-        "Prints the folder of each snapshot. What is held is not fetched "
-        "again, what was interrupted goes on where it ended, and every "
-        "byte is checked against the Hub's digest before it is visible. "
+        "Prints the folder of each snapshot, or of its converted form. What "
+        "is held is not fetched again, what was interrupted goes on where it "
+        "ended, and every byte is checked against the Hub's digest before it "
+        "is visible. "
         "Without --volume the hub cache of all tools is used, so "
         "from_pretrained() finds what was pulled."
         "\n\n"
@@ -288,7 +318,8 @@ const struct cmd cmd_pull = {
         "\n\n"
         "--json prints a list with an object for each repository: "
         "repository, revision, commit, path, files, bytes, fetched_bytes, "
-        "requests (made). With --dry-run also fetch_bytes, fetch_requests "
+        "requests (made), converted (a folder, if asked for). With --dry-run "
+        "also fetch_bytes, fetch_requests "
         "(at most), space_bytes, free_bytes and entries: " PLANVIEW_ENTRY_KEYS
         ".",
     .opts = opts,

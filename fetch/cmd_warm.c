@@ -96,6 +96,7 @@ static int plan_all(const struct cmd_ctx *ctx, const struct warm_opts *o,
         p->jobs = (unsigned)o->jobs;
         p->offline = o->offline || pull_offline();
         p->verify = true;
+        p->volume = o->volume;
         p->progress = ctx->progress;
         if (pull_plan(p, dir, hub, e) != 0)
             return -1;
@@ -112,7 +113,8 @@ static int print(
         buf_puts(&out, "[]\n");
     for (size_t i = 0; i < s->n; i++) {
         if (!o->json) {
-            buf_printf(&out, "%s\n", s->v[i].path);
+            buf_printf(&out, "%s\n",
+                s->v[i].converted[0] ? s->v[i].converted : s->v[i].path);
             continue;
         }
         buf_puts(&out, i > 0 ? ",\n  " : "[\n  ");
@@ -174,7 +176,9 @@ const struct cmd cmd_warm = {
         "the revisions it names to these commits. What is held already is read "
         "and hashed; a file that is damaged is fetched again. Status 3 when a "
         "file or commit is gone from the Hub, 6 when the Hub has other bytes. "
-        "Prints the folder of each snapshot.\n\n"
+        "Where the lock asks for a conversion, mlconvert is run, unless it is "
+        "there; then its digests are checked, too. "
+        "Prints the folder of each snapshot, or of its converted form.\n\n"
         "With --offline nothing is asked for or changed: status 0 says that "
         "every byte of the lock is here, 5 that a file is not, 6 that one is "
         "damaged; the message names it.\n\n"

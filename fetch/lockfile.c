@@ -124,8 +124,9 @@ static int read_entry(const struct json *v, struct lock_entry *out,
     struct arena *arena, struct err *e)
 {
     static const char *const known[] = { "repository", "type", "revision",
-        "commit", "files" };
-    const char *id, *revision, *commit;
+        "commit", "convert", "files" };
+    const struct json *convert = json_get(v, "convert");
+    const char *id, *revision, *commit, *form = "";
     enum repo_type type;
     char text[512];
 
@@ -141,6 +142,10 @@ static int read_entry(const struct json *v, struct lock_entry *out,
         return err_set(e, ERR_REFUSED,
             "a repository without a name, type, revision, commit or files");
     memcpy(out->commit, commit, sizeof(out->commit));
+    if (convert != NULL && (type != REPO_MODEL || !json_str(convert, &form) ||
+                               !conversion_parse(form, &out->convert)))
+        return err_set(
+            e, ERR_REFUSED, "%s: a conversion that is not known here", text);
     if (repo_parse(&out->repo, type, text, e) != 0 ||
         strcmp(out->repo.id, id) != 0) {
         err_clear(e);
@@ -195,6 +200,7 @@ int lockfile_read(struct lockfile *out, const char *path, struct err *e)
 void lockfile_pin(struct pull *p, const struct lock_entry *l)
 {
     p->repo = l->repo;
+    p->convert = l->convert;
     p->pin_commit = l->commit;
     p->pin_tree = &l->tree;
 }
@@ -204,6 +210,7 @@ void lockfile_pin(struct pull *p, const struct lock_entry *l)
 int lockfile_of(struct lock_entry *out, struct pull *p, struct err *e)
 {
     out->repo = p->repo;
+    out->convert = p->convert;
     memcpy(out->commit, p->commit, sizeof(out->commit));
     plan_by_path(&p->plan);
     out->tree.n = p->plan.n;
@@ -231,7 +238,10 @@ static void put_entry(struct buf *out, const struct lock_entry *l)
     json_quote(out, str_of(l->repo.id));
     buf_printf(out, ", \"type\": \"%s\", \"revision\": ", types[l->repo.type]);
     json_quote(out, str_of(l->repo.revision));
-    buf_printf(out, ",\n   \"commit\": \"%s\", \"files\": [", l->commit);
+    buf_printf(out, ",\n   \"commit\": \"%s\"", l->commit);
+    if (l->convert != CONVERSION_NONE)
+        buf_printf(out, ", \"convert\": \"%s\"", conversion_name(l->convert));
+    buf_puts(out, ", \"files\": [");
     for (uint64_t i = 0; i < l->tree.n; i++) {
         if (i > 0)
             buf_putc(out, ',');

@@ -12,7 +12,8 @@
 struct lock_entry {
     struct repo repo; /* revision: as the user wrote it */
     char commit[41];
-    struct tree tree; /* oid is unknown of LFS files */
+    enum conversion_kind convert; /* and then into this form */
+    struct tree tree;             /* oid is unknown of LFS files */
 };
 
 struct lockfile {

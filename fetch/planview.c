@@ -113,6 +113,10 @@ void planview_json(struct buf *out, const struct pull *p, bool dry)
     planview_field(out, "commit", p->commit);
     buf_puts(out, ", ");
     planview_field(out, "path", p->path);
+    if (p->converted[0] != '\0') {
+        buf_puts(out, ", ");
+        planview_field(out, "converted", p->converted);
+    }
     buf_printf(out, ", \"files\": %zu, \"bytes\": %llu", plan->n,
         (unsigned long long)plan->bytes);
     if (dry)

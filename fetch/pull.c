@@ -470,11 +470,37 @@ static int fetch(struct pull *p, struct hub *hub, struct err *e)
     return record(p, e);
 }
 
+static int convert(struct pull *p, struct err *e)
+{
+    struct conversion c = { .kind = p->convert,
+        .dir = p->dir,
+        .repo = &p->repo,
+        .commit = p->commit,
+        .volume = p->volume,
+        .progress = p->progress };
+    char what[64];
+    int have;
+
+    if (p->convert == CONVERSION_NONE)
+        return 0;
+    have = conversion_find(&c, e);
+    if (have == HAVE_NOT && p->verify && p->offline) {
+        snprintf(what, sizeof(what), "the %s form", conversion_name(c.kind));
+        return not_held(p, what, e);
+    }
+    if (have == HAVE_NOT
+            ? conversion_make(&c, e) != 0
+            : have < 0 || (p->verify && conversion_check(&c, e) != 0))
+        return -1;
+    memcpy(p->converted, c.path, sizeof(p->converted));
+    return 0;
+}
+
 int pull_fetch(struct pull *p, struct hub *hub, struct err *e)
 {
     uint64_t before = hub_requests(hub);
     int rc = fetch(p, hub, e);
 
     p->requests += hub_requests(hub) - before;
-    return rc;
+    return rc == 0 ? convert(p, e) : -1;
 }

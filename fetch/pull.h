@@ -9,6 +9,7 @@
 
 #include "base/arena.h"
 #include "base/progress.h"
+#include "fetch/conversion.h"
 #include "fetch/hub.h"
 #include "fetch/localdir.h"
 #include "fetch/plan.h"
@@ -23,6 +24,8 @@ struct pull {
     const char *pin_commit;       /* with pin_tree: exactly these files of */
     const struct tree *pin_tree;  /* this commit, or NULL; nobody is asked */
     const struct localdir *local; /* plain files in here, or NULL */
+    enum conversion_kind convert; /* and then into this form */
+    const char *volume;           /* that dir is of, for mlconvert; or NULL */
     unsigned jobs;
     bool offline;
     bool force;  /* fetch again what is held */
@@ -41,8 +44,9 @@ struct pull {
     uint64_t copied_bytes; /* of space_bytes: what another disk holds */
 
     /* Answered by pull_fetch. */
-    uint64_t fetched_bytes; /* that the network brought */
-    uint64_t requests;      /* of all steps */
+    uint64_t fetched_bytes;   /* that the network brought */
+    uint64_t requests;        /* of all steps */
+    char converted[PATH_MAX]; /* the converted form's folder, or "" */
 
     /* Between the steps. */
     const struct hubdir *dir;  /* where downloads go */
@@ -94,7 +98,8 @@ int pull_plan(
 int pull_reserve(struct pull *v, size_t n, struct err *e);
 
 /*
- * pull_fetch - do what was planned
+ * pull_fetch - do what was planned; then convert, if that was asked for
+ * With verify the converted form is hashed as well, and offline not made.
  * Returns 0, or -1 with *e: NET (also: offline and not held), CORRUPT, AUTH,
  *         MISSING, NOSPACE, CANCELLED, IO
  */

@@ -275,6 +275,46 @@ def signed(tap, hub):
         tap.ok(done.returncode == 0, "a signature by minisign", done.stderr)
 
 
+def converted(tap, hub):
+    with World(hub.url) as w:
+        done = w.pull("acme/llama", "--bf16")
+        folder = done.stdout.strip()
+        tap.ok(done.returncode == 0 and "/ml/uniform/" in folder and
+               "model.safetensors" in os.listdir(folder),
+               "pull --bf16 prints the converted form", done.stderr)
+        fails(tap, w.pull("acme/set", "--repo-type", "dataset", "--fp16"), 2,
+              "models", "a dataset is not converted: 2")
+        path = os.path.join(w.home, "c.lock")
+        done = fetch(w, "lock", "--fp16", "acme/llama", "-o", path)
+        tap.ok(done.returncode == 0 and
+               json.load(open(path))["repositories"][0]["convert"] == "fp16",
+               "a recipe in the lock", done.stderr)
+        fails(tap, fetch(w, "warm", "--lock", path, "--offline"), 5,
+              "the fp16 form", "offline, and the form is not held: 5")
+        got = json.loads(fetch(w, "warm", "--lock", path, "--json").stdout)[0]
+        tap.ok(got["converted"] != folder and got["fetched_bytes"] == 0,
+               "warm converts", got)
+        done = fetch(w, "warm", "--lock", path, "--offline")
+        tap.eq(done.stdout, got["converted"] + "\n", "proof of both")
+        weights = os.path.join(got["converted"], "model.safetensors")
+        os.chmod(weights, 0o644)
+        with open(weights, "r+b") as f:
+            f.seek(-1, 2)
+            f.write(b"\x7f")
+        fails(tap, fetch(w, "warm", "--lock", path, "--offline"), 6,
+              "model.safetensors", "a damaged form: 6")
+        shutil.rmtree(got["converted"])
+        done = kit.run(["mlfetch", "pull", "--lock", path, "--volume",
+                        os.path.join(w.home, "v")], w.env)
+        tap.ok(done.returncode == 0 and done.stdout.startswith(
+            os.path.join(w.home, "v/hub/")), "in a volume", done.stderr)
+    with World(hub.url) as w:
+        done = w.pull("acme/tiny", "--fp16")
+        tap.ok(done.returncode in (6, 8) and "not converted" in done.stderr
+               and done.stdout == "", "what cannot be converted says so",
+               f"{done.returncode} {done.stderr}")
+
+
 def main():
     tap = kit.Tap()
     data = kit.scratch()
@@ -287,9 +327,12 @@ def main():
     repos = {"acme/tiny": {"dir": os.path.join(data, "tiny")},
              "acme/moving": {"dir": os.path.join(data, "moving")},
              "acme/gated": {"dir": os.path.join(data, "w"), "gated": "auto"},
+             "acme/llama": {"dir": os.path.join(
+                 kit.ROOT, "tests/fixtures/llama/safetensors")},
              "acme/set": {"dir": os.path.join(data, "set"),
                           "type": "dataset"}}
     with kit.Hub(repos) as hub:
+        converted(tap, hub)
         plans(tap, hub, files)
         infos(tap, hub)
         signed(tap, hub)

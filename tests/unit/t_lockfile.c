@@ -49,6 +49,8 @@ static void round_trip(struct buf *text)
     struct buf again AUTO(buf_free) = BUF_INIT(1 << 20);
     struct err e = ERR_INIT;
 
+    v[0].convert = CONVERSION_BF16;
+
     is_int(lockfile_text(text, v, 3, &e), 0, "a text");
     write_file(at("a.lock"), text->p, text->len);
     ok(lockfile_read(&l, at("a.lock"), &e) == 0 && l.n == 3, "reads back");
@@ -56,6 +58,8 @@ static void round_trip(struct buf *text)
             strcmp(l.v[1].repo.revision, "refs/pr/1") == 0 &&
             l.v[2].repo.type == REPO_DATASET,
         "in order");
+    ok(l.v[1].convert == CONVERSION_BF16 && l.v[0].convert == CONVERSION_NONE,
+        "with its conversion");
     ok(l.v[1].tree.n == 2 && l.v[1].tree.files[1].size == 1ull << 40 &&
             l.v[1].tree.files[1].lfs && !l.v[1].tree.files[0].lfs &&
             str_is(l.v[1].tree.files[1].path, a[1].path.p),
@@ -116,6 +120,9 @@ static void malformed(const char *good)
         { "\"size\": 9", "\"size\": 9, \"convert\": \"fp16\"",
             "more than is understood" },
         { "\"files\": [", "\"files\": [3, ", "a number among the files" },
+        { "\"bf16\"", "\"int3\"", "an unknown conversion" },
+        { "\"model\", \"revision\": \"refs", "\"space\", \"revision\": \"refs",
+            "a conversion of no model" },
         { "]}\n", "]} x", "something behind it" },
     };
 
