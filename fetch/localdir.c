@@ -115,6 +115,20 @@ static bool noted(const struct localdir *l, const struct tree_file *f,
     return *end == '\0' && end != number && mtime - 1 <= at;
 }
 
+/* A repository must not bring records, or downloads that seem begun. */
+static int check_name(const struct tree_file *f, struct err *e)
+{
+    static const char ours[] = ".cache/huggingface";
+    size_t n = sizeof(ours) - 1;
+
+    if (!str_starts(f->path, ours) || (f->path.len > n && f->path.p[n] != '/'))
+        return 0;
+    err_set(e, ERR_REFUSED,
+        "'%.*s' of the repository lies where a plain folder's records are",
+        STR_ARG(f->path));
+    return err_hint(e, "pull it without --local-dir, or --exclude it");
+}
+
 /* Nothing is read or written through a folder that is a symbolic link. */
 static int check_folders(
     const struct localdir *l, const struct tree_file *f, struct err *e)
@@ -142,7 +156,8 @@ int localdir_have(
     char path[PATH_MAX];
     struct stat st;
 
-    if (file_path(l, f, path, e) != 0 || check_folders(l, f, e) != 0)
+    if (check_name(f, e) != 0 || file_path(l, f, path, e) != 0 ||
+        check_folders(l, f, e) != 0)
         return -1;
     if (lstat(path, &st) != 0)
         return errno == ENOENT || errno == ENOTDIR ? HAVE_NOT

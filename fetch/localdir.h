@@ -32,7 +32,7 @@ int localdir_init(const struct localdir *l, struct err *e);
  * A file without a valid record is hashed.
  * Returns HAVE, HAVE_NOT (nothing, or an older one of ours), HAVE_DAMAGED (a
  *         file of the user's), -1 with *e: REFUSED (its folder is a symbolic
- *         link), IO, CANCELLED
+ *         link, or that of the records), IO, CANCELLED
  */
 int localdir_have(
     const struct localdir *l, const struct tree_file *f, struct err *e);

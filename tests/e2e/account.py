@@ -76,6 +76,17 @@ def logins(tap, hub):
         tap.eq(names, ["[ci %]", "[laptop]", "[oauth-zoe]"], "sorted by name")
         tap.eq(mode(os.path.join(w.home, "hf/stored_tokens")), 0o600,
                "and private again")
+        broken = os.path.join(w.home, "hf/stored_tokens")
+        with open(broken, "rb") as f:
+            good = f.read()
+        write(broken, b"hf_token = x\n" + good)
+        fails(tap, fetch(w, "login", text=ALICE), 8, "stored_tokens",
+              "a file that is no list of tokens is left alone: 8")
+        with open(token, encoding="utf-8") as f:
+            tap.eq(f.read(), BOB, "and so is the other")
+        write(broken, good.replace(b"\n", b"\r\n").rstrip())
+        tap.ok(fetch(w, "login", text=BOB).returncode == 0 and
+               len(stored(w)) == 3, "other line ends will do")
         fails(tap, fetch(w, "logout", "nope"), 3, "nope", "no such name: 3")
         tap.ok(fetch(w, "logout", "laptop").returncode == 0 and
                os.path.exists(token), "another one's name keeps the token")

@@ -114,6 +114,8 @@ def moves(tap, hub, data):
         tap.ok(done.returncode == 0 and files_of(d) ==
                {"f.txt": b"new", "g.txt": b"same"},
                "the branch moved: what is ours is replaced", done.stderr)
+        fails(tap, w.pull("acme/sly", "--local-dir", d), 8, "records",
+              "a repository with records of its own: 8")
         fails(tap, w.pull("acme/moving", "acme/tiny", "--local-dir", d), 2,
               "one repository", "two repositories in one folder: 2")
         fails(tap, w.pull("acme/moving", "--local-dir", d, "--volume", "v"),
@@ -223,6 +225,9 @@ def main():
         write(os.path.join(data, name, "g.txt"), b"same")
     repos = {"acme/tiny": {"dir": os.path.join(data, "tiny")},
              "acme/moving": {"dir": os.path.join(data, "moving")}}
+    repos["acme/sly"] = {"dir": os.path.join(data, "tiny"), "extra_tree": [
+        {"type": "file", "size": 1, "oid": "ab" * 20, "path":
+         ".cache/huggingface/download/config.json.metadata"}]}
     with kit.Hub(repos) as hub:
         plain(tap, hub, files)
         moves(tap, hub, data)
