@@ -294,10 +294,11 @@ static int drop(
 
 int account_logout(const char *name, bool *out_none, struct err *e)
 {
-    int lock AUTO(fd_close) = guard(e);
     struct stored *s AUTO(stored_free) = NULL;
+    int lock AUTO(fd_close) = -1;
     bool removed = false;
 
+    lock = guard(e);
     s = e->kind == ERR_NONE ? stored_read(e) : NULL;
     if (s == NULL || drop(s, name, &removed, e) != 0)
         return -1;
