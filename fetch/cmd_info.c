@@ -133,10 +133,10 @@ static int run(const struct cmd_ctx *ctx, void *values, int argc, char **argv,
     struct err *e)
 {
     const struct info_opts *o = values;
+    struct hubdir dir;
     struct pull p AUTO(pull_free) = PULL_INIT;
     struct buf out AUTO(buf_free) = BUF_INIT(OUT_MAX);
     struct hub hub AUTO(hub_free) = HUB_INIT;
-    struct hubdir dir;
     struct volume v;
 
     (void)ctx;

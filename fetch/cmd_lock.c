@@ -111,11 +111,11 @@ static int run(const struct cmd_ctx *ctx, void *values, int argc, char **argv,
     struct err *e)
 {
     const struct lock_opts *o = values;
+    struct hubdir dir;
     struct pull_set set AUTO(pull_set_free) = PULL_SET_INIT;
     struct lock_entry *list AUTO(list_free) = NULL;
     struct buf text AUTO(buf_free) = BUF_INIT(LOCKFILE_MAX);
     struct hub hub AUTO(hub_free) = HUB_INIT;
-    struct hubdir dir;
 
     (void)ctx;
     list = calloc((size_t)argc, sizeof(*list));

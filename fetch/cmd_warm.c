@@ -131,10 +131,10 @@ static int run(const struct cmd_ctx *ctx, void *values, int argc, char **argv,
     const struct warm_opts *o = values;
     bool offline = o->offline || pull_offline();
     struct lockfile lock AUTO(lockfile_free) = LOCKFILE_INIT;
+    struct hubdir dir;
     struct pull_set set AUTO(pull_set_free) = PULL_SET_INIT;
     struct hub hub AUTO(hub_free) = HUB_INIT;
     struct trust trust = { .newer = false };
-    struct hubdir dir;
 
     (void)argc;
     (void)argv;

@@ -83,7 +83,7 @@ void pull_set_free(struct pull_set *s); /* idempotent, for AUTO */
  * pull_plan - what there is, what is held, what is to come; nothing is
  * written
  * No request is made when the revision is a commit whose listing is held,
- * and none at all when offline. dir must outlive p.
+ * and none at all when offline. dir must outlive p: declare it first.
  * Returns 0, or -1 with *e: MISSING (also: no file matches), AUTH, NET,
  *         REFUSED (unsafe names), USAGE (a file of the user's is in the way),
  *         CORRUPT (offline, and what is held is damaged), CANCELLED, IO
