@@ -4,6 +4,7 @@ says and leaves when the Hub refuses."""
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 
@@ -347,6 +348,32 @@ def fills(tap, hub, w, env):
     return taken, proc.returncode, out, said.decode()
 
 
+def gives_back(tap, hub):
+    """An interrupt, and a kill, in the middle of the first of two files."""
+    for how in (signal.SIGINT, signal.SIGKILL):
+        with World(hub.url) as w:
+            hub.reset()
+            hub.faults([{"host": "bytes", "rate": MIB, "times": -1}])
+            proc = subprocess.Popen(
+                [kit.program("mlfetch"), "pull", "acme/two", "-j", "1"],
+                env=w.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            for _ in range(1000):
+                if gets(hub, "bytes"):
+                    break
+            proc.send_signal(how)
+            proc.communicate()
+            blobs = os.path.join(w.repo("acme/two"), "blobs")
+            empty = [n for n in w.names("acme/two", "blobs") if
+                     os.path.getsize(os.path.join(blobs, n)) == 0]
+            hub.faults([])
+            if how == signal.SIGINT:
+                tap.eq(empty, [], "an interrupt gives back what was reserved")
+                continue
+            need = w.pull_json("acme/two", "--dry-run")["space_bytes"]
+            tap.ok(need < MIB and w.pull("acme/two").returncode == 0,
+                   "what a kill leaves reserved is used", f"{need} {empty}")
+
+
 def on_a_small_disk(tap, hub, w, names):
     hub.reset()
     fails(tap, w.pull("acme/tiny"), 7, "too little", names[0])
@@ -485,6 +512,7 @@ def main():
         official_cache(tap, hub, files)
         read_only(tap, hub)
         no_space(tap, hub)
+        gives_back(tap, hub)
     tls(tap, os.path.join(data, "tls"))
     unreachable(tap)
     shutil.rmtree(data)
