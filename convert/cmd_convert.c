@@ -404,8 +404,8 @@ const struct cmd cmd_convert = {
     .args = "SRC",
     .brief = "turn model weights into the uniform safetensors form",
     .text = "SRC is a repository held in the cache, a folder, or one file: "
-            ".pt, .pth, .bin, .safetensors, or an index. What a file is, is "
-            "decided from its bytes. Nothing in it is ever executed.\n\n"
+            ".pt, .pth, .bin, .safetensors, .npz, .npy, a pickle of NumPy "
+            "arrays, or an index. What a file is, is decided from its bytes. Nothing in it is ever executed.\n\n"
             "The result is a folder with model.safetensors (see "
             "ml-safetensors(5)), the config and tokenizer files found beside "
             "the source, and a manifest of digests (see ml-manifest(5)). The "

@@ -47,6 +47,7 @@ static int cmp_view(const struct tensor *a, const struct tensor *b)
     bool dense = tensor_dense(a);
     int c = cmp_u64(a->file, b->file);
 
+    c = c ? c : cmp_u64((uintptr_t)a->held, (uintptr_t)b->held);
     c = c ? c : cmp_u64(a->storage_at, b->storage_at);
     c = c ? c : cmp_u64(a->offset, b->offset);
     c = c ? c : cmp_u64(a->dtype, b->dtype);
