@@ -54,6 +54,11 @@ void verdict_make(struct verdict *v, const struct layout *p,
     }
 }
 
+static const char *plural(uint64_t n)
+{
+    return n == 1 ? "" : "s";
+}
+
 static void log_overflow(const struct layout *p, const struct recipe *r,
     uint64_t i, const struct audit *a)
 {
@@ -63,10 +68,11 @@ static void log_overflow(const struct layout *p, const struct recipe *r,
             STR_ARG(p->out[i].name), (unsigned long long)a->nan,
             (unsigned long long)a->overflow);
     else
-        log_warn("tensor '%.*s': %llu values beyond the range of %s, the "
+        log_warn("tensor '%.*s': %llu value%s beyond the range of %s, the "
                  "largest %.6g",
             STR_ARG(p->out[i].name), (unsigned long long)a->overflow,
-            r->int8 ? "bf16" : recipe_dtype(r), a->largest);
+            plural(a->overflow), r->int8 ? "bf16" : recipe_dtype(r),
+            a->largest);
 }
 
 static void log_overflows(
@@ -101,10 +107,10 @@ static void log_cast(const struct verdict *v, const struct recipe *r)
             v->all.error, name_len(v->error), v->error->name.p);
         return;
     }
-    log_info("cast to %s: largest error %.3g, in '%.*s'; %s values became "
+    log_info("cast to %s: largest error %.3g, in '%.*s'; %s value%s became "
              "zero, %s subnormal, most in '%.*s'",
         recipe_dtype(r), v->all.error, name_len(v->error), v->error->name.p,
-        human_count(zero, v->all.underflow),
+        human_count(zero, v->all.underflow), plural(v->all.underflow),
         human_count(subnormal, v->all.subnormal), name_len(v->small),
         v->small->name.p);
 }
@@ -145,15 +151,16 @@ int verdict_refuse(const struct verdict *v, const struct audit *audits,
     struct err *e)
 {
     const struct tensor *t = v->largest;
+    uint64_t worst = audits[t - p->out].overflow;
 
     if (r->int8)
         return refuse_int8(v, &audits[v->first - p->out], source, e);
     err_set(e, ERR_VERDICT,
-        "%s: %llu values in %llu tensors are beyond the range of %s; worst: "
-        "'%.*s', %llu values, the largest %.6g",
-        source, (unsigned long long)v->all.overflow,
-        (unsigned long long)v->overflow, recipe_dtype(r), name_len(t),
-        t->name.p, (unsigned long long)audits[t - p->out].overflow,
+        "%s: %llu value%s in %llu tensor%s beyond the range of %s; worst: "
+        "'%.*s', %llu value%s, the largest %.6g",
+        source, (unsigned long long)v->all.overflow, plural(v->all.overflow),
+        (unsigned long long)v->overflow, plural(v->overflow), recipe_dtype(r),
+        name_len(t), t->name.p, (unsigned long long)worst, plural(worst),
         v->overflow_value);
     return err_hint(
         e, r->dtype == DTYPE_F16

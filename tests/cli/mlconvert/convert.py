@@ -294,6 +294,12 @@ def shards(t):
     t.fails(9, "an overflow in each shard", "--fp16", "--shard-size", "1",
             "-o", t.at("x"), t.at("two.safetensors"),
             says="2 values in 2 tensors")
+    write_safetensors(t.at("one.safetensors"), {
+        "a": ("F32", [1], struct.pack("<f", 1e6))})
+    t.fails(9, "one value of one tensor", "--fp16", "-o", t.at("x"),
+            t.at("one.safetensors"), says="1 value in 1 tensor beyond")
+    done = t.run("--keep", "-o", t.out(), t.at("one.safetensors"))
+    t.tap.ok(": 1 tensor, " in done.stderr, "one tensor is one", done.stderr)
 
 
 def audits(t):
@@ -309,7 +315,7 @@ def audits(t):
              "audit: the largest error")
     t.tap.eq(audit, {"overflow": 0, "underflow": 1, "subnormal": 1, "nan": 1,
                      "infinite": 1}, "audit: the counts")
-    t.tap.ok("largest error 0.2, in 'rough'; 1 values became zero, 1 "
+    t.tap.ok("largest error 0.2, in 'rough'; 1 value became zero, 1 "
              "subnormal, most in 'rough'" in done.stderr and
              "1 NaN, 1 infinite, first in 'broken'" in done.stderr,
              "audit: in words", done.stderr)
