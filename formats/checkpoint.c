@@ -147,8 +147,10 @@ static int check_unique(const struct checkpoint *c, struct err *e)
         const struct tensor *a = &c->tensors[i - 1], *b = &c->tensors[i];
         if (str_eq(a->name, b->name))
             return err_set(e, ERR_REFUSED,
-                "tensor '%.*s' stands twice: in %s and in %s", STR_ARG(a->name),
-                c->files[a->file].name, c->files[b->file].name);
+                "%s: tensor '%.*s' stands twice: in %s and in %s",
+                c->index[0] != '\0' ? c->index : c->files[a->file].path,
+                STR_ARG(a->name), c->files[a->file].name,
+                c->files[b->file].name);
     }
     return 0;
 }
