@@ -297,6 +297,16 @@ static int open_single(struct checkpoint *c, const char *path,
     return open_index(c, opts, e);
 }
 
+/*
+ * Statistics and vocabularies lie beside weights as pickles and arrays: those
+ * are taken for weights only when they are named themselves.
+ */
+static bool is_weights(enum file_format format)
+{
+    return format == FORMAT_SAFETENSORS || format == FORMAT_TORCH_ZIP ||
+           format == FORMAT_TORCH_LEGACY;
+}
+
 /* The only file of the folder that is a checkpoint by its bytes. */
 static int scan_folder(const char *folder, char *out, struct err *e)
 {
@@ -322,7 +332,7 @@ static int scan_folder(const char *folder, char *out, struct err *e)
                 mend = why;
             continue;
         }
-        if (format == FORMAT_JSON || format == FORMAT_PICKLE)
+        if (!is_weights(format))
             continue;
         if (found++ == 0)
             rc = path_fmt(out, e, "%s", path);

@@ -6,7 +6,7 @@
  * Which files of a folder hold the weights, in this order:
  *   model.safetensors.index.json, model.safetensors,
  *   pytorch_model.bin.index.json, pytorch_model.bin, and else the only file
- *   in it that is a checkpoint by its bytes.
+ *   in it that is a torch or safetensors file by its bytes.
  */
 #ifndef FORMATS_CHECKPOINT_H
 #define FORMATS_CHECKPOINT_H

@@ -113,14 +113,23 @@ static int read_sums(struct wfile *w, const struct map *m, struct err *e)
     return 0;
 }
 
-static int read_arrays(struct wfile *w, const struct map *m,
-    struct findings *report, struct err *e)
+static int read_arrays(struct wfile *w, const struct map *m, unsigned flags,
+    struct findings *report, bool *table, struct err *e)
 {
     bool one = w->format == FORMAT_NPY;
     struct npz t;
 
-    if ((one ? npy_table : npz_parse)(m->p, m->len, &w->arena, &t, e) != 0 ||
-        keep(w, t.tensors, t.n, e) != 0)
+    if ((one ? npy_table : npz_parse)(m->p, m->len, &w->arena, &t, e) != 0) {
+        /* Beside a model, arrays of text and objects are no flaw. */
+        if (e->kind != ERR_UNSUPPORTED || (flags & WFILE_ALONE))
+            return -1;
+        findings_note(
+            report, "structure", "%.*s: %s", STR_ARG(w->file->name), e->msg);
+        err_clear(e);
+        *table = false;
+        return 0;
+    }
+    if (keep(w, t.tensors, t.n, e) != 0)
         return -1;
     findings_table(w, one ? "npy" : "npz", report);
     return one ? 0 : read_sums(w, m, e);
@@ -164,7 +173,7 @@ static int read_torch(struct wfile *w, const struct map *m,
 static bool named_like_weights(struct str name)
 {
     static const char *const tails[] = { ".safetensors", ".pt", ".pth", ".ckpt",
-        ".pkl", ".pickle" };
+        ".pkl", ".pickle", ".npz", ".npy" };
     struct str base = str_of(path_base(name.p));
 
     for (size_t i = 0; i < ARRAY_LEN(tails); i++)
@@ -240,7 +249,7 @@ static int read_any(struct wfile *w, const struct map *m, unsigned flags,
         return read_torch(w, m, report, e);
     case FORMAT_NPZ:
     case FORMAT_NPY:
-        return read_arrays(w, m, report, e);
+        return read_arrays(w, m, flags, report, table, e);
     case FORMAT_PICKLE:
         *table = false;
         return read_pickle(w, m, flags, report, table, e);

@@ -89,6 +89,23 @@ def check_hint(tap, env):
     tap.eq(done.returncode, 3, "an archive of arrays has no branches")
 
 
+def check_beside(tap, env, home):
+    """Arrays beside a model are not the model, and no flaw of it."""
+    folder = os.path.join(home, "beside")
+    os.mkdir(folder)
+    for name, path in (("weights.pt", "../torch/modern.pt"),
+                       ("mean.npy", "fortran.npy"), ("words.npy", "text.npy"),
+                       ("stats.npz", "positional.npz"),
+                       ("state.pkl", "pickle4.pkl")):
+        shutil.copy(os.path.join(FOLDER, path), os.path.join(folder, name))
+    done = kit.run(["mlconvert", "--list", folder], env)
+    tap.ok(done.returncode == 0 and "arr_0" not in done.stdout,
+           "arrays beside a model are not the model", done.stderr)
+    done = kit.run(["mlverify", "check", folder], env)
+    tap.ok(done.returncode == 0 and "note" in done.stdout,
+           "and no flaw of it", done.stdout)
+
+
 def check_oracle(tap):
     python = "/usr/bin/python3"
     there = subprocess.run([python, "-c", "import numpy"],
@@ -116,6 +133,7 @@ def main():
             check_read(tap, env, row, home)
     check_pickles(tap, env, home)
     check_hint(tap, env)
+    check_beside(tap, env, home)
     check_oracle(tap)
     shutil.rmtree(home)
     tap.done()
