@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/utf8.h"
+
 char buf_empty[1];
 
 void buf_free(struct buf *b)
@@ -95,4 +97,15 @@ int buf_check(const struct buf *b, struct err *e)
         return err_set(
             e, b->bad, "larger than the limit of %zu bytes", b->limit);
     return 0;
+}
+
+void buf_visible(struct buf *b, struct str s)
+{
+    char piece[UTF8_VISIBLE_MAX];
+    unsigned took, n;
+
+    while (b->bad == ERR_NONE && (took = utf8_visible(s, piece, &n)) > 0) {
+        buf_put(b, piece, n);
+        s = (struct str){ s.p + took, s.len - took };
+    }
 }

@@ -33,6 +33,9 @@ void buf_puts(struct buf *b, const char *text);
 void buf_putc(struct buf *b, char c);
 void buf_printf(struct buf *b, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
+/* buf_visible - append text of strangers, harmless to a terminal. */
+void buf_visible(struct buf *b, struct str s);
+
 /* buf_room - make len more bytes writable at b->p + b->len; NULL if bad. */
 void *buf_room(struct buf *b, size_t len);
 

@@ -5,27 +5,22 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/utf8.h"
+
 /* Room for a path of the system's longest, and for what is said of it. */
 enum { TEXT_MAX = 5120, WHY_MAX = 256 };
 
 size_t err_escape(char *out, size_t out_len, const char *text)
 {
+    struct str s = str_of(text);
+    char piece[UTF8_VISIBLE_MAX];
+    unsigned took, len;
     size_t n = 0;
 
-    for (const unsigned char *p = (const unsigned char *)text; *p; p++) {
-        /* C1 controls arrive as U+0080..U+009F: C2 80 .. C2 9F. */
-        bool c1 = p[0] == 0xC2 && p[1] >= 0x80 && p[1] <= 0x9F;
-        if (*p >= 0x20 && *p != 0x7F && !c1) {
-            if (n + 1 >= out_len)
-                break;
-            out[n++] = (char)*p;
-            continue;
-        }
-        if (n + 4 >= out_len)
-            break;
-        n +=
-            (size_t)snprintf(out + n, out_len - n, "\\x%02x", c1 ? p[1] : p[0]);
-        p += c1;
+    while ((took = utf8_visible(s, piece, &len)) > 0 && n + len < out_len) {
+        memcpy(out + n, piece, len);
+        n += len;
+        s = (struct str){ s.p + took, s.len - took };
     }
     if (out_len > 0)
         out[n] = '\0';

@@ -71,7 +71,7 @@ void err_clear(struct err *e);
 int err_exit(const struct err *e);
 
 /*
- * err_escape - copy text with control characters written as \xNN.
+ * err_escape - copy text, harmless to a terminal (utf8_visible)
  * Returns the length written; out is always terminated.
  */
 size_t err_escape(char *out, size_t out_len, const char *text);

@@ -9,6 +9,8 @@
 #include "cache/hubdir.h"
 #include "cache/volume.h"
 
+#include "base/hash.h"
+#include "base/hex.h"
 #include "base/path.h"
 
 enum { FIND_ARENA_MAX = 256 << 20 };
@@ -58,7 +60,8 @@ static int found_put(const struct volume *v, const struct volume_entry *entry,
     if (same_file(view, out->path))
         memcpy(out->path, view, sizeof(view));
     out->kind = FOUND_PUT;
-    return 0;
+    path_dir(out->below, sizeof(out->below), name);
+    return path_fmt(out->volume, e, "%s", v->root);
 }
 
 /* name in a volume that exists; MISSING when it is not there. */
@@ -75,6 +78,9 @@ static int find_put(
     if (why.kind == ERR_MISSING && volume_exists(v) &&
         volume_list(v, name, &arena, &below, &n, e) == 0 && n > 0) {
         out->kind = FOUND_FOLDER;
+        if (path_fmt(out->below, e, "%s", name) != 0 ||
+            path_fmt(out->volume, e, "%s", v->root) != 0)
+            return -1;
         return volume_view(v, name, out->path, e);
     }
     if (e->kind == ERR_NONE)
@@ -202,6 +208,40 @@ int find_model(
         f.repository[0] = f.commit[0] = '\0';
     if (f.kind == FOUND_FILE || f.kind == FOUND_FOLDER)
         f.converted[0] = '\0';
+    if (f.kind == FOUND_FILE || f.kind == FOUND_REPO)
+        f.volume[0] = '\0';
     *out = f;
     return 0;
+}
+
+/* What names/ says of the file, if its view is that very file. */
+static bool put_digest(
+    const struct found *f, const char *path, struct digest *out)
+{
+    struct arena arena AUTO(arena_free) = ARENA_INIT(FIND_ARENA_MAX);
+    struct volume_entry entry;
+    struct err why = ERR_INIT;
+    char name[PATH_MAX], store[PATH_MAX];
+    struct volume v;
+
+    if (path_fmt(v.root, &why, "%s", f->volume) != 0 ||
+        (strcmp(f->below, ".") == 0
+                ? path_fmt(name, &why, "%s", path_base(path))
+                : path_join(name, f->below, path_base(path), &why)) != 0 ||
+        volume_find(&v, name, &arena, &entry, &why) != 0 ||
+        volume_path(&v, &entry, store, &why) != 0 || !same_file(path, store))
+        return false;
+    *out = entry.sha256;
+    return true;
+}
+
+bool found_digest(const struct found *f, const char *path, struct digest *out)
+{
+    char real[PATH_MAX];
+
+    if (f->kind != FOUND_REPO && f->volume[0] == '\0')
+        return false;
+    if (realpath(path, real) != NULL && hex_is(str_of(path_base(real)), 64))
+        return digest_parse(out, str_of(path_base(real)));
+    return f->volume[0] != '\0' && put_digest(f, path, out);
 }

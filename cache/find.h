@@ -29,6 +29,9 @@ struct found {
      * key; "" for FOUND_FILE and FOUND_FOLDER. It need not exist.
      */
     char converted[PATH_MAX];
+    /* In a volume of put files, else "": the volume, and the folder there. */
+    char volume[PATH_MAX];
+    char below[PATH_MAX]; /* "." is the top */
 };
 
 /*
@@ -39,5 +42,14 @@ struct found {
  */
 int find_model(
     const char *text, const char *volume, struct found *out, struct err *e);
+
+/*
+ * found_digest - the SHA-256 that a cache or volume keeps a file under
+ * path     a file of what was found, or beside it
+ * Returns  false when it is not known without reading. It is taken at its
+ *          word here: mlcache verify checks it.
+ */
+struct digest;
+bool found_digest(const struct found *f, const char *path, struct digest *out);
 
 #endif

@@ -153,12 +153,22 @@ int hubdir_lock(const struct hubdir *h, const struct repo *r,
     const struct digest *etag, struct err *e);
 
 /*
- * hubdir_try_lock - the same without waiting
+ * hubdir_try_lock - the same without waiting; without locks it is given, too
  * Returns 0 with the descriptor in *out, which is -1 when another has the
  * right; or -1 with *e: IO.
  */
 int hubdir_try_lock(const struct hubdir *h, const struct repo *r,
     const struct digest *etag, int *out, struct err *e);
+
+/* hubdir_lock_now - one that is held for certain; -1: perhaps not. */
+int hubdir_lock_now(
+    const struct hubdir *h, const struct repo *r, const struct digest *etag);
+
+/*
+ * hubdir_folders - make the folders between root and the file path below it
+ * Refuses (REFUSED) one that is a symbolic link.
+ */
+int hubdir_folders(const char *root, struct str path, struct err *e);
 
 /*
  * hubdir_repos - every repository held, sorted by id

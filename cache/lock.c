@@ -99,25 +99,37 @@ static bool still_there(int fd, const char *path)
            a.st_dev == b.st_dev;
 }
 
+/* The lock's file, opened; its name into path. */
+static int open_lock(const struct hubdir *h, const struct repo *r,
+    const struct digest *etag, char *path, struct err *e)
+{
+    char dir[PATH_MAX];
+    int fd;
+
+    if (path_fmt(dir, e, "%s/.locks/%s", h->root, r->folder) != 0 ||
+        path_fmt(path, e, "%s/%s.lock", dir, etag->hex) != 0 ||
+        dir_make(dir, e) != 0)
+        return -1;
+    fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0664);
+    return fd >= 0 ? fd : err_sys(e, "cannot open %s", path);
+}
+
 static int lock(const struct hubdir *h, const struct repo *r,
     const struct digest *etag, bool wait, int *out, struct err *e)
 {
-    char path[PATH_MAX], dir[PATH_MAX];
+    char path[PATH_MAX];
 
-    if (path_fmt(dir, e, "%s/.locks/%s", h->root, r->folder) != 0 ||
-        path_fmt(path, e, "%s/%s.lock", dir, etag->hex) != 0)
-        return -1;
     for (int tries = 1;; tries++) {
         bool last = tries >= TRIES_MAX;
-        int fd, rc;
+        int fd = open_lock(h, r, etag, path, e);
+        int rc;
 
-        if (dir_make(dir, e) != 0)
-            return -1;
-        fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0664);
-        if (fd < 0 && errno == ENOENT && !last)
+        if (fd < 0 && e->sys == ENOENT && !last) {
+            err_clear(e);
             continue;
+        }
         if (fd < 0)
-            return err_sys(e, "cannot open %s", path);
+            return -1;
         rc = take(fd, path, wait, e);
         if (rc == 0 && (last || still_there(fd, path))) {
             *out = fd;
@@ -142,4 +154,17 @@ int hubdir_try_lock(const struct hubdir *h, const struct repo *r,
 {
     *out = -1;
     return lock(h, r, etag, false, out, e);
+}
+
+int hubdir_lock_now(
+    const struct hubdir *h, const struct repo *r, const struct digest *etag)
+{
+    struct err ignored = ERR_INIT;
+    char path[PATH_MAX];
+    int fd = open_lock(h, r, etag, path, &ignored);
+
+    if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0 && still_there(fd, path))
+        return fd;
+    fd_close(&fd);
+    return -1;
 }

@@ -78,19 +78,17 @@ int hubdir_have_blob(const struct hubdir *h, const struct repo *r,
     return have_file(path, f->size, e);
 }
 
-/* Make the folders between the snapshot's root and its entry. */
-static int make_folders(
-    const char *root, const struct tree_file *f, struct err *e)
+int hubdir_folders(const char *root, struct str name, struct err *e)
 {
     char path[PATH_MAX];
     struct stat st;
 
     if (dir_make(root, e) != 0)
         return -1;
-    for (size_t i = 0; i < f->path.len; i++) {
-        if (f->path.p[i] != '/')
+    for (size_t i = 0; i < name.len; i++) {
+        if (name.p[i] != '/')
             continue;
-        if (path_fmt(path, e, "%s/%.*s", root, (int)i, f->path.p) != 0)
+        if (path_fmt(path, e, "%s/%.*s", root, (int)i, name.p) != 0)
             return -1;
         if (lstat(path, &st) == 0 && S_ISLNK(st.st_mode))
             return err_set(e, ERR_REFUSED,
@@ -228,7 +226,7 @@ int hubdir_link(const struct hubdir *h, const struct repo *r,
     if (hubdir_snapshot(h, r, commit, root, e) != 0 ||
         entry_path(h, r, commit, f, path, e) != 0 ||
         hubdir_blob(h, r, tree_etag(f), blob, e) != 0 ||
-        make_folders(root, f, e) != 0)
+        hubdir_folders(root, f->path, e) != 0)
         return -1;
     rc = link_soft(h, r, f, path, e);
     if (rc > 0)

@@ -4,6 +4,7 @@
 #include <math.h>
 
 #include "convert/int8_rows.h"
+#include "convert/verdict.h"
 #include "formats/cast.h"
 
 enum { SOME = 256 }; /* values looked at together */
@@ -56,6 +57,8 @@ void block_note(struct block_job *j, uint64_t i, const struct audit *a,
 {
     struct spectrum s = { 0 };
 
+    if (verdict_refuses(j->layout, i, j->recipe, a))
+        j->refused = true;
     if (j->spectra != NULL)
         spectrum_add(&s, in, j->layout->from[i]->dtype, n);
     pthread_mutex_lock(&j->lock);

@@ -7,6 +7,7 @@
 #define CONVERT_BLOCK_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "convert/pipeline.h"
 
@@ -22,6 +23,7 @@ struct block_job {
     pthread_mutex_t lock;      /* holds both of these */
     struct audit *audits;      /* per layout->out */
     struct spectrum **spectra; /* the same, or NULL: not wanted */
+    atomic_bool refused;       /* values that forbid the conversion */
 };
 
 /*

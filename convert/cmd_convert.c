@@ -36,6 +36,7 @@ struct options {
     uint64_t shard_size; /* NO_SHARDS: not given */
     const char *volume;
     bool force;
+    int digests; /* enum digests */
     bool list;
     bool digest;
     bool json;
@@ -51,6 +52,8 @@ static const struct options defaults = { .on_overflow = NO_POLICY,
 
 static const char *const policies[] = { "error", "clamp", "inf", NULL };
 static const char *const formats[] = { "safetensors", "gguf", NULL };
+
+static const char *const digests[] = { "all", "output", "none", NULL };
 
 static const char *const renames[] = { "none", "strip-prefix", NULL };
 
@@ -136,6 +139,15 @@ static const struct opt table[] = {
         .arg = "FILE",
         .help = "write a page (HTML) to look at: sizes, magnitudes, errors, "
                 "digests; a conversion that is kept is made anew for it" },
+    { .name = "digests",
+        .type = OPT_CHOICE,
+        AT(digests),
+        .arg = "WHICH",
+        .choices = digests,
+        .help = "what SHA-256 is made of, which takes longer than all the "
+                "rest: everything (all, the default), all but a source "
+                "whose digest is not known (output), or nothing, and there "
+                "is no manifest (none)" },
     { .name = "threads",
         .type = OPT_INT,
         AT(threads),
@@ -196,6 +208,8 @@ static int check_list(const struct options *o, enum chose dtype, struct err *e)
             "--list converts nothing: no --shard-size, --rename or --report");
     if (o->to != TO_SAFETENSORS)
         return err_set(e, ERR_USAGE, "--list converts nothing: no --to");
+    if (o->digests != DIGESTS_ALL)
+        return err_set(e, ERR_USAGE, "--list converts nothing: no --digests");
     return 0;
 }
 
@@ -240,6 +254,9 @@ static int check(const struct options *o, enum chose *dtype, struct err *e)
         return err_set(e, ERR_USAGE, "--digest goes with --list");
     if (o->list)
         return check_list(o, *dtype, e);
+    if (o->digests == DIGESTS_NONE && o->out == NULL)
+        return err_set(e, ERR_USAGE,
+            "--digests none goes with -o: what is kept is found by digests");
     if (o->shard_size == 0)
         return err_set(e, ERR_USAGE, "--shard-size must be more than 0");
     if (o->force && o->out == NULL)
@@ -334,6 +351,7 @@ static int convert(const struct cmd_ctx *ctx, const struct options *o,
         .report = o->report,
         .force = o->force,
         .threads = (unsigned)o->threads,
+        .digests = (enum digests)o->digests,
         .recipe = recipe_of(o, dtype),
         .progress = ctx->quiet ? PROGRESS_NONE : ctx->progress };
     struct convert_result r;
@@ -348,9 +366,10 @@ static int convert(const struct cmd_ctx *ctx, const struct options *o,
     if (r.held)
         log_info("converted before");
     else
-        log_info("%llu tensors, %s, %s%s", (unsigned long long)r.n_tensors,
-            human_size(size, r.size), r.n_files > 1 ? "in shards" : "sha256 ",
-            r.sha256.hex);
+        log_info("%llu tensor%s, %s%s%s%s", (unsigned long long)r.n_tensors,
+            r.n_tensors == 1 ? "" : "s", human_size(size, r.size),
+            r.n_files > 1 ? ", in shards" : "",
+            r.sha256.hex[0] != '\0' ? ", sha256 " : "", r.sha256.hex);
     put_result(&text, &r, o->json);
     return print(&text, e);
 }
@@ -386,8 +405,9 @@ const struct cmd cmd_convert = {
     .args = "SRC",
     .brief = "turn model weights into the uniform safetensors form",
     .text = "SRC is a repository held in the cache, a folder, or one file: "
-            ".pt, .pth, .bin, .safetensors, or an index. What a file is, is "
-            "decided from its bytes. Nothing in it is ever executed.\n\n"
+            ".pt, .pth, .bin, .safetensors, .npz, .npy, a pickle of NumPy "
+            "arrays, or an index. What a file is, is decided from its bytes. "
+            "Nothing in it is ever executed.\n\n"
             "The result is a folder with model.safetensors (see "
             "ml-safetensors(5)), the config and tokenizer files found beside "
             "the source, and a manifest of digests (see ml-manifest(5)). The "

@@ -44,12 +44,6 @@ static void convert_free(struct convert *v)
     renames_free(&v->renames);
 }
 
-/* A blob's name is its digest only where mlfetch or a volume keeps it. */
-static bool is_kept(const struct convert *v)
-{
-    return v->found.kind == FOUND_REPO || v->found.kind == FOUND_PUT;
-}
-
 static int open_source(struct convert *v, struct err *e)
 {
     struct checkpoint_opts opts = { .select = v->o->recipe.select };
@@ -66,7 +60,11 @@ static int open_source(struct convert *v, struct err *e)
     if (checkpoint_open(&v->c, v->found.path, &opts, e) != 0 ||
         renames_apply(&v->renames, &v->c, v->o->recipe.rename, e) != 0)
         return -1;
-    return sources_list(&v->sources, &v->c, is_kept(v), e);
+    if (sources_list(&v->sources, &v->c, &v->found, e) != 0)
+        return -1;
+    if (v->o->digests != DIGESTS_ALL && v->o->out != NULL)
+        sources_skip(&v->sources);
+    return 0;
 }
 
 /* Its content is for mlverify to check; that it is there, is not. */
@@ -191,7 +189,9 @@ static int write_shard(struct convert *v, const struct shard *s,
     struct progress_item *item, struct err *e)
 {
     struct file_new f AUTO(file_new_abandon) = FILE_NEW_INIT;
-    struct pipeline_result made = { .tensors = v->made.tensors + s->first,
+    bool none = v->o->digests == DIGESTS_NONE;
+    struct pipeline_result made = { .unhashed = none,
+        .tensors = none ? NULL : v->made.tensors + s->first,
         .audits = v->made.audits + s->first,
         .spectra = v->layers.n > 0 ? v->layers.spectra + s->first : NULL,
         .refused = v->made.refused };
@@ -352,7 +352,9 @@ static int build(struct convert *v, struct pool *pool, struct err *e)
             &n, e) != 0)
         return -1;
     v->n_files += n;
-    if (sources_check(&v->sources, e) != 0 || put_manifest(v, &folder, e) != 0)
+    if (sources_check(&v->sources, e) != 0)
+        return -1;
+    if (v->o->digests != DIGESTS_NONE && put_manifest(v, &folder, e) != 0)
         return -1;
     if (folder_commit(&folder, v->replace, e) == 0)
         return 0;
@@ -461,7 +463,7 @@ static int run(struct convert *v, struct convert_result *out, struct err *e)
     if (v->o->report != NULL && layers_make(&v->layers, &v->layout, e) != 0)
         return -1;
     report_names(v);
-    pool = pool_open(v->o->threads, e);
+    pool = pipeline_pool(v->o->threads, e);
     if (pool == NULL)
         return -1;
     if (build(v, pool, e) != 0) {

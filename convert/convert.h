@@ -12,6 +12,13 @@
 #include "convert/recipe.h"
 #include "formats/audit.h"
 
+/* Which are made: they cost more than the conversion itself. */
+enum digests {
+    DIGESTS_ALL,    /* of sources, files and tensors */
+    DIGESTS_OUTPUT, /* of a source only when it is known or names the result */
+    DIGESTS_NONE    /* and no manifest; only with out */
+};
+
 struct convert_opts {
     const char *source; /* as the user wrote it */
     const char *volume; /* to look in, or NULL: the hub cache */
@@ -20,13 +27,14 @@ struct convert_opts {
     bool force;         /* replace an older conversion at out */
     unsigned threads;   /* 0: one per core */
     struct recipe recipe;
+    enum digests digests;
     enum progress_mode progress;
 };
 
 struct convert_result {
     char path[PATH_MAX];  /* the folder */
     bool held;            /* it was there before, nothing was done */
-    struct digest sha256; /* of model.safetensors; "" when in shards */
+    struct digest sha256; /* of model.safetensors; "" for shards or none */
     uint64_t size;        /* of the files with the weights [bytes] */
     uint64_t n_files;     /* of those */
     uint64_t n_tensors;

@@ -1,10 +1,11 @@
 /*
  * pipeline.h - the weights, streamed from a checkpoint into one file.
  *
- * The file is cut into blocks; a batch of blocks is read, cast and written
- * by the pool while the batch before it is hashed, once as a file and once
- * tensor by tensor, and the sources are hashed on the side. The bytes do not
- * depend on the number of threads, the memory not on the size of the model.
+ * The file is cut into blocks, which lie in a ring while they are worked on.
+ * Each is read and cast, then written, hashed as part of the file and hashed
+ * tensor by tensor; the sources are hashed on the side. Every thread takes
+ * whatever can be done next. The bytes do not depend on the number of
+ * threads, the memory not on the size of the model.
  */
 #ifndef CONVERT_PIPELINE_H
 #define CONVERT_PIPELINE_H
@@ -17,8 +18,9 @@
 #include "formats/audit.h"
 
 struct pipeline_result {
+    bool unhashed;          /* no digest of the file is wanted */
     struct digest file;     /* of the whole file */
-    struct digest *tensors; /* of each layout->out[i]; caller's memory */
+    struct digest *tensors; /* of each layout->out[i], or NULL: not wanted */
     struct audit *audits;   /* of each layout->out[i]; caller's memory */
     /* Of each layout->out[i], several may share one; NULL: not wanted. */
     struct spectrum **spectra;
@@ -28,6 +30,13 @@ struct pipeline_result {
      */
     bool refused;
 };
+
+/*
+ * pipeline_pool - the threads for it: so many that compute, 0 for one per
+ * core, and a few more that wait for the disk
+ * Returns NULL with *e: NOMEM, IO
+ */
+struct pool *pipeline_pool(unsigned threads, struct err *e);
 
 /*
  * pipeline_run - write the file into fd, which is empty

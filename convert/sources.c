@@ -6,22 +6,11 @@
 
 #include "base/cancel.h"
 #include "base/file.h"
-#include "base/hex.h"
 #include "base/path.h"
 #include "convert/company.h"
 #include "formats/uniform.h"
 
 enum { STEP_BYTES = 1 << 20, ARENA_BYTES = 64 << 20 };
-
-/* The digest in the name of the blob that a snapshot's link leads to. */
-static void take_name(struct source *s)
-{
-    char real[PATH_MAX];
-
-    if (realpath(s->path, real) == NULL || !hex_is(str_of(path_base(real)), 64))
-        return;
-    s->named = digest_parse(&s->file.sha256, str_of(path_base(real)));
-}
 
 static int changed(const struct source *v, struct err *e)
 {
@@ -42,7 +31,8 @@ static bool same_file(const struct stat *a, const struct stat *b)
            same_content(a, b);
 }
 
-static int add(struct sources *s, const char *path, bool named, struct err *e)
+static int add(struct sources *s, const char *path, const struct found *found,
+    struct err *e)
 {
     struct source *v = &s->v[s->n];
     int fd AUTO(fd_close) = -1;
@@ -55,16 +45,15 @@ static int add(struct sources *s, const char *path, bool named, struct err *e)
     if (fstat(fd, &v->seen) != 0)
         return err_sys(e, "%s", v->path);
     v->file.name = str_of(path_base(v->path));
-    if (named)
-        take_name(v);
-    if (v->file.sha256.hex[0] == '\0')
+    v->named = found != NULL && found_digest(found, v->path, &v->file.sha256);
+    if (!v->named)
         s->unread += v->file.size;
     s->n++;
     return 0;
 }
 
-int sources_list(
-    struct sources *s, const struct checkpoint *c, bool named, struct err *e)
+int sources_list(struct sources *s, const struct checkpoint *c,
+    const struct found *found, struct err *e)
 {
     char path[PATH_MAX];
     struct stat st;
@@ -77,7 +66,7 @@ int sources_list(
     if (s->v == NULL)
         return -1;
     for (uint32_t i = 0; i < c->n_files; i++) {
-        if (add(s, c->files[i].path, named, e) != 0)
+        if (add(s, c->files[i].path, found, e) != 0)
             return -1;
         if (fstat(c->files[i].map.fd, &st) != 0)
             return err_sys(e, "%s", c->files[i].path);
@@ -85,12 +74,12 @@ int sources_list(
             return changed(&s->v[i], e);
     }
     s->n_open = s->n;
-    if (c->index[0] != '\0' && add(s, c->index, named, e) != 0)
+    if (c->index[0] != '\0' && add(s, c->index, found, e) != 0)
         return -1;
     for (size_t i = 0; company_names[i] != NULL; i++) {
         if (path_join(path, c->folder, company_names[i], e) != 0)
             return -1;
-        if (access(path, F_OK) == 0 && add(s, path, named, e) != 0)
+        if (access(path, F_OK) == 0 && add(s, path, found, e) != 0)
             return -1;
     }
     return 0;
@@ -138,6 +127,12 @@ int sources_step(struct sources *s, uint64_t bytes, struct err *e)
         }
     }
     return 0;
+}
+
+void sources_skip(struct sources *s)
+{
+    s->now = s->n;
+    s->unread = 0;
 }
 
 int sources_check(const struct sources *s, struct err *e)

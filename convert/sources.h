@@ -9,13 +9,14 @@
 #include <sys/stat.h>
 
 #include "base/buf.h"
+#include "cache/find.h"
 #include "formats/checkpoint.h"
 #include "formats/manifest.h"
 
 struct source {
     char path[PATH_MAX];
     struct manifest_file file; /* sha256.hex is "" while unknown */
-    bool named;                /* its digest is that of its blob's name */
+    bool named;                /* its digest is known from where it is kept */
     struct stat seen;          /* when it was listed */
 };
 
@@ -39,19 +40,27 @@ struct sources {
 
 /*
  * sources_list - the files of c and the company beside them
- * named    files are blobs: a link's target called by 64 hexadecimal digits
- *          is taken at its word, as mlcache verify checks it
+ * found    where they are kept, for digests that are known there; or NULL
  * Returns  0, or -1 with *e: IO, MISSING, NOMEM, CORRUPT (a file of c is not
  *          the one that was opened)
  */
-int sources_list(
-    struct sources *s, const struct checkpoint *c, bool named, struct err *e);
+int sources_list(struct sources *s, const struct checkpoint *c,
+    const struct found *found, struct err *e);
 
 /*
  * sources_step - hash up to bytes more
  * Returns  0, or -1 with *e: IO, CORRUPT, CANCELLED
  */
 int sources_step(struct sources *s, uint64_t bytes, struct err *e);
+
+/* sources_left - is there a digest that steps still have to make? */
+static inline bool sources_left(const struct sources *s)
+{
+    return s->now < s->n;
+}
+
+/* sources_skip - unknown digests stay unknown. */
+void sources_skip(struct sources *s);
 
 /*
  * sources_check - are they still the files that were listed? c stays open.

@@ -121,19 +121,6 @@ static const char *note_of(const struct tensorlist *l, const struct tensor *t)
     return is_chosen(l, t) ? "" : "not chosen";
 }
 
-/* A name on a terminal: control characters become visible. */
-static void put_name(struct buf *out, struct str name)
-{
-    for (size_t i = 0; i < name.len; i++) {
-        unsigned char ch = (unsigned char)name.p[i];
-
-        if (ch < 0x20 || ch == 0x7F)
-            buf_printf(out, "\\x%02x", ch);
-        else
-            buf_putc(out, (char)ch);
-    }
-}
-
 static size_t name_width(const struct checkpoint *c)
 {
     size_t width = 4;
@@ -158,7 +145,7 @@ void tensorlist_text(const struct tensorlist *l, struct buf *out)
         const struct tensor *t = &c->all[i];
         size_t start = out->len;
 
-        put_name(out, t->name);
+        buf_visible(out, t->name);
         start = out->len - start;
         buf_printf(out, "%*s  %-7s %-16s %14llu",
             start < (size_t)width ? width - (int)start : 0, "",

@@ -81,7 +81,7 @@ static int open_source(struct to_gguf *g, struct err *e)
         find_model(g->o->source, g->o->volume, &g->found, e) != 0 ||
         checkpoint_open(&g->c, g->found.path, &opts, e) != 0)
         return -1;
-    return sources_list(&g->sources, &g->c, false, e);
+    return sources_list(&g->sources, &g->c, NULL, e);
 }
 
 static int read_model(struct to_gguf *g, struct json_doc *config, struct err *e)
@@ -157,7 +157,7 @@ static int write_file(
 {
     struct folder room AUTO(folder_abandon) = FOLDER_INIT;
     struct file_new f AUTO(file_new_abandon) = FILE_NEW_INIT;
-    struct pool *pool AUTO(pool_close_auto) = pool_open(g->o->threads, e);
+    struct pool *pool AUTO(pool_close_auto) = pipeline_pool(g->o->threads, e);
     struct progress *display AUTO(progress_close_auto) = NULL;
     struct sources none = SOURCES_INIT;
     struct progress_item *item;
@@ -193,7 +193,7 @@ int to_gguf_run(const struct convert_opts *o, bool q8,
         .values = GGUF_WRITER_INIT(VALUES_MAX),
         .plan = GGUF_PLAN_INIT,
         .layout = LAYOUT_INIT };
-    struct pipeline_result made = { .refused = false };
+    struct pipeline_result made = { .unhashed = o->digests == DIGESTS_NONE };
 
     *out = (struct convert_result){ .held = false };
     if (open_source(&g, e) != 0 || plan(&g, e) != 0)

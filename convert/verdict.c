@@ -5,7 +5,10 @@
 #include "base/human.h"
 #include "base/log.h"
 
-enum { NAME_BYTES = 120 }; /* of a tensor's name in a message */
+enum {
+    NAME_BYTES = 120, /* of a tensor's name in a message */
+    NAMED_MAX = 100   /* tensors named one by one */
+};
 
 static int name_len(const struct tensor *t)
 {
@@ -51,21 +54,43 @@ void verdict_make(struct verdict *v, const struct layout *p,
     }
 }
 
+static const char *plural(uint64_t n)
+{
+    return n == 1 ? "" : "s";
+}
+
+static void log_overflow(const struct layout *p, const struct recipe *r,
+    uint64_t i, const struct audit *a)
+{
+    if (layout_made(p, i) == MADE_INT8)
+        log_warn("tensor '%.*s': %llu NaN, and %llu infinite or beyond "
+                 "float32: int8 has no such values",
+            STR_ARG(p->out[i].name), (unsigned long long)a->nan,
+            (unsigned long long)a->overflow);
+    else
+        log_warn("tensor '%.*s': %llu value%s beyond the range of %s, the "
+                 "largest %.6g",
+            STR_ARG(p->out[i].name), (unsigned long long)a->overflow,
+            plural(a->overflow), r->int8 ? "bf16" : recipe_dtype(r),
+            a->largest);
+}
+
 static void log_overflows(
     const struct layout *p, const struct recipe *r, const struct audit *audits)
 {
-    for (uint64_t i = 0; i < p->n; i++)
-        if (layout_made(p, i) == MADE_INT8) {
-            if (audits[i].nan + audits[i].overflow > 0)
-                log_warn("tensor '%.*s': %llu NaN, and %llu infinite or "
-                         "beyond float32: int8 has no such values",
-                    STR_ARG(p->out[i].name), (unsigned long long)audits[i].nan,
-                    (unsigned long long)audits[i].overflow);
-        } else if (audits[i].overflow > 0)
-            log_warn("tensor '%.*s': %llu values beyond the range of %s, the "
-                     "largest %.6g",
-                STR_ARG(p->out[i].name), (unsigned long long)audits[i].overflow,
-                r->int8 ? "bf16" : recipe_dtype(r), audits[i].largest);
+    uint64_t n = 0;
+
+    for (uint64_t i = 0; i < p->n; i++) {
+        const struct audit *a = &audits[i];
+        bool lost =
+            a->overflow > 0 || (layout_made(p, i) == MADE_INT8 && a->nan > 0);
+
+        if (lost && n++ < NAMED_MAX)
+            log_overflow(p, r, i, a);
+    }
+    if (n > NAMED_MAX)
+        log_warn(
+            "and so in %llu more tensors", (unsigned long long)n - NAMED_MAX);
 }
 
 static void log_cast(const struct verdict *v, const struct recipe *r)
@@ -82,10 +107,10 @@ static void log_cast(const struct verdict *v, const struct recipe *r)
             v->all.error, name_len(v->error), v->error->name.p);
         return;
     }
-    log_info("cast to %s: largest error %.3g, in '%.*s'; %s values became "
+    log_info("cast to %s: largest error %.3g, in '%.*s'; %s value%s became "
              "zero, %s subnormal, most in '%.*s'",
         recipe_dtype(r), v->all.error, name_len(v->error), v->error->name.p,
-        human_count(zero, v->all.underflow),
+        human_count(zero, v->all.underflow), plural(v->all.underflow),
         human_count(subnormal, v->all.subnormal), name_len(v->small),
         v->small->name.p);
 }
@@ -126,15 +151,16 @@ int verdict_refuse(const struct verdict *v, const struct audit *audits,
     struct err *e)
 {
     const struct tensor *t = v->largest;
+    uint64_t worst = audits[t - p->out].overflow;
 
     if (r->int8)
         return refuse_int8(v, &audits[v->first - p->out], source, e);
     err_set(e, ERR_VERDICT,
-        "%s: %llu values in %llu tensors are beyond the range of %s; worst: "
-        "'%.*s', %llu values, the largest %.6g",
-        source, (unsigned long long)v->all.overflow,
-        (unsigned long long)v->overflow, recipe_dtype(r), name_len(t),
-        t->name.p, (unsigned long long)audits[t - p->out].overflow,
+        "%s: %llu value%s in %llu tensor%s beyond the range of %s; worst: "
+        "'%.*s', %llu value%s, the largest %.6g",
+        source, (unsigned long long)v->all.overflow, plural(v->all.overflow),
+        (unsigned long long)v->overflow, plural(v->overflow), recipe_dtype(r),
+        name_len(t), t->name.p, (unsigned long long)worst, plural(worst),
         v->overflow_value);
     return err_hint(
         e, r->dtype == DTYPE_F16

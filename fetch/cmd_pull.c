@@ -3,12 +3,12 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/human.h"
-#include "base/json.h"
 #include "base/log.h"
 #include "cache/volume.h"
-#include "fetch/pull.h"
+#include "fetch/lockfile.h"
+#include "fetch/planview.h"
 #include "fetch/retry.h"
+#include "fetch/shortname.h"
 
 enum { JOBS = 4, JOBS_MAX = 64, RETRY_MAX_S = 86400, OUT_MAX = 1 << 30 };
 
@@ -18,6 +18,9 @@ struct pull_opts {
     struct opt_list include;
     struct opt_list exclude;
     const char *volume;
+    const char *local_dir;
+    const char *lock;
+    int convert;
     int64_t jobs;
     int64_t retry_s;
     bool dry_run;
@@ -58,6 +61,26 @@ static const struct opt opts[] = {
         .at = offsetof(struct pull_opts, volume),
         .arg = "VOLUME",
         .help = "into this volume, not into the hub cache" },
+    { .name = "local-dir",
+        .type = OPT_STR,
+        .at = offsetof(struct pull_opts, local_dir),
+        .arg = "DIR",
+        .help = "plain files in this folder, not the hub cache" },
+    { .name = "lock",
+        .type = OPT_STR,
+        .at = offsetof(struct pull_opts, lock),
+        .arg = "FILE",
+        .help = "exactly what this lock lists (mlfetch lock)" },
+    { .name = "fp16",
+        .type = OPT_SET,
+        .at = offsetof(struct pull_opts, convert),
+        .help = "then convert to float16 (mlconvert), and print that folder",
+        .min = CONVERSION_FP16 },
+    { .name = "bf16",
+        .type = OPT_SET,
+        .at = offsetof(struct pull_opts, convert),
+        .help = "the same, bfloat16",
+        .min = CONVERSION_BF16 },
     { .letter = 'j',
         .name = "jobs",
         .type = OPT_INT,
@@ -81,7 +104,7 @@ static const struct opt opts[] = {
     { .name = "force",
         .type = OPT_FLAG,
         .at = offsetof(struct pull_opts, force),
-        .help = "fetch again what is held" },
+        .help = "fetch again what is held; replace files of yours" },
     { .name = "offline",
         .type = OPT_FLAG,
         .at = offsetof(struct pull_opts, offline),
@@ -92,42 +115,6 @@ static const struct opt opts[] = {
         .help = "print one JSON document" },
     OPT_END,
 };
-
-static const struct {
-    const char *name;
-    const char *id;
-} aliases[] = {
-    { "tinyllama", "TinyLlama/TinyLlama-1.1B-Chat-v1.0" },
-    { "llama3.2-1b", "meta-llama/Llama-3.2-1B-Instruct" },
-    { "stablelm", "stabilityai/stablelm-2-1_6b-chat" },
-    { "pythia-1b", "EleutherAI/pythia-1b" },
-    { "pythia-12b", "EleutherAI/pythia-12b" },
-};
-
-static int parse_repo(
-    struct repo *r, const struct pull_opts *o, const char *text, struct err *e)
-{
-    size_t n = strcspn(text, "@");
-    char full[512];
-
-    for (size_t i = 0; i < ARRAY_LEN(aliases); i++)
-        if (str_is((struct str){ text, n }, aliases[i].name)) {
-            snprintf(full, sizeof(full), "%s%.300s", aliases[i].id, text + n);
-            text = full;
-            break;
-        }
-    if (repo_parse(r, (enum repo_type)o->repo_type, text, e) != 0)
-        return -1;
-    if (o->revision == NULL)
-        return 0;
-    if (strchr(text, '@') != NULL)
-        return err_set(
-            e, ERR_USAGE, "a revision in '%s' and in --revision", text);
-    if (strlen(o->revision) >= sizeof(r->revision) || o->revision[0] == '\0')
-        return err_set(e, ERR_USAGE, "not a revision: '%.100s'", o->revision);
-    snprintf(r->revision, sizeof(r->revision), "%s", o->revision);
-    return 0;
-}
 
 /* The hub cache to fill: the volume's, or the one of all tools. */
 static int find_dir(
@@ -147,163 +134,161 @@ static int find_dir(
     return volume_hub(&v, out, e);
 }
 
-static const char *state_word(const struct plan_file *f)
+/* What cannot be meant together. */
+static int check(const struct pull_opts *o, int argc, struct err *e)
 {
-    if (f->state == PLAN_HELD)
-        return "held";
-    if (f->state == PLAN_LINK)
-        return "link";
-    return f->kept > 0 ? "partial" : "missing";
-}
-
-/* A path in a column: safe for a terminal, padded by characters. */
-static void put_path(struct buf *out, struct str path, size_t width)
-{
-    char text[1025], safe[4 * sizeof(text)];
-    size_t shown = 0, n;
-
-    snprintf(text, sizeof(text), "%.*s", STR_ARG(path));
-    n = err_escape(safe, sizeof(safe), text);
-    buf_put(out, safe, n);
-    for (size_t i = 0; i < n; i++)
-        shown += ((unsigned char)safe[i] & 0xC0) != 0x80;
-    for (; shown < width; shown++)
-        buf_putc(out, ' ');
-}
-
-static void put_table(struct buf *out, const struct pull *p)
-{
-    const struct plan *plan = &p->plan;
-    char size[HUMAN_MAX];
-    size_t width = 4;
-
-    for (size_t i = 0; i < plan->n; i++)
-        width = size_max(width, size_min(plan->files[i].file->path.len, 60));
-    put_path(out, str_of("FILE"), width);
-    buf_printf(out, "  %10s  %s\n", "SIZE", "STATE");
-    for (size_t i = 0; i < plan->n; i++) {
-        const struct plan_file *f = &plan->files[i];
-
-        put_path(out, f->file->path, width);
-        buf_printf(out, "  %10s  %s\n", human_size(size, f->file->size),
-            state_word(f));
+    if (o->lock == NULL && argc == 0) {
+        err_set(e, ERR_USAGE, "argument missing: REPO[@REV]... or --lock FILE");
+        return err_hint(e, "mlfetch pull --help");
     }
-    buf_printf(out, "%zu files, %s", plan->n, human_size(size, plan->bytes));
-    buf_printf(out, "; to fetch: %s\n", human_size(size, plan->fetch_bytes));
-}
-
-static void put_field(struct buf *out, const char *name, const char *text)
-{
-    buf_printf(out, "\"%s\": ", name);
-    json_quote(out, str_of(text));
-    buf_puts(out, ", ");
-}
-
-static void put_entries(struct buf *out, const struct plan *plan)
-{
-    buf_puts(out, ", \"entries\": [");
-    for (size_t i = 0; i < plan->n; i++) {
-        buf_puts(out, i > 0 ? ", {\"path\": " : "{\"path\": ");
-        json_quote(out, plan->files[i].file->path);
-        buf_printf(out, ", \"size\": %llu, \"state\": \"%s\"}",
-            (unsigned long long)plan->files[i].file->size,
-            state_word(&plan->files[i]));
-    }
-    buf_putc(out, ']');
-}
-
-static void put_json(struct buf *out, const struct pull *p)
-{
-    buf_puts(out, out->len > 0 ? ",\n  {" : "[\n  {");
-    put_field(out, "repository", p->repo.id);
-    put_field(out, "revision", p->repo.revision);
-    put_field(out, "commit", p->commit);
-    put_field(out, "path", p->path);
-    buf_printf(out, "\"files\": %zu, \"bytes\": %llu, ", p->plan.n,
-        (unsigned long long)p->plan.bytes);
-    if (p->dry_run)
-        buf_printf(out, "\"fetch_bytes\": %llu, ",
-            (unsigned long long)p->plan.fetch_bytes);
-    buf_printf(out, "\"fetched_bytes\": %llu, \"requests\": %llu",
-        (unsigned long long)p->fetched_bytes, (unsigned long long)p->requests);
-    if (p->dry_run)
-        put_entries(out, &p->plan);
-    buf_putc(out, '}');
-}
-
-static int write_out(struct buf *out, struct err *e)
-{
-    if (buf_check(out, e) != 0)
-        return -1;
-    if (fwrite(out->p, 1, out->len, stdout) != out->len || fflush(stdout) != 0)
-        return err_sys(e, "standard output");
-    buf_clear(out);
+    if (o->lock != NULL && (argc > 0 || o->include.n > 0 || o->exclude.n > 0 ||
+                               o->revision != NULL || o->repo_type != 0))
+        return err_set(e, ERR_USAGE,
+            "--lock says what is brought: no repository, revision or pattern "
+            "beside it");
+    if (o->local_dir != NULL && o->volume != NULL)
+        return err_set(e, ERR_USAGE, "--local-dir and --volume are two places");
+    if (o->convert != CONVERSION_NONE &&
+        (o->lock != NULL || o->local_dir != NULL || o->repo_type != REPO_MODEL))
+        return err_set(e, ERR_USAGE,
+            "--fp16 and --bf16 are for models in a cache or volume%s",
+            o->lock != NULL ? "; a lock says itself what to convert" : "");
+    if (o->force && (o->offline || pull_offline()))
+        return err_set(
+            e, ERR_USAGE, "--force needs the network, and this is offline");
     return 0;
 }
 
-/* One repository; without --json its result is shown at once. */
-static int pull_one(const struct cmd_ctx *ctx, const struct pull_opts *o,
-    const char *text, const struct hubdir *dir, struct hub *hub,
-    struct buf *out, struct err *e)
+static void set_asked(struct pull *p, const struct cmd_ctx *ctx,
+    const struct pull_opts *o, const struct localdir *local)
 {
-    struct pull p AUTO(pull_free) = PULL_INIT;
+    p->include = o->include.v;
+    p->n_include = o->include.n;
+    p->exclude = o->exclude.v;
+    p->n_exclude = o->exclude.n;
+    p->local = o->local_dir != NULL ? local : NULL;
+    p->volume = o->volume;
+    p->jobs = (unsigned)o->jobs;
+    p->offline = o->offline || pull_offline();
+    p->force = o->force;
+    p->progress = ctx->progress;
+}
 
-    p.include = o->include.v;
-    p.n_include = o->include.n;
-    p.exclude = o->exclude.v;
-    p.n_exclude = o->exclude.n;
-    p.jobs = (unsigned)o->jobs;
-    p.offline = o->offline || pull_offline();
-    p.force = o->force;
-    p.dry_run = o->dry_run;
-    p.progress = ctx->progress;
-    if (p.force && p.offline)
-        return err_set(e, ERR_USAGE,
-            "--force needs the network, and this is "
-            "offline");
-    if (parse_repo(&p.repo, o, text, e) != 0 || pull_run(&p, dir, hub, e) != 0)
+/* Which repositories: those named, or those of the lock. */
+static int set_repos(struct pull_set *s, const struct pull_opts *o,
+    struct lockfile *lock, int argc, char **argv, struct err *e)
+{
+    if (o->lock != NULL && lockfile_read(lock, o->lock, e) != 0)
         return -1;
-    plan_by_path(&p.plan);
-    if (o->json) {
-        put_json(out, &p);
-        return 0;
+    if (pull_set_make(s, o->lock != NULL ? lock->n : (size_t)argc, e) != 0)
+        return -1;
+    if (o->local_dir != NULL && s->n != 1)
+        return err_set(e, ERR_USAGE, "--local-dir takes one repository");
+    for (size_t i = 0; i < s->n; i++) {
+        if (o->lock != NULL)
+            lockfile_pin(&s->v[i], &lock->v[i]);
+        else if (shortname_parse(&s->v[i].repo, (enum repo_type)o->repo_type,
+                     o->revision, argv[i], e) != 0)
+            return -1;
+        if (o->convert != CONVERSION_NONE)
+            s->v[i].convert = (enum conversion_kind)o->convert;
+        if (o->convert != CONVERSION_NONE && s->v[i].repo.type != REPO_MODEL)
+            return err_set(
+                e, ERR_USAGE, "%s: only models are converted", argv[i]);
+        if (o->local_dir != NULL && s->v[i].convert != CONVERSION_NONE)
+            return err_set(e, ERR_USAGE,
+                "%s: the lock asks for a conversion, which --local-dir has no "
+                "place for",
+                o->lock);
     }
-    if (o->dry_run)
-        put_table(out, &p);
-    else
-        buf_printf(out, "%s\n", p.path);
-    return write_out(out, e);
+    return 0;
+}
+
+static int show_plans(
+    const struct pull_opts *o, struct pull_set *s, struct err *e)
+{
+    struct buf out AUTO(buf_free) = BUF_INIT(OUT_MAX);
+
+    for (size_t i = 0; i < s->n; i++) {
+        struct pull *p = &s->v[i];
+
+        plan_by_path(&p->plan);
+        if (o->json) {
+            buf_puts(&out, i > 0 ? ",\n  " : "[\n  ");
+            planview_json(&out, p, true);
+            continue;
+        }
+        buf_printf(&out, "%s%s@%s is commit %s\n", i > 0 ? "\n" : "",
+            p->repo.id, p->repo.revision, p->commit);
+        planview_table(&out, p);
+        planview_totals(&out, p);
+    }
+    if (o->json)
+        buf_puts(&out, s->n > 0 ? "\n]\n" : "[]\n");
+    return cmd_print(&out, e);
+}
+
+/* Each path is shown as soon as its repository is whole. */
+static int fetch_all(const struct pull_opts *o, struct pull_set *s,
+    struct hub *hub, struct err *e)
+{
+    struct buf out AUTO(buf_free) = BUF_INIT(OUT_MAX);
+
+    if (pull_reserve(s->v, s->n, e) != 0)
+        return -1;
+    for (size_t i = 0; i < s->n; i++) {
+        if (pull_fetch(&s->v[i], hub, e) != 0)
+            return -1;
+        if (o->json) {
+            buf_puts(&out, i > 0 ? ",\n  " : "[\n  ");
+            planview_json(&out, &s->v[i], false);
+            continue;
+        }
+        buf_printf(&out, "%s\n",
+            s->v[i].converted[0] ? s->v[i].converted : s->v[i].path);
+        if (cmd_print(&out, e) != 0)
+            return -1;
+        fflush(stdout);
+        buf_clear(&out);
+    }
+    if (o->json)
+        buf_puts(&out, s->n > 0 ? "\n]\n" : "[]\n");
+    return cmd_print(&out, e);
 }
 
 static int run(const struct cmd_ctx *ctx, void *values, int argc, char **argv,
     struct err *e)
 {
     const struct pull_opts *o = values;
+    struct lockfile lock AUTO(lockfile_free) = LOCKFILE_INIT;
     struct hub hub AUTO(hub_free) = HUB_INIT;
-    struct buf out AUTO(buf_free) = BUF_INIT(OUT_MAX);
     struct hubdir dir;
-    struct repo checked;
+    struct localdir local;
+    struct pull_set set AUTO(pull_set_free) = PULL_SET_INIT;
 
-    for (int i = 0; i < argc; i++)
-        if (parse_repo(&checked, o, argv[i], e) != 0)
-            return -1;
+    if (check(o, argc, e) != 0 || set_repos(&set, o, &lock, argc, argv, e) != 0)
+        return -1;
+    if (o->local_dir != NULL && localdir_at(&local, o->local_dir, e) != 0)
+        return -1;
     if (hub_init(&hub, (unsigned)o->jobs, (uint64_t)o->retry_s, e) != 0 ||
         find_dir(o, &dir, e) != 0)
         return -1;
-    for (int i = 0; i < argc; i++)
-        if (pull_one(ctx, o, argv[i], &dir, &hub, &out, e) != 0)
+    for (size_t i = 0; i < set.n; i++) {
+        set_asked(&set.v[i], ctx, o, &local);
+        if (pull_plan(&set.v[i], &dir, &hub, e) != 0)
             return -1;
-    if (!o->json)
-        return 0;
-    buf_puts(&out, "\n]\n");
-    return write_out(&out, e);
+    }
+    return o->dry_run ? show_plans(o, &set, e) : fetch_all(o, &set, &hub, e);
 }
 
 static const struct cmd_example examples[] = {
     { "mlfetch pull tinyllama", "fetch a model that everybody may read" },
     { "mlfetch pull org/name@v1.0 --include '*.safetensors'",
         "some files of a tag" },
-    { "HF_TOKEN=hf_... mlfetch pull llama3.2-1b", "a gated model" },
+    { "mlfetch pull llama3.2-1b", "a gated model, after mlfetch login" },
+    { "mlfetch pull org/name --local-dir model", "plain files in ./model" },
+    { "mlfetch pull --fp16 pythia-1b", "and convert it, as mlconvert does" },
+    { "mlfetch pull --lock models.lock", "exactly these files" },
     { NULL, NULL },
 };
 
@@ -311,22 +296,36 @@ const struct cmd cmd_pull = {
     .name = "pull",
     .args = "REPO[@REV]...",
     .brief = "fetch repositories from a hub",
-    .text = "Prints the folder of each snapshot. What is held is not fetched "
-            "again, what was interrupted goes on where it ended, and every "
-            "byte is checked against the Hub's digest before it is visible. "
-            "Without --volume the hub cache of all tools is used, so "
-            "from_pretrained() finds what was pulled."
-            "\n\n"
-            "Short names: tinyllama (TinyLlama/TinyLlama-1.1B-Chat-v1.0), "
-            "llama3.2-1b (meta-llama/Llama-3.2-1B-Instruct), stablelm "
-            "(stabilityai/stablelm-2-1_6b-chat), pythia-1b "
-            "(EleutherAI/pythia-1b), pythia-12b (EleutherAI/pythia-12b)."
-            "\n\n"
-            "Patterns match the whole path; '*' also matches '/'.",
+    .text =
+        "Prints the folder of each snapshot, or of its converted form. What "
+        "is held is not fetched again, what was interrupted goes on where it "
+        "ended, and every byte is checked against the Hub's digest before it "
+        "is visible. "
+        "Without --volume the hub cache of all tools is used, so "
+        "from_pretrained() finds what was pulled."
+        "\n\n"
+        "Several repositories are planned together: what they need on disk "
+        "is checked and reserved before the first byte. A dataset or a "
+        "space is named with --repo-type, or as hf://datasets/ORG/NAME."
+        "\n\n" SHORTNAME_HELP "\n\n"
+        "Patterns match the whole path; '*' also matches '/'."
+        "\n\n"
+        "With --local-dir the files stand in DIR as the official client "
+        "puts them there, all of them after the last byte has come. What "
+        "the hub cache holds is shared with it or copied, not fetched. A "
+        "file that is there and was not fetched, or was changed since, is "
+        "left alone: nothing is done without --force."
+        "\n\n"
+        "--json prints a list with an object for each repository: "
+        "repository, revision, commit, path, files, bytes, fetched_bytes, "
+        "requests (made), converted (a folder, if asked for). With --dry-run "
+        "also fetch_bytes, fetch_requests "
+        "(at most), space_bytes, free_bytes and entries: " PLANVIEW_ENTRY_KEYS
+        ".",
     .opts = opts,
     .defaults = &defaults,
     .opts_size = sizeof(defaults),
-    .min_args = 1,
+    .min_args = 0,
     .max_args = -1,
     .run = run,
     .examples = examples,

@@ -5,6 +5,12 @@
 #include "base/cmd.h"
 
 extern const struct cmd cmd_pull;
+extern const struct cmd cmd_info;
+extern const struct cmd cmd_lock;
+extern const struct cmd cmd_warm;
+extern const struct cmd cmd_login;
+extern const struct cmd cmd_logout;
+extern const struct cmd cmd_whoami;
 extern const struct cmd cmd_put;
 extern const struct cmd cmd_get;
 extern const struct cmd cmd_ls;

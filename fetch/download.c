@@ -176,7 +176,7 @@ int download_finish(struct download *d, struct err *e)
 
     if (!d->held && publish(d, e) != 0)
         return err_ctx(e, "%.*s", STR_ARG(f->path));
-    if (hubdir_link(o->dir, o->repo, o->commit, f, e) != 0)
+    if (!o->bare && hubdir_link(o->dir, o->repo, o->commit, f, e) != 0)
         return -1;
     progress_done(d->item);
     return 0;

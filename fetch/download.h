@@ -18,6 +18,7 @@ struct transfer_opts {
     const struct hubdir *dir;
     const struct repo *repo;
     const char *commit;
+    bool bare;                 /* blobs are enough: no snapshot entries */
     unsigned jobs;             /* connections, at least 1 */
     struct progress *progress; /* or NULL */
 };

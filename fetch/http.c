@@ -309,14 +309,20 @@ void http_call_free(struct http_call *c)
     c->headers = NULL;
 }
 
-const char *http_header(const struct http_call *c, const char *name)
+const char *http_header_at(
+    const struct http_call *c, const char *name, size_t index)
 {
     struct curl_header *found;
 
-    if (curl_easy_header(c->easy, name, 0, CURLH_HEADER, -1, &found) !=
+    if (curl_easy_header(c->easy, name, index, CURLH_HEADER, -1, &found) !=
         CURLHE_OK)
         return NULL;
     return found->value;
+}
+
+const char *http_header(const struct http_call *c, const char *name)
+{
+    return http_header_at(c, name, 0);
 }
 
 const char *http_target(const struct http_call *c)

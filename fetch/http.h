@@ -89,6 +89,10 @@ void http_call_free(struct http_call *c);
 /* http_header - the answer's header, or NULL. Valid until the next start. */
 const char *http_header(const struct http_call *c, const char *name);
 
+/* http_header_at - the same, of several of that name the one at index. */
+const char *http_header_at(
+    const struct http_call *c, const char *name, size_t index);
+
 /* http_target - where a 3xx leads, as an absolute URL; NULL when nowhere. */
 const char *http_target(const struct http_call *c);
 

@@ -40,9 +40,7 @@ int hub_init(
     *h = (struct hub){ .connections = connections, .retry_s = retry_s };
     if (endpoint == NULL)
         endpoint = "https://huggingface.co";
-    if (url_endpoint(h->endpoint, sizeof(h->endpoint), endpoint, e) != 0)
-        return -1;
-    return token_find(&h->token, e);
+    return url_endpoint(h->endpoint, sizeof(h->endpoint), endpoint, e);
 }
 
 void hub_free(struct hub *h)
@@ -71,6 +69,9 @@ static unsigned at_most_half(unsigned seconds, uint64_t retry_s)
 
 struct http *hub_http(struct hub *h, struct err *e)
 {
+    if (!h->token_known && token_find(&h->token, e) != 0)
+        return NULL;
+    h->token_known = true;
     if (h->http == NULL) {
         unsigned stall = env_seconds("HF_HUB_DOWNLOAD_TIMEOUT", STALL_S);
         struct http_opts opts = { .connect_s =
@@ -90,6 +91,40 @@ uint64_t hub_requests(const struct hub *h)
 const char *hub_token(const struct hub *h, const char *url)
 {
     return url_same_origin(h->endpoint, url) ? h->token.value : NULL;
+}
+
+/* Was this topic shown already? If not, it counts as shown from now on. */
+static bool warned(struct hub *h, struct str topic)
+{
+    size_t n = strlen(h->warned);
+
+    for (const char *p = h->warned; *p != '\0'; p = strchr(p, '\n') + 1)
+        if (str_eq((struct str){ p, strcspn(p, "\n") }, topic))
+            return true;
+    /* A server that has more to say than this is not listened to. */
+    if (n + topic.len + 2 > sizeof(h->warned))
+        return true;
+    memcpy(h->warned + n, topic.p, topic.len);
+    memcpy(h->warned + n + topic.len, "\n", 2);
+    return false;
+}
+
+void hub_warnings(struct hub *h, const struct http_call *c)
+{
+    char host[URL_SHOW_MAX];
+    const char *text;
+
+    if (!url_same_origin(h->endpoint, c->url))
+        return;
+    for (size_t i = 0; (text = http_header_at(c, "X-HF-Warning", i)) != NULL;
+         i++) {
+        size_t n = strcspn(text, ";");
+        const char *rest = text[n] == ';' ? text + n + 1 : text;
+
+        rest += strspn(rest, " ");
+        if (*rest != '\0' && !warned(h, (struct str){ text, n }))
+            log_warn("%s says: %.400s", url_host(host, h->endpoint), rest);
+    }
 }
 
 /* One question to the API, over all its hops and attempts. */
@@ -178,6 +213,25 @@ static uint64_t named_wait(const struct http_call *c)
         c->status, http_header(c, "RateLimit"), http_header(c, "Retry-After"));
 }
 
+/* Only the token itself was asked about. */
+static int refused_token(const struct ask *a, struct err *e)
+{
+    char host[URL_SHOW_MAX];
+    const struct token *t = a->question.token;
+
+    url_host(host, a->question.endpoint);
+    if (a->call.status != 401 && a->call.status != 403)
+        return err_set(e, a->call.status == 404 ? ERR_MISSING : ERR_NET,
+            "%s answered %ld to the question whose token this is", host,
+            a->call.status);
+    err_set(e, ERR_AUTH, "%s does not accept the token from %.150s", host,
+        t->source);
+    return err_hint(e,
+        "it may be revoked or mistyped: make a new one at "
+        "%.150s/settings/tokens",
+        a->question.endpoint);
+}
+
 static int refused(const struct ask *a, struct err *e)
 {
     struct hub_answer answer = { .status = a->call.status,
@@ -186,6 +240,8 @@ static int refused(const struct ask *a, struct err *e)
         .body = buf_str(&a->body),
         .wait_s = named_wait(&a->call) };
 
+    if (a->question.repo == NULL)
+        return refused_token(a, e);
     return hub_error(&answer, &a->question, e);
 }
 
@@ -266,6 +322,8 @@ static int ask_get(struct ask *a, const char *url, struct err *e)
         if (http_run(http, &a->call, e) != 0)
             return -1;
         a->reached = a->reached || a->call.status != 0;
+        if (a->call.end == HTTP_ANSWERED)
+            hub_warnings(a->hub, &a->call);
         if (a->call.end == HTTP_STOPPED)
             return too_large(a, e);
         if (a->call.end != HTTP_ANSWERED || retry_status(a->call.status)) {
@@ -290,7 +348,30 @@ static struct ask ask_begin(struct hub *h, const struct repo *r)
         .body = BUF_INIT(BODY_MAX) };
 }
 
-int hub_commit(struct hub *h, const struct repo *r, char out[41], struct err *e)
+/* The answer to url as a JSON object; shown is its name for messages. */
+static int ask_json(struct ask *a, const char *url, struct json_doc *doc,
+    char shown[URL_SHOW_MAX], struct err *e)
+{
+    url_show(shown, url);
+    if (ask_get(a, url, e) != 0)
+        return -1;
+    if (json_parse(doc, buf_str(&a->body), 0, e) == 0)
+        return 0;
+    err_ctx(e, "%s does not answer like a Hub", shown);
+    return err_hint(e, "check HF_ENDPOINT");
+}
+
+/* A text member, cut to fit; left alone when there is none. */
+static void copy_text(const struct json *v, char *out, size_t len)
+{
+    const char *text;
+
+    if (json_str(v, &text))
+        snprintf(out, len, "%s", text);
+}
+
+int hub_revision(struct hub *h, const struct repo *r, struct hub_revision *out,
+    struct err *e)
 {
     struct ask a AUTO(ask_free) = ask_begin(h, r);
     struct buf url AUTO(buf_free) = BUF_INIT(URL_MAX);
@@ -298,23 +379,62 @@ int hub_commit(struct hub *h, const struct repo *r, char out[41], struct err *e)
     char shown[URL_SHOW_MAX];
     const char *sha = NULL;
 
+    *out = (struct hub_revision){ .private = false };
     buf_printf(
         &url, "%s/api/%s/%s/revision/", h->endpoint, api_names[r->type], r->id);
     url_encode(&url, str_of(r->revision), false);
-    if (buf_check(&url, e) != 0 || ask_get(&a, url.p, e) != 0)
+    if (buf_check(&url, e) != 0 || ask_json(&a, url.p, &doc, shown, e) != 0)
         return -1;
-    url_show(shown, url.p);
-    if (json_parse(&doc, buf_str(&a.body), 0, e) != 0) {
-        err_ctx(e, "%s does not answer like a Hub", shown);
-        return err_hint(e, "check HF_ENDPOINT");
-    }
     if (!json_str(json_get(doc.root, "sha"), &sha) ||
         !hex_is(str_of(sha), 40)) {
         err_set(e, ERR_REFUSED, "%s names no commit", shown);
         return err_hint(e, "check HF_ENDPOINT");
     }
-    memcpy(out, sha, 41);
+    memcpy(out->commit, sha, 41);
+    copy_text(json_get(doc.root, "lastModified"), out->modified,
+        sizeof(out->modified));
+    copy_text(json_get(doc.root, "gated"), out->gated, sizeof(out->gated));
+    json_bool(json_get(doc.root, "private"), &out->private);
     return 0;
+}
+
+int hub_commit(struct hub *h, const struct repo *r, char out[41], struct err *e)
+{
+    struct hub_revision rev;
+
+    if (hub_revision(h, r, &rev, e) != 0)
+        return -1;
+    memcpy(out, rev.commit, 41);
+    return 0;
+}
+
+int hub_whoami(struct hub *h, struct hub_user *out, struct err *e)
+{
+    struct ask a AUTO(ask_free) = ask_begin(h, NULL);
+    struct json_doc doc AUTO(json_free) = JSON_DOC_INIT;
+    char url[sizeof(h->endpoint) + 32], shown[URL_SHOW_MAX];
+    const struct json *token;
+
+    *out = (struct hub_user){ .name = "" };
+    if (hub_http(h, e) == NULL)
+        return -1;
+    if (h->token.value[0] == '\0') {
+        err_set(e, ERR_AUTH, "no token was found: you are nobody");
+        return err_hint(e, "mlfetch login, or set HF_TOKEN");
+    }
+    snprintf(url, sizeof(url), "%s/api/whoami-v2", h->endpoint);
+    if (ask_json(&a, url, &doc, shown, e) != 0)
+        return -1;
+    copy_text(json_get(doc.root, "name"), out->name, sizeof(out->name));
+    copy_text(json_get(doc.root, "type"), out->type, sizeof(out->type));
+    token = json_get(json_get(doc.root, "auth"), "accessToken");
+    copy_text(json_get(token, "displayName"), out->token_name,
+        sizeof(out->token_name));
+    copy_text(json_get(token, "role"), out->role, sizeof(out->role));
+    if (out->name[0] != '\0')
+        return 0;
+    err_set(e, ERR_REFUSED, "%s names no user", shown);
+    return err_hint(e, "check HF_ENDPOINT");
 }
 
 bool hub_next(const char *link, char *out)

@@ -13,12 +13,32 @@
 #include "fetch/http.h"
 #include "fetch/token.h"
 
+/* What the Hub tells besides its answers: each topic is shown once. */
+enum { HUB_WARNED_MAX = 4096 };
+
 struct hub {
-    char endpoint[512]; /* without a slash at the end */
-    struct token token;
-    struct http *http;    /* opened with the first request */
-    unsigned connections; /* that may be open at once */
-    uint64_t retry_s;     /* give up after this long without a byte */
+    char endpoint[512];          /* without a slash at the end */
+    struct token token;          /* looked for with the first request */
+    bool token_known;            /* it was, or the caller has set it */
+    struct http *http;           /* opened with the first request */
+    unsigned connections;        /* that may be open at once */
+    uint64_t retry_s;            /* give up after this long without a byte */
+    char warned[HUB_WARNED_MAX]; /* topics shown, each ended by a newline */
+};
+
+/* What the Hub knows of a revision. */
+struct hub_revision {
+    char commit[41];
+    char modified[40]; /* "2024-02-19T10:57:45.000Z", or "" */
+    char gated[16];    /* "" when it is not: "auto", "manual" */
+    bool private;
+};
+
+struct hub_user {
+    char name[128];
+    char type[32];        /* "user", "org" ... */
+    char token_name[128]; /* as its owner called it, or "" */
+    char role[64];        /* of the token: "read", "write" ...; or "" */
 };
 
 #define HUB_INIT                                                               \
@@ -27,15 +47,22 @@ struct hub {
     }
 
 /*
- * hub_init - endpoint and token from the environment; no request is made
- * Returns 0, or -1 with *e: USAGE (HF_ENDPOINT), REFUSED, IO (token).
+ * hub_init - the endpoint from the environment; no request is made, and no
+ * token looked for: one is needed only when something is asked
+ * Returns 0, or -1 with *e: USAGE (HF_ENDPOINT).
  */
 int hub_init(
     struct hub *h, unsigned connections, uint64_t retry_s, struct err *e);
 void hub_free(struct hub *h); /* idempotent, for AUTO */
 
-/* hub_http - the connections, opened if need be; NULL with *e. */
+/*
+ * hub_http - the connections, opened if need be, and the token with them
+ * Returns NULL with *e: REFUSED, IO (token), NOMEM.
+ */
 struct http *hub_http(struct hub *h, struct err *e);
+
+/* hub_warnings - show what an answer of the Hub warns of (X-HF-Warning). */
+void hub_warnings(struct hub *h, const struct http_call *c);
 
 /* hub_requests - how many requests were sent so far. */
 uint64_t hub_requests(const struct hub *h);
@@ -50,6 +77,18 @@ const char *hub_token(const struct hub *h, const char *url);
  */
 int hub_commit(
     struct hub *h, const struct repo *r, char out[41], struct err *e);
+
+/* hub_revision - the same, and what else is known of it. */
+int hub_revision(struct hub *h, const struct repo *r, struct hub_revision *out,
+    struct err *e);
+
+/*
+ * hub_whoami - whose token it is
+ * Returns 0, or -1 with *e: AUTH (none, or not accepted), NET, REFUSED,
+ *         CANCELLED
+ * The Hub counts these strictly: not to be called per download.
+ */
+int hub_whoami(struct hub *h, struct hub_user *out, struct err *e);
 
 /*
  * hub_tree - all files of a commit, sorted by path, in arena

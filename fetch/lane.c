@@ -327,6 +327,8 @@ enum lane_end lane_over(struct lane *l)
     struct http_call *c = &l->call;
     char host[URL_SHOW_MAX];
 
+    if (c->end == HTTP_ANSWERED)
+        hub_warnings(l->d->opts->hub, c);
     if (c->end == HTTP_ANSWERED ||
         (c->end == HTTP_STOPPED && l->body.bad != ERR_NONE))
         return answered(l);

@@ -32,6 +32,17 @@ static struct tree_file *new_file(struct listing *l, struct err *e)
     return &l->v[l->n];
 }
 
+int listing_put(struct listing *l, const struct tree_file *f, struct err *e)
+{
+    struct tree_file *at = new_file(l, e);
+
+    if (at == NULL)
+        return -1;
+    *at = *f;
+    l->n++;
+    return 0;
+}
+
 static bool get_digest(
     const struct json *v, enum hash_kind kind, struct digest *out)
 {

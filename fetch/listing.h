@@ -30,6 +30,9 @@ void listing_free(struct listing *l); /* idempotent */
 int listing_add(
     struct listing *l, struct str page, struct arena *arena, struct err *e);
 
+/* listing_put - one file whose path was checked. 0, or -1: REFUSED, NOMEM. */
+int listing_put(struct listing *l, const struct tree_file *f, struct err *e);
+
 /*
  * listing_end - sort, and refuse what no folder can hold: a path that stands
  * twice, or that is a file and a folder

@@ -1,8 +1,9 @@
 /* mlfetch - from a hub, or from files of one's own, into a volume. */
 #include "fetch/commands.h"
 
-static const struct cmd *const cmds[] = { &cmd_pull, &cmd_put, &cmd_get,
-    &cmd_ls, NULL };
+static const struct cmd *const cmds[] = { &cmd_pull, &cmd_info, &cmd_lock,
+    &cmd_warm, &cmd_put, &cmd_get, &cmd_ls, &cmd_login, &cmd_logout,
+    &cmd_whoami, NULL };
 
 static const struct program program = {
     .name = "mlfetch",

@@ -83,6 +83,22 @@ uint64_t plan_segment_size(uint64_t size, unsigned jobs)
     return size_min(size_max(share, PLAN_SEGMENT_MIN), PLAN_SEGMENT_MAX);
 }
 
+uint64_t plan_requests(const struct plan *p, unsigned jobs)
+{
+    uint64_t n = 0;
+
+    for (size_t i = 0; i < p->n_fetch; i++) {
+        uint64_t size = p->files[i].file->size;
+        uint64_t segment = plan_segment_size(size, jobs);
+        uint64_t left = size - size_min(size, p->files[i].kept);
+
+        /* Where it is, and each segment of what is missing. */
+        if (left > 0)
+            n += 1 + left / segment + (left % segment > 0);
+    }
+    return n;
+}
+
 int plan_segments(const struct ranges *have, uint64_t size, uint64_t segment,
     struct range **out, size_t *out_n, struct err *e)
 {

@@ -23,6 +23,7 @@ struct plan_file {
     enum plan_state state;
     uint64_t kept; /* PLAN_FETCH: bytes of it that a journal vouches for */
     bool again;    /* PLAN_FETCH: fetch it even if its blob is there */
+    bool reserved; /* space.h's: room was made for it, and it has no byte */
 };
 
 struct plan {
@@ -51,6 +52,10 @@ enum { PLAN_SEGMENT_MIN = 4 << 20, PLAN_SEGMENT_MAX = 32 << 20 };
 
 /* plan_segment_size - so that all jobs have their share of a file. */
 uint64_t plan_segment_size(uint64_t size, unsigned jobs);
+
+/* plan_requests - how many the Hub and its hosts get at most, without faults.
+ */
+uint64_t plan_requests(const struct plan *p, unsigned jobs);
 
 /*
  * plan_segments - what is missing of a file, cut at multiples of segment

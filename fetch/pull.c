@@ -1,28 +1,56 @@
 #include "fetch/pull.h"
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/env.h"
 #include "base/file.h"
-#include "base/human.h"
 #include "base/log.h"
+#include "base/path.h"
+#include "fetch/heldcheck.h"
 #include "fetch/partial.h"
 #include "fetch/pattern.h"
+#include "fetch/space.h"
 #include "fetch/transfer.h"
 
-/* One pull under way. */
-struct work {
-    struct pull *pull;
-    const struct hubdir *dir;
-    struct hub *hub;
-    bool tree_is_new; /* not kept here yet */
-};
+static struct space space_of(struct pull *p)
+{
+    return (struct space){ .dir = p->dir,
+        .repo = &p->repo,
+        .plan = &p->plan,
+        .extra = p->copied_bytes };
+}
 
 void pull_free(struct pull *p)
 {
+    struct space s = space_of(p);
+
+    space_release(&s);
     arena_free(&p->arena);
     p->plan = (struct plan){ .files = NULL };
     p->tree = (struct tree){ .files = NULL };
+}
+
+int pull_set_make(struct pull_set *out, size_t n, struct err *e)
+{
+    out->v = calloc(n + 1, sizeof(*out->v));
+    if (out->v == NULL)
+        return err_set(e, ERR_NOMEM, "out of memory");
+    out->n = n;
+    for (size_t i = 0; i < n; i++)
+        out->v[i] = (struct pull)PULL_INIT;
+    return 0;
+}
+
+void pull_set_free(struct pull_set *s)
+{
+    for (size_t i = 0; i < s->n; i++)
+        pull_free(&s->v[i]);
+    free(s->v);
+    *s = (struct pull_set)PULL_SET_INIT;
 }
 
 bool pull_offline(void)
@@ -38,64 +66,137 @@ static int not_held(const struct pull *p, const char *what, struct err *e)
     return err_hint(e, "pull it once without --offline and HF_HUB_OFFLINE");
 }
 
-static int find_commit(struct work *w, struct err *e)
+/* The files that are not held, by the first of their names. */
+static int files_not_held(const struct pull *p, struct err *e)
 {
-    struct pull *p = w->pull;
-    int have;
+    const struct plan *plan = &p->plan;
+    struct str first = plan->files[0].file->path;
+    char what[1200];
 
-    if (repo_is_commit(p->repo.revision)) {
-        memcpy(p->commit, p->repo.revision, 41);
-        return 0;
-    }
-    if (!p->offline)
-        return hub_commit(w->hub, &p->repo, p->commit, e);
-    have = hubdir_ref(w->dir, &p->repo, p->commit, e);
+    for (size_t i = 1; i < plan->n_fetch; i++)
+        if (str_cmp(plan->files[i].file->path, first) < 0)
+            first = plan->files[i].file->path;
+    if (plan->n_fetch == 1)
+        snprintf(what, sizeof(what), "'%.*s'", STR_ARG(first));
+    else
+        snprintf(what, sizeof(what), "'%.*s', one of %zu missing files,",
+            STR_ARG(first), plan->n_fetch);
+    return not_held(p, what, e);
+}
+
+/* ---- the plan ---- */
+
+/* What is known here: in the cache, or in the folder, or in the cache. */
+static int find_ref(struct pull *p, struct err *e)
+{
+    int have = hubdir_ref(p->dir, &p->repo, p->commit, e);
+
+    if (have != HAVE && have >= 0 && p->seed != NULL)
+        have = hubdir_ref(p->seed, &p->repo, p->commit, e);
     if (have < 0)
         return -1;
     return have == HAVE ? 0 : not_held(p, "the revision", e);
 }
 
-static int find_tree(struct work *w, struct err *e)
+static int find_commit(struct pull *p, struct hub *hub, struct err *e)
 {
-    struct pull *p = w->pull;
-    int have = hubdir_tree(w->dir, &p->repo, p->commit, &p->arena, &p->tree, e);
+    if (p->pin_commit != NULL) {
+        memcpy(p->commit, p->pin_commit, 41);
+        return 0;
+    }
+    if (repo_is_commit(p->repo.revision)) {
+        memcpy(p->commit, p->repo.revision, 41);
+        if (!p->inform || p->offline)
+            return 0;
+    } else if (p->offline) {
+        return find_ref(p, e);
+    }
+    if (hub_revision(hub, &p->repo, &p->revision, e) != 0)
+        return -1;
+    memcpy(p->commit, p->revision.commit, 41);
+    return 0;
+}
 
+static int find_tree(struct pull *p, struct hub *hub, struct err *e)
+{
+    int have;
+
+    if (p->pin_tree != NULL) {
+        p->tree = *p->pin_tree;
+        return 0;
+    }
+    have = hubdir_tree(p->dir, &p->repo, p->commit, &p->arena, &p->tree, e);
+    if (have >= 0 && have != HAVE && p->seed != NULL) {
+        p->tree_is_new = true;
+        have =
+            hubdir_tree(p->seed, &p->repo, p->commit, &p->arena, &p->tree, e);
+    }
     if (have < 0)
         return -1;
     if (have == HAVE)
         return 0;
     if (p->offline)
         return not_held(p, "the listing", e);
-    w->tree_is_new = true;
-    return hub_tree(w->hub, &p->repo, p->commit, &p->arena, &p->tree, e);
+    p->tree_is_new = true;
+    return hub_tree(hub, &p->repo, p->commit, &p->arena, &p->tree, e);
+}
+
+static int in_the_way(const struct pull *p, struct str path, struct err *e)
+{
+    err_set(e, ERR_USAGE,
+        "%s/%.*s: is there already, and is not what was fetched", p->path,
+        STR_ARG(path));
+    return err_hint(e, "--force replaces it, --exclude leaves it as it is");
+}
+
+/* Does the name lead to the bytes already? */
+static int is_there(struct pull *p, const struct tree_file *f, struct err *e)
+{
+    int have;
+
+    if (p->local == NULL)
+        return p->force ? HAVE_NOT
+                        : hubdir_have(p->dir, &p->repo, p->commit, f, e);
+    have = localdir_have(p->local, f, e);
+    if (have == HAVE_DAMAGED && !p->force)
+        return in_the_way(p, f->path, e);
+    return p->force && have >= 0 ? HAVE_NOT : have;
+}
+
+static int is_kept(struct pull *p, const struct tree_file *f, struct err *e)
+{
+    int have = hubdir_have_blob(p->dir, &p->repo, f, e);
+
+    if (have < 0 || have == HAVE || p->seed == NULL)
+        return have;
+    return hubdir_have_blob(p->seed, &p->repo, f, e);
 }
 
 /* Where one file stands: held, only its name missing, or to be fetched. */
-static int find_state(struct work *w, struct plan_file *f, struct err *e)
+static int find_state(struct pull *p, struct plan_file *f, struct err *e)
 {
-    struct pull *p = w->pull;
     const struct digest *etag = tree_etag(f->file);
     char path[PATH_MAX], journal[PATH_MAX];
     uint64_t allocated;
-    int have;
+    int have = is_there(p, f->file, e);
 
     f->state = PLAN_FETCH;
     f->again = p->force;
-    if (!p->force) {
-        have = hubdir_have(w->dir, &p->repo, p->commit, f->file, e);
-        if (have == HAVE)
-            f->state = PLAN_HELD;
-        else if (have >= 0)
-            have = hubdir_have_blob(w->dir, &p->repo, f->file, e);
-        if (have < 0)
-            return -1;
-        if (have == HAVE && f->state != PLAN_HELD)
-            f->state = PLAN_LINK;
-        if (f->state != PLAN_FETCH)
-            return 0;
+    if (have < 0)
+        return -1;
+    if (have == HAVE) {
+        f->state = PLAN_HELD;
+        return 0;
     }
-    if (hubdir_partial(w->dir, &p->repo, etag, path, e) != 0 ||
-        hubdir_journal(w->dir, &p->repo, etag, journal, e) != 0)
+    have = p->force ? HAVE_NOT : is_kept(p, f->file, e);
+    if (have < 0)
+        return -1;
+    if (have == HAVE) {
+        f->state = PLAN_LINK;
+        return 0;
+    }
+    if (hubdir_partial(p->dir, &p->repo, etag, path, e) != 0 ||
+        hubdir_journal(p->dir, &p->repo, etag, journal, e) != 0)
         return -1;
     return partial_kept(
         path, journal, etag, f->file->size, &f->kept, &allocated, e);
@@ -107,9 +208,32 @@ static bool chosen(const struct pull *p, const struct tree_file *f)
         p->include, p->n_include, p->exclude, p->n_exclude, f->path);
 }
 
-static int make_plan(struct work *w, struct err *e)
+static int check_held(
+    struct pull *p, struct plan_file *files, size_t n, struct err *e)
 {
-    struct pull *p = w->pull;
+    struct heldcheck c = { .dir = p->dir,
+        .repo = &p->repo,
+        .commit = p->commit,
+        .progress = p->progress };
+    const struct plan_file *damaged;
+
+    if (heldcheck_run(&c, files, n, &damaged, e) != 0)
+        return -1;
+    if (damaged == NULL)
+        return 0;
+    if (!p->offline) {
+        log_warn("%s: '%.*s' is damaged on disk; fetching it again", p->repo.id,
+            STR_ARG(damaged->file->path));
+        return 0;
+    }
+    err_set(e, ERR_CORRUPT, "%s@%s: '%.*s' is damaged on disk: it is not %s",
+        p->repo.id, p->repo.revision, STR_ARG(damaged->file->path),
+        tree_etag(damaged->file)->hex);
+    return err_hint(e, "the same command without --offline fetches it again");
+}
+
+static int make_plan(struct pull *p, struct err *e)
+{
     struct plan_file *files =
         arena_alloc(&p->arena, p->tree.n, sizeof(*files), e);
     size_t n = 0;
@@ -120,7 +244,7 @@ static int make_plan(struct work *w, struct err *e)
         if (!chosen(p, &p->tree.files[i]))
             continue;
         files[n].file = &p->tree.files[i];
-        if (find_state(w, &files[n++], e) != 0)
+        if (find_state(p, &files[n++], e) != 0)
             return -1;
     }
     if (n == 0 && p->tree.n > 0) {
@@ -129,63 +253,131 @@ static int make_plan(struct work *w, struct err *e)
         return err_hint(e, "patterns match the whole path, '*' also matches "
                            "'/'; see --dry-run");
     }
+    if (p->verify && check_held(p, files, n, e) != 0)
+        return -1;
     return plan_make(&p->plan, files, n, e);
 }
 
-/* Bytes that all missing files will take on disk beyond what they have. */
-static int space_needed(struct work *w, uint64_t *out, struct err *e)
+/* The blob to take the bytes of a PLAN_LINK file from. */
+static int find_blob(struct pull *p, const struct tree_file *f, char *out,
+    bool *ours, struct err *e)
 {
-    const struct pull *p = w->pull;
-    char path[PATH_MAX], journal[PATH_MAX];
+    int have = hubdir_have_blob(p->dir, &p->repo, f, e);
 
-    *out = 0;
-    for (size_t i = 0; i < p->plan.n_fetch; i++) {
+    if (have < 0)
+        return -1;
+    *ours = have == HAVE || p->seed == NULL;
+    return hubdir_blob(
+        *ours ? p->dir : p->seed, &p->repo, tree_etag(f), out, e);
+}
+
+/* Bytes that a plain folder gets from a cache that it cannot share with. */
+static int count_copies(struct pull *p, struct err *e)
+{
+    char blob[PATH_MAX];
+    bool known = false, shares = false, ours;
+
+    p->copied_bytes = 0;
+    for (size_t i = p->plan.n_fetch; i < p->plan.n; i++) {
         const struct tree_file *f = p->plan.files[i].file;
-        uint64_t kept, allocated;
 
-        if (hubdir_partial(w->dir, &p->repo, tree_etag(f), path, e) != 0 ||
-            hubdir_journal(w->dir, &p->repo, tree_etag(f), journal, e) != 0 ||
-            partial_kept(path, journal, tree_etag(f), f->size, &kept,
-                &allocated, e) != 0)
+        if (p->plan.files[i].state != PLAN_LINK)
+            continue;
+        if (find_blob(p, f, blob, &ours, e) != 0)
             return -1;
-        *out += f->size - size_min(f->size, allocated);
+        if (!ours && !known && access(blob, F_OK) == 0) {
+            shares = localdir_shares(p->local, blob);
+            known = true;
+        }
+        if (ours || !shares)
+            p->copied_bytes += f->size;
     }
     return 0;
 }
 
-static int check_space(struct work *w, struct err *e)
+static int measure(struct pull *p, struct err *e)
 {
-    uint64_t need, free_bytes;
-    char a[HUMAN_MAX], b[HUMAN_MAX], c[HUMAN_MAX];
+    struct space s = space_of(p);
 
-    if (space_needed(w, &need, e) != 0 ||
-        dir_free_space(w->dir->root, &free_bytes, e) != 0)
+    if (space_needed(&s, 1, &p->space_bytes, e) != 0)
         return -1;
-    if (need <= free_bytes)
-        return 0;
-    err_set(e, ERR_NOSPACE,
-        "%s: %s is needed for %s, %s is free: %s too "
-        "little",
-        w->dir->root, human_size(a, need), w->pull->repo.id,
-        human_size(b, free_bytes), human_size(c, need - free_bytes));
-    return err_hint(e, "free some space, or use a volume on another disk "
-                       "(--volume)");
+    return dir_free_space(p->dir->root, &p->free_bytes, e);
 }
 
-static int fetch(struct work *w, struct err *e)
+static int plan(struct pull *p, struct hub *hub, struct err *e)
 {
-    struct pull *p = w->pull;
+    if (find_commit(p, hub, e) != 0)
+        return -1;
+    if (p->local != NULL
+            ? path_fmt(p->path, e, "%s", p->local->root) != 0
+            : hubdir_snapshot(p->dir, &p->repo, p->commit, p->path, e) != 0)
+        return -1;
+    if (find_tree(p, hub, e) != 0 || make_plan(p, e) != 0)
+        return -1;
+    return measure(p, e);
+}
+
+int pull_plan(
+    struct pull *p, const struct hubdir *dir, struct hub *hub, struct err *e)
+{
+    uint64_t before = hub_requests(hub);
+    int rc;
+
+    p->dir = p->local != NULL ? &p->local->work : dir;
+    p->seed = p->local != NULL ? dir : NULL;
+    rc = plan(p, hub, e);
+    p->requests = hub_requests(hub) - before;
+    return rc;
+}
+
+/* ---- room ---- */
+
+/* Is there anything to write? A cache that cannot be written may do. */
+static bool changes(const struct pull *p)
+{
+    for (size_t i = 0; i < p->plan.n; i++)
+        if (p->plan.files[i].state != PLAN_HELD)
+            return true;
+    return p->tree_is_new;
+}
+
+int pull_reserve(struct pull *v, size_t n, struct err *e)
+{
+    struct arena arena AUTO(arena_free) = ARENA_INIT((uint64_t)64 << 20);
+    struct space *parts = arena_alloc(&arena, n, sizeof(*parts), e);
+    size_t used = 0;
+
+    if (parts == NULL)
+        return -1;
+    for (size_t i = 0; i < n; i++) {
+        if (!changes(&v[i]))
+            continue;
+        if (v[i].offline && v[i].plan.n_fetch > 0)
+            return files_not_held(&v[i], e);
+        if (v[i].local != NULL &&
+            (localdir_init(v[i].local, e) != 0 || count_copies(&v[i], e) != 0))
+            return -1;
+        parts[used++] = space_of(&v[i]);
+    }
+    return space_reserve(parts, used, e);
+}
+
+/* ---- the work ---- */
+
+static int transfer(struct pull *p, struct hub *hub, struct err *e)
+{
     struct progress *bars AUTO(progress_close_auto) = NULL;
-    struct transfer_opts opts = { .hub = w->hub,
-        .dir = w->dir,
+    struct transfer_opts opts = { .hub = hub,
+        .dir = p->dir,
         .repo = &p->repo,
         .commit = p->commit,
+        .bare = p->local != NULL,
         .jobs = p->jobs };
 
     if (p->plan.n_fetch == 0)
         return 0;
     if (p->offline)
-        return not_held(p, "all", e);
+        return files_not_held(p, e);
     bars = progress_open(
         p->progress, "fetching", p->plan.fetch_bytes + p->plan.kept_bytes, e);
     if (bars == NULL)
@@ -194,73 +386,121 @@ static int fetch(struct work *w, struct err *e)
     return transfer_run(&opts, &p->plan, &p->fetched_bytes, e);
 }
 
-/* Names last: entries, then the listing, then the ref. */
-static int record(struct work *w, struct err *e)
+static int put_local(struct pull *p, const struct plan_file *f, struct err *e)
 {
-    struct pull *p = w->pull;
-    char commit[41];
-    int have;
+    enum localdir_how how = LOCALDIR_MOVE;
+    char blob[PATH_MAX];
+    bool ours;
 
+    if (f->state == PLAN_HELD)
+        return 0;
+    if (find_blob(p, f->file, blob, &ours, e) != 0)
+        return -1;
+    if (f->state == PLAN_LINK)
+        how = ours ? LOCALDIR_COPY : LOCALDIR_SHARE;
+    return localdir_put(p->local, f->file, blob, how, e);
+}
+
+/*
+ * The names of a plain folder: those that share bytes with another one
+ * first, since the last one takes the blob away.
+ */
+static int place_local(struct pull *p, struct err *e)
+{
+    const struct plan *plan = &p->plan;
+    char blob[PATH_MAX];
+
+    for (size_t i = plan->n; i-- > 0;)
+        if (put_local(p, &plan->files[i], e) != 0 ||
+            localdir_note(p->local, plan->files[i].file, p->commit, e) != 0)
+            return -1;
+    /* What an earlier run had fetched and this one has copied. */
+    for (size_t i = plan->n_fetch; i < plan->n; i++)
+        if (plan->files[i].state == PLAN_LINK &&
+            hubdir_blob(
+                p->dir, &p->repo, tree_etag(plan->files[i].file), blob, e) == 0)
+            unlink(blob);
+    return e->kind == ERR_NONE ? 0 : -1;
+}
+
+static int place(struct pull *p, struct err *e)
+{
+    if (p->local != NULL)
+        return place_local(p, e);
     for (size_t i = p->plan.n_fetch; i < p->plan.n; i++)
         if (p->plan.files[i].state == PLAN_LINK &&
             hubdir_link(
-                w->dir, &p->repo, p->commit, p->plan.files[i].file, e) != 0)
+                p->dir, &p->repo, p->commit, p->plan.files[i].file, e) != 0)
             return -1;
     /* A ref to a snapshot that is not there is damage to other tools. */
-    if (p->plan.n == 0 && dir_make(p->path, e) != 0)
+    return p->plan.n == 0 ? dir_make(p->path, e) : 0;
+}
+
+/* Names last: entries, then the listing, then the ref. */
+static int record(struct pull *p, struct err *e)
+{
+    char commit[41];
+    int have;
+
+    if (place(p, e) != 0)
         return -1;
-    if (w->tree_is_new &&
-        hubdir_set_tree(w->dir, &p->repo, p->commit, &p->tree, e) != 0)
+    if (p->tree_is_new &&
+        hubdir_set_tree(p->dir, &p->repo, p->commit, &p->tree, e) != 0)
         return -1;
-    have = hubdir_ref(w->dir, &p->repo, commit, e);
+    have = hubdir_ref(p->dir, &p->repo, commit, e);
     if (have < 0)
         return -1;
     if (have == HAVE && strcmp(commit, p->commit) == 0)
         return 0;
-    return hubdir_set_ref(w->dir, &p->repo, p->commit, e);
+    return hubdir_set_ref(p->dir, &p->repo, p->commit, e);
 }
 
-/* Is there anything to write? A cache that cannot be written may do. */
-static bool changes(const struct work *w)
+static int fetch(struct pull *p, struct hub *hub, struct err *e)
 {
-    const struct plan *plan = &w->pull->plan;
+    struct err ignored = ERR_INIT;
 
-    for (size_t i = 0; i < plan->n; i++)
-        if (plan->files[i].state != PLAN_HELD)
-            return true;
-    return w->tree_is_new;
-}
-
-static int run(struct work *w, struct err *e)
-{
-    struct pull *p = w->pull;
-
-    if (find_commit(w, e) != 0 || find_tree(w, e) != 0 ||
-        make_plan(w, e) != 0 ||
-        hubdir_snapshot(w->dir, &p->repo, p->commit, p->path, e) != 0)
-        return -1;
-    if (p->dry_run)
-        return 0;
-    if (!changes(w)) {
-        /* All is here; a ref that cannot be written costs nothing. */
-        struct err ignored = ERR_INIT;
-        if (record(w, &ignored) != 0)
+    if (!changes(p)) {
+        /* All is here; a name that cannot be written costs nothing. */
+        if (record(p, &ignored) != 0)
             log_debug("%s", ignored.msg);
         return 0;
     }
-    if (check_space(w, e) != 0 || hubdir_init(w->dir, e) != 0 ||
-        fetch(w, e) != 0)
+    if (hubdir_init(p->dir, e) != 0 || transfer(p, hub, e) != 0)
         return -1;
-    return record(w, e);
+    return record(p, e);
 }
 
-int pull_run(
-    struct pull *p, const struct hubdir *dir, struct hub *hub, struct err *e)
+static int convert(struct pull *p, struct err *e)
 {
-    struct work w = { .pull = p, .dir = dir, .hub = hub };
-    uint64_t before = hub_requests(hub);
-    int rc = run(&w, e);
+    struct conversion c = { .kind = p->convert,
+        .dir = p->dir,
+        .repo = &p->repo,
+        .commit = p->commit,
+        .volume = p->volume,
+        .progress = p->progress };
+    char what[64];
+    int have;
 
-    p->requests = hub_requests(hub) - before;
-    return rc;
+    if (p->convert == CONVERSION_NONE)
+        return 0;
+    have = conversion_find(&c, e);
+    if (have == HAVE_NOT && p->verify && p->offline) {
+        snprintf(what, sizeof(what), "the %s form", conversion_name(c.kind));
+        return not_held(p, what, e);
+    }
+    if (have == HAVE_NOT
+            ? conversion_make(&c, e) != 0
+            : have < 0 || (p->verify && conversion_check(&c, e) != 0))
+        return -1;
+    memcpy(p->converted, c.path, sizeof(p->converted));
+    return 0;
+}
+
+int pull_fetch(struct pull *p, struct hub *hub, struct err *e)
+{
+    uint64_t before = hub_requests(hub);
+    int rc = fetch(p, hub, e);
+
+    p->requests += hub_requests(hub) - before;
+    return rc == 0 ? convert(p, e) : -1;
 }

@@ -1,13 +1,17 @@
 /*
- * pull.h - bring the files of a repository into a hub cache: the whole
- * operation, from the revision to the ref that is written last.
+ * pull.h - bring the files of a repository into a hub cache, or into a plain
+ * folder: the whole operation, from the revision to the ref that is written
+ * last. In three steps, so that several repositories can be planned, and
+ * room made for all of them, before the first byte of one is fetched.
  */
 #ifndef FETCH_PULL_H
 #define FETCH_PULL_H
 
 #include "base/arena.h"
 #include "base/progress.h"
+#include "fetch/conversion.h"
 #include "fetch/hub.h"
+#include "fetch/localdir.h"
 #include "fetch/plan.h"
 
 struct pull {
@@ -17,20 +21,37 @@ struct pull {
     size_t n_include;
     const char *const *exclude;
     size_t n_exclude;
+    const char *pin_commit;       /* with pin_tree: exactly these files of */
+    const struct tree *pin_tree;  /* this commit, or NULL; nobody is asked */
+    const struct localdir *local; /* plain files in here, or NULL */
+    enum conversion_kind convert; /* and then into this form */
+    const char *volume;           /* that dir is of, for mlconvert; or NULL */
     unsigned jobs;
     bool offline;
-    bool force;   /* fetch again what is held */
-    bool dry_run; /* make the plan, change nothing */
+    bool force;  /* fetch again what is held */
+    bool verify; /* hash what is held: what is damaged counts as missing */
+    bool inform; /* ask about the revision, even of a commit */
     enum progress_mode progress;
 
-    /* Answered. */
+    /* Answered by pull_plan. */
     char commit[41];
-    char path[PATH_MAX]; /* the snapshot's folder */
+    char path[PATH_MAX];          /* the snapshot's folder, or the plain one */
+    struct hub_revision revision; /* its commit is "" when nobody was asked */
     struct tree tree;
-    struct plan plan;       /* of the chosen files */
-    uint64_t fetched_bytes; /* that the network brought */
-    uint64_t requests;
+    struct plan plan;      /* of the chosen files */
+    uint64_t space_bytes;  /* that it will take on disk */
+    uint64_t free_bytes;   /* that there are, where it goes */
+    uint64_t copied_bytes; /* of space_bytes: what another disk holds */
 
+    /* Answered by pull_fetch. */
+    uint64_t fetched_bytes;   /* that the network brought */
+    uint64_t requests;        /* of all steps */
+    char converted[PATH_MAX]; /* the converted form's folder, or "" */
+
+    /* Between the steps. */
+    const struct hubdir *dir;  /* where downloads go */
+    const struct hubdir *seed; /* the hub cache beside a plain folder */
+    bool tree_is_new;          /* not kept here yet */
     struct arena arena;
 };
 
@@ -40,18 +61,49 @@ struct pull {
         .jobs = 4, .arena = ARENA_INIT((uint64_t)4 << 30)                      \
     }
 
-void pull_free(struct pull *p); /* idempotent */
+/* pull_free - idempotent; room that was reserved in vain is given back. */
+void pull_free(struct pull *p);
+
+/* Several at once. */
+struct pull_set {
+    struct pull *v;
+    size_t n;
+};
+
+#define PULL_SET_INIT                                                          \
+    {                                                                          \
+        .v = NULL                                                              \
+    }
+
+/* pull_set_make - n of them, each PULL_INIT. 0, or -1 with *e: NOMEM. */
+int pull_set_make(struct pull_set *out, size_t n, struct err *e);
+void pull_set_free(struct pull_set *s); /* idempotent, for AUTO */
 
 /*
- * pull_run - do it
- * No request is made when the revision is a commit whose chosen files are
- * all held, and none at all when offline.
- * Returns 0, or -1 with *e: MISSING (also: no file matches), AUTH, NET (also:
- *         offline and not held), CORRUPT, NOSPACE (before the first byte),
- *         REFUSED (unsafe names: before anything is written), CANCELLED, IO
+ * pull_plan - what there is, what is held, what is to come; nothing is
+ * written
+ * No request is made when the revision is a commit whose listing is held,
+ * and none at all when offline. dir must outlive p: declare it first.
+ * Returns 0, or -1 with *e: MISSING (also: no file matches), AUTH, NET,
+ *         REFUSED (unsafe names), USAGE (a file of the user's is in the way),
+ *         CORRUPT (offline, and what is held is damaged), CANCELLED, IO
  */
-int pull_run(
+int pull_plan(
     struct pull *p, const struct hubdir *dir, struct hub *hub, struct err *e);
+
+/*
+ * pull_reserve - make room for n planned pulls that go to one place
+ * Returns 0, or -1 with *e: NOSPACE, IO
+ */
+int pull_reserve(struct pull *v, size_t n, struct err *e);
+
+/*
+ * pull_fetch - do what was planned; then convert, if that was asked for
+ * With verify the converted form is hashed as well, and offline not made.
+ * Returns 0, or -1 with *e: NET (also: offline and not held), CORRUPT, AUTH,
+ *         MISSING, NOSPACE, CANCELLED, IO
+ */
+int pull_fetch(struct pull *p, struct hub *hub, struct err *e);
 
 /* pull_offline - HF_HUB_OFFLINE, or else TRANSFORMERS_OFFLINE, says so. */
 bool pull_offline(void);

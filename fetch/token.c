@@ -66,15 +66,30 @@ static int from_env(struct token *out, const char *name, struct err *e)
     return clean(out, str_of(v), e);
 }
 
+void token_path(char *out)
+{
+    char home[PATH_MAX];
+
+    if (env_path("HF_TOKEN_PATH", out))
+        return;
+    token_home(home);
+    snprintf(out, PATH_MAX, "%.4000s/token", home);
+}
+
+int token_set(
+    struct token *out, struct str text, const char *source, struct err *e)
+{
+    *out = (struct token){ .value = "" };
+    snprintf(out->source, sizeof(out->source), "%s", source);
+    return clean(out, text, e);
+}
+
 static int from_file(struct token *out, struct err *e)
 {
     struct buf b AUTO(buf_free) = BUF_INIT(2 * TOKEN_MAX);
-    char path[PATH_MAX], home[PATH_MAX];
+    char path[PATH_MAX];
 
-    if (!env_path("HF_TOKEN_PATH", path)) {
-        token_home(home);
-        snprintf(path, sizeof(path), "%.4000s/token", home);
-    }
+    token_path(path);
     if (access(path, F_OK) != 0)
         return 0;
     snprintf(out->source, sizeof(out->source), "the file %s", path);

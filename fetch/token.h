@@ -8,6 +8,7 @@
 #include <limits.h>
 
 #include "base/err.h"
+#include "base/str.h"
 
 enum { TOKEN_MAX = 4096 };
 
@@ -25,6 +26,17 @@ struct token {
  * Source   hub protocol, section 8.1
  */
 int token_find(struct token *out, struct err *e);
+
+/*
+ * token_set - a token the user gave just now; blanks around it go
+ * source   where it came from, for messages
+ * Returns  0, or -1 with *e: REFUSED (not something to put in a header)
+ */
+int token_set(
+    struct token *out, struct str text, const char *source, struct err *e);
+
+/* token_path - the token file, into out of PATH_MAX bytes. */
+void token_path(char *out);
 
 /* token_home - HF_HOME, or what stands for it, into out of PATH_MAX bytes. */
 void token_home(char *out);

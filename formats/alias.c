@@ -47,6 +47,7 @@ static int cmp_view(const struct tensor *a, const struct tensor *b)
     bool dense = tensor_dense(a);
     int c = cmp_u64(a->file, b->file);
 
+    c = c ? c : cmp_u64((uintptr_t)a->held, (uintptr_t)b->held);
     c = c ? c : cmp_u64(a->storage_at, b->storage_at);
     c = c ? c : cmp_u64(a->offset, b->offset);
     c = c ? c : cmp_u64(a->dtype, b->dtype);
@@ -132,6 +133,7 @@ bool alias_is_head(struct str name)
 int alias_of_head(const struct checkpoint *c, const struct tensor *head,
     const struct tensor **of, struct err *e)
 {
+    unsigned tried = 0;
     bool same = false;
 
     *of = NULL;
@@ -142,6 +144,8 @@ int alias_of_head(const struct checkpoint *c, const struct tensor *head,
 
         if (!may_tie(head, t))
             continue;
+        if (tried++ == ALIAS_TIES_MAX)
+            return 0;
         if (compare(c, head, t, &same, e) != 0)
             return -1;
         if (same)
@@ -154,12 +158,15 @@ static int tie_head(const struct checkpoint *c, uint64_t head,
     const struct tensor **out, struct err *e)
 {
     const struct tensor *h = &c->tensors[head];
+    unsigned tried = 0;
     bool same = false;
 
     for (uint64_t i = 0; i < c->n_tensors && !same; i++) {
         const struct tensor *t = &c->tensors[i];
         if (out[i] != NULL || !may_tie(h, t))
             continue;
+        if (tried++ == ALIAS_TIES_MAX)
+            return 0;
         if (compare(c, h, t, &same, e) != 0)
             return -1;
         if (same)
@@ -181,6 +188,21 @@ static void untie_heads(const struct checkpoint *c, const struct tensor **out)
             out[i] = NULL;
 }
 
+static int tie_heads(
+    const struct checkpoint *c, const struct tensor **out, struct err *e)
+{
+    unsigned n = 0;
+
+    for (uint64_t i = 0; i < c->n_tensors && n < ALIAS_TIES_MAX; i++) {
+        if (out[i] != NULL || name_rank(c->tensors[i].name) != RANK_HEAD)
+            continue;
+        if (tie_head(c, i, out, e) != 0)
+            return -1;
+        n++;
+    }
+    return 0;
+}
+
 int alias_find(const struct checkpoint *c, enum tie tie,
     const struct tensor **out, struct err *e)
 {
@@ -188,10 +210,8 @@ int alias_find(const struct checkpoint *c, enum tie tie,
         return -1;
     if (tie == TIE_NO)
         untie_heads(c, out);
-    for (uint64_t i = 0; i < c->n_tensors && tie == TIE_YES; i++)
-        if (out[i] == NULL && name_rank(c->tensors[i].name) == RANK_HEAD &&
-            tie_head(c, i, out, e) != 0)
-            return -1;
+    if (tie == TIE_YES && tie_heads(c, out, e) != 0)
+        return -1;
     /* A head that stood for another head may have been tied itself. */
     for (uint64_t i = 0; i < c->n_tensors; i++)
         if (out[i] != NULL && out[out[i] - c->tensors] != NULL)

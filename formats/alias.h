@@ -7,6 +7,12 @@
 
 #include "formats/checkpoint.h"
 
+/*
+ * Values are compared for so many heads of a model, and so many embeddings
+ * for each of them; an honest one has few. What is beyond is never an alias.
+ */
+enum { ALIAS_TIES_MAX = 16 };
+
 /* tie_word_embeddings, as the config has it. */
 enum tie { TIE_UNSAID, TIE_YES, TIE_NO };
 

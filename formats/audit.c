@@ -117,17 +117,18 @@ static void compare(struct audit *a, const void *out, enum dtype to,
     cast_kernels_best(&k);
     while (n > 0) {
         size_t now = (size_t)size_min(n, AUDIT_BLOCK);
+        const float *was, *is = y;
         struct audit_sums s;
 
         if (out != NULL) {
-            k.load[to](y, q, now);
+            is = cast_floats(&k, q, to, now, y);
             q += now * dtype_bytes(to);
         }
         if (from == DTYPE_F64) {
-            audit_doubles(a, p, y, now, limits.after);
+            audit_doubles(a, p, is, now, limits.after);
         } else {
-            k.load[from](x, p, now);
-            block(&s, x, out != NULL ? y : x, now, limits);
+            was = cast_floats(&k, p, from, now, x);
+            block(&s, was, out != NULL ? is : was, now, limits);
             add_sums(a, &s);
         }
         p += now * dtype_bytes(from);

@@ -208,6 +208,15 @@ void cast_kernels_best(struct cast_kernels *out)
     cast_kernels_x86(out);
 }
 
+const float *cast_floats(const struct cast_kernels *k, const void *in,
+    enum dtype t, size_t n, float *room)
+{
+    if (t == DTYPE_F32 && (uintptr_t)in % _Alignof(float) == 0)
+        return in;
+    k->load[t](room, in, n);
+    return room;
+}
+
 void cast_array_with(const struct cast_kernels *k, void *out, enum dtype to,
     const void *in, enum dtype from, uint64_t n)
 {
@@ -221,8 +230,7 @@ void cast_array_with(const struct cast_kernels *k, void *out, enum dtype to,
     }
     while (n > 0) {
         size_t now = (size_t)size_min(n, BLOCK);
-        k->load[from](block, src, now);
-        k->store[to](dst, block, now);
+        k->store[to](dst, cast_floats(k, src, from, now, block), now);
         src += now * dtype_bytes(from);
         dst += now * dtype_bytes(to);
         n -= now;

@@ -3,8 +3,13 @@
 
 #ifdef __x86_64__
 
-#include <cpuid.h>
 #include <immintrin.h>
+
+#if __has_include(<sys/platform/x86.h>)
+#include <sys/platform/x86.h>
+#else
+#include <cpuid.h>
+#endif
 
 #define FAST __attribute__((target("avx2,f16c")))
 
@@ -124,13 +129,24 @@ FAST static size_t count_over(const float *in, size_t n, uint32_t limit)
     return over;
 }
 
-bool cast_kernels_x86(struct cast_kernels *out)
+/*
+ * Not by __builtin_cpu_supports, where clang 14 knows no "f16c". The library
+ * remembers; to ask the processor takes microseconds in a virtual machine.
+ */
+static bool has_f16c(void)
 {
+#if __has_include(<sys/platform/x86.h>)
+    return x86_cpu_active(x86_cpu_F16C) != 0;
+#else
     unsigned a, b, c, d;
 
-    /* clang 14 knows no "f16c" here, so that bit is asked for by hand. */
-    if (!__builtin_cpu_supports("avx2") || !__get_cpuid(1, &a, &b, &c, &d) ||
-        (c & bit_F16C) == 0)
+    return __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C) != 0;
+#endif
+}
+
+bool cast_kernels_x86(struct cast_kernels *out)
+{
+    if (!__builtin_cpu_supports("avx2") || !has_f16c())
         return false;
     out->load[DTYPE_F16] = load_f16;
     out->load[DTYPE_BF16] = load_bf16;

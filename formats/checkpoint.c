@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/path.h"
 #include "formats/index.h"
+#include "formats/npz.h"
 #include "formats/safetensors.h"
 #include "formats/torch.h"
 
@@ -66,22 +67,53 @@ static int read_torch(struct checkpoint *c, struct ckpt_file *f,
     return 0;
 }
 
+static int read_arrays(
+    struct checkpoint *c, struct ckpt_file *f, struct part *part, struct err *e)
+{
+    bool one = f->format == FORMAT_NPY;
+    struct npz t;
+    int rc = one ? npy_table(f->map.p, f->map.len, &c->arena, &t, e)
+                 : npz_parse(f->map.p, f->map.len, &c->arena, &t, e);
+
+    f->container = one ? "npy" : "npz";
+    *part = (struct part){ t.tensors, t.n, t.tensors, t.n };
+    return rc;
+}
+
+/* Only what was a tree of Python objects has branches to choose from. */
+static int no_branch(
+    const char *what, const struct checkpoint_opts *opts, struct err *e)
+{
+    if (opts == NULL || opts->select == NULL || opts->select[0] == '\0')
+        return 0;
+    return err_set(
+        e, ERR_MISSING, "%s has no branches, so no '%s'", what, opts->select);
+}
+
 static int read_part(struct checkpoint *c, struct ckpt_file *f,
     const struct checkpoint_opts *opts, struct part *part, struct err *e)
 {
     f->format = format_of(&f->map, e);
     switch (f->format) {
     case FORMAT_SAFETENSORS:
-        if (opts != NULL && opts->select != NULL && opts->select[0] != '\0')
-            return err_set(e, ERR_MISSING,
-                "a safetensors file has no branches, so no '%s'", opts->select);
+        if (no_branch("a safetensors file", opts, e) != 0)
+            return -1;
         return read_safetensors(c, f, part, e);
+    case FORMAT_NPZ:
+    case FORMAT_NPY:
+        if (no_branch("a file of NumPy arrays", opts, e) != 0)
+            return -1;
+        return read_arrays(c, f, part, e);
     case FORMAT_TORCH_ZIP:
     case FORMAT_TORCH_LEGACY:
         return read_torch(c, f, opts, part, e);
     case FORMAT_PICKLE:
+        if (read_torch(c, f, opts, part, e) != 0)
+            return -1;
+        if (part->n_all > 0)
+            return 0;
         return err_set(e, ERR_UNSUPPORTED,
-            "a bare pickle: it has no room for tensor data");
+            "a bare pickle that holds no NumPy arrays, so no weights");
     case FORMAT_JSON:
         return err_set(e, ERR_REFUSED, "JSON where weights should be");
     case FORMAT_UNKNOWN:
@@ -115,8 +147,10 @@ static int check_unique(const struct checkpoint *c, struct err *e)
         const struct tensor *a = &c->tensors[i - 1], *b = &c->tensors[i];
         if (str_eq(a->name, b->name))
             return err_set(e, ERR_REFUSED,
-                "tensor '%.*s' stands twice: in %s and in %s", STR_ARG(a->name),
-                c->files[a->file].name, c->files[b->file].name);
+                "%s: tensor '%.*s' stands twice: in %s and in %s",
+                c->index[0] != '\0' ? c->index : c->files[a->file].path,
+                STR_ARG(a->name), c->files[a->file].name,
+                c->files[b->file].name);
     }
     return 0;
 }
@@ -263,6 +297,16 @@ static int open_single(struct checkpoint *c, const char *path,
     return open_index(c, opts, e);
 }
 
+/*
+ * Statistics and vocabularies lie beside weights as pickles and arrays: those
+ * are taken for weights only when they are named themselves.
+ */
+static bool is_weights(enum file_format format)
+{
+    return format == FORMAT_SAFETENSORS || format == FORMAT_TORCH_ZIP ||
+           format == FORMAT_TORCH_LEGACY;
+}
+
 /* The only file of the folder that is a checkpoint by its bytes. */
 static int scan_folder(const char *folder, char *out, struct err *e)
 {
@@ -288,7 +332,7 @@ static int scan_folder(const char *folder, char *out, struct err *e)
                 mend = why;
             continue;
         }
-        if (format == FORMAT_JSON || format == FORMAT_PICKLE)
+        if (!is_weights(format))
             continue;
         if (found++ == 0)
             rc = path_fmt(out, e, "%s", path);

@@ -1,12 +1,12 @@
 /*
  * checkpoint.h - a model's weights, whatever holds them: one file (.pt,
- * .bin, .safetensors, an index) or a folder with shards. The one noun of
+ * .bin, .safetensors, .npz, an index) or a folder with shards. The one noun of
  * this room that opens files.
  *
  * Which files of a folder hold the weights, in this order:
  *   model.safetensors.index.json, model.safetensors,
  *   pytorch_model.bin.index.json, pytorch_model.bin, and else the only file
- *   in it that is a checkpoint by its bytes.
+ *   in it that is a torch or safetensors file by its bytes.
  */
 #ifndef FORMATS_CHECKPOINT_H
 #define FORMATS_CHECKPOINT_H
@@ -23,7 +23,7 @@ struct ckpt_file {
     const char *name; /* base name, points into path */
     struct map map;
     enum file_format format;
-    const char *container; /* "safetensors", "torch zip", "torch legacy" */
+    const char *container; /* "safetensors", "torch zip", "npz", ... */
     uint64_t data_at;      /* safetensors: start of the data region */
     struct str uniform;    /* safetensors: version of the uniform form, "" */
 };

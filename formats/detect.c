@@ -2,7 +2,7 @@
 
 #include "base/rd.h"
 
-enum { HEADER_SANE = 100000000 };
+enum { HEADER_SANE = 100000000, ZIP_NAME_LEN_AT = 26 };
 
 struct signature {
     const char *bytes;
@@ -20,7 +20,6 @@ static const struct signature others[] = {
     { "ustar", 5, 257,
         "a tar archive: a torch file from before 0.1.10, or a plain tar" },
     { "PYTORCH1", 8, 0, "a preview container that torch itself refuses" },
-    { "\x93NUMPY", 6, 0, "a NumPy .npy file" },
     { "\x89HDF\r\n\x1a\n", 8, 0, "an HDF5 file (old Keras weights)" },
     { "7z\xbc\xaf\x27\x1c", 6, 0, "a 7z archive" },
     { "\x1f\x8b", 2, 0, "a gzip archive" },
@@ -111,6 +110,20 @@ static bool is_pickle(struct str s)
     return memchr("(c]}", s.p[0], 4) != NULL;
 }
 
+/* A zip archive of NumPy arrays, by the name in its first header. */
+static bool is_npz(struct str s)
+{
+    struct rd r = rd_of(s.p, s.len);
+    uint64_t name_len;
+    struct str name;
+
+    rd_seek(&r, ZIP_NAME_LEN_AT);
+    name_len = rd_u16(&r);
+    rd_u16(&r); /* of the extra field */
+    name = (struct str){ (const char *)rd_bytes(&r, name_len), name_len };
+    return !r.bad && str_ends(name, ".npy");
+}
+
 static bool is_html(struct str s)
 {
     return has(s, "<!", 2, 0) || has(s, "<html", 5, 0) || has(s, "<HTML", 5, 0);
@@ -139,7 +152,9 @@ enum file_format detect_format(
     struct str s = { head, len };
 
     if (has(s, "PK\x03\x04", 4, 0))
-        return FORMAT_TORCH_ZIP;
+        return is_npz(s) ? FORMAT_NPZ : FORMAT_TORCH_ZIP;
+    if (has(s, "\x93NUMPY", 6, 0))
+        return FORMAT_NPY;
     if (is_legacy(s))
         return FORMAT_TORCH_LEGACY;
     if (is_safetensors(s, size))

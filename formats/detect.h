@@ -12,7 +12,9 @@ enum file_format {
     FORMAT_SAFETENSORS,
     FORMAT_TORCH_ZIP,
     FORMAT_TORCH_LEGACY,
-    FORMAT_PICKLE, /* a bare pickle: data, no storages */
+    FORMAT_NPZ,    /* a zip archive that begins with an array */
+    FORMAT_NPY,    /* one array */
+    FORMAT_PICKLE, /* a bare pickle: data, NumPy arrays */
     FORMAT_JSON    /* perhaps an index */
 };
 

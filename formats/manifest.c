@@ -17,8 +17,10 @@ static void put_files(struct buf *out, const char *indent,
     for (uint64_t i = 0; i < n; i++) {
         buf_printf(out, "%s\n%s ", i > 0 ? "," : "", indent);
         json_quote(out, files[i].name);
-        buf_printf(out, ": {\"sha256\": \"%s\", \"size\": %llu}",
-            files[i].sha256.hex, (unsigned long long)files[i].size);
+        buf_puts(out, ": {");
+        if (files[i].sha256.hex[0] != '\0')
+            buf_printf(out, "\"sha256\": \"%s\", ", files[i].sha256.hex);
+        buf_printf(out, "\"size\": %llu}", (unsigned long long)files[i].size);
     }
     buf_puts(out, "}");
 }
@@ -175,7 +177,10 @@ static const struct json *get_object(
     return object;
 }
 
-/* Sources may be called anything; files must lie in the folder. */
+/*
+ * Sources may be called anything and lack a digest; files must lie in the
+ * folder and have one.
+ */
 static int get_files(struct manifest_file **out, uint64_t *n,
     const struct json *v, bool inside, struct arena *arena, struct err *e)
 {
@@ -191,7 +196,9 @@ static int get_files(struct manifest_file **out, uint64_t *n,
         struct manifest_file *f = &(*out)[(*n)++];
 
         f->name = arena_str(arena, str_of(json_key(v)), e);
-        if (f->name.p == NULL || (inside && path_check(f->name, e) != 0) ||
+        if (f->name.p == NULL || (inside && path_check(f->name, e) != 0))
+            return -1;
+        if ((inside || json_get(v, "sha256") != NULL) &&
             get_digest(&f->sha256, v, e) != 0)
             return -1;
         if (!json_u64(json_get(v, "size"), &f->size))

@@ -34,8 +34,8 @@ enum { MANIFEST_BYTES_MAX = 64 << 20 };
 
 struct manifest_file {
     struct str name;
-    uint64_t size; /* bytes */
-    struct digest sha256;
+    uint64_t size;        /* bytes */
+    struct digest sha256; /* "" when not known: of sources only */
 };
 
 struct manifest_tensor {

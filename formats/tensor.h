@@ -27,6 +27,8 @@ struct tensor {
     uint64_t storage_len; /* [bytes] */
     bool big_endian;      /* elements must be swapped when read */
     bool no_data;         /* a shape without bytes (torch's meta device) */
+    /* Not NULL: its storage lies here, in memory, and in no file. */
+    const uint8_t *held;
 };
 
 /* tensor_bytes - size of the dense form [bytes]. */

@@ -3,15 +3,22 @@
 #include "formats/detect.h"
 #include "formats/torch_internal.h"
 
-/* A pickle without storages: nothing but names and plain data. */
+/*
+ * A pickle without storages: names, plain data, NumPy arrays. Those may be of
+ * any size, and are not looked at.
+ */
 static int bare_pickle(struct torch_reader *r, struct err *e)
 {
     struct pickle_dialect dialect = { torch_known, torch_n_known, NULL };
     struct pickle_env env = { r->arena, &r->names, &dialect, r };
     uint64_t used;
 
-    return pickle_run(
-        r->bytes, size_min(r->len, PICKLE_BYTES_MAX), &env, &r->root, &used, e);
+    if (pickle_run(r->bytes, r->len, &env, &r->root, &used, e) != 0)
+        return -1;
+    if (used == r->len)
+        return 0;
+    return err_set(e, ERR_REFUSED, "%llu bytes behind the end of the pickle",
+        (unsigned long long)(r->len - used));
 }
 
 static int read_container(

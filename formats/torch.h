@@ -1,7 +1,8 @@
 /*
  * torch.h - torch.save files: the zip container (1.6 and later) and the
- * legacy stream, read as data. Nothing is ever imported, called or looked
- * up; an object the pickle machine does not know becomes an opaque record.
+ * legacy stream, and bare pickles of NumPy arrays, read as data. Nothing is
+ * ever imported, called or looked up; an object the pickle machine does not
+ * know becomes an opaque record.
  * Pure: bytes in, a table out.
  * Source: checkpoint formats, sections 2 to 7 and 12.
  */

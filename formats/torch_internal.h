@@ -15,9 +15,10 @@ enum {
     TORCH_TENSORS_MAX = 10000000,
     TORCH_CONFIG_MAX = 4 << 20, /* JSON of a config [bytes] */
     TORCH_CONFIG_DEPTH = 64,
-    TORCH_KEY_MAX = 64,         /* name of a storage [bytes] */
-    TORCH_GROWTH_MAX = 64,      /* dense tensor: times the size of the file */
-    TORCH_GROWTH_FREE = 1 << 24 /* a file counts as this large [bytes] */
+    TORCH_KEY_MAX = 64,          /* name of a storage [bytes] */
+    TORCH_GROWTH_MAX = 64,       /* dense tensor: times the size of the file */
+    TORCH_GROWTH_FREE = 1 << 24, /* a file counts as this large [bytes] */
+    TORCH_HELD_MAX = 4 << 20 /* of arrays that are spelled as text [bytes] */
 };
 
 /* One buffer of elements, as the file stores it. */
@@ -88,6 +89,12 @@ struct torch_storage *torch_storage_add(
 /* torch_storage_node - a NODE_STORAGE; NULL with *p->e. */
 struct node *torch_storage_node(struct pickle *p, struct torch_storage *s);
 
+/* Bytes of NumPy arrays that lie in memory only. */
+struct torch_held {
+    uint64_t bytes;
+    struct pickle_table by_place; /* the copy, by where the node has them */
+};
+
 /* What stands in the tree, before anything is chosen. */
 struct torch_found {
     struct tensor *v; /* under full paths, in file order */
@@ -96,6 +103,7 @@ struct torch_found {
     struct torch_alien *aliens; /* tensors of kinds that are not read */
     uint64_t n_aliens;
     uint64_t cap_aliens;
+    struct torch_held held;
 };
 
 struct torch_alien {
@@ -110,6 +118,33 @@ struct torch_alien {
  */
 int torch_walk(const struct torch_reader *r, struct node *root,
     struct torch_found *out, struct err *e);
+
+/* torch_is_array - a NumPy array of numbers, of whatever type. */
+bool torch_is_array(const struct node *n);
+
+/*
+ * torch_array - a node that torch_is_array, as a tensor without a name
+ * held     what was copied into r->keep so far
+ * alien    why it cannot be read: what makes its numbers, when they are of
+ *          a type that is not read; then t says nothing
+ * Returns  0, or -1 with *e: REFUSED (malformed), NOMEM
+ */
+int torch_array(const struct torch_reader *r, const struct node *n,
+    struct torch_held *held, struct tensor *t,
+    const struct pickle_global **alien, struct err *e);
+
+/* torch_array_shape - the tuple of its sizes, or NULL when n is no array. */
+const struct node *torch_array_shape(const struct node *n, enum dtype *dtype);
+
+/* One number as NumPy pickles it. */
+struct torch_number {
+    enum dtype dtype; /* BOOL, an integer, or F16 F32 F64 */
+    uint64_t bits;    /* its bytes, the lowest first */
+    double value;     /* of the floating types */
+};
+
+/* torch_scalar - numpy's scalar(dtype, bytes); false: it is none. */
+bool torch_scalar(const struct node_opaque *o, struct torch_number *out);
 
 /* torch_has_tensors - after torch_walk: something below n is a tensor. */
 bool torch_has_tensors(const struct node *n);

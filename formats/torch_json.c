@@ -242,66 +242,37 @@ static bool put_short(struct json_out *j, const struct node_opaque *o)
     return true;
 }
 
-/* The code of a plain dtype ("f4"), and whether its bytes are swapped. */
-static struct str numpy_code(const struct node *n, bool *swapped)
-{
-    const struct node *order = NULL;
-
-    if (n->kind != NODE_OPAQUE || n->opaque->args->list.n == 0 ||
-        !node_is_global(n->opaque->callee, "numpy", "dtype") ||
-        n->opaque->args->list.v[0]->kind != NODE_STR)
-        return (struct str){ "", 0 };
-    if (n->opaque->states.n == 1 &&
-        n->opaque->states.v[0]->kind == NODE_TUPLE &&
-        n->opaque->states.v[0]->list.n > 1)
-        order = n->opaque->states.v[0]->list.v[1];
-    *swapped = order != NULL && node_is_text(order, ">");
-    return n->opaque->args->list.v[0]->s;
-}
-
-/* numpy's scalar(dtype, bytes): the number itself. */
+/* A number of NumPy's: the number itself. */
 static bool put_scalar(struct json_out *j, const struct node_opaque *o)
 {
-    const struct node_list *args = &o->args->list;
-    uint64_t bits = 0;
-    bool swapped = false;
-    double wide;
-    float narrow;
-    struct str code, s;
+    struct torch_number v;
+    unsigned shift;
 
-    /* Bytes of Python 2 may look like text. */
-    if (args->n != 2 ||
-        (args->v[1]->kind != NODE_BYTES && args->v[1]->kind != NODE_STR) ||
-        !(node_is_global(o->callee, "numpy.core.multiarray", "scalar") ||
-            node_is_global(o->callee, "numpy._core.multiarray", "scalar")))
+    if (!torch_scalar(o, &v))
         return false;
-    code = numpy_code(args->v[0], &swapped);
-    s = args->v[1]->s;
-    if (code.len != 2 || s.len == 0 || s.len > 8 ||
-        (size_t)(code.p[1] - '0') != s.len)
-        return false;
-    for (size_t i = 0; i < s.len; i++)
-        bits |= (uint64_t)(unsigned char)s.p[swapped ? s.len - 1 - i : i]
-                << (8 * i);
-    if (code.p[0] == 'f' && s.len == 8) {
-        memcpy(&wide, &bits, sizeof(wide));
-        put_float(j, wide);
-    } else if (code.p[0] == 'f' && s.len == 4) {
-        uint32_t half = (uint32_t)bits;
+    shift = 64 - dtype_bits(v.dtype);
+    if (dtype_is_float(v.dtype))
+        put_float(j, v.value);
+    else if (v.dtype == DTYPE_BOOL)
+        buf_puts(j->out, v.bits ? "true" : "false");
+    else if (dtype_name(v.dtype)[0] == 'I')
+        buf_printf(j->out, "%lld", (long long)(v.bits << shift) >> shift);
+    else
+        buf_printf(j->out, "%llu", (unsigned long long)v.bits);
+    return true;
+}
 
-        memcpy(&narrow, &half, sizeof(narrow));
-        put_float(j, (double)narrow);
-    } else if (code.p[0] == 'b' && s.len == 1) {
-        buf_puts(j->out, bits ? "true" : "false");
-    } else if (code.p[0] == 'i') {
-        unsigned shift = 64 - 8 * (unsigned)s.len;
+/* An array of NumPy's, as a tensor is shown. */
+static bool put_array(struct json_out *j, const struct node *n)
+{
+    enum dtype dtype;
+    const struct node *shape = torch_array_shape(n, &dtype);
 
-        buf_printf(j->out, "%lld", (long long)(bits << shift) >> shift);
-    } else if (code.p[0] == 'u') {
-        buf_printf(j->out, "%llu", (unsigned long long)bits);
-    } else {
+    if (shape == NULL)
         return false;
-    }
+    buf_printf(j->out, "{\"$tensor\":\"%s\",\"shape\":", dtype_name(dtype));
+    put_list(j, &shape->list);
+    buf_putc(j->out, '}');
     return true;
 }
 
@@ -370,9 +341,9 @@ static void put_container(struct json_out *j, struct node *n)
     n->level = (uint16_t)j->depth++;
     if (n->kind == NODE_DICT)
         put_dict(j, &n->list);
-    else if (n->kind == NODE_OPAQUE)
+    else if (n->kind == NODE_OPAQUE && !put_array(j, n))
         put_opaque(j, n->opaque);
-    else
+    else if (n->kind != NODE_OPAQUE)
         put_list(j, &n->list);
     j->depth--;
     n->busy = false;

@@ -65,9 +65,9 @@ static int two_branches(const struct torch_reader *r,
         }
         if (list.len == 0)
             one = branch.p;
-        buf_printf(&list, "%s%s (%llu tensors, %llu bytes)",
+        buf_printf(&list, "%s%s (%llu tensor%s, %llu bytes)",
             list.len ? ", " : "", branch.p, (unsigned long long)n,
-            (unsigned long long)bytes);
+            n == 1 ? "" : "s", (unsigned long long)bytes);
     }
     err_set(e, ERR_REFUSED, "more than one branch may hold the weights: %s",
         list.p);

@@ -23,6 +23,7 @@ struct walk {
     size_t len;
     uint64_t steps;
     uint64_t work;
+    uint64_t arrays; /* of NumPy, met by survey */
     struct err *e;
 };
 
@@ -94,7 +95,8 @@ static int survey_opaque(
 {
     const struct node_opaque *o = n->opaque;
 
-    if (alien_maker(n) != NULL) {
+    if (alien_maker(n) != NULL || torch_is_array(n)) {
+        w->arrays++;
         *found = true;
         return 0;
     }
@@ -262,7 +264,7 @@ static void *room(struct arena *arena, void *v, uint64_t n, uint64_t *cap,
 
 static int too_many(struct walk *w)
 {
-    uint64_t made = w->r->n_views + w->r->n_storages;
+    uint64_t made = w->r->n_views + w->r->n_storages + w->arrays;
 
     if (w->out->n + w->out->n_aliens <
         size_min(TORCH_TENSORS_MAX, NAMES_FREE + NAMES_PER_TENSOR * made))
@@ -453,6 +455,16 @@ static int walk_state(struct walk *w, struct node *state)
     return walk(w, state);
 }
 
+static int add_array(struct walk *w, const struct node *n)
+{
+    const struct pickle_global *alien;
+    struct tensor t;
+
+    if (torch_array(w->r, n, &w->out->held, &t, &alien, w->e) != 0)
+        return err_ctx(w->e, "'%.*s'", (int)size_min(w->len, 200), w->path);
+    return alien != NULL ? add_alien(w, alien) : add_tensor(w, t);
+}
+
 static int walk_opaque(struct walk *w, const struct node *n)
 {
     const struct node_opaque *o = n->opaque;
@@ -461,6 +473,8 @@ static int walk_opaque(struct walk *w, const struct node *n)
 
     if (maker != NULL)
         return add_alien(w, maker);
+    if (torch_is_array(n))
+        return add_array(w, n);
     if (state != NULL)
         return walk_module(w, state);
     if (walk_items(w, &o->args->list) != 0 || walk_items(w, &o->items) != 0 ||
@@ -511,7 +525,8 @@ int torch_walk(const struct torch_reader *r, struct node *root,
 
     if (survey(&w, root, 0, &found) != 0)
         return -1;
-    if (root->kind == NODE_TENSOR || root->kind == NODE_STORAGE)
+    if (root->kind == NODE_TENSOR || root->kind == NODE_STORAGE ||
+        torch_is_array(root))
         (void)path_add(&w, str_of("tensor"));
     return walk(&w, root);
 }

@@ -153,17 +153,31 @@ static bool part_is_good(struct str part)
     return part.len > 0 && !str_is(part, ".") && !str_is(part, "..");
 }
 
-/* Relative, plain parts, printable UTF-8. A slash at the end may stand. */
+/* "C:..." */
+static bool has_drive(struct str name)
+{
+    return name.len > 1 && name.p[1] == ':' &&
+           lower((unsigned char)name.p[0]) >= 'a' &&
+           lower((unsigned char)name.p[0]) <= 'z';
+}
+
+/*
+ * Relative, plain parts, printable UTF-8. A slash at the end may stand, and
+ * colons may: arrays of TensorFlow are called "kernel:0".
+ */
 static bool name_is_good(struct str name)
 {
     struct str rest = name;
     size_t from = 0;
     uint32_t cp;
 
+    if (has_drive(name))
+        return false;
+
     while (rest.len > 0) {
         unsigned n = utf8_get(rest, &cp);
 
-        if (n == 0 || cp < 32 || cp == 127 || cp == '\\' || cp == ':')
+        if (n == 0 || cp < 32 || cp == 127 || cp == '\\')
             return false;
         rest = (struct str){ rest.p + n, rest.len - n };
     }

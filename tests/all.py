@@ -101,7 +101,9 @@ def main():
     if build("sanitizers", *sanitized):
         run("unit and numeric, sanitized", units("build/asan"), "build/asan")
         run("command line, sanitized", scripts, "build/asan")
-        run("end to end, sanitized", ["tests/e2e/path.py"], "build/asan")
+        run("end to end, sanitized",
+            [f"tests/e2e/{n}.py" for n in ("path", "lock", "localdir",
+                                           "account")], "build/asan")
         run("fuzz replay and a short run", found("tests/fuzz/run.py"),
             "build/asan")
     tail = f", {totals[2]} skipped" if totals[2] else ""

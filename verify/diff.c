@@ -43,9 +43,18 @@ bool diff_same(const struct diff *d)
 struct side {
     const struct checkpoint *c;
     struct manifest manifest;
-    bool *shares; /* by tensor: another one is the same view */
-    bool unties;  /* the config says that the head is a tensor of its own */
+    const struct tensor **kept;    /* by tensor: stands for its storage */
+    const struct tensor **partner; /* by what stands: of the other side */
+    bool unties;    /* the config says that the head is a tensor of its own */
+    unsigned heads; /* whose values were looked for under other names */
 };
+
+static int by_alias(const void *a, const void *b)
+{
+    const struct manifest_alias *x = a, *y = b;
+
+    return str_cmp(x->name, y->name);
+}
 
 static int read_manifest(struct side *s, struct arena *arena, struct err *e)
 {
@@ -54,8 +63,12 @@ static int read_manifest(struct side *s, struct arena *arena, struct err *e)
 
     if (path_join(path, s->c->folder, MANIFEST_NAME, e) != 0)
         return -1;
-    if (manifest_read(&s->manifest, path, arena, &why) == 0)
+    if (manifest_read(&s->manifest, path, arena, &why) == 0) {
+        if (s->manifest.n_aliases > 1)
+            qsort(s->manifest.aliases, s->manifest.n_aliases,
+                sizeof(*s->manifest.aliases), by_alias);
         return 0;
+    }
     s->manifest = (struct manifest){ .n_aliases = 0 };
     if (why.kind == ERR_MISSING)
         return 0;
@@ -66,16 +79,15 @@ static int read_manifest(struct side *s, struct arena *arena, struct err *e)
 static int find_shares(struct side *s, struct arena *arena, struct err *e)
 {
     uint64_t n = s->c->n_tensors;
-    const struct tensor **kept =
-        arena_alloc(arena, n, sizeof(const struct tensor *), e);
 
-    s->shares = arena_alloc(arena, n, sizeof(*s->shares), e);
-    if (kept == NULL || s->shares == NULL ||
-        alias_find(s->c, TIE_UNSAID, kept, e) != 0)
+    s->kept = arena_alloc(arena, n, sizeof(*s->kept), e);
+    s->partner = arena_alloc(arena, n, sizeof(*s->partner), e);
+    if (s->kept == NULL || s->partner == NULL ||
+        alias_find(s->c, TIE_UNSAID, s->kept, e) != 0)
         return -1;
     for (uint64_t i = 0; i < n; i++)
-        if (kept[i] != NULL)
-            s->shares[i] = s->shares[kept[i] - s->c->tensors] = true;
+        if (s->kept[i] == NULL)
+            s->kept[i] = &s->c->tensors[i];
     return 0;
 }
 
@@ -114,47 +126,51 @@ static const struct tensor *find(const struct checkpoint *c, struct str name)
     return bsearch(&key, c->tensors, c->n_tensors, sizeof(key), by_name);
 }
 
-/* Another name of the same storage here, which the other side has. */
-static const struct tensor *same_storage(const struct side *here,
-    const struct tensor *t, const struct checkpoint *there)
+/* For each storage here, the first of its names that the other side has. */
+static void find_partners(struct side *here, const struct checkpoint *there)
 {
     const struct checkpoint *c = here->c;
 
-    if (!here->shares[t - c->tensors])
-        return NULL;
     for (uint64_t i = 0; i < c->n_tensors; i++) {
-        const struct tensor *other = &c->tensors[i];
-        const struct tensor *found;
+        uint64_t k = (uint64_t)(here->kept[i] - c->tensors);
 
-        if (other == t || !tensor_same_bytes(other, t))
-            continue;
-        found = find(there, other->name);
-        if (found != NULL)
-            return found;
+        if (here->partner[k] == NULL)
+            here->partner[k] = find(there, c->tensors[i].name);
     }
-    return NULL;
+}
+
+/* What the manifest of the other side says of a name it left out. */
+static const struct tensor *left_out(
+    const struct side *there, const struct tensor *t)
+{
+    const struct manifest *m = &there->manifest;
+    struct manifest_alias key = { .name = t->name };
+    const struct manifest_alias *a =
+        m->n_aliases == 0 ? NULL
+                          : bsearch(&key, m->aliases, m->n_aliases,
+                                sizeof(*m->aliases), by_alias);
+
+    return a == NULL ? NULL : find(there->c, a->of);
 }
 
 /*
  * The tensor of the other side that holds the values of t, which is there
  * under another name, or nowhere: NULL.
  */
-static int stand_in(const struct side *here, const struct tensor *t,
+static int stand_in(struct side *here, const struct tensor *t,
     const struct side *there, const struct tensor **out, struct err *e)
 {
-    const struct manifest *m = &there->manifest;
+    const struct tensor *first = here->kept[t - here->c->tensors];
     const struct tensor *embedding;
 
-    *out = NULL;
-    for (uint64_t i = 0; i < m->n_aliases && *out == NULL; i++)
-        if (str_eq(m->aliases[i].name, t->name))
-            *out = find(there->c, m->aliases[i].of);
+    *out = left_out(there, t);
     /* A loader that finds no such head would make one up. */
     if (*out == NULL && there->unties && alias_is_head(t->name))
         return 0;
     if (*out == NULL)
-        *out = same_storage(here, t, there->c);
-    if (*out != NULL)
+        *out = here->partner[first - here->c->tensors];
+    if (*out != NULL || !alias_is_head(t->name) ||
+        here->heads++ >= ALIAS_TIES_MAX)
         return 0;
     if (alias_of_head(here->c, t, &embedding, e) != 0)
         return -1;
@@ -216,7 +232,7 @@ static void pair(const struct diff *d, struct diff_tensor *t)
     t->measured = measure_can(t->dtype);
 }
 
-static int add_pair(struct diff *d, const struct side *a, const struct side *b,
+static int add_pair(struct diff *d, struct side *a, struct side *b,
     const struct tensor *x, const struct tensor *y, struct err *e)
 {
     struct diff_tensor *t = &d->tensors[d->n++];
@@ -275,6 +291,8 @@ static int pair_all(struct diff *d, struct err *e)
     if (d->tensors == NULL || side_open(&sides[0], &d->arena, e) != 0 ||
         side_open(&sides[1], &d->arena, e) != 0)
         return -1;
+    find_partners(&sides[0], b);
+    find_partners(&sides[1], a);
     while (i < a->n_tensors || k < b->n_tensors) {
         const struct tensor *x = i < a->n_tensors ? &a->tensors[i] : NULL;
         const struct tensor *y = k < b->n_tensors ? &b->tensors[k] : NULL;

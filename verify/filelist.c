@@ -15,6 +15,7 @@ struct walk {
     struct filelist *list;
     struct findings *report;
     bool all;
+    char root[PATH_MAX]; /* without links */
 };
 
 void filelist_free(struct filelist *l)
@@ -71,6 +72,27 @@ static int odd_one(const struct walk *w, const char *path, const char *name,
     return 0;
 }
 
+/*
+ * What lies in the target is walked under its own name. A loader would follow
+ * a link out of it, and nobody has looked there.
+ */
+static void folder_link(
+    const struct walk *w, const char *path, const char *name)
+{
+    char real[PATH_MAX];
+    size_t n = w->root[1] == '\0' ? 0 : strlen(w->root);
+
+    if (realpath(path, real) != NULL && strncmp(real, w->root, n) == 0 &&
+        (real[n] == '\0' || real[n] == '/'))
+        findings_skip(w->report, "files",
+            "%s: a link to a folder of the same target", name);
+    else
+        findings_fail(w->report, "files", ERR_REFUSED,
+            "%s: a link to a folder elsewhere: not looked into; name that "
+            "folder as a target of its own",
+            name);
+}
+
 static int walk_entry(const struct walk *w, const char *path, const char *name,
     unsigned depth, struct err *e)
 {
@@ -85,7 +107,7 @@ static int walk_entry(const struct walk *w, const char *path, const char *name,
     if (S_ISREG(st.st_mode))
         return add(w->list, path, name, (uint64_t)st.st_size, e);
     if (S_ISDIR(st.st_mode)) {
-        findings_skip(w->report, "files", "%s: a link to a folder", name);
+        folder_link(w, path, name);
         return 0;
     }
     return odd_one(w, path, name, &st, e);
@@ -142,6 +164,8 @@ int filelist_walk(struct filelist *l, const char *folder, bool all,
 {
     struct walk w = { .list = l, .report = report, .all = all };
 
+    if (realpath(folder, w.root) == NULL)
+        return err_sys(e, "%s", folder);
     if (walk_dir(&w, folder, "", 0, e) != 0)
         return -1;
     filelist_sort(l);

@@ -46,8 +46,8 @@ void filelist_free(struct filelist *l);
 /*
  * filelist_walk - every regular file below a folder
  * all      also what lies in .git and .cache folders at the top
- * report   gets a failure for what is neither file nor folder, and for
- *          links that lead nowhere
+ * report   gets a failure for what is neither file nor folder, for links that
+ *          lead nowhere, and for links to folders elsewhere
  * Links to files are followed, links to folders are not.
  * Returns  0, or -1 with *e: IO, NOMEM, REFUSED (too deep)
  */

@@ -4,8 +4,8 @@
 
 #include "base/env.h"
 #include "base/file.h"
+#include "base/password.h"
 #include "base/path.h"
-#include "verify/password.h"
 
 static void wipe_and_free(struct buf *b)
 {
@@ -37,7 +37,8 @@ int keyfile_read(struct sign_secret *out, const char *path, struct err *e)
                    : err_hint(e, "make a key with mlverify keygen, or name "
                                  "one with --key");
     if (sign_is_encrypted(buf_str(&text)) &&
-        password_ask(password, sizeof(password), "Password: ", e) != 0)
+        password_ask(password, sizeof(password), "password", "Password: ", e) !=
+            0)
         return -1;
     rc = sign_secret_parse(out, buf_str(&text), password, e);
     sign_wipe(password, sizeof(password));
@@ -49,8 +50,10 @@ static int ask_twice(char *out, struct err *e)
     char again[SIGN_PASSWORD_MAX] = "";
     int rc = 0;
 
-    if (password_ask(out, SIGN_PASSWORD_MAX, "New password: ", e) != 0 ||
-        password_ask(again, sizeof(again), "The same again: ", e) != 0)
+    if (password_ask(out, SIGN_PASSWORD_MAX, "password", "New password: ", e) !=
+            0 ||
+        password_ask(again, sizeof(again), "password", "The same again: ", e) !=
+            0)
         rc = err_hint(e, "--no-password makes a key without one");
     else if (strcmp(out, again) != 0)
         rc = err_set(e, ERR_USAGE, "the two passwords differ");

@@ -7,7 +7,7 @@
 
 #include <limits.h>
 
-#include "verify/sign.h"
+#include "base/sign.h"
 
 /*
  * keyfile_default - minisign.key in MINISIGN_CONFIG_DIR, or ~/.minisign

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 
 #include "base/file.h"
-#include "verify/sign.h"
+#include "base/sign.h"
 
 /*
  * What is written from what was read must be the file again: then no byte

@@ -7,6 +7,7 @@
 #include "base/map.h"
 #include "base/path.h"
 #include "formats/detect.h"
+#include "formats/npy.h"
 #include "formats/pickle.h"
 #include "formats/zip.h"
 #include "verify/allow.h"
@@ -175,13 +176,12 @@ static int run_pickle(struct look *k, const char *label, uint64_t at,
     if (kept.p == NULL || cancel_check(e) != 0)
         return -1;
     k->s->n_pickles++;
-    if (pickle_run(k->bytes + at, size_min(end - at, PICKLE_BYTES_MAX), &env,
-            &root, used, why) != 0) {
+    if (pickle_run(k->bytes + at, end - at, &env, &root, used, why) != 0) {
         *used = 0;
         if (why->kind == ERR_NOMEM)
             return err_set(e, ERR_NOMEM, "out of memory");
         err_ctx(why, "%s", label);
-        k->doubtful |= names.doubtful || end - at > PICKLE_BYTES_MAX;
+        k->doubtful |= names.doubtful;
     }
     return keep_names(k, &names, kept, e);
 }
@@ -219,6 +219,32 @@ static void tell(struct look *k, const struct err *why)
             "%.*s: not read to its end: %s", STR_ARG(k->file), why->msg);
 }
 
+/*
+ * Bytes that need not be a pickle: they count only when Python, told to load
+ * them as one, would do something that is not allowed, or might.
+ */
+static int look_in_passing(
+    struct look *k, const char *label, uint64_t at, uint64_t end, struct err *e)
+{
+    size_t n = k->s->n, pickles = k->s->n_pickles;
+    struct err why = ERR_INIT;
+
+    if (run_stream(k, label, at, end, STREAM_MAX, &why, e) != 0)
+        return -1;
+    if (k->doubtful) {
+        tell(k, &why);
+        return 0;
+    }
+    for (size_t i = n; i < k->s->n; i++)
+        if (k->s->names[i].bad && k->s->names[i].use != SCAN_NAMED) {
+            tell(k, &why);
+            return 0;
+        }
+    k->s->n = n;
+    k->s->n_pickles = pickles;
+    return 0;
+}
+
 /* ---- containers ---- */
 
 /* The front of an entry's name, with room behind it for a number. */
@@ -247,11 +273,58 @@ static bool is_code(struct str record)
            str_ends(record, ".py") || str_ends(record, ".so");
 }
 
-/* What a loader of the archive would hand to torch.load or numpy in turn. */
+/* What a loader of the archive would hand to torch.load in turn. */
 static bool is_file_in_file(struct str name)
 {
-    return ends_like_pickle(name) || str_ends(name, ".npy") ||
-           str_ends(name, ".bin") || str_ends(name, ".zip");
+    return ends_like_pickle(name) || str_ends(name, ".bin") ||
+           str_ends(name, ".zip");
+}
+
+/*
+ * An array of numbers is no pickle; an array of objects is one behind its
+ * header, and an array of records may hold objects.
+ */
+static int look_at_array(
+    struct look *k, const char *label, uint64_t at, uint64_t end, struct err *e)
+{
+    struct arena arena AUTO(arena_free) = ARENA_INIT(1 << 20);
+    struct err why = ERR_INIT, broken = ERR_INIT;
+    struct npy a;
+    uint64_t body;
+
+    if (npy_parse(k->bytes + at, end - at, &arena, &a, &why) == 0)
+        return 0;
+    if (why.kind == ERR_UNSUPPORTED &&
+        npy_body(k->bytes + at, end - at, &body)) {
+        if (!a.type.objects)
+            return look_in_passing(k, label, at + body, end, e);
+        if (run_stream(k, label, at + body, end, STREAM_MAX, &broken, e) != 0)
+            return -1;
+        tell(k, &broken);
+        return 0;
+    }
+    tell(k, &why);
+    return 0;
+}
+
+static void compressed(
+    const struct look *k, const struct zip_entry *z, struct problems *bad)
+{
+    problem(bad, "%.*s: record '%.*s' is compressed: not looked into",
+        STR_ARG(k->file), (int)size_min(z->name.len, 200), z->name.p);
+}
+
+static int array_record(struct look *k, const struct zip_entry *z,
+    struct problems *bad, struct err *e)
+{
+    char label[LABEL_MAX];
+
+    if (z->method != 0) {
+        compressed(k, z, bad);
+        return 0;
+    }
+    label_of(label, z->name);
+    return look_at_array(k, label, z->data_at, z->data_at + z->size, e);
 }
 
 static int zip_record_in(struct look *k, const struct zip *zip,
@@ -264,6 +337,8 @@ static int zip_record_in(struct look *k, const struct zip *zip,
         problem(bad,
             "%.*s: record '%.*s' is program code, which is not judged here",
             STR_ARG(k->file), (int)size_min(z->name.len, 200), z->name.p);
+    if (str_ends(z->name, ".npy"))
+        return array_record(k, z, bad, e);
     if (!zip_name_is_pickle(z->name)) {
         if (is_file_in_file(z->name))
             problem(bad,
@@ -272,8 +347,7 @@ static int zip_record_in(struct look *k, const struct zip *zip,
         return 0;
     }
     if (z->method != 0) {
-        problem(bad, "%.*s: record '%.*s' is compressed: not looked into",
-            STR_ARG(k->file), (int)size_min(z->name.len, 200), z->name.p);
+        compressed(k, z, bad);
         return 0;
     }
     label_of(label, z->name);
@@ -306,6 +380,7 @@ static int look_at_zip(struct look *k, struct err *e)
         PROBLEMS_INIT(&k->s->report, "structure", ERR_REFUSED);
     struct arena arena AUTO(arena_free) = ARENA_INIT((uint64_t)512 << 20);
     size_t before = k->s->n_pickles;
+    bool arrays = false;
     struct err why = ERR_INIT;
     struct zip zip;
 
@@ -315,39 +390,16 @@ static int look_at_zip(struct look *k, struct err *e)
         tell(k, &why);
         return look_at_scraps(k, e);
     }
-    for (uint64_t i = 0; i < zip.n; i++)
+    for (uint64_t i = 0; i < zip.n; i++) {
+        arrays = arrays || str_ends(zip.v[i].name, ".npy");
         if (zip_record_in(k, &zip, &zip.v[i], &bad, e) != 0)
             return -1;
+    }
     problems_end(&bad);
-    if (k->s->n_pickles == before)
+    if (k->s->n_pickles == before && !arrays)
         findings_fail(&k->s->report, "structure", ERR_REFUSED,
             "%.*s: a zip archive without a pickle: nothing to judge",
             STR_ARG(k->file));
-    return 0;
-}
-
-/*
- * Bytes that need not be a pickle: they count only when Python, told to load
- * them as one, would do something that is not allowed, or might.
- */
-static int look_in_passing(struct look *k, struct err *e)
-{
-    size_t n = k->s->n, pickles = k->s->n_pickles;
-    struct err why = ERR_INIT;
-
-    if (run_stream(k, "", 0, k->len, STREAM_MAX, &why, e) != 0)
-        return -1;
-    if (k->doubtful) {
-        tell(k, &why);
-        return 0;
-    }
-    for (size_t i = n; i < k->s->n; i++)
-        if (k->s->names[i].bad && k->s->names[i].use != SCAN_NAMED) {
-            tell(k, &why);
-            return 0;
-        }
-    k->s->n = n;
-    k->s->n_pickles = pickles;
     return 0;
 }
 
@@ -364,7 +416,7 @@ static int look_at_other(
 {
     size_t n = k->s->n;
 
-    if (look_in_passing(k, e) != 0)
+    if (look_in_passing(k, "", 0, k->len, e) != 0)
         return -1;
     if (k->s->n == n && asked && unknown->kind != ERR_NONE)
         findings_fail(&k->s->report, "structure", ERR_REFUSED, "%.*s: %s",
@@ -379,8 +431,10 @@ static int look_at(struct look *k, bool alone, struct err *e)
     enum file_format format =
         detect_format(k->bytes, size_min(k->len, HEAD_BYTES), k->len, &unknown);
 
-    if (format == FORMAT_TORCH_ZIP)
+    if (format == FORMAT_TORCH_ZIP || format == FORMAT_NPZ)
         return look_at_zip(k, e);
+    if (format == FORMAT_NPY)
+        return look_at_array(k, "", 0, k->len, e);
     /* Prose may begin like a pickle of the oldest kind. */
     if (format == FORMAT_TORCH_LEGACY ||
         (format == FORMAT_PICKLE && (asked || k->bytes[0] == 0x80))) {

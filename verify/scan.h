@@ -6,8 +6,9 @@
  *
  * Looked into: torch zip archives (every record that is a pickle; when the
  * directory is broken, whatever local headers lead to), legacy torch
- * streams, bare pickles one behind the other, and, where they happen to run
- * as a pickle as well, files of any other kind.
+ * streams, bare pickles one behind the other, arrays of objects in NumPy's
+ * files, and, where they happen to run as a pickle as well, files of any
+ * other kind.
  */
 #ifndef VERIFY_SCAN_H
 #define VERIFY_SCAN_H

@@ -4,20 +4,7 @@
 
 void shown_text(struct buf *out, struct str text)
 {
-    char line[1024];
-
-    /* In pieces: a detail may be longer than any line should be. */
-    while (text.len > 0) {
-        char piece[256];
-        size_t n = size_min(text.len, sizeof(piece) - 1);
-
-        memcpy(piece, text.p, n);
-        piece[n] = '\0';
-        err_escape(line, sizeof(line), piece);
-        buf_puts(out, line);
-        text.p += n;
-        text.len -= n;
-    }
+    buf_visible(out, text);
 }
 
 void shown_findings(struct buf *out, const struct findings *r)

@@ -2,9 +2,9 @@
 #ifndef VERIFY_SIGNED_H
 #define VERIFY_SIGNED_H
 
+#include "base/sign.h"
 #include "cache/find.h"
 #include "verify/findings.h"
-#include "verify/sign.h"
 
 /*
  * signed_found - demand valid signatures

@@ -5,6 +5,7 @@
 #include "base/human.h"
 #include "base/map.h"
 #include "base/path.h"
+#include "formats/npz.h"
 #include "formats/safetensors.h"
 #include "formats/torch.h"
 #include "formats/uniform.h"
@@ -112,6 +113,28 @@ static int read_sums(struct wfile *w, const struct map *m, struct err *e)
     return 0;
 }
 
+static int read_arrays(struct wfile *w, const struct map *m, unsigned flags,
+    struct findings *report, bool *table, struct err *e)
+{
+    bool one = w->format == FORMAT_NPY;
+    struct npz t;
+
+    if ((one ? npy_table : npz_parse)(m->p, m->len, &w->arena, &t, e) != 0) {
+        /* Beside a model, arrays of text and objects are no flaw. */
+        if (e->kind != ERR_UNSUPPORTED || (flags & WFILE_ALONE))
+            return -1;
+        findings_note(
+            report, "structure", "%.*s: %s", STR_ARG(w->file->name), e->msg);
+        err_clear(e);
+        *table = false;
+        return 0;
+    }
+    if (keep(w, t.tensors, t.n, e) != 0)
+        return -1;
+    findings_table(w, one ? "npy" : "npz", report);
+    return one ? 0 : read_sums(w, m, e);
+}
+
 /*
  * The table of all tensors where it is not clear which branch of the file is
  * the model: for a reader a question to ask, for the file no flaw.
@@ -150,7 +173,7 @@ static int read_torch(struct wfile *w, const struct map *m,
 static bool named_like_weights(struct str name)
 {
     static const char *const tails[] = { ".safetensors", ".pt", ".pth", ".ckpt",
-        ".pkl", ".pickle" };
+        ".pkl", ".pickle", ".npz", ".npy" };
     struct str base = str_of(path_base(name.p));
 
     for (size_t i = 0; i < ARRAY_LEN(tails); i++)
@@ -182,9 +205,9 @@ static void not_weights(const struct wfile *w, const struct map *m,
             STR_ARG(w->file->name), why->msg);
 }
 
-/* A pickle outside of any container: names and data, no tensors. */
+/* A pickle outside of any container: names, data, perhaps NumPy arrays. */
 static int read_pickle(struct wfile *w, const struct map *m, unsigned flags,
-    struct findings *report, struct err *e)
+    struct findings *report, bool *table, struct err *e)
 {
     bool asked = (flags & WFILE_ALONE) || named_like_weights(w->file->name);
     struct torch_file t = { .n_tensors = 0 };
@@ -200,10 +223,15 @@ static int read_pickle(struct wfile *w, const struct map *m, unsigned flags,
         err_clear(e);
         return 0;
     }
-    if (rc == 0)
+    if (rc != 0 && read_all_branches(w, m, &t, report, e) != 0)
+        return -1;
+    *table = t.n_tensors > 0;
+    if (*table && keep(w, t.tensors, t.n_tensors, e) == 0)
+        findings_table(w, t.container, report);
+    else if (!*table)
         findings_note(report, "structure",
-            "%.*s: a bare pickle, without tensors", STR_ARG(w->file->name));
-    return rc;
+            "%.*s: a bare pickle, without arrays", STR_ARG(w->file->name));
+    return e->kind == ERR_NONE ? 0 : -1;
 }
 
 static int read_any(struct wfile *w, const struct map *m, unsigned flags,
@@ -219,9 +247,12 @@ static int read_any(struct wfile *w, const struct map *m, unsigned flags,
     case FORMAT_TORCH_ZIP:
     case FORMAT_TORCH_LEGACY:
         return read_torch(w, m, report, e);
+    case FORMAT_NPZ:
+    case FORMAT_NPY:
+        return read_arrays(w, m, flags, report, table, e);
     case FORMAT_PICKLE:
         *table = false;
-        return read_pickle(w, m, flags, report, e);
+        return read_pickle(w, m, flags, report, table, e);
     case FORMAT_JSON:
         err_set(&why, ERR_REFUSED, "JSON where weights should be");
         break;

@@ -4,12 +4,13 @@ says and leaves when the Hub refuses."""
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from pulling import (MIB, ODD, World, fails, gets, good, kit,  # noqa: E402
-                     make_model, noise, write)
+                     make_model, noise, shimmed, write)
 
 GOOD, OTHER, GARBAGE = "hf_goodgood", "hf_otherother", "hf_garbage"
 
@@ -303,9 +304,16 @@ def read_only(tap, hub):
             subprocess.run(["chmod", "-R", "u+w", w.root], check=True)
 
 
+NO_FALLOCATE = ("#include <errno.h>\n#include <sys/types.h>\n"
+                "int fallocate(int f, int m, off_t a, off_t n)"
+                "{ (void)f; (void)m; (void)a; (void)n;"
+                " errno = EOPNOTSUPP; return -1; }")
+
+
 def no_space(tap, hub):
     names = ["no space for the plan: 7, before the first byte",
-             "the disk fills on the way: 7"]
+             "what is reserved, nobody else can take",
+             "the disk fills on the way, where nothing can be reserved: 7"]
     with World(hub.url) as w:
         os.makedirs(w.root)
         if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "none",
@@ -320,23 +328,79 @@ def no_space(tap, hub):
             subprocess.run(["umount", w.root], check=True)
 
 
+def fills(tap, hub, w, env):
+    """A pull of 4 MiB with 6 MiB free; then somebody takes 2.5 MiB."""
+    hub.reset()
+    hub.faults([{"host": "bytes", "rate": MIB, "times": -1}])
+    proc = subprocess.Popen(
+        [kit.program("mlfetch"), "pull", "acme/two", "-j", "1"],
+        env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    for _ in range(1000):
+        if gets(hub, "bytes"):
+            break
+    try:
+        write(os.path.join(w.root, "filler2"), bytes(5 * MIB // 2))
+        taken = True
+    except OSError:
+        os.unlink(os.path.join(w.root, "filler2"))
+        taken = False
+    out, said = proc.communicate(timeout=60)
+    return taken, proc.returncode, out, said.decode()
+
+
+def gives_back(tap, hub):
+    """An interrupt, and a kill, in the middle of the first of two files."""
+    for how in (signal.SIGINT, signal.SIGKILL):
+        with World(hub.url) as w:
+            hub.reset()
+            hub.faults([{"host": "bytes", "rate": MIB, "times": -1}])
+            proc = subprocess.Popen(
+                [kit.program("mlfetch"), "pull", "acme/two", "-j", "1"],
+                env=w.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            for _ in range(1000):
+                if gets(hub, "bytes"):
+                    break
+            proc.send_signal(how)
+            proc.communicate()
+            blobs = os.path.join(w.repo("acme/two"), "blobs")
+            empty = [n for n in w.names("acme/two", "blobs") if
+                     os.path.getsize(os.path.join(blobs, n)) == 0]
+            hub.faults([])
+            if how == signal.SIGINT:
+                tap.eq(empty, [], "an interrupt gives back what was reserved")
+                continue
+            need = w.pull_json("acme/two", "--dry-run")["space_bytes"]
+            tap.ok(need < MIB and w.pull("acme/two").returncode == 0,
+                   "what a kill leaves reserved is used", f"{need} {empty}")
+
+
 def on_a_small_disk(tap, hub, w, names):
     hub.reset()
     fails(tap, w.pull("acme/tiny"), 7, "too little", names[0])
     tap.ok(gets(hub, "bytes") == [] and os.listdir(w.root) == [],
            "nothing was asked for and nothing written", hub.log())
+    done = w.pull("acme/two", "acme/direct", "acme/two@" + w.pull_json(
+        "acme/two", "--dry-run")["commit"])
+    tap.ok(done.returncode == 0, "the same content twice needs its space once",
+           done.stderr)
+    shutil.rmtree(w.repo("acme/two"))
+    hub.reset()
+    done = w.pull("acme/direct", "acme/two", "acme/tiny")
+    fails(tap, done, 7, "for 2 repositories", "no space for all: 7")
+    tap.ok(gets(hub, "bytes") == [] and
+           not os.path.exists(w.repo("acme/two")),
+           "not even the one that would fit is begun", os.listdir(w.root))
+    shutil.rmtree(w.repo("acme/direct"))
     write(os.path.join(w.root, "filler"), bytes(2 * MIB))
-    hub.faults([{"host": "bytes", "rate": MIB // 2, "times": -1}])
-    proc = subprocess.Popen(
-        [kit.program("mlfetch"), "pull", "acme/two", "-j", "1"],
-        env=w.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    for _ in range(1000):
-        if gets(hub, "bytes"):
-            break
-    write(os.path.join(w.root, "filler2"), bytes(5 * MIB // 2))
-    out, said = proc.communicate(timeout=60)
-    tap.ok(proc.returncode == 7 and out == b"", names[1],
-           f"{proc.returncode} {said.decode()}")
+    taken, status, _, said = fills(tap, hub, w, w.env)
+    tap.ok(not taken and status == 0, names[1], f"{taken} {status} {said}")
+    shutil.rmtree(w.repo("acme/two"))
+    shim = shimmed(w.home, NO_FALLOCATE)
+    if shim is None:
+        tap.skip(names[2], "cannot preload a fallocate that refuses")
+        return
+    taken, status, out, said = fills(tap, hub, w, dict(w.env, LD_PRELOAD=shim))
+    tap.ok(taken and status == 7 and out == b"", names[2], f"{status} {said}")
 
 
 def tls(tap, folder):
@@ -448,6 +512,7 @@ def main():
         official_cache(tap, hub, files)
         read_only(tap, hub)
         no_space(tap, hub)
+        gives_back(tap, hub)
     tls(tap, os.path.join(data, "tls"))
     unreachable(tap)
     shutil.rmtree(data)

@@ -2,7 +2,7 @@
  * torch files and bare pickles: whatever parses has its tensors inside the
  * file, under names that are text.
  */
-// seeds: tests/fixtures/torch/*.[bcp]*
+// seeds: tests/fixtures/torch/*.[bcp]* tests/fixtures/numpy/*.pkl
 #include "formats/torch.h"
 
 #include <stdlib.h>

@@ -86,6 +86,76 @@ def official_then_ours(tap, hub):
     shutil.rmtree(home)
 
 
+PLAIN = """
+import sys
+from huggingface_hub import snapshot_download
+print(snapshot_download(sys.argv[1], local_dir=sys.argv[2]))
+"""
+TOKENS = """
+import json
+from huggingface_hub import get_token
+from huggingface_hub.utils._auth import get_stored_tokens
+print(json.dumps([get_token(), get_stored_tokens()]))
+"""
+LOGIN = """
+import sys
+from huggingface_hub import login
+login(sys.argv[1])
+"""
+
+
+def python(env, code, *args):
+    env = dict(env, HF_HUB_DISABLE_XET="1", HF_HUB_DISABLE_TELEMETRY="1")
+    return subprocess.run([sys.executable, "-c", code, *args], env=env,
+                          capture_output=True, text=True)
+
+
+def plain_folders(tap, hub, source):
+    """--local-dir: each takes the other's folder as it is."""
+    home = kit.scratch()
+    env = kit.clean_env(home, HF_ENDPOINT=hub.url)
+    ours, theirs = (os.path.join(home, n) for n in ("ours", "theirs"))
+    done = kit.run(["mlfetch", "pull", "org/deep", "--local-dir", ours], env)
+    tap.ok(done.returncode == 0, "mlfetch fills a plain folder", done.stderr)
+    hub.reset()
+    done = python(env, PLAIN, "org/deep", ours)
+    bodies = [r for r in hub.log() if "/resolve" in r["path"]]
+    tap.ok(done.returncode == 0 and bodies == [],
+           "huggingface_hub has nothing to add",
+           f"{done.stderr[-300:]} {[r['path'] for r in bodies]}")
+    done = python(env, PLAIN, "org/deep", theirs)
+    tap.ok(done.returncode == 0, "huggingface_hub fills one", done.stderr)
+    hub.reset()
+    done = kit.run(["mlfetch", "pull", "org/deep", "--local-dir", theirs],
+                   env)
+    bodies = [r for r in hub.log() if "/resolve" in r["path"]]
+    tap.ok(done.returncode == 0 and bodies == [],
+           "mlfetch has nothing to add", done.stderr)
+    tap.eq([n for n in files_below(theirs) if not n.startswith(".cache")],
+           files_below(source), "and every file is there")
+    shutil.rmtree(home)
+
+
+def token_files(tap, hub):
+    home = kit.scratch()
+    env = kit.clean_env(home, HF_ENDPOINT=hub.url)
+    done = subprocess.run([kit.program("mlfetch"), "login"], env=env,
+                          input="hf_one", capture_output=True, text=True)
+    tap.ok(done.returncode == 0, "mlfetch login", done.stderr)
+    done = python(env, TOKENS)
+    tap.eq(done.stdout.strip(), '["hf_one", {"first": "hf_one"}]',
+           "huggingface_hub finds the token and its name")
+    done = python(env, LOGIN, "hf_two")
+    tap.ok(done.returncode == 0, "huggingface_hub logs in, too", done.stderr)
+    done = kit.run(["mlfetch", "whoami"], env)
+    tap.eq(done.stdout, "bob\n", "and mlfetch is who it says")
+    kit.run(["mlfetch", "logout", "second"], env)
+    done = python(env, TOKENS)
+    tap.eq(done.stdout.strip(), '[null, {"first": "hf_one"}]',
+           "mlfetch forgets one of the two")
+    shutil.rmtree(home)
+
+
 def make_deep(folder):
     """Names that need escaping, a nested path, an empty file."""
     for name, text in (("config.json", "{}"), ("a b/nested \u00e9.txt", "x"),
@@ -104,9 +174,13 @@ def main():
     llama = os.path.join(kit.ROOT, "tests/fixtures/llama/bin-sharded")
     deep = make_deep(folder)
     repos = {"org/llama": {"dir": llama}, "org/deep": {"dir": deep}}
-    with kit.Hub(repos) as hub:
+    tokens = {"hf_one": {"name": "alice", "displayName": "first"},
+              "hf_two": {"name": "bob", "displayName": "second"}}
+    with kit.Hub(repos, tokens=tokens) as hub:
         ours_then_official(tap, hub, deep)
         official_then_ours(tap, hub)
+        plain_folders(tap, hub, deep)
+        token_files(tap, hub)
     shutil.rmtree(folder)
     tap.done()
 

@@ -23,7 +23,7 @@ FOREIGN = {
     "openssl/": "base/hash.c",
     "cjson/": "base/json.c",
     "curl/": "fetch/http.c",
-    "sodium": "verify/sign.c",
+    "sodium": "base/sign.c",
     "zstd": "base/zst.c",
 }
 TOP = {"Makefile", "README.md", "base", "fetch", "convert", "cache", "verify",
@@ -36,7 +36,7 @@ BANNED = ["atoi", "atol", "atoll", "atof", "strcpy", "strcat", "strncpy",
 PRINTS = re.compile(r"\b(printf|puts|putchar)\s*\(|\bstdout\b")
 PRINTERS = re.compile(r"/(cmd|cmd_[a-z_]+)\.c$")
 NEEDED = {
-    "mlfetch": {"libcurl.so.4"},
+    "mlfetch": {"libcurl.so.4", "libsodium.so.23"},
     "mlcache": set(), "mlconvert": set(),
     "mlverify": {"libsodium.so.23"},
     "mlverify-run": set(),

@@ -311,6 +311,9 @@ def manifest_text(doc):
 def check_files(rows, what):
     need(isinstance(rows, dict), f"{what}: files")
     for name, row in rows.items():
+        if what == "source" and isinstance(row, dict) and list(row) == ["size"]:
+            need(number(row["size"]), f"{what}: {name}: {row!r}")
+            continue
         need(isinstance(row, dict) and list(row) == ["sha256", "size"] and
              isinstance(row["sha256"], str) and
              re.fullmatch("[0-9a-f]{64}", row["sha256"]) and

@@ -163,7 +163,7 @@ static int listed(struct sources *s, struct checkpoint *c, struct err *e)
     sources_free(s);
     return checkpoint_open(c, at("sources"), NULL, e) != 0
                ? -1
-               : sources_list(s, c, false, e);
+               : sources_list(s, c, NULL, e);
 }
 
 static void changing_sources(void)
@@ -194,7 +194,7 @@ static void changing_sources(void)
         "one that was replaced");
     e = (struct err)ERR_INIT;
     sources_free(&s);
-    ok(sources_list(&s, &c, false, &e) == -1 && e.kind == ERR_CORRUPT,
+    ok(sources_list(&s, &c, NULL, &e) == -1 && e.kind == ERR_CORRUPT,
         "and before it was listed");
 }
 

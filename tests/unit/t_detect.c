@@ -56,6 +56,13 @@ static void test_weights(void)
         FORMAT_SAFETENSORS);
     is("safetensors whose length looks like gzip", P("\x1f\x8b\0\0\0\0\0\0{"),
         1 << 20, FORMAT_SAFETENSORS);
+    is("an array of NumPy", P("\x93NUMPY\1\0"), 8, FORMAT_NPY);
+    is("an archive of arrays", P("PK\3\4xxxxxxxxxxxxxxxxxxxxxx\5\0\0\0a.npy"),
+        99, FORMAT_NPZ);
+    is("an archive whose first name goes on",
+        P("PK\3\4xxxxxxxxxxxxxxxxxxxxxx\6\0\0\0a.npyx"), 99, FORMAT_TORCH_ZIP);
+    is("an archive whose first name is not whole",
+        P("PK\3\4xxxxxxxxxxxxxxxxxxxxxx\11\0\0\0a.npy"), 99, FORMAT_TORCH_ZIP);
     is("JSON", P("{\"a\": 1}"), 8, FORMAT_JSON);
     is("a pickle", P("\x80\4]."), 4, FORMAT_PICKLE);
     is("a pickle of protocol 0", P("(lp0\n."), 6, FORMAT_PICKLE);
@@ -89,7 +96,6 @@ static void test_others(void)
     says("7z", P("7z\xbc\xaf\x27\x1c"), "7z");
     says("RAR", P("Rar!\x1a\7"), "RAR");
     says("HDF5", P("\x89HDF\r\n\x1a\n"), "HDF5");
-    says("NumPy", P("\x93NUMPY\1\0"), "NumPy");
     says("PNG", P("\x89PNG\r\n"), "PNG");
     says("an empty zip", P("PK\5\6"), "empty zip");
     says("the preview container", P("PYTORCH1"), "preview");

@@ -1,4 +1,4 @@
-#include "base/err.h"
+#include "base/buf.h"
 
 #include <errno.h>
 
@@ -20,6 +20,21 @@ static void exits(void)
         ok(err_exit(&e) == row[i].status, "kind %d exits %d", row[i].kind,
             row[i].status);
     }
+}
+
+/* The same in an error, in a buffer and by itself. */
+static void harmless(const char *text, const char *want, const char *name)
+{
+    struct buf b AUTO(buf_free) = BUF_INIT(1000);
+    struct err e = ERR_INIT;
+    char out[100];
+
+    err_escape(out, sizeof(out), text);
+    buf_visible(&b, str_of(text));
+    err_set(&e, ERR_IO, "%s", text);
+    ok(strcmp(out, want) == 0 && strcmp(b.p, want) == 0 &&
+            strcmp(e.msg, want) == 0,
+        "harmless to a terminal: %s", name);
 }
 
 int main(void)
@@ -74,6 +89,17 @@ int main(void)
 
     is_int((long long)err_escape(out, sizeof(out), "\x01\x01\x01\x01\x01"), 12,
         "an escape that does not fit is left out whole");
+    harmless("\x1b[2J\x7f", "\\x1b[2J\\x7f", "escape and delete");
+    harmless("\xc2\x9b"
+             "2J",
+        "\\x9b2J", "a control above ASCII");
+    harmless("\x9b"
+             "2J",
+        "\\x9b2J", "the same as one byte");
+    harmless("a\xff\xfe\xe2\x82", "a\\xff\\xfe\\xe2\\x82", "no UTF-8");
+    harmless("gpj\xe2\x80\xae.exe", "gpj\\u202e.exe", "turned around");
+    harmless("na\xc3\xafve \xe2\x82\xac \xf0\x9f\x98\x80",
+        "na\xc3\xafve \xe2\x82\xac \xf0\x9f\x98\x80", "honest text");
     exits();
     return done();
 }

@@ -105,6 +105,7 @@ static void test_volumes(void)
     struct volume v;
     struct hubdir h;
     struct found f;
+    struct digest d;
     bool created;
 
     ok(find("vol:x", NULL, &f, &e) == -1 && e.kind == ERR_MISSING,
@@ -120,12 +121,20 @@ static void test_volumes(void)
         "VOLUME:NAME");
     is_str(f.path, at("volumes/vol/files/d/m.pt"), "by its own name");
     is_str(f.converted, at("volumes/vol/uniform"), "converted");
+    ok(found_digest(&f, f.path, &d) && digest_eq(&d, &entry.sha256),
+        "its digest is known");
+    ok(!found_digest(&f, at("m.pt"), &d), "that of its original is not");
     ok(find("d/m.pt", "vol", &f, &e) == 0 && f.kind == FOUND_PUT,
         "NAME with --volume");
     ok(find("vol:d", NULL, &f, &e) == 0 && f.kind == FOUND_FOLDER,
         "a folder of put files");
+    ok(found_digest(&f, at("volumes/vol/files/d/m.pt"), &d) &&
+            digest_eq(&d, &entry.sha256),
+        "and what is in it");
     write_text(at("volumes/vol/files/d/other"), "stale");
     rename(at("volumes/vol/files/d/other"), at("volumes/vol/files/d/m.pt"));
+    ok(!found_digest(&f, at("volumes/vol/files/d/m.pt"), &d),
+        "not of a stale view");
     ok(find("vol:d/m.pt", NULL, &f, &e) == 0 &&
             strstr(f.path, "/store/sha256/") != NULL,
         "a stale view is not trusted");

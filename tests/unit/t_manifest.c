@@ -77,6 +77,35 @@ static void round_trip(void)
     ok(str_eq(buf_str(&one), buf_str(&two)), "and are written the same again");
 }
 
+static void undigested(void)
+{
+    struct arena arena AUTO(arena_free) = ARENA_INIT(1 << 20);
+    struct buf one AUTO(buf_free) = BUF_INIT(1 << 20);
+    struct buf two AUTO(buf_free) = BUF_INIT(1 << 20);
+    struct manifest m = sample(), got;
+    struct err e = ERR_INIT;
+
+    m.sources[0].sha256.hex[0] = '\0';
+    manifest_write(&one, &m, &e);
+    ok(memmem(one.p, one.len, "bin\": {\"size\": 7}", 17) != NULL,
+        "a source without a digest");
+    write_file(at("m.json"), one.p, one.len);
+    ok(manifest_read(&got, at("m.json"), &arena, &e) == 0 &&
+            got.sources[0].sha256.hex[0] == '\0' && got.sources[0].size == 7,
+        "can be read");
+    manifest_write(&two, &got, &e);
+    ok(str_eq(buf_str(&one), buf_str(&two)), "and written the same again");
+    buf_free(&one);
+    one = (struct buf)BUF_INIT(1 << 20);
+    m.sources[0].sha256 = m.files[1].sha256;
+    m.files[1].sha256.hex[0] = '\0';
+    manifest_write(&one, &m, &e);
+    write_file(at("m.json"), one.p, one.len);
+    ok(manifest_read(&got, at("m.json"), &arena, &e) == -1 &&
+            e.kind == ERR_REFUSED,
+        "a file in the folder must have one");
+}
+
 static void bare(void)
 {
     struct arena arena AUTO(arena_free) = ARENA_INIT(1 << 20);
@@ -170,6 +199,7 @@ int main(void)
 {
     scratch_open();
     round_trip();
+    undigested();
     bare();
     refusals();
     truncated();

@@ -18,10 +18,10 @@ static void order(void)
     struct tree_file t[] = { make("big", 900, 'a'), make("small", 1, 'b'),
         make("held", 5, 'c'), make("link", 7, 'd'), make("mid", 50, 'e'),
         make("mid2", 50, 'f') };
-    struct plan_file f[] = { { &t[0], PLAN_FETCH, 100, false },
-        { &t[5], PLAN_FETCH, 0, false }, { &t[1], PLAN_FETCH, 0, false },
-        { &t[2], PLAN_HELD, 0, false }, { &t[3], PLAN_LINK, 0, false },
-        { &t[4], PLAN_FETCH, 0, false } };
+    struct plan_file f[] = { { &t[0], PLAN_FETCH, 100, false, false },
+        { &t[5], PLAN_FETCH, 0, false, false }, { &t[1], PLAN_FETCH, 0, false, false },
+        { &t[2], PLAN_HELD, 0, false, false }, { &t[3], PLAN_LINK, 0, false, false },
+        { &t[4], PLAN_FETCH, 0, false, false } };
     struct err e = ERR_INIT;
     struct plan p;
 
@@ -41,9 +41,9 @@ static void twins(void)
 {
     struct tree_file t[] = { make("x/1", 10, 'a'), make("x/2", 10, 'a'),
         make("x/3", 10, 'a'), make("other", 10, 'b') };
-    struct plan_file f[] = { { &t[0], PLAN_FETCH, 0, false },
-        { &t[1], PLAN_FETCH, 0, false }, { &t[2], PLAN_FETCH, 0, false },
-        { &t[3], PLAN_FETCH, 0, false } };
+    struct plan_file f[] = { { &t[0], PLAN_FETCH, 0, false, false },
+        { &t[1], PLAN_FETCH, 0, false, false }, { &t[2], PLAN_FETCH, 0, false, false },
+        { &t[3], PLAN_FETCH, 0, false, false } };
     struct err e = ERR_INIT;
     struct plan p;
 
@@ -60,10 +60,10 @@ static void locks(void)
 {
     struct tree_file t[] = { make("1", 10, 'a'), make("2", 10, 'b'),
         make("1", 10, 'b'), make("2", 10, 'a') };
-    struct plan_file one[] = { { &t[0], PLAN_FETCH, 0, false },
-        { &t[1], PLAN_FETCH, 0, false } };
-    struct plan_file two[] = { { &t[2], PLAN_FETCH, 0, false },
-        { &t[3], PLAN_FETCH, 0, false } };
+    struct plan_file one[] = { { &t[0], PLAN_FETCH, 0, false, false },
+        { &t[1], PLAN_FETCH, 0, false, false } };
+    struct plan_file two[] = { { &t[2], PLAN_FETCH, 0, false, false },
+        { &t[3], PLAN_FETCH, 0, false, false } };
     struct err e = ERR_INIT;
     struct plan p, q;
 
@@ -77,8 +77,8 @@ static void limits(void)
 {
     struct tree_file t[] = { make("a", UINT64_MAX - 5, 'a'),
         make("b", 10, 'b') };
-    struct plan_file f[] = { { &t[0], PLAN_HELD, 0, false },
-        { &t[1], PLAN_HELD, 0, false } };
+    struct plan_file f[] = { { &t[0], PLAN_HELD, 0, false, false },
+        { &t[1], PLAN_HELD, 0, false, false } };
     struct err e = ERR_INIT;
     struct plan p;
 

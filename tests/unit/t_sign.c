@@ -1,8 +1,8 @@
-/* verify/sign.h: nothing but the signed bytes verifies. */
+/* base/sign.h: nothing but the signed bytes verifies. */
 #include "base/file.h"
 #include "tests/unit/scratch.h"
 #include "tests/unit/tap.h"
-#include "verify/sign.h"
+#include "base/sign.h"
 
 static struct sign_public public;
 static struct sign_secret secret;

@@ -56,8 +56,8 @@ static void test_branches(void)
     branches(&b, KEYS("model", "ema", "other"));
     zip_of(&p, &b, NULL);
     ok(p.rc == -1 && p.e.kind == ERR_REFUSED &&
-            strstr(p.e.msg, "model (1 tensors, 16 bytes)") != NULL &&
-            strstr(p.e.msg, "ema (1 tensors") != NULL,
+            strstr(p.e.msg, "model (1 tensor, 16 bytes)") != NULL &&
+            strstr(p.e.msg, "ema (1 tensor,") != NULL,
         "two candidates are listed: %s", p.e.msg);
     is_int((long long)p.f.n_all, 3, "and all tensors are known still");
     parse_free(&p);

@@ -294,6 +294,12 @@ def shards(t):
     t.fails(9, "an overflow in each shard", "--fp16", "--shard-size", "1",
             "-o", t.at("x"), t.at("two.safetensors"),
             says="2 values in 2 tensors")
+    write_safetensors(t.at("one.safetensors"), {
+        "a": ("F32", [1], struct.pack("<f", 1e6))})
+    t.fails(9, "one value of one tensor", "--fp16", "-o", t.at("x"),
+            t.at("one.safetensors"), says="1 value in 1 tensor beyond")
+    done = t.run("--keep", "-o", t.out(), t.at("one.safetensors"))
+    t.tap.ok(": 1 tensor, " in done.stderr, "one tensor is one", done.stderr)
 
 
 def audits(t):
@@ -309,7 +315,7 @@ def audits(t):
              "audit: the largest error")
     t.tap.eq(audit, {"overflow": 0, "underflow": 1, "subnormal": 1, "nan": 1,
                      "infinite": 1}, "audit: the counts")
-    t.tap.ok("largest error 0.2, in 'rough'; 1 values became zero, 1 "
+    t.tap.ok("largest error 0.2, in 'rough'; 1 value became zero, 1 "
              "subnormal, most in 'rough'" in done.stderr and
              "1 NaN, 1 infinite, first in 'broken'" in done.stderr,
              "audit: in words", done.stderr)
@@ -446,6 +452,88 @@ def reports(t):
             says="--on-overflow")
     t.fails(2, "report and list", "--report", page, "--list", source)
     t.tap.eq(sha256(path), before, "the source is as it was")
+
+
+def read_manifest(folder):
+    with open(os.path.join(folder, "ml-manifest.json"),
+              encoding="utf-8") as f:
+        return json.load(f)
+
+
+def which_digests(t):
+    """--digests: fewer of them change no byte of the weights."""
+    source = os.path.join(LLAMA, "bin")
+    outs = {which: t.out() for which in ("all", "output", "none")}
+    shas = {}
+    for which, out in outs.items():
+        done = t.run("--fp16", "--json", "--digests", which, "-o", out,
+                     source)
+        shas[which] = json.loads(done.stdout)["sha256"]
+    want = sha256(os.path.join(outs["all"], "model.safetensors"))
+    t.tap.eq(shas, {"all": want, "output": want, "none": None},
+             "--digests: what is told")
+    t.tap.eq([sha256(os.path.join(out, "model.safetensors"))
+              for out in outs.values()], [want] * 3,
+             "--digests: the same weights")
+    whole, less = read_manifest(outs["all"]), read_manifest(outs["output"])
+    t.tap.eq(less["source"]["files"],
+             {k: {"size": v["size"]}
+              for k, v in whole["source"]["files"].items()},
+             "--digests output: of sources the sizes")
+    t.tap.eq((less["files"], less["tensors"]),
+             (whole["files"], whole["tensors"]),
+             "--digests output: of the result everything")
+    t.tap.eq(sorted(os.listdir(outs["none"])),
+             sorted(set(os.listdir(outs["all"])) - {"ml-manifest.json"}),
+             "--digests none: no manifest")
+    for which, out in outs.items():
+        done = kit.run(["mlverify", "check", "-q", out], t.env)
+        t.tap.eq(done.returncode, 0, f"--digests {which}: mlverify is content")
+    t.fails(2, "no manifest, no --force", "--force", "-o", outs["none"],
+            source, says="no conversion")
+    t.fails(2, "no digests, no key", "--digests", "none", "org/tiny",
+            says="-o")
+    t.fails(2, "digests and list", "--digests", "none", "--list", source)
+    volume = t.at("volume")
+    kit.run(["mlfetch", "put", volume, source, "run/"], t.env)
+    out = t.out()
+    for name in ("run/bin/pytorch_model.bin", "run/bin"):
+        t.run("--force", "--digests", "output", "--volume", volume, "-o", out,
+              name)
+        files = read_manifest(out)["source"]["files"]
+        t.tap.eq({k: v.get("sha256") for k, v in files.items()},
+                 {k: sha256(os.path.join(source, k)) for k in files},
+                 f"a volume knows the digests of {name}")
+
+
+def many_tensors(t):
+    """More tensors than anybody has, none a multiple of anything."""
+    n = 40000
+    path, out = t.at("tiny.safetensors"), t.out()
+    write_safetensors(path, {
+        f"t{i:05}": ("F32", [i % 7], struct.pack(f"<{i % 7}f", *(
+            (i + k) % 1000 for k in range(i % 7)))) for i in range(n)})
+    t.run("--fp16", "--threads", "3", "-o", out, path)
+    with open(os.path.join(out, "model.safetensors"), "rb") as f:
+        size, = struct.unpack("<Q", f.read(8))
+        header = json.loads(f.read(size))
+        data = f.read()
+    wrong = digests = 0
+    for name, known in read_manifest(out)["tensors"].items():
+        begin, end = header[name]["data_offsets"]
+        i = int(name[1:])
+        raw = data[begin:end]
+        wrong += raw != struct.pack(f"<{i % 7}e", *(
+            (i + k) % 1000 for k in range(i % 7)))
+        digests += hashlib.sha256(raw).hexdigest() == known["sha256"]
+    t.tap.eq((wrong, digests), (0, n), "40000 tensors: values and digests")
+    write_safetensors(path, {
+        f"t{i:05}": ("F32", [1], struct.pack("<f", 7e4)) for i in range(300)})
+    done = t.run("--fp16", "-o", t.at("x"), path)
+    t.tap.ok(done.returncode == 9 and "200 more tensors" in done.stderr and
+             done.stderr.count("warning: tensor") == 100,
+             "a hundred overflows are named, the others counted",
+             done.stderr[-500:])
 
 
 def make_repo(t, name, claim=None):
@@ -645,9 +733,11 @@ def main():
     audits(t)
     renamed(t)
     reports(t)
+    which_digests(t)
     kept(t)
     path = make_big(t)
     memory(t, path)
+    many_tensors(t)
     faults(t, path)
     interrupts(t, path)
     shutil.rmtree(t.home)

@@ -489,6 +489,11 @@ def test_odd(b):
     b.expect(done, 0, "a link to a folder is passed over", "skip", "link")
     os.symlink(".", b.at("odd/self"))
     b.expect(b.check(b.at("odd")), 0, "a link to itself is no loop")
+    os.makedirs(b.at("elsewhere/odd"))
+    os.symlink("../elsewhere", b.at("odd/out"))
+    b.expect(b.check(b.at("odd")), 8, "a link to a folder elsewhere", "FAIL",
+             "out", "not looked into")
+    os.remove(b.at("odd/out"))
     os.mkfifo(b.at("odd/pipe"))
     b.expect(b.check(b.at("odd")), 8, "a pipe", "FAIL", "files", "pipe")
     os.remove(b.at("odd/pipe"))

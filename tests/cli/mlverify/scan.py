@@ -101,6 +101,18 @@ def test_list(b):
              "hint: " in done.stderr, "as text", done.stdout + done.stderr)
 
 
+def test_links(b):
+    """What a loader would follow is looked into, or said."""
+    b.write("links/outside/evil.pkl", b"\x80\x02" + EVIL + b".")
+    b.write("links/model/fine.pkl", b"\x80\x02N.")
+    os.makedirs(os.path.join(b.home, "links/model/inner"))
+    path = os.path.join(b.home, "links/model")
+    os.symlink("inner", os.path.join(path, "again"))
+    b.expect(path, 0, "a link to a folder of the same target")
+    os.symlink("../outside", os.path.join(path, "more"))
+    b.expect(path, 8, "a link to a folder elsewhere", [])
+
+
 def test_judgement(b):
     def pkl(name, code):
         return b.write(f"j/{name}.pkl", b"\x80\x02" + code)
@@ -365,8 +377,9 @@ def test_hostile(b):
 def main():
     tap = kit.Tap()
     b = Bench(tap)
-    for test in (test_fixtures, test_list, test_judgement, test_held, test_beyond,
-                 test_archives, test_python, test_hostile):
+    for test in (test_fixtures, test_list, test_links, test_judgement,
+                 test_held, test_beyond, test_archives, test_python,
+                 test_hostile):
         test(b)
     shutil.rmtree(b.home)
     tap.done()

@@ -1,4 +1,4 @@
-#include "verify/password.h"
+#include "base/password.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -10,7 +10,8 @@
 #include "base/file.h"
 
 /* A byte at a time: what follows the line belongs to the next question. */
-static int read_line(int fd, char *out, size_t len, struct err *e)
+static int read_line(
+    int fd, const char *what, char *out, size_t len, struct err *e)
 {
     size_t n = 0;
 
@@ -24,16 +25,16 @@ static int read_line(int fd, char *out, size_t len, struct err *e)
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0)
-            return err_sys(e, "reading the password");
+            return err_sys(e, "reading the %s", what);
         if (got == 0 || c == '\n')
             break;
         if (n + 1 >= len)
             return err_set(
-                e, ERR_USAGE, "a password of more than %zu bytes", len - 1);
+                e, ERR_USAGE, "a %s of more than %zu bytes", what, len - 1);
         out[n++] = c;
     }
     out[n] = '\0';
-    return n > 0 ? 0 : err_set(e, ERR_USAGE, "no password was given");
+    return n > 0 ? 0 : err_set(e, ERR_USAGE, "no %s was given", what);
 }
 
 static void say(int fd, const char *text)
@@ -43,14 +44,15 @@ static void say(int fd, const char *text)
         return;
 }
 
-int password_ask(char *out, size_t len, const char *prompt, struct err *e)
+int password_ask(
+    char *out, size_t len, const char *what, const char *prompt, struct err *e)
 {
     int fd AUTO(fd_close) = -1;
     struct termios before, quiet;
     int rc;
 
     if (!isatty(STDIN_FILENO))
-        return read_line(STDIN_FILENO, out, len, e);
+        return read_line(STDIN_FILENO, what, out, len, e);
     fd = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
     if (fd < 0 || tcgetattr(fd, &before) != 0)
         return err_sys(e, "the terminal");
@@ -59,7 +61,7 @@ int password_ask(char *out, size_t len, const char *prompt, struct err *e)
     if (tcsetattr(fd, TCSAFLUSH, &quiet) != 0)
         return err_sys(e, "the terminal");
     say(fd, prompt);
-    rc = read_line(fd, out, len, e);
+    rc = read_line(fd, what, out, len, e);
     tcsetattr(fd, TCSAFLUSH, &before);
     say(fd, "\n");
     return rc;

@@ -10,8 +10,8 @@
  *                the signature (64) of the first signature and that comment
  * Source: mirror and S3, section 3.1.
  */
-#ifndef VERIFY_SIGN_H
-#define VERIFY_SIGN_H
+#ifndef BASE_SIGN_H
+#define BASE_SIGN_H
 
 #include "base/buf.h"
 

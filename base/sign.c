@@ -1,4 +1,4 @@
-#include "verify/sign.h"
+#include "base/sign.h"
 
 #include <sodium.h>
 #include <stdio.h>

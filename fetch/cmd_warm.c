@@ -1,0 +1,197 @@
+#include "fetch/commands.h"
+
+#include <stdio.h>
+
+#include "base/log.h"
+#include "cache/volume.h"
+#include "fetch/lockfile.h"
+#include "fetch/planview.h"
+#include "fetch/retry.h"
+#include "fetch/trust.h"
+
+enum { JOBS = 4, JOBS_MAX = 64, RETRY_MAX_S = 86400, OUT_MAX = 1 << 30 };
+
+struct warm_opts {
+    const char *lock;
+    const char *key;
+    const char *volume;
+    int64_t jobs;
+    int64_t retry_s;
+    bool offline;
+    bool json;
+};
+
+static const struct warm_opts defaults = { .jobs = JOBS,
+    .retry_s = RETRY_TIME_S };
+
+static const struct opt opts[] = {
+    { .name = "lock",
+        .type = OPT_STR,
+        .at = offsetof(struct warm_opts, lock),
+        .arg = "FILE",
+        .help = "what must be there (mlfetch lock); needed" },
+    { .name = "key",
+        .type = OPT_STR,
+        .at = offsetof(struct warm_opts, key),
+        .arg = "PUB",
+        .help = "demand FILE.minisig, a valid signature by this public key "
+                "of minisign: a file, or the key itself" },
+    { .name = "volume",
+        .type = OPT_STR,
+        .at = offsetof(struct warm_opts, volume),
+        .arg = "VOLUME",
+        .help = "in this volume, not in the hub cache" },
+    { .letter = 'j',
+        .name = "jobs",
+        .type = OPT_INT,
+        .at = offsetof(struct warm_opts, jobs),
+        .arg = "N",
+        .help = "connections at once (default 4)",
+        .min = 1,
+        .max = JOBS_MAX },
+    { .name = "retry-time",
+        .type = OPT_INT,
+        .at = offsetof(struct warm_opts, retry_s),
+        .arg = "SECONDS",
+        .help = "give up after this long without one new byte (default 60)",
+        .min = 0,
+        .max = RETRY_MAX_S },
+    { .name = "offline",
+        .type = OPT_FLAG,
+        .at = offsetof(struct warm_opts, offline),
+        .help = "make no request and change nothing: prove that all of it is "
+                "there" },
+    { .name = "json",
+        .type = OPT_FLAG,
+        .at = offsetof(struct warm_opts, json),
+        .help = "print one JSON document" },
+    OPT_END,
+};
+
+static int find_dir(
+    const struct warm_opts *o, bool offline, struct hubdir *out, struct err *e)
+{
+    struct volume v;
+    bool created = false;
+
+    if (o->volume == NULL)
+        return hubdir_default(out, e);
+    if (volume_locate(&v, o->volume, e) != 0)
+        return -1;
+    if (!offline && volume_create(&v, &created, e) != 0)
+        return -1;
+    if (created)
+        log_info("created the volume %s", v.root);
+    return volume_hub(&v, out, e);
+}
+
+static int plan_all(const struct cmd_ctx *ctx, const struct warm_opts *o,
+    const struct lockfile *lock, struct pull_set *s, const struct hubdir *dir,
+    struct hub *hub, struct err *e)
+{
+    for (size_t i = 0; i < s->n; i++) {
+        struct pull *p = &s->v[i];
+
+        lockfile_pin(p, &lock->v[i]);
+        p->jobs = (unsigned)o->jobs;
+        p->offline = o->offline || pull_offline();
+        p->verify = true;
+        p->volume = o->volume;
+        p->progress = ctx->progress;
+        if (pull_plan(p, dir, hub, e) != 0)
+            return -1;
+    }
+    return pull_reserve(s->v, s->n, e);
+}
+
+static int print(
+    const struct warm_opts *o, const struct pull_set *s, struct err *e)
+{
+    struct buf out AUTO(buf_free) = BUF_INIT(OUT_MAX);
+
+    if (o->json && s->n == 0)
+        buf_puts(&out, "[]\n");
+    for (size_t i = 0; i < s->n; i++) {
+        if (!o->json) {
+            buf_printf(&out, "%s\n",
+                s->v[i].converted[0] ? s->v[i].converted : s->v[i].path);
+            continue;
+        }
+        buf_puts(&out, i > 0 ? ",\n  " : "[\n  ");
+        planview_json(&out, &s->v[i], false);
+        if (i + 1 == s->n)
+            buf_puts(&out, "\n]\n");
+    }
+    return cmd_print(&out, e);
+}
+
+static int run(const struct cmd_ctx *ctx, void *values, int argc, char **argv,
+    struct err *e)
+{
+    const struct warm_opts *o = values;
+    bool offline = o->offline || pull_offline();
+    struct lockfile lock AUTO(lockfile_free) = LOCKFILE_INIT;
+    struct hubdir dir;
+    struct pull_set set AUTO(pull_set_free) = PULL_SET_INIT;
+    struct hub hub AUTO(hub_free) = HUB_INIT;
+    struct trust trust = { .newer = false };
+
+    (void)argc;
+    (void)argv;
+    if (o->lock == NULL) {
+        err_set(e, ERR_USAGE, "--lock FILE is needed");
+        return err_hint(e, "mlfetch lock REPO -o FILE makes one");
+    }
+    if (find_dir(o, offline, &dir, e) != 0)
+        return -1;
+    if (o->key != NULL && trust_check(&trust, &dir, o->lock, o->key, e) != 0)
+        return -1;
+    if (lockfile_read(&lock, o->lock, e) != 0 ||
+        pull_set_make(&set, lock.n, e) != 0 ||
+        hub_init(&hub, (unsigned)o->jobs, (uint64_t)o->retry_s, e) != 0 ||
+        plan_all(ctx, o, &lock, &set, &dir, &hub, e) != 0)
+        return -1;
+    for (size_t i = 0; i < set.n; i++)
+        if (pull_fetch(&set.v[i], &hub, e) != 0)
+            return -1;
+    if (!offline && trust_remember(&trust, e) != 0)
+        return -1;
+    return print(o, &set, e);
+}
+
+static const struct cmd_example examples[] = {
+    { "mlfetch warm --lock models.lock", "bring what is missing" },
+    { "mlfetch warm --lock models.lock --key ci.pub --volume /models",
+        "only if ci signed it" },
+    { "mlfetch warm --lock models.lock --offline", "is every byte here?" },
+    { NULL, NULL },
+};
+
+const struct cmd cmd_warm = {
+    .name = "warm",
+    .args = "",
+    .brief = "bring exactly what a lock lists, or prove that it is there",
+    .text =
+        "Brings every file of the lock, from the commits it names, and gives "
+        "the revisions it names to these commits. What is held already is read "
+        "and hashed; a file that is damaged is fetched again. Status 3 when a "
+        "file or commit is gone from the Hub, 6 when the Hub has other bytes. "
+        "Where the lock asks for a conversion, mlconvert is run, unless it is "
+        "there; then its digests are checked, too. "
+        "Prints the folder of each snapshot, or of its converted form.\n\n"
+        "With --offline nothing is asked for or changed: status 0 says that "
+        "every byte of the lock is here, 5 that a file is not, 6 that one is "
+        "damaged; the message names it.\n\n"
+        "With --key the signature beside the lock must be valid, made under "
+        "the file's name, and not older than one that was accepted in this "
+        "cache or volume before (by key and name of the file); else status 9 "
+        "and nothing is done. mlverify sign makes such a signature.\n\n"
+        "--json prints the list that mlfetch pull --json prints.",
+    .opts = opts,
+    .defaults = &defaults,
+    .opts_size = sizeof(struct warm_opts),
+    .min_args = 0,
+    .max_args = 0,
+    .run = run,
+    .examples = examples,
+};

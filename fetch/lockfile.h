@@ -1,0 +1,56 @@
+/*
+ * lockfile.h - which files of which commits: ml-lock(5), a text that is a
+ * function of them alone. What it lists can be brought, or proven to be
+ * there, without asking anybody what a branch means today.
+ */
+#ifndef FETCH_LOCKFILE_H
+#define FETCH_LOCKFILE_H
+
+#include "base/buf.h"
+#include "fetch/pull.h"
+
+struct lock_entry {
+    struct repo repo; /* revision: as the user wrote it */
+    char commit[41];
+    enum conversion_kind convert; /* and then into this form */
+    struct tree tree;             /* oid is unknown of LFS files */
+};
+
+struct lockfile {
+    struct lock_entry *v; /* sorted by type, id, revision */
+    size_t n;
+    struct arena arena;
+};
+
+enum { LOCKFILE_MAX = 512 << 20 }; /* of the text [bytes] */
+
+#define LOCKFILE_INIT                                                          \
+    {                                                                          \
+        .arena = ARENA_INIT((uint64_t)4 << 30)                                 \
+    }
+
+void lockfile_free(struct lockfile *l); /* idempotent */
+
+/*
+ * lockfile_read - strict: what is not understood is refused
+ * Returns 0, or -1 with *e: MISSING, REFUSED, IO, NOMEM
+ */
+int lockfile_read(struct lockfile *out, const char *path, struct err *e);
+
+/* lockfile_pin - p is to bring exactly the entry, which must outlive it. */
+void lockfile_pin(struct pull *p, const struct lock_entry *l);
+
+/*
+ * lockfile_of - the files a planned pull has chosen, sorted; in p's arena
+ * Returns 0, or -1 with *e: NOMEM
+ */
+int lockfile_of(struct lock_entry *out, struct pull *p, struct err *e);
+
+/*
+ * lockfile_text - append the text; the entries are sorted in place
+ * Returns 0, or -1 with *e: USAGE (one revision twice), NOMEM
+ */
+int lockfile_text(
+    struct buf *out, struct lock_entry *v, size_t n, struct err *e);
+
+#endif

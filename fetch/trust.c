@@ -1,0 +1,135 @@
+#include "fetch/trust.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/path.h"
+#include "base/sign.h"
+#include "cache/mode.h"
+
+enum { STATE_MAX = 64, DATE_MAX = 32 };
+
+/* The value of "name:value" among fields split by tabs. */
+static bool field(struct str comment, const char *name, struct str *out)
+{
+    size_t n = strlen(name);
+
+    while (comment.len > 0) {
+        const char *tab = memchr(comment.p, '\t', comment.len);
+        size_t len = tab != NULL ? (size_t)(tab - comment.p) : comment.len;
+
+        if (len > n && memcmp(comment.p, name, n) == 0 && comment.p[n] == ':') {
+            *out = (struct str){ comment.p + n + 1, len - n - 1 };
+            return true;
+        }
+        len += tab != NULL;
+        comment.p += len;
+        comment.len -= len;
+    }
+    return false;
+}
+
+/* Seconds since 1970, and nothing else. */
+static bool parse_time(struct str text, int64_t *out)
+{
+    *out = 0;
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.p[i] < '0' || text.p[i] > '9')
+            return false;
+        *out = 10 * *out + (text.p[i] - '0');
+    }
+    return text.len > 0 && text.len <= 15;
+}
+
+static const char *date(char out[DATE_MAX], int64_t when)
+{
+    time_t t = (time_t)when;
+    struct tm tm;
+
+    if (gmtime_r(&t, &tm) == NULL ||
+        strftime(out, DATE_MAX, "%Y-%m-%d %H:%M:%S UTC", &tm) == 0)
+        snprintf(out, DATE_MAX, "%lld", (long long)when);
+    return out;
+}
+
+/* What the comment promises, held against the file that was given. */
+static int read_comment(
+    struct trust *t, struct str comment, const char *lock, struct err *e)
+{
+    struct str when, name;
+
+    if (!field(comment, "timestamp", &when) || !parse_time(when, &t->time) ||
+        !field(comment, "file", &name)) {
+        err_set(e, ERR_VERDICT,
+            "%s" SIGN_SUFFIX ": the trusted comment does not say when it was "
+            "made, and of which file",
+            lock);
+        return err_hint(e, "sign it with mlverify sign, without --comment");
+    }
+    if (str_is(name, path_base(lock)))
+        return 0;
+    return err_set(
+        e, ERR_VERDICT, "%s: it was signed as '%.*s'", lock, STR_ARG(name));
+}
+
+static int read_state(struct trust *t, const char *lock, struct err *e)
+{
+    struct buf b AUTO(buf_free) = BUF_INIT(STATE_MAX);
+    char then[DATE_MAX], now[DATE_MAX];
+    int64_t newest;
+
+    t->newer = true;
+    if (access(t->state, F_OK) != 0 && errno == ENOENT)
+        return 0;
+    if (file_slurp(t->state, &b, e) != 0)
+        return -1;
+    if (b.len == 0 || !parse_time((struct str){ b.p, b.len - 1 }, &newest))
+        return err_set(e, ERR_REFUSED, "%s: not a time", t->state);
+    t->newer = t->time > newest;
+    if (t->time >= newest)
+        return 0;
+    err_set(e, ERR_VERDICT,
+        "%s: it was signed %s, and one of %s was accepted here before", lock,
+        date(now, t->time), date(then, newest));
+    return err_hint(e, "to go back on purpose, sign the old lock again");
+}
+
+int trust_check(struct trust *out, const struct hubdir *h, const char *lock,
+    const char *key, struct err *e)
+{
+    struct buf comment AUTO(buf_free) = BUF_INIT(SIGN_COMMENT_MAX);
+    char sig[PATH_MAX], id[2 * SIGN_ID + 1];
+    struct sign_public public;
+    struct digest name;
+
+    if (sign_public_read(&public, key, e) != 0)
+        return err_ctx(e, "--key");
+    if (path_fmt(sig, e, "%s" SIGN_SUFFIX, lock) != 0 ||
+        sign_verify(&public, lock, sig, &comment, e) != 0 ||
+        read_comment(out, buf_str(&comment), lock, e) != 0)
+        return -1;
+    sign_id_text(id, public.id);
+    if (hash_bytes(HASH_SHA256, path_base(lock), strlen(path_base(lock)), &name,
+            e) != 0 ||
+        path_fmt(out->state, e, "%s/.locks/ml-warm/%s.%s", h->root, id,
+            name.hex) != 0)
+        return -1;
+    return read_state(out, lock, e);
+}
+
+int trust_remember(const struct trust *t, struct err *e)
+{
+    char dir[PATH_MAX], text[STATE_MAX];
+    int n = snprintf(text, sizeof(text), "%lld\n", (long long)t->time);
+
+    path_dir(dir, sizeof(dir), t->state);
+    if (!t->newer)
+        return 0;
+    if (dir_make(dir, e) != 0)
+        return -1;
+    return file_put(t->state, text, (size_t)n, mode_masked(0666), e);
+}

@@ -1,0 +1,35 @@
+/*
+ * trust.h - is this lock signed by the key the user trusts, and is it not
+ * older than one that was accepted here before?
+ *
+ * The signature's trusted comment, which is signed too, says when it was made
+ * and of which file ("timestamp:N<tab>file:NAME<tab>..."), as mlverify sign
+ * and minisign write it. Key and NAME together are one line of locks, and
+ * where they are kept the newest time is remembered:
+ *
+ *   ROOT/.locks/ml-warm/<key id>.<SHA-256 of NAME>     the time, decimal
+ */
+#ifndef FETCH_TRUST_H
+#define FETCH_TRUST_H
+
+#include "cache/hubdir.h"
+
+struct trust {
+    char state[PATH_MAX]; /* where the newest time is remembered */
+    int64_t time;         /* of this lock's signature */
+    bool newer;           /* than what is remembered */
+};
+
+/*
+ * trust_check - the lock's signature lies beside it, with ".minisig" behind
+ * key      a public key file, or the key itself
+ * Returns  0, or -1 with *e: VERDICT (unsigned, wrongly signed, signed under
+ *          another name, without a time, older), MISSING (key), REFUSED, IO
+ */
+int trust_check(struct trust *out, const struct hubdir *h, const char *lock,
+    const char *key, struct err *e);
+
+/* trust_remember - what is older than this one is refused from now on. */
+int trust_remember(const struct trust *t, struct err *e);
+
+#endif
