@@ -37,6 +37,8 @@ static const uint8_t *fetch(struct gather *g, uint64_t at, uint64_t len)
 {
     uint64_t want = len, end = g->t->storage_at + g->t->storage_len;
 
+    if (g->t->held != NULL)
+        return g->t->held + (at - g->t->storage_at);
     if (at >= g->at && at + len <= g->at + g->len)
         return g->window + (at - g->at);
     if (g->ahead && at + len < end)
@@ -294,8 +296,10 @@ int gather_read_plain(const struct ckpt_file *f, const struct tensor *t,
             at += rest % t->shape[d] * t->stride[d];
             rest /= t->shape[d];
         }
-        if (file_read_at(
-                f->map.fd, p, size, t->offset + at * size, f->path, e) != 0)
+        at = t->offset + at * size;
+        if (t->held != NULL)
+            memcpy(p, t->held + (at - t->storage_at), size);
+        else if (file_read_at(f->map.fd, p, size, at, f->path, e) != 0)
             return -1;
     }
     return 0;
