@@ -61,7 +61,6 @@ static int read_torch(struct checkpoint *c, struct ckpt_file *f,
         if (!t.alien || opts == NULL || !opts->any)
             return -1;
         err_clear(e);
-        c->alien = true;
     }
     f->container = t.container;
     if (c->branch.len == 0)

@@ -42,7 +42,6 @@ struct checkpoint {
     struct str config;      /* JSON text of a config inside the file, or "" */
     struct str config_from; /* the key it stood under */
     struct str config_rest; /* the keys of others: "config, args", or "" */
-    bool alien;             /* .any: a chosen tensor cannot be read */
     struct panels *panels;  /* for strided tensors, or NULL */
 };
 

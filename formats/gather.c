@@ -11,7 +11,7 @@
 
 enum {
     WINDOW = 64 << 10, /* most that one read brings */
-    NEAR = 4096,       /* runs closer than this are read together */
+    NEAR = 2048,       /* runs closer than this are read together */
     TILE_ROW = 128,    /* of a tile's row in the output [bytes] */
     TILE_RUN = 512     /* of a tile's run in the file [elements] */
 };

@@ -3,7 +3,7 @@
  * in runs as long as its panel is high, so whoever asks for small ranges one
  * after the other, from several threads, is answered from memory here.
  *
- * Up to 6 panels, made when they are needed: 12 MiB. When all of them are in
+ * Up to 3 panels, made when they are needed: 6 MiB. When all of them are in
  * use, a range is gathered directly: slower, never wrong.
  */
 #ifndef FORMATS_PANEL_H
@@ -11,7 +11,7 @@
 
 #include "formats/gather.h"
 
-enum { PANEL_BYTES = 2 << 20, PANEL_MAX = 6 };
+enum { PANEL_BYTES = 2 << 20, PANEL_MAX = 3 };
 
 struct panels;
 

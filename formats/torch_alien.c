@@ -34,6 +34,7 @@ struct about {
     const struct node *size; /* or NULL */
     char text[3 * PICKLE_NAME_MAX];
     const char *hint;
+    bool malformed;
 };
 
 /* "torch.sparse_coo", when the layout says so in the usual way. */
@@ -65,32 +66,36 @@ static void about_sparse(const struct node_list *args, struct about *a)
     a->size = data->v[values + 1];
 }
 
-/* storage, offset, size, .. */
+/* storage, offset, size, .. in a way that torch could mean. */
 static void about_view(const struct node_list *args, struct about *a)
 {
     const struct node *last = args->n > 0 ? args->v[args->n - 1] : NULL;
     const struct torch_storage *s;
     const char *mark;
 
-    if (args->n < 4 || args->v[0]->kind != NODE_STORAGE)
+    a->malformed = true;
+    if (args->n < 4 || args->v[0]->kind != NODE_STORAGE ||
+        !torch_dims(args->v[2], NULL))
         return;
     s = args->v[0]->storage;
     a->size = args->v[2];
+    mark = torch_mark(last);
     if (s->quant != NULL) {
+        a->malformed = false;
         snprintf(a->text, sizeof(a->text),
-            "quantised as %s in a way not read "
-            "here",
-            s->quant);
+            "quantised as %s in a way not read here", s->quant);
         a->hint = "in Python, save its numbers: tensor.dequantize()";
         return;
     }
     a->dtype = s->untyped ? DTYPE_NONE : s->dtype;
-    mark = torch_mark(last);
     if (mark != NULL) {
+        a->malformed = false;
         snprintf(a->text, sizeof(a->text), "stored as the %s of another",
             mark[0] == 'c' ? "conjugate" : "negative");
         a->hint = "in Python, save tensor.resolve_conj().resolve_neg()";
-    } else if (args->n > 6 && args->v[6]->kind == NODE_GLOBAL) {
+    } else if (args->n > 6 && args->v[6]->kind == NODE_GLOBAL &&
+               args->v[6]->global->known != NULL) {
+        a->malformed = false;
         snprintf(a->text, sizeof(a->text),
             "of a dtype not read here (%.*s.%.*s)",
             STR_ARG(args->v[6]->global->module),
@@ -141,7 +146,9 @@ int torch_alien(const struct torch_reader *r, const struct node *n,
     if (g == NULL)
         return 0;
     find_out(n, g, &a);
-    *out = (struct tensor){ .dtype = a.dtype, .no_data = true };
+    *out = (struct tensor){
+        .dtype = a.dtype, .no_data = true, .malformed = a.malformed
+    };
     out->alien = arena_str(r->keep, str_of(a.text), e).p;
     out->alien_hint = a.hint;
     if (out->alien == NULL)

@@ -166,10 +166,8 @@ static int take_branch(const struct torch_reader *r,
     return check_names(out, r->arena, e);
 }
 
-static int refuse_alien(
-    const struct tensor *t, struct torch_file *out, struct err *e)
+static int refuse_alien(const struct tensor *t, struct err *e)
 {
-    out->alien = true;
     err_set(e, ERR_UNSUPPORTED, "tensor '%.*s' is %.300s",
         (int)size_min(t->name.len, 200), t->name.p, t->alien);
     return t->alien_hint != NULL ? err_hint(e, "%s", t->alien_hint) : -1;
@@ -177,11 +175,18 @@ static int refuse_alien(
 
 static int check_kinds(struct torch_file *out, struct err *e)
 {
+    const struct tensor *first = NULL;
+
     for (uint64_t i = 0; i < out->n_tensors; i++) {
-        if (out->tensors[i].alien != NULL)
-            return refuse_alien(&out->tensors[i], out, e);
+        const struct tensor *t = &out->tensors[i];
+
+        if (t->malformed)
+            return refuse_alien(t, e);
+        if (t->alien != NULL && first == NULL)
+            first = t;
     }
-    return 0;
+    out->alien = first != NULL;
+    return first == NULL ? 0 : refuse_alien(first, e);
 }
 
 int torch_choose(const struct torch_reader *r, const struct torch_found *f,

@@ -12,13 +12,14 @@ struct relative {
     const char *words;
 };
 
+/* The first that applies: a .pt2 has records of a torch.package as well. */
 static const struct relative relatives[] = {
     { "bytecode.pkl", "a TorchScript program for mobile" },
     { "model.json", "a TorchScript program of torch 1.0 to 1.3" },
+    { "archive_format", "a torch.export program (.pt2)" },
     { ".data/extern_modules", "a torch.package: Python code by design" },
     { ".data/version", "a torch.package: Python code by design" },
     { "data/aotinductor/", "an AOTInductor package: executable code" },
-    { "archive_format", "a torch.export program (.pt2)" },
     { "models/", "a torch.export program (.pt2)" },
 };
 
@@ -31,15 +32,19 @@ static bool names_it(struct str record, const char *name)
 
 static int refuse_relatives(const struct zip *z, struct err *e)
 {
+    for (size_t k = 0; k < ARRAY_LEN(relatives); k++) {
+        for (uint64_t i = 0; i < z->n; i++) {
+            struct str record = zip_record(z, &z->v[i]);
+
+            if (names_it(record, relatives[k].record))
+                return err_set(e, ERR_UNSUPPORTED, "this is %s (record '%.*s')",
+                    relatives[k].words, (int)size_min(record.len, 200),
+                    record.p);
+        }
+    }
     for (uint64_t i = 0; i < z->n; i++) {
         struct str record = zip_record(z, &z->v[i]);
 
-        for (size_t k = 0; k < ARRAY_LEN(relatives); k++) {
-            if (!names_it(record, relatives[k].record))
-                continue;
-            return err_set(e, ERR_UNSUPPORTED, "this is %s (record '%.*s')",
-                relatives[k].words, (int)size_min(record.len, 200), record.p);
-        }
         if (str_ends(record, ".npy"))
             return err_set(e, ERR_UNSUPPORTED, "this is a NumPy .npz archive");
         if (str_is(record, "model.weights.h5"))

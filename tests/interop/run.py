@@ -3,8 +3,10 @@
 
 A test *_check.py names what it needs in a line "# packages: ..."; tests with
 equal lists share an environment, build/venv-<first package>, on top of the
-system's packages (torch comes from Debian). When an environment cannot be
-had, its tests are named as skipped: a skip is never a pass.
+system's packages (torch comes from Debian, but where a newer one is asked
+for). A line "# pip: ..." has options for that installation. When an
+environment cannot be had, its tests are named as skipped: a skip is never a
+pass.
 """
 import glob
 import os
@@ -25,9 +27,9 @@ def last_line(done):
     return (done.stdout.strip().splitlines() or ["no word why"])[-1]
 
 
-def packages_of(path):
+def words_of(path, key):
     with open(path, encoding="utf-8") as f:
-        m = re.search(r"^# packages: (.*)$", f.read(), re.M)
+        m = re.search(rf"^# {key}: (.*)$", f.read(), re.M)
     return tuple(m.group(1).split()) if m else ()
 
 
@@ -35,7 +37,7 @@ def names_of(packages):
     return [re.split(r"[<>=!~]", name)[0] for name in packages]
 
 
-def make_venv(packages):
+def make_venv(packages, options):
     """The Python of the environment, or the reason why there is none."""
     names = names_of(packages)
     venv = os.path.join(BUILD, "-".join(["venv", *names[:1]]))
@@ -49,7 +51,7 @@ def make_venv(packages):
     steps = [["/usr/bin/python3", "-m", "venv", "--clear",
               "--system-site-packages", venv],
              [python, "-m", "pip", "install", "-q",
-              "--disable-pip-version-check", *packages],
+              "--disable-pip-version-check", *options, *packages],
              [python, "-c", check]]
     for step in steps:
         done = run(step)
@@ -89,9 +91,9 @@ def main():
     count = Count()
     made = {}
     for path in sorted(glob.glob(os.path.join(HERE, "*_check.py"))):
-        packages = packages_of(path)
+        packages = words_of(path, "packages")
         if packages not in made:
-            made[packages] = make_venv(packages)
+            made[packages] = make_venv(packages, words_of(path, "pip"))
         python, why = made[packages]
         if python is None:
             name = os.path.basename(path)[:-3]
