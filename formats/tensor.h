@@ -39,7 +39,7 @@ struct tensor {
      */
     const char *alien;
     const char *alien_hint; /* what to do about that, or NULL */
-    bool malformed; /* with alien: of a kind that is read, but not so */
+    bool malformed;         /* with alien: of a kind that is read, but not so */
 };
 
 /*
