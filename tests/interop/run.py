@@ -4,9 +4,8 @@
 A test *_check.py names what it needs in a line "# packages: ..."; tests with
 equal lists share an environment, build/venv-<first package>, on top of the
 system's packages (torch comes from Debian, but where a newer one is asked
-for). A line "# pip: ..." has options for that installation. When an
-environment cannot be had, its tests are named as skipped: a skip is never a
-pass.
+for). When an environment cannot be
+had, its tests are named as skipped: a skip is never a pass.
 """
 import glob
 import os
@@ -27,9 +26,9 @@ def last_line(done):
     return (done.stdout.strip().splitlines() or ["no word why"])[-1]
 
 
-def words_of(path, key):
+def packages_of(path):
     with open(path, encoding="utf-8") as f:
-        m = re.search(rf"^# {key}: (.*)$", f.read(), re.M)
+        m = re.search(r"^# packages: (.*)$", f.read(), re.M)
     return tuple(m.group(1).split()) if m else ()
 
 
@@ -37,7 +36,7 @@ def names_of(packages):
     return [re.split(r"[<>=!~]", name)[0] for name in packages]
 
 
-def make_venv(packages, options):
+def make_venv(packages):
     """The Python of the environment, or the reason why there is none."""
     names = names_of(packages)
     venv = os.path.join(BUILD, "-".join(["venv", *names[:1]]))
@@ -51,7 +50,7 @@ def make_venv(packages, options):
     steps = [["/usr/bin/python3", "-m", "venv", "--clear",
               "--system-site-packages", venv],
              [python, "-m", "pip", "install", "-q",
-              "--disable-pip-version-check", *options, *packages],
+              "--disable-pip-version-check", *packages],
              [python, "-c", check]]
     for step in steps:
         done = run(step)
@@ -91,9 +90,9 @@ def main():
     count = Count()
     made = {}
     for path in sorted(glob.glob(os.path.join(HERE, "*_check.py"))):
-        packages = words_of(path, "packages")
+        packages = packages_of(path)
         if packages not in made:
-            made[packages] = make_venv(packages, words_of(path, "pip"))
+            made[packages] = make_venv(packages)
         python, why = made[packages]
         if python is None:
             name = os.path.basename(path)[:-3]

@@ -1,8 +1,11 @@
 #!/usr/bin/env python3
 """Files written by a current torch, tensor by tensor: what mlconvert lists
-and what it converts is what torch reads, bit for bit."""
+and what it converts is what torch reads, bit for bit.
+
+The registry's torch for Linux brings 5 GB of CUDA along; where torch's own
+index can be reached, PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu
+gives the small one."""
 # packages: torch>=2.7
-# pip: --extra-index-url https://download.pytorch.org/whl/cpu --retries 1
 import argparse
 import hashlib
 import json
