@@ -174,7 +174,7 @@ void tensorlist_text(const struct tensorlist *l, struct buf *out)
             buf_printf(out, "  %-64s", l->digests[i].hex);
         if (note[0] != '\0') {
             buf_puts(out, "  ");
-            put_name(out, str_of(note));
+            buf_visible(out, str_of(note));
         }
         buf_putc(out, '\n');
     }
