@@ -119,12 +119,6 @@ static int check_kind(const struct checkpoint *c, const struct recipe *r,
             "%s: tensor '%.*s' is complex double (complex128), a dtype that "
             "safetensors does not have",
             path, STR_ARG(t->name));
-    if (t->dtype == DTYPE_C64 && r->dtype != DTYPE_NONE) {
-        err_set(e, ERR_UNSUPPORTED,
-            "%s: tensor '%.*s' is complex (complex64): it cannot become %s",
-            path, STR_ARG(t->name), recipe_dtype(r));
-        return err_hint(e, "--keep keeps it as it is");
-    }
     return 0;
 }
 

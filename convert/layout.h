@@ -53,8 +53,7 @@ enum made_by layout_made(const struct layout *p, uint64_t i);
  *          hold, no tensors, an expanded tensor far larger than the input;
  *          for int8, a matrix that is I8 already, a name that scales need),
  *          UNSUPPORTED (a tensor without data, quantised where dtypes are
- *          kept, complex where they are not, complex double), NOMEM, IO,
- *          CORRUPT
+ *          kept, complex double), NOMEM, IO, CORRUPT
  * Owns     its own memory; borrows names and shapes from c
  */
 int layout_make(struct layout *p, const struct checkpoint *c,

@@ -73,8 +73,8 @@ def quantised(c):
 
 
 def odd(c):
-    c.made("complex.pt", rows_of("complex.pt"), "--keep")
-    c.refused("complex.pt", ["'c' is complex", "hint: --keep"], "--fp16")
+    for option in ("--keep", "--fp16", "--fp32"):
+        c.made("complex.pt", rows_of("complex.pt"), option)
     for option in ("--keep", "--fp32"):
         c.refused("complex-double.pt", ["'c'", "complex128"], option)
     c.refused("sparse.pt", ["'coo' is sparse (torch.sparse_coo)",
