@@ -10,7 +10,7 @@
 #include "fetch/retry.h"
 #include "fetch/shortname.h"
 
-enum { JOBS = 4, JOBS_MAX = 64, RETRY_MAX_S = 86400, OUT_MAX = 1 << 30 };
+enum { JOBS_MAX = 64, RETRY_MAX_S = 86400, OUT_MAX = 1 << 30 };
 
 struct pull_opts {
     const char *revision;
@@ -22,6 +22,7 @@ struct pull_opts {
     const char *lock;
     int convert;
     int64_t jobs;
+    uint64_t limit_rate;
     int64_t retry_s;
     bool dry_run;
     bool force;
@@ -29,8 +30,7 @@ struct pull_opts {
     bool json;
 };
 
-static const struct pull_opts defaults = { .jobs = JOBS,
-    .retry_s = RETRY_TIME_S };
+static const struct pull_opts defaults = { .retry_s = RETRY_TIME_S };
 
 static const char *const types[] = { "model", "dataset", "space", NULL };
 
@@ -86,9 +86,14 @@ static const struct opt opts[] = {
         .type = OPT_INT,
         .at = offsetof(struct pull_opts, jobs),
         .arg = "N",
-        .help = "connections at once (default 4)",
+        .help = "connections at most (default: as many as help, up to 32)",
         .min = 1,
         .max = JOBS_MAX },
+    { .name = "limit-rate",
+        .type = OPT_SIZE,
+        .at = offsetof(struct pull_opts, limit_rate),
+        .arg = "RATE",
+        .help = "bytes a second at most, over all connections (10M, 500k)" },
     { .name = "retry-time",
         .type = OPT_INT,
         .at = offsetof(struct pull_opts, retry_s),
@@ -169,6 +174,7 @@ static void set_asked(struct pull *p, const struct cmd_ctx *ctx,
     p->local = o->local_dir != NULL ? local : NULL;
     p->volume = o->volume;
     p->jobs = (unsigned)o->jobs;
+    p->limit_rate = o->limit_rate;
     p->offline = o->offline || pull_offline();
     p->force = o->force;
     p->progress = ctx->progress;
