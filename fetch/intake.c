@@ -32,6 +32,7 @@ struct intake {
     pthread_cond_t idle;        /* a sink is less busy */
     bool stop;
     bool starved; /* the owner waits for a block */
+    bool hungry;  /* the reader does */
     struct slab slab;
     struct block *queue; /* to be written, in order of arrival */
     struct block **queue_end;
@@ -53,10 +54,12 @@ static void fail(struct sink *s, const struct err *e)
     wake(s->in);
 }
 
-/* Something moved: a lane that was refused may try again. */
+/* Something moved: who was refused a block may try again. */
 static void moved(struct intake *in)
 {
-    pthread_cond_signal(&in->work[READER]);
+    if (in->hungry)
+        pthread_cond_signal(&in->work[READER]);
+    in->hungry = false;
     if (in->starved)
         wake(in);
     in->starved = false;
@@ -127,8 +130,34 @@ static void submit(struct sink *s, struct block *b)
         b->refs--;
         fail(s, &e);
     }
-    pthread_cond_signal(&in->work[WRITER]);
-    pthread_cond_signal(&in->work[HASHER]);
+    if (in->unwritten == 1)
+        pthread_cond_signal(&in->work[WRITER]);
+    if (b->from == s->taken)
+        pthread_cond_signal(&in->work[HASHER]);
+}
+
+/* The next bytes that the hasher will miss, if they are on disk. */
+static bool find_lag(struct sink *s, uint64_t *from, uint64_t *to)
+{
+    const struct ranges *have = &s->partial->have;
+    uint64_t at = window_run(&s->window, s->taken);
+    uint64_t end = ranges_end(have, at);
+
+    if (s->ended || s->err.kind != ERR_NONE || at == end ||
+        at - s->taken >= AHEAD)
+        return false;
+    *from = at;
+    *to = window_next(&s->window, at, size_min(end, block_end(at)));
+    return true;
+}
+
+/* Nobody is woken for nothing: there are 4096 blocks in a gigabyte. */
+static void tell_reader(struct sink *s)
+{
+    uint64_t from, to;
+
+    if (find_lag(s, &from, &to))
+        pthread_cond_signal(&s->in->work[READER]);
 }
 
 /* ---- the writer ---- */
@@ -171,6 +200,7 @@ static void write_next(struct intake *in)
     s->queued--;
     release(in, b);
     moved(in);
+    tell_reader(s);
     if (s->hashed == s->partial->size && s->queued == 0)
         wake(in);
     pthread_mutex_unlock(&in->lock);
@@ -206,7 +236,7 @@ static bool hash_next(struct intake *in)
         return false;
     s->taken = b->to;
     hold(s);
-    pthread_cond_signal(&in->work[READER]);
+    tell_reader(s);
     pthread_mutex_unlock(&in->lock);
     hash_add(&s->hash, block_at(b, b->from), b->to - b->from);
     pthread_mutex_lock(&in->lock);
@@ -227,21 +257,6 @@ static void hasher(struct intake *in)
 
 /* ---- the reader ---- */
 
-/* The next bytes that the hasher will miss, if they are on disk. */
-static bool find_lag(struct sink *s, uint64_t *from, uint64_t *to)
-{
-    const struct ranges *have = &s->partial->have;
-    uint64_t at = window_run(&s->window, s->taken);
-    uint64_t end = ranges_end(have, at);
-
-    if (s->ended || s->err.kind != ERR_NONE || at == end ||
-        at - s->taken >= AHEAD)
-        return false;
-    *from = at;
-    *to = window_next(&s->window, at, size_min(end, block_end(at)));
-    return true;
-}
-
 static bool read_next(struct intake *in)
 {
     struct sink *s = in->sinks;
@@ -252,6 +267,7 @@ static bool read_next(struct intake *in)
     while (s != NULL && !find_lag(s, &from, &to))
         s = s->next;
     b = s != NULL ? take_block(in, 0) : NULL;
+    in->hungry = s != NULL && b == NULL;
     if (b == NULL)
         return false;
     *b = (struct block){ .room = b->room,
