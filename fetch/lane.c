@@ -9,7 +9,7 @@
 #include "fetch/hub_error.h"
 #include "fetch/url.h"
 
-enum { HOPS_MAX = 10 };
+enum { HOPS_MAX = 10, TELL_BYTES = 128 << 10 };
 
 static const struct tree_file *file_of(const struct lane *l)
 {
@@ -172,6 +172,12 @@ static int check_head(struct lane *l)
     return 0;
 }
 
+static void tell(struct lane *l)
+{
+    progress_add(l->d->item, l->untold);
+    l->untold = 0;
+}
+
 /* What came before a pause comes again: seg.from is behind it. */
 static int take_bytes(struct lane *l, const void *bytes, size_t len)
 {
@@ -198,7 +204,9 @@ static int take_bytes(struct lane *l, const void *bytes, size_t len)
             progress_state(d->item, "");
         l->brought += new;
         d->strikes = 0;
-        progress_add(d->item, new);
+        l->untold += new;
+        if (l->untold >= TELL_BYTES)
+            tell(l);
         retry_good(l->retry, clock_ms());
     }
     if (took == SINK_FULL) {
@@ -363,6 +371,7 @@ void lane_leave(struct lane *l, struct http *http)
     if (l->d == NULL)
         return;
     http_stop(http, &l->call);
+    tell(l);
     sink_flush(&l->d->sink, &l->block);
     l->d->lanes--;
     l->d = NULL;
@@ -373,6 +382,7 @@ int lane_rest(struct lane *l, uint64_t not_before_ms, struct err *e)
     struct download *d = l->d;
     struct segment rest = l->seg;
 
+    tell(l);
     sink_flush(&d->sink, &l->block);
     l->d = NULL;
     d->lanes--;

@@ -33,6 +33,7 @@ struct lane {
     bool checked;        /* this answer's head was looked at */
     bool streams;        /* it gets the whole file, from byte 0 on */
     uint64_t brought;    /* new bytes of this attempt */
+    uint64_t untold;     /* of them, not yet shown */
     uint64_t wait_s;     /* LANE_AGAIN: the server names a wait; else 0 */
     struct buf body;     /* of a refusal */
     bool fatal;          /* err is final */
