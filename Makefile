@@ -129,6 +129,13 @@ lint: all ## floors, includes, sizes, names, banned calls
 casts: $(OUT)/tests/exhaustive/t_cast_all ## all 2^32 float32 values, fast casts against plain
 	$(Q)$<
 
+.PHONY: tsan
+tsan: ## the threads of a download under the thread sanitizer
+	$(Q)$(MAKE) --no-print-directory BUILD=tsan CC=clang SAN=thread \
+		build/tsan/mlfetch build/tsan/tests/unit/t_intake
+	$(Q)BUILD_DIR=build/tsan $(PYTHON) tests/run.py \
+		build/tsan/tests/unit/t_intake tests/e2e/engine.py
+
 FUZZ_SECONDS ?= 600
 fuzz: ## every fuzzer for FUZZ_SECONDS each
 	$(Q)$(PYTHON) tests/fuzz/run.py $(FUZZ_SECONDS)

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "cache/volume.h"
 #include "fetch/lockfile.h"
+#include "fetch/pace.h"
 #include "fetch/planview.h"
 #include "fetch/retry.h"
 #include "fetch/shortname.h"
@@ -161,6 +162,11 @@ static int check(const struct pull_opts *o, int argc, struct err *e)
     if (o->force && (o->offline || pull_offline()))
         return err_set(
             e, ERR_USAGE, "--force needs the network, and this is offline");
+    if (o->limit_rate > 0 && o->limit_rate < PACE_MIN)
+        return err_set(e, ERR_USAGE,
+            "--limit-rate: %llu bytes a second look "
+            "like a connection that stalls; %d are the least",
+            (unsigned long long)o->limit_rate, PACE_MIN);
     return 0;
 }
 
