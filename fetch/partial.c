@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -179,6 +180,16 @@ int partial_took(struct partial *p, uint64_t from, uint64_t to, struct err *e)
     return ranges_add(&p->have, from, to, e);
 }
 
+/* What is in the page cache anyway is read from there. */
+static bool get_cached(
+    struct partial *p, uint8_t *room, uint64_t from, uint64_t to)
+{
+    struct iovec v = { room + from % BLOCK_BYTES, to - from };
+
+    return preadv2(p->fd, &v, 1, (off_t)from, RWF_NOWAIT) ==
+           (ssize_t)(to - from);
+}
+
 /* A read past the page cache: whole pages, or as far as the file goes. */
 static bool get_direct(
     struct partial *p, uint8_t *room, uint64_t from, uint64_t to)
@@ -196,7 +207,7 @@ static bool get_direct(
 int partial_get(
     struct partial *p, uint8_t *room, uint64_t from, uint64_t to, struct err *e)
 {
-    if (get_direct(p, room, from, to))
+    if (get_cached(p, room, from, to) || get_direct(p, room, from, to))
         return 0;
     return file_read_at(
         p->fd, room + from % BLOCK_BYTES, to - from, from, p->path, e);
