@@ -366,10 +366,13 @@ static void *thread(void *arg)
 {
     static void (*const loops[ROLES])(
         struct intake *) = { writer, hasher, reader, scribe };
+    static const char *const names[ROLES] = { "ml-writer", "ml-hasher",
+        "ml-reader", "ml-scribe" };
     struct start start = *(struct start *)arg;
     struct intake *in = start.in;
 
     free(arg);
+    pthread_setname_np(pthread_self(), names[start.role]);
     pthread_mutex_lock(&in->lock);
     loops[start.role](in);
     pthread_mutex_unlock(&in->lock);

@@ -23,7 +23,7 @@ enum {
     /* All the memory for bytes under way: 40 MiB. */
     BLOCKS = 160,
     /* What may wait for a segment in front of it; the rest is in hand. */
-    MEMORY = 32 << 20
+    MEMORY = 24 << 20
 };
 
 struct transfer {
@@ -41,6 +41,7 @@ struct transfer {
     unsigned busy; /* lanes at work */
     struct tuner tuner;
     bool measured; /* how far away the server is */
+    bool dials;    /* a lane is on its way there */
     struct pace pace;
     struct retry retry;
     uint64_t hub_hold_ms; /* the Hub asked for silence until then */
@@ -272,17 +273,20 @@ static void leave_streams(struct transfer *t)
 /* Until it is known: how long does it take to get to the files? */
 static void measure(struct transfer *t)
 {
+    t->dials = false;
     for (unsigned i = 0; i < t->jobs && !t->measured; i++) {
         const struct lane *l = &t->lanes[i];
         uint64_t us = l->d != NULL ? http_connect_us(&l->call) : 0;
-        uint64_t so_far;
+        uint64_t so_far = (clock_ns() - l->sent_ns) / 1000;
 
-        if (l->d == NULL || (l->at_hub && us == 0))
-            continue;
-        so_far = (clock_ns() - l->sent_ns) / 1000;
+        if (us > 0)
+            tuner_rtt(&t->tuner, us);
         t->measured = us > 0;
-        if (us > 0 || so_far >= TUNER_FAR_US)
-            tuner_rtt(&t->tuner, us > 0 ? us : so_far);
+        if (us > 0 || l->d == NULL || l->at_hub || l->brought > 0)
+            continue;
+        t->dials = true;
+        if (so_far >= TUNER_FAR_US)
+            tuner_rtt(&t->tuner, so_far);
     }
 }
 
@@ -377,7 +381,7 @@ static int look_after(struct transfer *t, struct err *e)
 /* How long a turn may sleep: not while there is other work. */
 static unsigned turn_ms(struct transfer *t)
 {
-    uint64_t ms = !t->measured && t->busy > 0 ? TURN_SOON_MS : TURN_MS;
+    uint64_t ms = t->dials && !t->measured ? TURN_SOON_MS : TURN_MS;
     uint64_t wait = pace_wait_ms(&t->pace, clock_ms());
 
     for (size_t i = 0; i < t->n_active; i++)

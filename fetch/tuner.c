@@ -93,5 +93,5 @@ uint64_t tuner_piece(const struct tuner *t, uint64_t left, uint64_t memory)
 
 bool tuner_ending(const struct tuner *t, uint64_t left)
 {
-    return t->rtt_us >= TUNER_FAR_US && left < trips(t, 1);
+    return left < trips(t, 1);
 }
