@@ -91,7 +91,8 @@ static int link_all(struct batch *b, struct err *e)
 
     for (size_t i = 0; i < b->n; i++)
         files[i] = b->v[i]->file->file;
-    if (hubdir_link_all(o->dir, o->repo, o->commit, files, b->n, e) != 0)
+    if (!o->bare &&
+        hubdir_link_all(o->dir, o->repo, o->commit, files, b->n, e) != 0)
         return -1;
     for (size_t i = 0; i < b->n; i++)
         progress_done(b->v[i]->item);

@@ -6,9 +6,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
-
-/* A multiple of BLOCK_BYTES. */
-enum { CUT_BYTES = 1 << 20 };
+#include "fetch/tuner.h"
 
 /* All that is missing, in as few segments as can be. */
 static int cut(struct download *d, struct err *e)
@@ -80,17 +78,6 @@ uint64_t download_todo(const struct download *d)
     return sum;
 }
 
-/* Requests meet at such places: aligned as blocks and pages are. */
-static uint64_t cut_at(const struct segment *s, uint64_t piece)
-{
-    uint64_t at;
-
-    if (!size_add(s->from, piece, &at) || at >= s->to)
-        return s->to;
-    at -= at % CUT_BYTES;
-    return at > s->from ? at : s->to;
-}
-
 int download_take(struct download *d, uint64_t now_ms, uint64_t piece,
     struct segment *out, struct err *e)
 {
@@ -105,7 +92,8 @@ int download_take(struct download *d, uint64_t now_ms, uint64_t piece,
         return 0;
     *out = rest = d->todo[i];
     memmove(d->todo + i, d->todo + i + 1, (--d->n_todo - i) * sizeof(*d->todo));
-    out->to = rest.from = d->stream ? out->to : cut_at(out, piece);
+    out->to = rest.from =
+        d->stream ? out->to : tuner_cut(out->from, out->to, piece);
     if (download_give(d, rest, e) != 0)
         return -1;
     d->lanes++;

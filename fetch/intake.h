@@ -24,7 +24,7 @@
 struct intake;
 
 struct intake_opts {
-    size_t blocks;  /* of memory */
+    size_t blocks;  /* of memory; a few of them are the reader's */
     unsigned lanes; /* that bring bytes at the same time */
     /* Called from any thread: something changed that the owner waits for. */
     void (*wake)(void *arg);

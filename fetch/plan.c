@@ -90,8 +90,7 @@ uint64_t plan_requests(const struct plan *p, unsigned jobs)
 
         n += at < size; /* where it is */
         for (; at < size; n++)
-            at = tuner_cut(
-                at, size, tuner_piece(&t, size - at, TUNER_MEMORY));
+            at = tuner_cut(at, size, tuner_piece(&t, size - at, TUNER_MEMORY));
     }
     return n;
 }

@@ -21,9 +21,7 @@ enum {
     TURN_SOON_MS = 2,
     TELL_WAIT_S = 2,
     /* All the memory for bytes under way: 40 MiB. */
-    BLOCKS = 160,
-    /* What may wait for a segment in front of it; the rest is in hand. */
-    MEMORY = 24 << 20
+    BLOCKS = 160
 };
 
 struct transfer {
@@ -134,7 +132,7 @@ static int take(
         *d = t->active[i];
         if ((*d)->location == NULL && now < t->hub_hold_ms)
             continue;
-        piece = tuner_piece(&t->tuner, download_todo(*d), MEMORY);
+        piece = tuner_piece(&t->tuner, download_todo(*d), TUNER_MEMORY);
         rc = download_take(*d, now, piece, out, e);
         if (rc != 0)
             return rc;

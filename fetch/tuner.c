@@ -5,7 +5,8 @@ enum {
     HOLD_MS = 10000,
     /* Of a request's time, so many round trips: the gap is one of them. */
     PIECE_TRIPS = 8,
-    GAIN_PERCENT = 8
+    GAIN_PERCENT = 8,
+    CUT_BYTES = 1 << 20
 };
 
 struct tuner tuner_begin(unsigned most, uint64_t now_ms)
@@ -89,6 +90,16 @@ uint64_t tuner_piece(const struct tuner *t, uint64_t left, uint64_t memory)
     least = size_max(TUNER_PIECE_MIN, trips(t, 2));
     piece = size_min(piece, size_max(least, left / (2 * (uint64_t)t->want)));
     return size_min(size_max(piece, TUNER_PIECE_MIN), TUNER_PIECE_MAX);
+}
+
+uint64_t tuner_cut(uint64_t from, uint64_t to, uint64_t piece)
+{
+    uint64_t at;
+
+    if (!size_add(from, piece, &at) || at >= to)
+        return to;
+    at -= at % CUT_BYTES;
+    return at > from ? at : to;
 }
 
 bool tuner_ending(const struct tuner *t, uint64_t left)

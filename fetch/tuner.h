@@ -18,7 +18,8 @@ enum {
     TUNER_FAR_US = 5000, /* which takes so long to reach, at least */
     TUNER_MOST = 32,     /* when the user names no number */
     TUNER_PIECE_MIN = 1 << 20,
-    TUNER_PIECE_MAX = 32 << 20
+    TUNER_PIECE_MAX = 32 << 20,
+    TUNER_MEMORY = 24 << 20 /* may wait for a segment in front of it */
 };
 
 struct tuner {
@@ -54,6 +55,12 @@ void tuner_refused(struct tuner *t, uint64_t now_ms, unsigned busy);
  * memory  bytes that may wait in memory for those in front of them
  */
 uint64_t tuner_piece(const struct tuner *t, uint64_t left, uint64_t memory);
+
+/*
+ * tuner_cut - where a request ends that begins at from and asks for about so
+ * much of [from, to): at a whole mebibyte, as blocks and pages are aligned
+ */
+uint64_t tuner_cut(uint64_t from, uint64_t to, uint64_t piece);
 
 /* tuner_ending - a request with so much to come: time to send the next. */
 bool tuner_ending(const struct tuner *t, uint64_t left);
