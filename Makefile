@@ -148,6 +148,13 @@ huge: all ## 100 GB through mlfetch in 64 MB of memory (root); minutes
 clients: all ## the official client and mlfetch under the same faults: a table
 	$(Q)BUILD_DIR=$(OUT) $(PYTHON) tests/interop/clients_table.py
 
+.PHONY: tsan
+tsan: ## the threads of a download under the thread sanitizer
+	$(Q)$(MAKE) --no-print-directory BUILD=tsan CC=clang SAN=thread \
+		build/tsan/mlfetch build/tsan/tests/unit/t_intake
+	$(Q)BUILD_DIR=build/tsan $(PYTHON) tests/run.py \
+		build/tsan/tests/unit/t_intake tests/e2e/engine.py
+
 FUZZ_SECONDS ?= 600
 fuzz: ## every fuzzer for FUZZ_SECONDS each
 	$(Q)$(PYTHON) tests/fuzz/run.py $(FUZZ_SECONDS)

@@ -131,6 +131,14 @@ int hubdir_link(const struct hubdir *h, const struct repo *r,
     const char *commit, const struct tree_file *f, struct err *e);
 
 /*
+ * hubdir_link_all - the same for n files, sorted by path on the way; each
+ * folder is synced once, and all are before it returns
+ */
+int hubdir_link_all(const struct hubdir *h, const struct repo *r,
+    const char *commit, const struct tree_file **files, size_t n,
+    struct err *e);
+
+/*
  * hubdir_tree - the listing of a commit kept here
  * Returns HAVE, HAVE_NOT (also when it is not readable or not version 1),
  * or -1 with *e: NOMEM. A listing that does not parse is HAVE_DAMAGED.

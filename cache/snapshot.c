@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -135,7 +137,8 @@ static int temp_name(const struct hubdir *h, const struct repo *r,
 
 /*
  * Returns 0, -1 with *e, or 1 where the file system has no such links. A
- * link whose name is free needs no temporary name: making it is atomic.
+ * link whose name is free needs no temporary name: making it is atomic. Its
+ * folder is synced by the caller.
  */
 static int link_soft(const struct hubdir *h, const struct repo *r,
     const struct tree_file *f, const char *path, struct err *e)
@@ -146,10 +149,8 @@ static int link_soft(const struct hubdir *h, const struct repo *r,
         return 1;
     if (link_text(f, target, e) != 0)
         return -1;
-    if (symlink(target, path) == 0) {
-        path_dir(dir, sizeof(dir), path);
-        return dir_sync(dir, e);
-    }
+    if (symlink(target, path) == 0)
+        return 0;
     if (errno == EPERM || errno == EOPNOTSUPP || errno == ENOSYS)
         return 1;
     if (errno != EEXIST)
@@ -215,8 +216,9 @@ static int link_copy(const struct hubdir *h, const struct repo *r,
     return file_new_commit(&f, hubdir_mode(), e);
 }
 
-int hubdir_link(const struct hubdir *h, const struct repo *r,
-    const char *commit, const struct tree_file *f, struct err *e)
+/* Make the entry; its folder, into dir, is not synced yet. */
+static int link_one(const struct hubdir *h, const struct repo *r,
+    const char *commit, const struct tree_file *f, char *dir, struct err *e)
 {
     char root[PATH_MAX], path[PATH_MAX], blob[PATH_MAX];
     int rc;
@@ -228,10 +230,42 @@ int hubdir_link(const struct hubdir *h, const struct repo *r,
         hubdir_blob(h, r, tree_etag(f), blob, e) != 0 ||
         hubdir_folders(root, f->path, e) != 0)
         return -1;
+    path_dir(dir, PATH_MAX, path);
     rc = link_soft(h, r, f, path, e);
     if (rc > 0)
         rc = link_hard(h, r, blob, path, e);
     if (rc > 0)
         rc = link_copy(h, r, blob, path, e);
     return rc;
+}
+
+int hubdir_link(const struct hubdir *h, const struct repo *r,
+    const char *commit, const struct tree_file *f, struct err *e)
+{
+    char dir[PATH_MAX];
+
+    return link_one(h, r, commit, f, dir, e) != 0 ? -1 : dir_sync(dir, e);
+}
+
+static int by_path(const void *a, const void *b)
+{
+    const struct tree_file *const *x = a, *const *y = b;
+
+    return str_cmp((*x)->path, (*y)->path);
+}
+
+int hubdir_link_all(const struct hubdir *h, const struct repo *r,
+    const char *commit, const struct tree_file **files, size_t n, struct err *e)
+{
+    char dir[PATH_MAX], last[PATH_MAX] = "";
+
+    qsort((void *)files, n, sizeof(*files), by_path);
+    for (size_t i = 0; i < n; i++) {
+        if (link_one(h, r, commit, files[i], dir, e) != 0)
+            return -1;
+        if (last[0] != '\0' && strcmp(dir, last) != 0 && dir_sync(last, e) != 0)
+            return -1;
+        memcpy(last, dir, sizeof(last));
+    }
+    return last[0] != '\0' ? dir_sync(last, e) : 0;
 }

@@ -164,7 +164,8 @@ static const struct opt table[] = {
     { .name = "list",
         .type = OPT_FLAG,
         AT(list),
-        .help = "show every tensor in SRC, chosen or not; convert nothing" },
+        .help = "show every tensor in SRC, chosen or not, and also what "
+                "cannot be converted, such as a sparse one; convert nothing" },
     { .name = "digest",
         .type = OPT_FLAG,
         AT(digest),
@@ -407,7 +408,10 @@ const struct cmd cmd_convert = {
     .text = "SRC is a repository held in the cache, a folder, or one file: "
             ".pt, .pth, .bin, .safetensors, .npz, .npy, a pickle of NumPy "
             "arrays, or an index. What a file is, is decided from its bytes. "
-            "Nothing in it is ever executed.\n\n"
+            "Nothing in it is ever executed. Of a TorchScript archive the "
+            "parameters and buffers are taken; its code is not read. Quantised "
+            "tensors become the numbers they stand for, under --fp32, --fp16 "
+            "or --bf16.\n\n"
             "The result is a folder with model.safetensors (see "
             "ml-safetensors(5)), the config and tokenizer files found beside "
             "the source, and a manifest of digests (see ml-manifest(5)). The "

@@ -5,6 +5,7 @@
 
 #include "base/file.h"
 #include "base/json.h"
+#include "base/log.h"
 #include "base/path.h"
 
 enum { COPY_BYTES = 1 << 20 };
@@ -28,6 +29,27 @@ int company_config_text(
         return file_slurp(path, out, e);
     buf_put(out, c->config.p, c->config.len);
     return buf_check(out, e);
+}
+
+void company_report(const struct checkpoint *c)
+{
+    char path[PATH_MAX];
+    struct err e = ERR_INIT;
+    bool beside = path_join(path, c->folder, COMPANY_CONFIG, &e) == 0 &&
+                  access(path, F_OK) == 0;
+
+    if (c->config.len == 0)
+        return;
+    if (beside)
+        log_info("the %s beside the weights is carried; left out of the "
+                 "checkpoint: %.*s%s%.*s",
+            COMPANY_CONFIG, STR_ARG(c->config_from),
+            c->config_rest.len > 0 ? ", " : "", STR_ARG(c->config_rest));
+    else if (c->config_rest.len > 0)
+        log_info("%s is made of %.*s; left out: %.*s", COMPANY_CONFIG,
+            STR_ARG(c->config_from), STR_ARG(c->config_rest));
+    else
+        log_info("%s is made of %.*s", COMPANY_CONFIG, STR_ARG(c->config_from));
 }
 
 int company_tied(const struct checkpoint *c, enum tie *out, struct err *e)

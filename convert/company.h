@@ -28,6 +28,12 @@ int company_config_text(
     const struct checkpoint *c, struct buf *out, struct err *e);
 
 /*
+ * company_report - one line about the configs inside the checkpoint: which
+ * of them becomes config.json, which do not
+ */
+void company_report(const struct checkpoint *c);
+
+/*
  * company_tied - what the config beside the weights says of the output head
  * A config inside the checkpoint counts when there is none beside it.
  * Returns  0 with *out set, or -1 with *e: REFUSED (malformed config.json)

@@ -431,6 +431,7 @@ static void report_names(const struct convert *v)
     const struct layout *p = &v->layout;
     const struct renames *r = &v->renames;
 
+    company_report(&v->c);
     if (r->n > 0)
         log_info("%llu tensors renamed, such as '%.*s', now '%.*s'",
             (unsigned long long)r->n, STR_ARG(r->v[0].was),

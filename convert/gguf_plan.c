@@ -46,6 +46,11 @@ static const struct tensor *take(struct planner *l, const char *name,
     if (t->no_data)
         err_set(
             e, ERR_UNSUPPORTED, "tensor '%s' was saved without its data", name);
+    else if (t->quant != NULL && l->recipe->dtype == DTYPE_NONE && !l->q8)
+        err_set(e, ERR_UNSUPPORTED,
+            "tensor '%s' is quantised (%s), a type that GGUF does not have; "
+            "name one: --fp32, --fp16, --bf16 or --q8_0",
+            name, t->quant->name);
     else if (!dtype_is_float(t->dtype))
         err_set(e, ERR_UNSUPPORTED, "tensor '%s' is %s: not a number to cast",
             name, dtype_name(t->dtype));

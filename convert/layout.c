@@ -95,6 +95,33 @@ static int add(struct layout *p, const struct checkpoint *c,
     return int8_takes(t) ? quantise(p, c, e) : 0;
 }
 
+/* Nothing is bent into another shape without being asked for. */
+static int check_kind(const struct checkpoint *c, const struct recipe *r,
+    const struct tensor *t, struct err *e)
+{
+    const char *path = c->files[t->file].path;
+
+    if (t->no_data)
+        return err_set(e, ERR_UNSUPPORTED,
+            "%s: tensor '%.*s' was saved without its data (on torch's "
+            "meta device)",
+            path, STR_ARG(t->name));
+    if (t->quant != NULL && r->dtype == DTYPE_NONE) {
+        err_set(e, ERR_UNSUPPORTED,
+            "%s: tensor '%.*s' is quantised (%s), a dtype that safetensors "
+            "does not have",
+            path, STR_ARG(t->name), t->quant->name);
+        return err_hint(e, "--fp32, --fp16 or --bf16 makes it the numbers it "
+                           "stands for");
+    }
+    if (t->dtype == DTYPE_C128)
+        return err_set(e, ERR_UNSUPPORTED,
+            "%s: tensor '%.*s' is complex double (complex128), a dtype that "
+            "safetensors does not have",
+            path, STR_ARG(t->name));
+    return 0;
+}
+
 /* out[i] for every kept tensor, aliases for the others; both by name. */
 static int choose(struct layout *p, const struct checkpoint *c,
     const struct recipe *r, const struct tensor *const *stand_in, struct err *e)
@@ -102,11 +129,8 @@ static int choose(struct layout *p, const struct checkpoint *c,
     for (uint64_t i = 0; i < c->n_tensors; i++) {
         const struct tensor *t = &c->tensors[i];
 
-        if (t->no_data)
-            return err_set(e, ERR_UNSUPPORTED,
-                "%s: tensor '%.*s' was saved without its data (on torch's "
-                "meta device)",
-                c->files[t->file].path, STR_ARG(t->name));
+        if (check_kind(c, r, t, e) != 0)
+            return -1;
         if (stand_in[i] != NULL) {
             p->aliases[p->n_aliases++] =
                 (struct manifest_alias){ t->name, stand_in[i]->name };
@@ -150,6 +174,13 @@ int layout_make(struct layout *p, const struct checkpoint *c,
 
     *p = (struct layout){ .arena = ARENA_INIT(ARENA_LIMIT),
         .header = BUF_INIT(SAFETENSORS_HEADER_MAX + 8) };
+    if (n == 0 && c->n_all > 0) {
+        err_set(e, ERR_REFUSED,
+            "%s: no tensors in it but those that are left aside, such as "
+            "'%.*s'",
+            c->files[0].path, STR_ARG(c->all[0].name));
+        return err_hint(e, "see mlconvert --list; take them with --select");
+    }
     if (n == 0)
         return err_set(
             e, ERR_REFUSED, "%s: no tensors in it", c->files[0].path);

@@ -52,7 +52,8 @@ enum made_by layout_made(const struct layout *p, uint64_t i);
  * Returns  0, or -1 with *e: REFUSED (a name or type that safetensors cannot
  *          hold, no tensors, an expanded tensor far larger than the input;
  *          for int8, a matrix that is I8 already, a name that scales need),
- *          UNSUPPORTED (a tensor without data), NOMEM, IO, CORRUPT
+ *          UNSUPPORTED (a tensor without data, quantised where dtypes are
+ *          kept, complex double), NOMEM, IO, CORRUPT
  * Owns     its own memory; borrows names and shapes from c
  */
 int layout_make(struct layout *p, const struct checkpoint *c,

@@ -1,12 +1,13 @@
 #include "convert/tensorlist.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/cancel.h"
 #include "base/json.h"
 #include "cache/find.h"
 
-enum { READ_BYTES = 256 << 10, SHAPE_TEXT = 256 };
+enum { READ_BYTES = 256 << 10, SHAPE_TEXT = 256, NOTE_TEXT = 64 };
 
 struct digest_job {
     struct tensorlist *l;
@@ -41,7 +42,7 @@ static void digest_item(void *ctx, size_t i)
     struct digest_job *j = ctx;
     const struct tensor *t = &j->l->c.all[i];
 
-    if (!t->no_data)
+    if (!t->no_data && dtype_bits(t->dtype) > 0)
         digest_tensor(j->l, t, &j->l->digests[i], &j->errs[i]);
 }
 
@@ -70,14 +71,14 @@ int tensorlist_open(struct tensorlist *l, const char *source,
     const char *volume, const char *select, bool digest, unsigned threads,
     struct err *e)
 {
-    struct checkpoint_opts opts = { .select = select };
+    struct checkpoint_opts opts = { .select = select, .any = true };
     struct found found;
 
     if (find_model(source, volume, &found, e) != 0)
         return -1;
     if (checkpoint_open(&l->c, found.path, &opts, e) != 0) {
         /* Which branch to convert is no question when all are shown. */
-        struct checkpoint_opts root = { .select = "" };
+        struct checkpoint_opts root = { .select = "", .any = true };
         struct err again = ERR_INIT;
 
         if (select != NULL || e->kind != ERR_REFUSED ||
@@ -102,16 +103,33 @@ static bool is_chosen(const struct tensorlist *l, const struct tensor *t)
 
     if (l->undecided)
         return false;
+    if (t->aside && n == 0)
+        return false;
     if (n == 0 || c->files[t->file].format == FORMAT_SAFETENSORS)
         return true;
     return t->name.len >= n && memcmp(t->name.p, c->branch.p, n) == 0 &&
            (t->name.len == n || t->name.p[n] == '.');
 }
 
-static const char *note_of(const struct tensorlist *l, const struct tensor *t)
+static const char *quant_note(char *out, size_t len, const struct tensor *t)
 {
+    snprintf(out, len, "quantised: %s, %s", t->quant->name,
+        t->quant->per_channel ? "per channel" : "one scale");
+    return out;
+}
+
+/* room: for a note that is put together. */
+static const char *note_of(
+    const struct tensorlist *l, const struct tensor *t, char *room, size_t len)
+{
+    if (t->alien != NULL)
+        return t->alien;
     if (t->no_data)
         return "no data";
+    if (t->aside && !is_chosen(l, t))
+        return "no parameter or buffer of the program";
+    if (t->quant != NULL)
+        return quant_note(room, len, t);
     if (t->big_endian)
         return "big-endian";
     if (!tensor_dense(t))
@@ -134,7 +152,7 @@ void tensorlist_text(const struct tensorlist *l, struct buf *out)
 {
     const struct checkpoint *c = &l->c;
     int width = (int)name_width(c);
-    char shape[SHAPE_TEXT];
+    char shape[SHAPE_TEXT], room[NOTE_TEXT];
 
     buf_printf(
         out, "%-*s  %-7s %-16s %14s", width, "path", "dtype", "shape", "bytes");
@@ -143,6 +161,7 @@ void tensorlist_text(const struct tensorlist *l, struct buf *out)
     buf_puts(out, "  note\n");
     for (uint64_t i = 0; i < c->n_all; i++) {
         const struct tensor *t = &c->all[i];
+        const char *note = note_of(l, t, room, sizeof(room));
         size_t start = out->len;
 
         buf_visible(out, t->name);
@@ -153,8 +172,10 @@ void tensorlist_text(const struct tensorlist *l, struct buf *out)
             (unsigned long long)tensor_bytes(t));
         if (l->digests != NULL)
             buf_printf(out, "  %-64s", l->digests[i].hex);
-        if (note_of(l, t)[0] != '\0')
-            buf_printf(out, "  %s", note_of(l, t));
+        if (note[0] != '\0') {
+            buf_puts(out, "  ");
+            buf_visible(out, str_of(note));
+        }
         buf_putc(out, '\n');
     }
 }
@@ -163,7 +184,8 @@ static void put_tensor(const struct tensorlist *l, uint64_t i, struct buf *out)
 {
     const struct checkpoint *c = &l->c;
     const struct tensor *t = &c->all[i];
-    const char *note = note_of(l, t);
+    char room[NOTE_TEXT];
+    const char *note = note_of(l, t, room, sizeof(room));
 
     buf_puts(out, "{\"path\": ");
     json_quote(out, t->name);

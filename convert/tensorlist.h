@@ -4,7 +4,10 @@
  *
  * {"tensors": [{"path": .., "dtype": "F16", "shape": [2, 3], "bytes": n,
  *   "file": .., "chosen": true, "note": .., "sha256": ".."}, ..]}
- * note and sha256 are left out when there is nothing to say.
+ * note and sha256 are left out when there is nothing to say. A tensor that
+ * cannot be converted is shown as well, with what it is as its note; what is
+ * not known of it is dtype "none" or shape []. A quantised one shows as the
+ * numbers it stands for (F32).
  */
 #ifndef CONVERT_TENSORLIST_H
 #define CONVERT_TENSORLIST_H

@@ -134,10 +134,10 @@ static int refuse_int8(const struct verdict *v, const struct audit *a,
     const char *source, struct err *e)
 {
     err_set(e, ERR_VERDICT,
-        "%s: %llu tensors have values that the int8 form has no place for; "
+        "%s: values in %llu tensor%s that the int8 form has no place for; "
         "first: '%.*s', %llu NaN, %llu infinite or out of range",
-        source, (unsigned long long)v->refused, name_len(v->first),
-        v->first->name.p, (unsigned long long)a->nan,
+        source, (unsigned long long)v->refused, plural(v->refused),
+        name_len(v->first), v->first->name.p, (unsigned long long)a->nan,
         (unsigned long long)a->overflow);
     return err_hint(e, a->nan > 0
                            ? "a NaN has no nearest number: --keep, --bf16 and "
@@ -151,10 +151,11 @@ int verdict_refuse(const struct verdict *v, const struct audit *audits,
     struct err *e)
 {
     const struct tensor *t = v->largest;
-    uint64_t worst = audits[t - p->out].overflow;
+    uint64_t worst;
 
     if (r->int8)
         return refuse_int8(v, &audits[v->first - p->out], source, e);
+    worst = audits[t - p->out].overflow;
     err_set(e, ERR_VERDICT,
         "%s: %llu value%s in %llu tensor%s beyond the range of %s; worst: "
         "'%.*s', %llu value%s, the largest %.6g",

@@ -6,11 +6,12 @@
 #include "base/log.h"
 #include "cache/volume.h"
 #include "fetch/lockfile.h"
+#include "fetch/pace.h"
 #include "fetch/planview.h"
 #include "fetch/retry.h"
 #include "fetch/shortname.h"
 
-enum { JOBS = 4, JOBS_MAX = 64, RETRY_MAX_S = 86400, OUT_MAX = 1 << 30 };
+enum { JOBS_MAX = 64, RETRY_MAX_S = 86400, OUT_MAX = 1 << 30 };
 
 struct pull_opts {
     const char *revision;
@@ -22,6 +23,7 @@ struct pull_opts {
     const char *lock;
     int convert;
     int64_t jobs;
+    uint64_t limit_rate;
     int64_t retry_s;
     bool dry_run;
     bool force;
@@ -29,8 +31,7 @@ struct pull_opts {
     bool json;
 };
 
-static const struct pull_opts defaults = { .jobs = JOBS,
-    .retry_s = RETRY_TIME_S };
+static const struct pull_opts defaults = { .retry_s = RETRY_TIME_S };
 
 static const char *const types[] = { "model", "dataset", "space", NULL };
 
@@ -86,9 +87,14 @@ static const struct opt opts[] = {
         .type = OPT_INT,
         .at = offsetof(struct pull_opts, jobs),
         .arg = "N",
-        .help = "connections at once (default 4)",
+        .help = "connections at most (default: as many as help, up to 32)",
         .min = 1,
         .max = JOBS_MAX },
+    { .name = "limit-rate",
+        .type = OPT_SIZE,
+        .at = offsetof(struct pull_opts, limit_rate),
+        .arg = "RATE",
+        .help = "bytes a second at most, over all connections (10M, 500k)" },
     { .name = "retry-time",
         .type = OPT_INT,
         .at = offsetof(struct pull_opts, retry_s),
@@ -156,6 +162,11 @@ static int check(const struct pull_opts *o, int argc, struct err *e)
     if (o->force && (o->offline || pull_offline()))
         return err_set(
             e, ERR_USAGE, "--force needs the network, and this is offline");
+    if (o->limit_rate > 0 && o->limit_rate < PACE_MIN)
+        return err_set(e, ERR_USAGE,
+            "--limit-rate: %llu bytes a second look "
+            "like a connection that stalls; %d are the least",
+            (unsigned long long)o->limit_rate, PACE_MIN);
     return 0;
 }
 
@@ -169,6 +180,7 @@ static void set_asked(struct pull *p, const struct cmd_ctx *ctx,
     p->local = o->local_dir != NULL ? local : NULL;
     p->volume = o->volume;
     p->jobs = (unsigned)o->jobs;
+    p->limit_rate = o->limit_rate;
     p->offline = o->offline || pull_offline();
     p->force = o->force;
     p->progress = ctx->progress;

@@ -9,7 +9,7 @@
 #include "fetch/retry.h"
 #include "fetch/trust.h"
 
-enum { JOBS = 4, JOBS_MAX = 64, RETRY_MAX_S = 86400, OUT_MAX = 1 << 30 };
+enum { JOBS_MAX = 64, RETRY_MAX_S = 86400, OUT_MAX = 1 << 30 };
 
 struct warm_opts {
     const char *lock;
@@ -21,8 +21,7 @@ struct warm_opts {
     bool json;
 };
 
-static const struct warm_opts defaults = { .jobs = JOBS,
-    .retry_s = RETRY_TIME_S };
+static const struct warm_opts defaults = { .retry_s = RETRY_TIME_S };
 
 static const struct opt opts[] = {
     { .name = "lock",
@@ -46,7 +45,7 @@ static const struct opt opts[] = {
         .type = OPT_INT,
         .at = offsetof(struct warm_opts, jobs),
         .arg = "N",
-        .help = "connections at once (default 4)",
+        .help = "connections at most (default: as many as help, up to 32)",
         .min = 1,
         .max = JOBS_MAX },
     { .name = "retry-time",

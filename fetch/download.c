@@ -6,15 +6,14 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "fetch/tuner.h"
 
-/* All that is missing, cut into segments. */
+/* All that is missing, in as few segments as can be. */
 static int cut(struct download *d, struct err *e)
 {
-    uint64_t size = d->partial.size;
     struct range *gaps = NULL;
     size_t n = 0;
-    int rc = plan_segments(&d->partial.have, size,
-        plan_segment_size(size, d->opts->jobs), &gaps, &n, e);
+    int rc = plan_gaps(&d->sink.got, d->partial.size, &gaps, &n, e);
 
     for (size_t i = 0; i < n && rc == 0; i++)
         rc = download_give(
@@ -33,13 +32,15 @@ static int open_partial(struct download *d, struct err *e)
         hubdir_journal(o->dir, o->repo, tree_etag(f), journal, e) != 0 ||
         claim_partial(&d->claim, d->lock, path, journal, e) != 0 ||
         partial_open(&d->partial, d->claim.path, d->claim.journal, tree_etag(f),
-            f->size, e) != 0)
+            f->size, e) != 0 ||
+        sink_begin(&d->sink, d->intake, &d->partial, e) != 0)
         return -1;
     return cut(d, e);
 }
 
 int download_open(struct download *d, const struct transfer_opts *opts,
-    const struct plan_file *file, int lock, struct err *e)
+    struct intake *intake, const struct plan_file *file, int lock,
+    struct err *e)
 {
     const struct tree_file *f = file->file;
     char name[1025];
@@ -47,6 +48,7 @@ int download_open(struct download *d, const struct transfer_opts *opts,
 
     *d = (struct download)DOWNLOAD_INIT;
     d->opts = opts;
+    d->intake = intake;
     d->file = file;
     d->lock = lock;
     if (d->lock < 0)
@@ -66,24 +68,39 @@ int download_open(struct download *d, const struct transfer_opts *opts,
     }
     if (open_partial(d, e) != 0)
         return -1;
-    progress_held(d->item, ranges_sum(&d->partial.have));
+    progress_held(d->item, ranges_sum(&d->sink.got));
     return 0;
 }
 
-bool download_take(struct download *d, uint64_t now_ms, struct segment *out)
+uint64_t download_todo(const struct download *d)
 {
+    uint64_t sum = 0;
+
+    for (size_t i = 0; i < d->n_todo; i++)
+        sum += d->todo[i].to - d->todo[i].from;
+    return sum;
+}
+
+int download_take(struct download *d, uint64_t now_ms, uint64_t piece,
+    struct segment *out, struct err *e)
+{
+    struct segment rest;
+    size_t i = 0;
+
     if ((d->stream || !d->resolved) && d->lanes > 0)
-        return false;
-    for (size_t i = 0; i < d->n_todo; i++) {
-        if (d->todo[i].not_before_ms > now_ms)
-            continue;
-        *out = d->todo[i];
-        memmove(
-            d->todo + i, d->todo + i + 1, (--d->n_todo - i) * sizeof(*d->todo));
-        d->lanes++;
-        return true;
-    }
-    return false;
+        return 0;
+    while (i < d->n_todo && d->todo[i].not_before_ms > now_ms)
+        i++;
+    if (i == d->n_todo)
+        return 0;
+    *out = rest = d->todo[i];
+    memmove(d->todo + i, d->todo + i + 1, (--d->n_todo - i) * sizeof(*d->todo));
+    out->to = rest.from =
+        d->stream ? out->to : tuner_cut(out->from, out->to, piece);
+    if (download_give(d, rest, e) != 0)
+        return -1;
+    d->lanes++;
+    return 1;
 }
 
 int download_give(struct download *d, struct segment rest, struct err *e)
@@ -92,7 +109,7 @@ int download_give(struct download *d, struct segment rest, struct err *e)
     struct segment *v;
 
     /* Another lane may have brought the front of it, in a stream. */
-    rest.from = size_max(rest.from, ranges_end(&d->partial.have, rest.from));
+    rest.from = size_max(rest.from, ranges_end(&d->sink.got, rest.from));
     if (rest.from >= rest.to)
         return 0;
     v = reallocarray(d->todo, d->n_todo + 1, sizeof(*v));
@@ -115,6 +132,7 @@ void download_stream(struct download *d)
 int download_restart(struct download *d, struct err *e)
 {
     progress_undo(d->item, d->partial.size);
+    sink_free(&d->sink);
     partial_drop(&d->partial);
     d->n_todo = 0;
     d->fresh = true;
@@ -146,27 +164,58 @@ bool download_lost(struct download *d, unsigned generation)
     return true;
 }
 
-static int publish(struct download *d, struct err *e)
+/* Somebody who did not see our lock was faster: that will do. */
+static int named(struct download *d, int rc, struct err *e)
 {
     const struct transfer_opts *o = d->opts;
-    const struct tree_file *f = d->file->file;
     struct err ignored = ERR_INIT;
-    char blob[PATH_MAX];
-    struct digest got;
 
-    if (hubdir_blob(o->dir, o->repo, tree_etag(f), blob, e) != 0)
-        return -1;
-    if (partial_publish(&d->partial, blob, hubdir_mode(), &got, e) == 0) {
+    if (rc == 0) {
         d->claim.path[0] = '\0';
         return 0;
     }
-    /* Somebody who did not see our lock was faster: that will do. */
-    if (e->kind == ERR_BUSY &&
-        hubdir_have_blob(o->dir, o->repo, f, &ignored) == HAVE) {
-        err_clear(e);
+    if (e->kind != ERR_BUSY ||
+        hubdir_have_blob(o->dir, o->repo, d->file->file, &ignored) != HAVE)
+        return err_ctx(e, "%.*s", STR_ARG(d->file->file->path));
+    err_clear(e);
+    return 0;
+}
+
+int download_name(struct download *d, struct err *e)
+{
+    char blob[PATH_MAX];
+
+    if (hubdir_blob(d->opts->dir, d->opts->repo, tree_etag(d->file->file), blob,
+            e) != 0)
+        return -1;
+    return named(d, partial_rename(&d->partial, blob, e), e);
+}
+
+static int publish(struct download *d, struct err *e)
+{
+    char blob[PATH_MAX];
+
+    if (hubdir_blob(d->opts->dir, d->opts->repo, tree_etag(d->file->file), blob,
+            e) != 0)
+        return -1;
+    return named(
+        d, partial_publish(&d->partial, blob, hubdir_mode(), &d->got, e), e);
+}
+
+int download_seal(struct download *d, struct err *e)
+{
+    const struct digest *want = tree_etag(d->file->file);
+
+    if (d->held)
         return 0;
-    }
-    return -1;
+    sink_end(&d->sink, false);
+    sink_digest(&d->sink, &d->got);
+    if (digest_eq(&d->got, want))
+        return 0;
+    return err_set(e, ERR_CORRUPT,
+        "%.*s: the bytes received have digest %s, "
+        "not %s",
+        STR_ARG(d->file->file->path), d->got.hex, want->hex);
 }
 
 int download_finish(struct download *d, struct err *e)
@@ -175,7 +224,7 @@ int download_finish(struct download *d, struct err *e)
     const struct tree_file *f = d->file->file;
 
     if (!d->held && publish(d, e) != 0)
-        return err_ctx(e, "%.*s", STR_ARG(f->path));
+        return -1;
     if (!o->bare && hubdir_link(o->dir, o->repo, o->commit, f, e) != 0)
         return -1;
     progress_done(d->item);
@@ -186,6 +235,8 @@ void download_close(struct download *d)
 {
     struct err ignored = ERR_INIT;
 
+    sink_end(&d->sink, false);
+    sink_free(&d->sink);
     if (d->partial.fd >= 0 && d->partial.have.n == 0)
         partial_drop(&d->partial);
     else if (partial_save(&d->partial, &ignored) != 0)

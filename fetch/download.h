@@ -8,7 +8,7 @@
 #include "base/progress.h"
 #include "fetch/claim.h"
 #include "fetch/hub.h"
-#include "fetch/partial.h"
+#include "fetch/intake.h"
 #include "fetch/plan.h"
 #include "fetch/retry.h"
 
@@ -19,7 +19,8 @@ struct transfer_opts {
     const struct repo *repo;
     const char *commit;
     bool bare;                 /* blobs are enough: no snapshot entries */
-    unsigned jobs;             /* connections, at least 1 */
+    unsigned jobs;             /* connections at most; 0: what is good */
+    uint64_t limit_rate;       /* bytes a second; 0: no limit */
     struct progress *progress; /* or NULL */
 };
 
@@ -36,7 +37,9 @@ enum { DOWNLOAD_STRIKES = 4 };
 struct download {
     const struct transfer_opts *opts;
     const struct plan_file *file;
+    struct intake *intake;
     struct partial partial;
+    struct sink sink;
     struct claim claim;   /* to that partial; its path is "" before */
     int lock;             /* -1: none */
     struct segment *todo; /* in file order */
@@ -48,6 +51,7 @@ struct download {
     bool stream;         /* the server ignores ranges: one lane only */
     bool fresh;          /* use new connections */
     bool held;           /* somebody else has brought it meanwhile */
+    struct digest got;   /* of all its bytes, when sealed */
     unsigned strikes;
     uint64_t strike_ms;  /* when the last one was counted */
     unsigned mismatches; /* times the finished file was wrong */
@@ -56,20 +60,28 @@ struct download {
 
 #define DOWNLOAD_INIT                                                          \
     {                                                                          \
-        .partial = PARTIAL_INIT, .lock = -1                                    \
+        .partial = PARTIAL_INIT, .sink = SINK_INIT, .lock = -1                 \
     }
 
 /*
- * download_open - take the lock, look again, open the partial, cut segments
+ * download_open - take the lock, look again, open the partial
  * lock    of the content, taken already, and kept from now on; -1: wait for
  *         it while another process downloads the same content
  * Returns 0, or -1 with *e: NOSPACE, IO, CANCELLED, NOMEM
  */
 int download_open(struct download *d, const struct transfer_opts *opts,
-    const struct plan_file *file, int lock, struct err *e);
+    struct intake *intake, const struct plan_file *file, int lock,
+    struct err *e);
 
-/* download_take - a segment whose time has come; false when there is none. */
-bool download_take(struct download *d, uint64_t now_ms, struct segment *out);
+/* download_todo - bytes that nobody was asked for. */
+uint64_t download_todo(const struct download *d);
+
+/*
+ * download_take - a segment whose time has come, of about piece bytes at
+ * most; -1: NOMEM, 0: there is none, 1: *out is one
+ */
+int download_take(struct download *d, uint64_t now_ms, uint64_t piece,
+    struct segment *out, struct err *e);
 
 /* download_give - what a lane did not fetch may be fetched by another. */
 int download_give(struct download *d, struct segment rest, struct err *e);
@@ -92,8 +104,14 @@ int download_moved(struct download *d, const char *url, struct err *e);
  */
 bool download_lost(struct download *d, unsigned generation);
 
-/* download_finish - check, publish, link. -1 with *e: CORRUPT, IO ... */
+/* download_seal - all bytes are there: are they right? -1: CORRUPT. */
+int download_seal(struct download *d, struct err *e);
+
+/* download_finish - publish what was sealed, and link it. -1 with *e. */
 int download_finish(struct download *d, struct err *e);
+
+/* download_name - only give it the blob's name; it was synced before. */
+int download_name(struct download *d, struct err *e);
 
 /* download_close - save what there is, and let go of it. Idempotent. */
 void download_close(struct download *d);

@@ -61,10 +61,13 @@ static size_t on_body(char *bytes, size_t size, size_t n, void *arg)
 {
     struct http_call *c = arg;
 
+    int rc;
+
     curl_easy_getinfo(c->easy, CURLINFO_RESPONSE_CODE, &c->status);
-    if (c->body != NULL && c->body(c->arg, bytes, size * n) != 0)
-        return 0; /* any other number than size * n stops curl */
-    return size * n;
+    rc = c->body != NULL ? c->body(c->arg, bytes, size * n) : 0;
+    if (rc == HTTP_PAUSE)
+        return CURL_WRITEFUNC_PAUSE;
+    return rc == 0 ? size * n : 0; /* any other number stops curl */
 }
 
 static bool add_header(struct http_call *c, const char *line)
@@ -299,6 +302,28 @@ void http_stop(struct http *h, struct http_call *c)
         return;
     curl_multi_remove_handle(h->multi, c->easy);
     c->end = HTTP_STOPPED;
+}
+
+void http_resume(struct http_call *c)
+{
+    if (c->end == HTTP_RUNNING && c->easy != NULL)
+        curl_easy_pause(c->easy, CURLPAUSE_CONT);
+}
+
+void http_wake(struct http *h)
+{
+    curl_multi_wakeup(h->multi);
+}
+
+uint64_t http_connect_us(const struct http_call *c)
+{
+    curl_off_t found = 0, connected = 0;
+
+    if (c->end != HTTP_RUNNING || c->easy == NULL)
+        return 0;
+    curl_easy_getinfo(c->easy, CURLINFO_NAMELOOKUP_TIME_T, &found);
+    curl_easy_getinfo(c->easy, CURLINFO_CONNECT_TIME_T, &connected);
+    return connected > found ? (uint64_t)(connected - found) : 0;
 }
 
 void http_call_free(struct http_call *c)

@@ -28,6 +28,8 @@ enum http_end {
     HTTP_BROKEN     /* anything else, e.g. not HTTP */
 };
 
+enum { HTTP_PAUSE = 2 };
+
 struct http_call {
     /* Asked: must stay as they are until the call is over. */
     const char *url;
@@ -37,9 +39,10 @@ struct http_call {
     uint64_t to;
     bool fresh; /* on a new connection */
     /*
-     * Called with the next bytes of the body, after all headers are there;
-     * non-zero ends the call as HTTP_STOPPED. It must not start or stop
-     * calls. NULL: the body is dropped.
+     * Called with the next bytes of the body, after all headers are there.
+     * HTTP_PAUSE: nothing more is read until http_resume, and the same bytes
+     * come first then; any other non-zero ends the call as HTTP_STOPPED. It
+     * must not start or stop calls. NULL: the body is dropped.
      */
     int (*body)(void *arg, const void *bytes, size_t len);
     void *arg;
@@ -82,6 +85,18 @@ int http_run(struct http *h, struct http_call *c, struct err *e);
 
 /* http_stop - end a running call at once; nothing if it is over. */
 void http_stop(struct http *h, struct http_call *c);
+
+/* http_resume - a paused call goes on; nothing if it is over. */
+void http_resume(struct http_call *c);
+
+/* http_wake - http_wait returns soon. From any thread. */
+void http_wake(struct http *h);
+
+/*
+ * http_connect_us - how long a running call took to get its connection;
+ * 0: it has none yet, or an old one
+ */
+uint64_t http_connect_us(const struct http_call *c);
 
 /* http_call_free - idempotent; the call must not be running. */
 void http_call_free(struct http_call *c);

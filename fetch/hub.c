@@ -19,6 +19,7 @@
 enum {
     CONNECT_S = 10,
     STALL_S = 20,
+    CONNECTIONS = 32, /* kept open, when the user names no number */
     STALL_MAX_S = 3600,
     HOPS_MAX = 10,
     PAGES_MAX = 10000,
@@ -77,7 +78,8 @@ struct http *hub_http(struct hub *h, struct err *e)
         struct http_opts opts = { .connect_s =
                                       at_most_half(CONNECT_S, h->retry_s),
             .stall_s = at_most_half(stall, h->retry_s),
-            .connections = h->connections + 2 };
+            .connections =
+                (h->connections > 0 ? h->connections : CONNECTIONS) + 2 };
         h->http = http_open(&opts, e);
     }
     return h->http;

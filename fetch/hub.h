@@ -21,7 +21,7 @@ struct hub {
     struct token token;          /* looked for with the first request */
     bool token_known;            /* it was, or the caller has set it */
     struct http *http;           /* opened with the first request */
-    unsigned connections;        /* that may be open at once */
+    unsigned connections;        /* open at once; 0: what is good */
     uint64_t retry_s;            /* give up after this long without a byte */
     char warned[HUB_WARNED_MAX]; /* topics shown, each ended by a newline */
 };

@@ -10,7 +10,7 @@
 #include "fetch/url.h"
 
 /* A strike is not counted this soon after another: less than any backoff. */
-enum { HOPS_MAX = 10, STRIKE_MS = 250 };
+enum { HOPS_MAX = 10, STRIKE_MS = 250, TELL_BYTES = 128 << 10 };
 
 static const struct tree_file *file_of(const struct lane *l)
 {
@@ -149,7 +149,7 @@ static int check_whole(struct lane *l)
         return 0;
     /* The range was ignored: what comes begins at the first byte. */
     l->streams = true;
-    l->seg.from = 0;
+    l->seg.from = l->at = 0;
     l->seg.to = file_of(l)->size;
     download_stream(l->d);
     return 0;
@@ -186,27 +186,49 @@ static int check_head(struct lane *l)
     return 0;
 }
 
+static void tell(struct lane *l)
+{
+    progress_add(l->d->item, l->untold);
+    l->untold = 0;
+}
+
+/* What came before a pause comes again: seg.from is behind it. */
 static int take_bytes(struct lane *l, const void *bytes, size_t len)
 {
     struct download *d = l->d;
-    uint64_t new;
+    uint64_t new = 0, skip = l->seg.from - l->at;
+    enum sink_took took;
 
-    if (len > l->seg.to - l->seg.from)
+    if (len > l->seg.to - l->at)
         return strike(l, ERR_CORRUPT, "sent more bytes than it announced");
-    if (partial_write(&d->partial, l->seg.from, bytes, len, &new, &l->err) != 0)
-        return fatal(l);
-    /* libcurl reads many megabytes in a turn: noted only then, a kill would
-     * cost all of them. */
-    partial_note(&d->partial);
-    l->seg.from += len;
-    if (new == 0)
+    if (skip >= len) {
+        l->at += len;
         return 0;
-    if (l->brought == 0)
-        progress_state(d->item, "");
-    l->brought += new;
-    d->strikes = 0;
-    progress_add(d->item, new);
-    retry_good(l->retry, clock_ms());
+    }
+    if (!pace_take(l->pace, len, clock_ms())) {
+        l->paused = true;
+        return HTTP_PAUSE;
+    }
+    took = sink_put(&d->sink, &l->block, &l->seg.from,
+        (const char *)bytes + skip, len - skip, &new, &l->err);
+    if (took == SINK_FAILED)
+        return fatal(l);
+    if (new > 0) {
+        if (l->brought == 0)
+            progress_state(d->item, "");
+        l->brought += new;
+        d->strikes = 0;
+        l->untold += new;
+        if (l->untold >= TELL_BYTES)
+            tell(l);
+        retry_good(l->retry, clock_ms());
+    }
+    if (took == SINK_FULL) {
+        pace_undo(l->pace, len);
+        l->paused = true;
+        return HTTP_PAUSE;
+    }
+    l->at += len;
     return 0;
 }
 
@@ -216,7 +238,7 @@ static int on_body(void *arg, const void *bytes, size_t len)
 
     if (l->call.status != 200 && l->call.status != 206) {
         buf_put(&l->body, bytes, len);
-        return l->body.bad != ERR_NONE; /* enough is known */
+        return l->body.bad != ERR_NONE ? -1 : 0; /* enough is known */
     }
     if (!l->checked && check_head(l) != 0)
         return -1;
@@ -230,6 +252,9 @@ int lane_send(struct lane *l, struct http *http, struct err *e)
     buf_clear(&l->body);
     l->checked = false;
     l->wait_s = 0;
+    l->paused = false;
+    l->at = l->seg.from;
+    l->sent_ns = clock_ns();
     c->url = l->url;
     c->token = hub_token(l->d->opts->hub, l->url);
     c->from = l->seg.from;
@@ -348,11 +373,30 @@ enum lane_end lane_over(struct lane *l)
     return LANE_AGAIN;
 }
 
+void lane_resume(struct lane *l)
+{
+    l->paused = false;
+    http_resume(&l->call);
+}
+
+void lane_leave(struct lane *l, struct http *http)
+{
+    if (l->d == NULL)
+        return;
+    http_stop(http, &l->call);
+    tell(l);
+    sink_flush(&l->d->sink, &l->block);
+    l->d->lanes--;
+    l->d = NULL;
+}
+
 int lane_rest(struct lane *l, uint64_t not_before_ms, struct err *e)
 {
     struct download *d = l->d;
     struct segment rest = l->seg;
 
+    tell(l);
+    sink_flush(&d->sink, &l->block);
     l->d = NULL;
     d->lanes--;
     if (l->streams)

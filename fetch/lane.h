@@ -7,6 +7,7 @@
 
 #include "base/buf.h"
 #include "fetch/download.h"
+#include "fetch/pace.h"
 
 /* What became of the segment when a call was over. */
 enum lane_end {
@@ -18,8 +19,11 @@ enum lane_end {
 
 struct lane {
     struct http_call call;
-    struct download *d; /* NULL: idle */
-    struct segment seg; /* from moves on with the bytes */
+    struct download *d;  /* NULL: idle */
+    struct segment seg;  /* from moves on with the bytes */
+    uint64_t at;         /* which byte of the file the answer brings next */
+    struct block *block; /* the bytes that are on their way to the disk */
+    bool paused;         /* until there is memory, or the rate allows it */
     char *url;
     unsigned hops;
     unsigned generation; /* of the location it uses; 0: none */
@@ -29,11 +33,14 @@ struct lane {
     bool checked;        /* this answer's head was looked at */
     bool streams;        /* it gets the whole file, from byte 0 on */
     uint64_t brought;    /* new bytes of this attempt */
+    uint64_t untold;     /* of them, not yet shown */
     uint64_t wait_s;     /* LANE_AGAIN: the server names a wait; else 0 */
     struct buf body;     /* of a refusal */
     bool fatal;          /* err is final */
     struct err err;
     struct retry *retry; /* told of every new byte */
+    struct pace *pace;   /* asked for every byte */
+    uint64_t sent_ns;    /* when the request was */
 };
 
 #define LANE_INIT                                                              \
@@ -50,6 +57,12 @@ int lane_send(struct lane *l, struct http *http, struct err *e);
 
 /* lane_over - judge the call that is over. */
 enum lane_end lane_over(struct lane *l);
+
+/* lane_resume - go on after a pause. */
+void lane_resume(struct lane *l);
+
+/* lane_leave - stop: what came is written, the rest of it forgotten. */
+void lane_leave(struct lane *l, struct http *http);
 
 /* lane_rest - leave the segment; what is left of it goes back. -1: NOMEM. */
 int lane_rest(struct lane *l, uint64_t not_before_ms, struct err *e);

@@ -5,18 +5,21 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/path.h"
-#include "fetch/journal.h"
+#include "fetch/slab.h"
 
-/* The disk is set to work early, so that a sync has little left to do. */
-enum { PUSH_BYTES = 4 << 20 };
-
-/* What the live journal may be behind. */
-enum { NOTE_BYTES = 256 << 10 };
+enum {
+    PAGE = 4096,
+    /* Smaller files are not worth a descriptor of their own. */
+    DIRECT_MIN = 8 << 20,
+    /* The disk is set to work early, so that a sync has little to do. */
+    PUSH_MIN = 64 << 10
+};
 
 int partial_kept(const char *path, const char *journal,
     const struct digest *want, uint64_t size, uint64_t *kept,
@@ -75,6 +78,17 @@ static void read_journal(struct partial *p, uint64_t file_size, bool *live)
         journal_remove(p->journal);
 }
 
+/* The same file once more, past the page cache, if that can be. */
+static void open_direct(struct partial *p)
+{
+    char name[64];
+
+    if (p->size < DIRECT_MIN)
+        return;
+    snprintf(name, sizeof(name), "/proc/self/fd/%d", p->fd);
+    p->direct = open(name, O_RDWR | O_CLOEXEC | O_DIRECT);
+}
+
 int partial_open(struct partial *p, const char *path, const char *journal,
     const struct digest *want, uint64_t size, struct err *e)
 {
@@ -87,6 +101,7 @@ int partial_open(struct partial *p, const char *path, const char *journal,
     p->want = *want;
     p->size = size;
     p->saved_ms = clock_ms();
+    journal_boot(p->boot);
     if (make_folders(p, e) != 0)
         return -1;
     p->fd = open(
@@ -100,7 +115,7 @@ int partial_open(struct partial *p, const char *path, const char *journal,
             read_journal(p, (uint64_t)st.st_size, &live);
         p->unsaved = live ? 1 : 0;
         if (reserve(p, e) == 0)
-            hash_begin(&p->hash, want->kind, size, e);
+            open_direct(p);
         else if (p->have.n == 0)
             unlink(path); /* with the blocks it got, on some file systems */
     }
@@ -110,72 +125,92 @@ int partial_open(struct partial *p, const char *path, const char *journal,
     return -1;
 }
 
-static int write_new(struct partial *p, uint64_t offset, const void *bytes,
-    size_t len, struct err *e)
+static int put_plain(struct partial *p, const uint8_t *bytes, uint64_t from,
+    uint64_t to, struct err *e)
 {
-    if (file_write_at(p->fd, bytes, len, offset, p->path, e) != 0 ||
-        ranges_add(&p->have, offset, offset + len, e) != 0)
-        return -1;
-    if (p->hashed == offset) {
-        hash_add(&p->hash, bytes, len);
-        p->hashed += len;
-    }
-    p->unsaved += len;
-    p->unnoted += len;
-    p->unpushed += len;
-    if (p->unpushed >= PUSH_BYTES) {
-        sync_file_range(p->fd, 0, 0, SYNC_FILE_RANGE_WRITE);
-        p->unpushed = 0;
-    }
-    return 0;
-}
-
-int partial_write(struct partial *p, uint64_t offset, const void *bytes,
-    size_t len, uint64_t *out_new, struct err *e)
-{
-    const char *from = bytes;
-    uint64_t at = offset, end = offset + len;
-
-    *out_new = 0;
-    while (at < end) {
-        uint64_t held = ranges_end(&p->have, at);
-        uint64_t stop;
-
-        if (held > at) {
-            at = held;
-            continue;
-        }
-        stop = ranges_next(&p->have, at, end);
-        if (write_new(p, at, from + (at - offset), stop - at, e) != 0)
-            return -1;
-        *out_new += stop - at;
-        at = stop;
-    }
-    return 0;
-}
-
-bool partial_lags(const struct partial *p)
-{
-    return ranges_end(&p->have, p->hashed) > p->hashed;
-}
-
-int partial_hash(struct partial *p, void *room, size_t room_len, struct err *e)
-{
-    uint64_t end = ranges_end(&p->have, p->hashed);
-    size_t n = size_min(room_len, end - p->hashed);
-
-    if (n == 0)
+    if (from >= to)
         return 0;
-    if (file_read_at(p->fd, room, n, p->hashed, p->path, e) != 0)
+    if (file_write_at(p->fd, bytes, to - from, from, p->path, e) != 0)
         return -1;
-    hash_add(&p->hash, room, n);
-    p->hashed += n;
+    if (to - from >= PUSH_MIN)
+        sync_file_range(
+            p->fd, (off_t)from, (off_t)(to - from), SYNC_FILE_RANGE_WRITE);
     return 0;
 }
 
-bool partial_done(const struct partial *p)
+/* Whole pages; false when the file system will have none of it. */
+static bool put_direct(struct partial *p, const uint8_t *bytes, uint64_t from,
+    uint64_t to, struct err *e)
 {
-    return p->hashed == p->size;
+    struct err why = ERR_INIT;
+
+    if (p->direct < 0 || p->plain)
+        return false;
+    if (file_write_at(p->direct, bytes, to - from, from, p->path, &why) == 0)
+        return true;
+    if (why.sys != EINVAL && why.sys != EOPNOTSUPP) {
+        *e = why;
+        return true;
+    }
+    p->plain = true;
+    return false;
+}
+
+int partial_put(struct partial *p, const void *bytes, uint64_t from,
+    uint64_t to, struct err *e)
+{
+    const uint8_t *b = bytes;
+    uint64_t first = size_min(to, size_align(from, PAGE));
+    uint64_t last = size_max(first, to - to % PAGE);
+
+    if (first == last || !put_direct(p, b + (first - from), first, last, e))
+        return put_plain(p, b, from, to, e);
+    if (e->kind != ERR_NONE)
+        return -1;
+    return put_plain(p, b, from, first, e) != 0 ||
+                   put_plain(p, b + (last - from), last, to, e) != 0
+               ? -1
+               : 0;
+}
+
+int partial_took(struct partial *p, uint64_t from, uint64_t to, struct err *e)
+{
+    p->unsaved += to - from;
+    p->unnoted += to - from;
+    return ranges_add(&p->have, from, to, e);
+}
+
+/* What is in the page cache anyway is read from there. */
+static bool get_cached(
+    struct partial *p, uint8_t *room, uint64_t from, uint64_t to)
+{
+    struct iovec v = { room + from % BLOCK_BYTES, to - from };
+
+    return preadv2(p->fd, &v, 1, (off_t)from, RWF_NOWAIT) ==
+           (ssize_t)(to - from);
+}
+
+/* A read past the page cache: whole pages, or as far as the file goes. */
+static bool get_direct(
+    struct partial *p, uint8_t *room, uint64_t from, uint64_t to)
+{
+    uint64_t first = from - from % PAGE;
+    uint64_t n = size_align(to, PAGE) - first;
+    ssize_t got;
+
+    if (p->direct < 0 || p->plain)
+        return false;
+    got = pread(p->direct, room + first % BLOCK_BYTES, n, (off_t)first);
+    return got >= 0 && (uint64_t)got >= to - first;
+}
+
+int partial_get(
+    struct partial *p, uint8_t *room, uint64_t from, uint64_t to, struct err *e)
+{
+    if (get_cached(p, room, from, to) || get_direct(p, room, from, to))
+        return 0;
+    return file_read_at(
+        p->fd, room + from % BLOCK_BYTES, to - from, from, p->path, e);
 }
 
 /* Is the name still this file's? Another process may have thought us dead. */
@@ -187,25 +222,26 @@ static bool is_ours(const struct partial *p)
            named.st_dev == opened.st_dev && named.st_ino == opened.st_ino;
 }
 
-void partial_note(struct partial *p)
+void partial_note(struct partial *p, uint64_t behind)
 {
     struct buf text AUTO(buf_free) = BUF_INIT(JOURNAL_MAX);
     struct err ignored = ERR_INIT;
-    char boot[JOURNAL_BOOT_MAX], path[PATH_MAX];
+    char path[PATH_MAX];
 
-    if (p->unnoted < NOTE_BYTES || p->journal[0] == '\0')
+    if (p->unnoted < behind || p->journal[0] == '\0' || p->lost ||
+        p->boot[0] == '\0')
         return;
     p->unnoted = 0;
     if (!is_ours(p))
         return;
-    if (p->live < 0) {
-        journal_live(p->journal, path);
+    journal_live(p->journal, path);
+    if (p->live < 0)
         p->live = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
-    }
-    journal_boot(boot);
-    if (p->live >= 0 && boot[0] != '\0' &&
-        journal_text(boot, &p->want, p->size, &p->have, &text, &ignored) == 0)
+    if (p->live >= 0 && journal_text(p->boot, &p->want, p->size, &p->have,
+                            &text, &ignored) == 0)
         file_write_at(p->live, text.p, text.len, 0, p->journal, &ignored);
+    if (p->lost) /* meanwhile */
+        unlink(path);
 }
 
 /*
@@ -216,17 +252,16 @@ static void disown(struct partial *p)
 {
     char live[PATH_MAX];
 
+    p->lost = true;
     journal_live(p->journal, live);
     unlink(live);
-    p->journal[0] = '\0';
 }
 
-int partial_save(struct partial *p, struct err *e)
+int partial_sync(struct partial *p, const struct ranges *have, struct err *e)
 {
     char dir[PATH_MAX];
 
-    p->saved_ms = clock_ms();
-    if (p->fd < 0 || p->unsaved == 0 || p->journal[0] == '\0' || !is_ours(p))
+    if (p->journal[0] == '\0' || p->lost || !is_ours(p))
         return 0;
     if (fdatasync(p->fd) != 0) {
         err_sys(e, "%s: making it durable", p->path);
@@ -239,39 +274,76 @@ int partial_save(struct partial *p, struct err *e)
             return -1;
         p->named = true;
     }
-    if (journal_write(p->journal, &p->want, p->size, &p->have, e) != 0)
+    return journal_write(p->journal, &p->want, p->size, have, e);
+}
+
+int partial_save(struct partial *p, struct err *e)
+{
+    p->saved_ms = clock_ms();
+    if (p->fd < 0 || p->unsaved == 0)
+        return 0;
+    if (partial_sync(p, &p->have, e) != 0)
         return -1;
     p->unsaved = 0;
     return 0;
 }
 
-int partial_publish(struct partial *p, const char *blob, unsigned mode,
-    struct digest *got, struct err *e)
+/* BUSY: the name is another file's by now. */
+static int hand_over(struct partial *p, struct err *e)
 {
     int fd = p->fd;
 
-    hash_end(&p->hash, got);
+    if (!is_ours(p))
+        return err_set(
+            e, ERR_BUSY, "%s was taken away by another process", p->path);
+    p->fd = -1;
+    return close(fd) != 0 ? err_sys(e, "%s: closing", p->path) : 0;
+}
+
+static void forget_journal(struct partial *p)
+{
+    if (p->journal[0] != '\0')
+        journal_remove(p->journal);
+}
+
+int partial_publish(struct partial *p, const char *blob, unsigned mode,
+    const struct digest *got, struct err *e)
+{
     if (!digest_eq(got, &p->want))
         return err_set(e, ERR_CORRUPT,
             "the bytes received have digest %s, "
             "not %s",
             got->hex, p->want.hex);
-    if (fchmod(fd, mode) != 0 || fsync(fd) != 0) {
+    if (fchmod(p->fd, mode) != 0 || fsync(p->fd) != 0) {
         /* The kernel may have dropped what it could not write. */
         err_sys(e, "%s: making it durable", p->path);
         partial_drop(p);
         return -1;
     }
-    if (!is_ours(p))
-        return err_set(
-            e, ERR_BUSY, "%s was taken away by another process", p->path);
-    p->fd = -1;
-    if (close(fd) != 0)
-        return err_sys(e, "%s: closing", p->path);
-    if (file_publish(p->path, blob, e) != 0)
+    if (hand_over(p, e) != 0 || file_publish(p->path, blob, e) != 0)
         return -1;
-    if (p->journal[0] != '\0')
-        journal_remove(p->journal);
+    forget_journal(p);
+    return 0;
+}
+
+int partial_mode(struct partial *p, unsigned mode, struct err *e)
+{
+    return fchmod(p->fd, mode) != 0 ? err_sys(e, "%s", p->path) : 0;
+}
+
+int partial_syncfs(struct partial *p, struct err *e)
+{
+    return syncfs(p->fd) != 0 ? err_sys(e, "%s: making it durable", p->path)
+                              : 0;
+}
+
+int partial_rename(struct partial *p, const char *blob, struct err *e)
+{
+    if (hand_over(p, e) != 0)
+        return -1;
+    if (rename(p->path, blob) != 0)
+        return err_sys(e, "cannot rename to %s", blob);
+    forget_journal(p);
     return 0;
 }
 
@@ -288,7 +360,7 @@ void partial_close(struct partial *p)
     if (p->fd >= 0)
         close(p->fd);
     p->fd = -1;
+    fd_close(&p->direct);
     fd_close(&p->live);
-    hash_free(&p->hash);
     ranges_free(&p->have);
 }

@@ -1,12 +1,17 @@
 /*
  * partial.h - one unfinished file on disk: its bytes in blobs/
- * <etag>.ml.incomplete, its journal in ml/journal/<etag>, and the digest of
- * the front of it that is complete.
+ * <etag>.ml.incomplete, and its journal in ml/journal/<etag>.
  *
- * Bytes may arrive in any order. The digest is fed from them as they arrive
- * where they continue it, and read back from disk where they do not (ranges
- * of an earlier run, ranges that came early). Nothing gets a blob's name
- * before the digest of all of it was found right and it was synced.
+ * Bytes may arrive in any order. Nothing gets a blob's name before the digest
+ * of all of it was found right and it was synced.
+ *
+ * Large files are written past the page cache, whole pages at a time, where
+ * the file system lets it; what is left, and everything elsewhere, goes
+ * through it.
+ *
+ * For threads: have, unsaved and saved_ms are under the lock of who shares
+ * the partial (intake.h). partial_put, partial_get, partial_note and
+ * partial_sync may run at the same time, each in one thread only.
  */
 #ifndef FETCH_PARTIAL_H
 #define FETCH_PARTIAL_H
@@ -14,28 +19,30 @@
 #include <limits.h>
 
 #include "base/hash.h"
+#include "fetch/journal.h"
 #include "fetch/ranges.h"
 
 struct partial {
     int fd;
-    int live; /* the live journal; -1 while there is none */
+    int direct; /* the same file, past the page cache; -1: refused */
+    int live;   /* the live journal; -1 while there is none */
     char path[PATH_MAX];
     char journal[PATH_MAX];
+    char boot[JOURNAL_BOOT_MAX];
     struct digest want;
     uint64_t size;
-    struct ranges have; /* bytes on disk, or on their way there */
-    struct hash hash;
-    uint64_t hashed;   /* the digest covers [0, hashed) */
-    uint64_t unsaved;  /* new bytes the journal does not know of */
-    uint64_t unnoted;  /* new bytes the live journal does not know of */
-    uint64_t unpushed; /* new bytes the disk was not told to write */
-    uint64_t saved_ms; /* when the journal was written last */
-    bool named;        /* its name in the directory is synced */
+    struct ranges have; /* bytes written */
+    uint64_t unsaved;   /* of them, the journal does not know of */
+    uint64_t unnoted;   /* the live journal does not know of */
+    uint64_t saved_ms;  /* when the journal was written last */
+    bool named;         /* its name in the directory is synced */
+    _Atomic bool lost;  /* a sync failed: nothing more is vouched for */
+    _Atomic bool plain; /* writing past the page cache was refused */
 };
 
 #define PARTIAL_INIT                                                           \
     {                                                                          \
-        .fd = -1, .live = -1, .have = RANGES_INIT, .hash = HASH_INIT           \
+        .fd = -1, .direct = -1, .live = -1, .have = RANGES_INIT                \
     }
 
 /*
@@ -53,45 +60,59 @@ int partial_kept(const char *path, const char *journal,
     uint64_t *allocated, struct err *e);
 
 /*
- * partial_write - bytes at offset; those that are there already are skipped
- * out_new  how many were new
- * Returns  0, or -1 with *e: NOSPACE, IO, NOMEM
+ * partial_put - write bytes [from, to) at their place
+ * bytes  aligned in memory as from is in the file, to 4096
+ * Returns 0, or -1 with *e: NOSPACE, IO
  */
-int partial_write(struct partial *p, uint64_t offset, const void *bytes,
-    size_t len, uint64_t *out_new, struct err *e);
+int partial_put(struct partial *p, const void *bytes, uint64_t from,
+    uint64_t to, struct err *e);
 
-/* partial_lags - there are bytes on disk that continue the digest. */
-bool partial_lags(const struct partial *p);
+/* partial_took - they are there now. 0, or -1 with *e: NOMEM. */
+int partial_took(struct partial *p, uint64_t from, uint64_t to, struct err *e);
 
 /*
- * partial_hash - continue the digest from disk by at most room_len bytes
- * room is for the bytes.
+ * partial_get - read bytes [from, to) of one block
+ * room  BLOCK_BYTES, aligned; byte x comes to room + x % BLOCK_BYTES
  */
-int partial_hash(struct partial *p, void *room, size_t room_len, struct err *e);
-
-/* partial_done - all bytes are there, and in the digest. */
-bool partial_done(const struct partial *p);
+int partial_get(struct partial *p, uint8_t *room, uint64_t from, uint64_t to,
+    struct err *e);
 
 /*
- * partial_save - sync the bytes, then write the journal; cheap if nothing is
- * new, or the name is another file's by now
+ * partial_note - write the live journal when so many bytes are new: what a
+ * kill costs then, as long as the machine goes on. Never fails.
+ */
+void partial_note(struct partial *p, uint64_t behind);
+
+/*
+ * partial_sync - sync the bytes, then claim the ranges, all of which were
+ * written before the call; nothing if the name is another file's by now
  * A sync that fails is final: from then on the journal stays as it was.
  */
+int partial_sync(struct partial *p, const struct ranges *have, struct err *e);
+
+/* partial_save - the same with all it has; cheap if nothing is new. */
 int partial_save(struct partial *p, struct err *e);
 
 /*
  * partial_publish - check the digest, sync, and give it the blob's name
- * got      its digest, right or wrong
+ * got      the digest of its bytes, right or wrong
  * Returns  0, or -1 with *e: CORRUPT (nothing was published), IO, NOSPACE
  */
 int partial_publish(struct partial *p, const char *blob, unsigned mode,
-    struct digest *got, struct err *e);
+    const struct digest *got, struct err *e);
 
 /*
- * partial_note - write the live journal when enough is new: what a kill
- * costs then, as long as the machine goes on. Never fails.
+ * The same in steps, for many files that share one sync: partial_mode of
+ * each, partial_syncfs of one of them, partial_rename of each, and a sync of
+ * the folder of the blobs. The digests were found right before.
  */
-void partial_note(struct partial *p);
+int partial_mode(struct partial *p, unsigned mode, struct err *e);
+
+/* partial_syncfs - all files of its file system; a failure is final. */
+int partial_syncfs(struct partial *p, struct err *e);
+
+/* partial_rename - close it, and give it the blob's name. */
+int partial_rename(struct partial *p, const char *blob, struct err *e);
 
 /* partial_drop - forget and remove what there is of it; it stays closed. */
 void partial_drop(struct partial *p);

@@ -2,6 +2,8 @@
 
 #include <stdlib.h>
 
+#include "fetch/tuner.h"
+
 /* Same content together, then the one that is nearest to being there. */
 static int by_content(const void *a, const void *b)
 {
@@ -76,43 +78,35 @@ void plan_by_path(struct plan *p)
     qsort(p->files, p->n, sizeof(*p->files), by_path);
 }
 
-uint64_t plan_segment_size(uint64_t size, unsigned jobs)
-{
-    uint64_t share = size_align(size / (2 * (uint64_t)jobs + 1) + 1, 1 << 20);
-
-    return size_min(size_max(share, PLAN_SEGMENT_MIN), PLAN_SEGMENT_MAX);
-}
-
+/* As the transfer asks, as long as it knows nothing of the server. */
 uint64_t plan_requests(const struct plan *p, unsigned jobs)
 {
+    struct tuner t = tuner_begin(jobs > 0 ? jobs : TUNER_MOST, 0);
     uint64_t n = 0;
 
     for (size_t i = 0; i < p->n_fetch; i++) {
         uint64_t size = p->files[i].file->size;
-        uint64_t segment = plan_segment_size(size, jobs);
-        uint64_t left = size - size_min(size, p->files[i].kept);
+        uint64_t at = size_min(size, p->files[i].kept);
 
-        /* Where it is, and each segment of what is missing. */
-        if (left > 0)
-            n += 1 + left / segment + (left % segment > 0);
+        n += at < size; /* where it is */
+        for (; at < size; n++)
+            at = tuner_cut(at, size, tuner_piece(&t, size - at, TUNER_MEMORY));
     }
     return n;
 }
 
-int plan_segments(const struct ranges *have, uint64_t size, uint64_t segment,
-    struct range **out, size_t *out_n, struct err *e)
+int plan_gaps(const struct ranges *have, uint64_t size, struct range **out,
+    size_t *out_n, struct err *e)
 {
     uint64_t at = 0;
 
     while ((at = size_max(at, ranges_end(have, at))) < size) {
-        uint64_t edge = at - at % segment;
-        uint64_t stop = size - edge > segment ? edge + segment : size;
         struct range *v = reallocarray(*out, *out_n + 1, sizeof(*v));
 
         if (v == NULL)
             return err_set(e, ERR_NOMEM, "out of memory");
         *out = v;
-        v[*out_n] = (struct range){ at, ranges_next(have, at, stop) };
+        v[*out_n] = (struct range){ at, ranges_next(have, at, size) };
         at = v[(*out_n)++].to;
     }
     return 0;

@@ -2,8 +2,7 @@
  * plan.h - what has to be done for a pull: a listing, what the cache holds
  * and what the journals say in; files in order, and how many bytes, out.
  *
- * Pure: no files, no network, no clock. Segments of a file are cut from what
- * is missing of it, when its turn comes.
+ * Pure: no files, no network, no clock.
  */
 #ifndef FETCH_PLAN_H
 #define FETCH_PLAN_H
@@ -47,21 +46,17 @@ int plan_make(
 /* plan_by_path - put the files in the order of their paths: to be shown. */
 void plan_by_path(struct plan *p);
 
-/* How much one request asks for. */
-enum { PLAN_SEGMENT_MIN = 4 << 20, PLAN_SEGMENT_MAX = 32 << 20 };
-
-/* plan_segment_size - so that all jobs have their share of a file. */
-uint64_t plan_segment_size(uint64_t size, unsigned jobs);
-
-/* plan_requests - how many the Hub and its hosts get at most, without faults.
+/*
+ * plan_requests - how many the Hub and its hosts get, without faults, from
+ * one that is near; fewer and longer ones go to one that is far away
  */
 uint64_t plan_requests(const struct plan *p, unsigned jobs);
 
 /*
- * plan_segments - what is missing of a file, cut at multiples of segment
+ * plan_gaps - what is missing of a file
  * Appended to *out in file order. 0, or -1 with *e: NOMEM.
  */
-int plan_segments(const struct ranges *have, uint64_t size, uint64_t segment,
-    struct range **out, size_t *out_n, struct err *e);
+int plan_gaps(const struct ranges *have, uint64_t size, struct range **out,
+    size_t *out_n, struct err *e);
 
 #endif

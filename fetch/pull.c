@@ -372,7 +372,8 @@ static int transfer(struct pull *p, struct hub *hub, struct err *e)
         .repo = &p->repo,
         .commit = p->commit,
         .bare = p->local != NULL,
-        .jobs = p->jobs };
+        .jobs = p->jobs,
+        .limit_rate = p->limit_rate };
 
     if (p->plan.n_fetch == 0)
         return 0;

@@ -26,7 +26,8 @@ struct pull {
     const struct localdir *local; /* plain files in here, or NULL */
     enum conversion_kind convert; /* and then into this form */
     const char *volume;           /* that dir is of, for mlconvert; or NULL */
-    unsigned jobs;
+    unsigned jobs;                /* connections at most; 0: what is good */
+    uint64_t limit_rate;          /* bytes a second; 0: no limit */
     bool offline;
     bool force;  /* fetch again what is held */
     bool verify; /* hash what is held: what is damaged counts as missing */
@@ -58,7 +59,7 @@ struct pull {
 /* Memory for the largest listing that is believed. */
 #define PULL_INIT                                                              \
     {                                                                          \
-        .jobs = 4, .arena = ARENA_INIT((uint64_t)4 << 30)                      \
+        .arena = ARENA_INIT((uint64_t)4 << 30)                                 \
     }
 
 /* pull_free - idempotent; room that was reserved in vain is given back. */

@@ -50,6 +50,18 @@ int ranges_add(struct ranges *r, uint64_t from, uint64_t to, struct err *e)
     return 0;
 }
 
+int ranges_copy(struct ranges *out, const struct ranges *r, struct err *e)
+{
+    if (r->n == 0)
+        return 0;
+    out->v = reallocarray(NULL, r->n, sizeof(*r->v));
+    if (out->v == NULL)
+        return err_set(e, ERR_NOMEM, "out of memory");
+    memcpy(out->v, r->v, r->n * sizeof(*r->v));
+    out->n = out->cap = r->n;
+    return 0;
+}
+
 uint64_t ranges_end(const struct ranges *r, uint64_t at)
 {
     for (size_t i = 0; i < r->n && r->v[i].from <= at; i++)

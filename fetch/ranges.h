@@ -28,6 +28,9 @@ void ranges_free(struct ranges *r); /* idempotent */
 /* ranges_add - these bytes are there now, too. 0, or -1 with *e: NOMEM. */
 int ranges_add(struct ranges *r, uint64_t from, uint64_t to, struct err *e);
 
+/* ranges_copy - the same bytes; out is empty before. -1 with *e: NOMEM. */
+int ranges_copy(struct ranges *out, const struct ranges *r, struct err *e);
+
 /* ranges_end - the end of the range that holds byte at; at when none. */
 uint64_t ranges_end(const struct ranges *r, uint64_t at);
 

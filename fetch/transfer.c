@@ -1,7 +1,7 @@
 /*
  * The loop of a transfer: one thread, all connections. Each turn hands
- * segments to idle lanes, lets the network run, judges what is over, feeds
- * digests that lag behind from disk, and keeps the journals up to date.
+ * segments to idle lanes, lets the network run, judges what is over, and
+ * names the files that are complete. The bytes go through intake.h.
  */
 #include "fetch/transfer.h"
 
@@ -12,67 +12,91 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "fetch/batch.h"
 #include "fetch/lane.h"
+#include "fetch/tuner.h"
 
 enum {
     TURN_MS = 100,
-    HASH_CHUNK = 1 << 20, /* read back and hashed per file and turn */
-    /* What a loss of power may cost; what a kill may cost: partial_note. */
-    SAVE_MS = 1000,
     /* How often another process's lock is asked for. */
     ASK_MS = 50,
-    TELL_WAIT_S = 2
+    /* While it is not known how far away the server is. */
+    TURN_SOON_MS = 2,
+    TELL_WAIT_S = 2,
+    /* All the memory for bytes under way: 40 MiB. */
+    BLOCKS = 160
 };
 
 struct transfer {
     const struct transfer_opts *opts;
     const struct plan *plan;
     struct http *http;
+    struct intake *intake;
     size_t next; /* file of the plan whose turn is next */
     struct download **active;
     size_t n_active;
     size_t max_active;
-    struct lane *lanes; /* opts->jobs of them */
+    struct batch batch;
+    struct lane *lanes; /* jobs of them */
+    unsigned jobs;
+    unsigned busy; /* lanes at work */
+    struct tuner tuner;
+    bool measured; /* how far away the server is */
+    bool dials;    /* a lane is on its way there */
+    struct pace pace;
     struct retry retry;
     uint64_t hub_hold_ms; /* the Hub asked for silence until then */
     uint64_t ask_ms;      /* another process has the next file's lock */
-    uint64_t bytes;
-    void *room; /* HASH_CHUNK bytes */
+    uint64_t bytes;       /* of attempts that are over */
 };
 
 static void transfer_free(struct transfer *t)
 {
-    for (unsigned i = 0; t->lanes != NULL && i < t->opts->jobs; i++) {
-        http_stop(t->http, &t->lanes[i].call);
+    for (unsigned i = 0; t->lanes != NULL && i < t->jobs; i++) {
+        lane_leave(&t->lanes[i], t->http);
         lane_free(&t->lanes[i]);
     }
     for (size_t i = 0; i < t->n_active; i++) {
         download_close(t->active[i]);
         free(t->active[i]);
     }
+    batch_free(&t->batch);
+    intake_close(t->intake);
     free((void *)t->active);
     free(t->lanes);
-    free(t->room);
+}
+
+static void wake(void *arg)
+{
+    http_wake(arg);
 }
 
 static int transfer_init(struct transfer *t, struct err *e)
 {
-    unsigned jobs = t->opts->jobs;
+    struct intake_opts io = { .blocks = BLOCKS, .lanes = 1, .wake = wake };
+    uint64_t now = clock_ms();
 
     t->http = hub_http(t->opts->hub, e);
     if (t->http == NULL)
         return -1;
-    t->max_active = 2 * (size_t)jobs + 2;
+    io.arg = t->http;
+    t->intake = intake_open(&io, e);
+    if (t->intake == NULL)
+        return -1;
+    t->jobs = t->opts->jobs > 0 ? t->opts->jobs : TUNER_MOST;
+    t->max_active = 2 * (size_t)t->jobs + 2;
     t->active = calloc(t->max_active, sizeof(*t->active));
-    t->lanes = calloc(jobs, sizeof(*t->lanes));
-    t->room = malloc(HASH_CHUNK);
-    if (t->active == NULL || t->lanes == NULL || t->room == NULL)
+    t->lanes = calloc(t->jobs, sizeof(*t->lanes));
+    if (t->active == NULL || t->lanes == NULL)
         return err_set(e, ERR_NOMEM, "out of memory");
-    for (unsigned i = 0; i < jobs; i++) {
+    t->tuner = tuner_begin(t->jobs, now);
+    t->pace = pace_begin(t->opts->limit_rate, now);
+    t->retry = retry_begin(t->opts->hub->retry_s, now);
+    for (unsigned i = 0; i < t->jobs; i++) {
         t->lanes[i] = (struct lane)LANE_INIT;
         t->lanes[i].retry = &t->retry;
+        t->lanes[i].pace = &t->pace;
     }
-    t->retry = retry_begin(t->opts->hub->retry_s, clock_ms());
     return 0;
 }
 
@@ -103,58 +127,91 @@ static int activate(struct transfer *t, struct err *e)
     }
     t->next++;
     t->active[t->n_active++] = d;
-    return download_open(d, o, f, lock, e);
+    return download_open(d, o, t->intake, f, lock, e);
 }
 
-static void retire(struct transfer *t, size_t i)
+static struct download *take_out(struct transfer *t, size_t i)
 {
-    download_close(t->active[i]);
-    free(t->active[i]);
+    struct download *d = t->active[i];
+
     memmove((void *)(t->active + i), (void *)(t->active + i + 1),
         (--t->n_active - i) * sizeof(*t->active));
+    return d;
 }
 
-/* A segment of a file under way, the oldest file first. */
-static struct download *take(struct transfer *t, struct segment *out)
+/*
+ * A segment of a file under way, the oldest file first. -1: NOMEM, 0: none,
+ * 1: one of *d is in *out.
+ */
+static int take(
+    struct transfer *t, struct download **d, struct segment *out, struct err *e)
 {
     uint64_t now = clock_ms();
 
     for (size_t i = 0; i < t->n_active; i++) {
-        struct download *d = t->active[i];
+        uint64_t piece;
+        int rc;
 
-        if (d->location == NULL && now < t->hub_hold_ms)
+        *d = t->active[i];
+        if ((*d)->location == NULL && now < t->hub_hold_ms)
             continue;
-        if (download_take(d, now, out))
-            return d;
+        piece = tuner_piece(&t->tuner, download_todo(*d), TUNER_MEMORY);
+        rc = download_take(*d, now, piece, out, e);
+        if (rc != 0)
+            return rc;
     }
-    return NULL;
+    return 0;
 }
 
+/* 1: the lane is at work, 0: there is no work, -1: *e. */
 static int feed_lane(struct transfer *t, struct lane *l, struct err *e)
 {
     struct segment seg;
-    struct download *d = take(t, &seg);
+    struct download *d;
+    int rc = take(t, &d, &seg, e);
 
-    while (d == NULL && t->next < t->plan->n_fetch &&
+    while (rc == 0 && t->next < t->plan->n_fetch &&
            t->n_active < t->max_active && clock_ms() >= t->hub_hold_ms) {
-        int rc = activate(t, e);
-
+        rc = activate(t, e);
         if (rc != 0)
             return rc < 0 ? -1 : 0;
-        d = take(t, &seg);
+        rc = take(t, &d, &seg, e);
     }
-    if (d == NULL)
-        return 0;
-    return lane_begin(l, d, seg, e) != 0 || lane_send(l, t->http, e) != 0 ? -1
-                                                                          : 0;
+    if (rc <= 0)
+        return rc;
+    if (lane_begin(l, d, seg, e) != 0 || lane_send(l, t->http, e) != 0)
+        return -1;
+    t->busy++;
+    return 1;
 }
 
+/*
+ * As many lanes at work as are wanted. One that ends within a round trip
+ * does not count: its successor's request is on its way meanwhile.
+ */
 static int feed(struct transfer *t, struct err *e)
 {
-    for (unsigned i = 0; i < t->opts->jobs; i++)
-        if (t->lanes[i].d == NULL && feed_lane(t, &t->lanes[i], e) != 0)
-            return -1;
-    return 0;
+    unsigned full = 0, was = t->busy;
+    int rc = 1;
+
+    t->busy = 0;
+    for (unsigned i = 0; i < t->jobs; i++) {
+        const struct lane *l = &t->lanes[i];
+
+        t->busy += l->d != NULL;
+        full += l->d != NULL &&
+                !(l->brought > 0 &&
+                    tuner_ending(&t->tuner, l->seg.to - l->seg.from));
+    }
+    for (unsigned i = 0; i < t->jobs && full < t->tuner.want && rc > 0; i++) {
+        if (t->lanes[i].d != NULL)
+            continue;
+        rc = feed_lane(t, &t->lanes[i], e);
+        full += rc > 0;
+    }
+    if (t->busy != was)
+        intake_lanes(t->intake, (unsigned)size_max(1, t->busy));
+    return rc < 0 ? -1 : 0;
 }
 
 static int give_up(
@@ -179,6 +236,8 @@ static int try_again(struct transfer *t, struct lane *l, struct err *e)
                                 : retry_backoff_ms(attempt, retry_dice());
 
     t->bytes += l->brought;
+    if (l->brought == 0 && t->busy > 1)
+        tuner_refused(&t->tuner, now, t->busy - 1);
     /* Several lanes are told to wait at once: that is one wait. */
     if (l->wait_s > 0 && l->at_hub && now < t->hub_hold_ms)
         return lane_rest(l, t->hub_hold_ms, e);
@@ -212,21 +271,13 @@ static int judge(struct transfer *t, struct lane *l, struct err *e)
     return err_set(e, ERR_BUG, "a lane ended in no way that is known");
 }
 
-static void leave(struct transfer *t, struct lane *l)
-{
-    http_stop(t->http, &l->call);
-    t->bytes += l->brought;
-    l->d->lanes--;
-    l->d = NULL;
-}
-
 /*
  * A server that ignores ranges sends the whole file over one lane: the
  * others leave it. What they had not fetched is in that lane's segment.
  */
 static void leave_streams(struct transfer *t)
 {
-    for (unsigned i = 0; i < t->opts->jobs; i++) {
+    for (unsigned i = 0; i < t->jobs; i++) {
         struct lane *l = &t->lanes[i];
         bool alone = true;
 
@@ -234,17 +285,56 @@ static void leave_streams(struct transfer *t)
             continue;
         for (unsigned j = 0; j < i; j++)
             alone = alone && t->lanes[j].d != l->d;
-        if (!l->streams || !alone)
-            leave(t, l);
+        if (!l->streams || !alone) {
+            t->bytes += l->brought;
+            lane_leave(l, t->http);
+        }
     }
 }
 
-static bool is_busy(const struct transfer *t)
+/* Until it is known: how long does it take to get to the files? */
+static void measure(struct transfer *t)
 {
-    for (unsigned i = 0; i < t->opts->jobs; i++)
-        if (t->lanes[i].d != NULL)
-            return true;
-    return false;
+    t->dials = false;
+    for (unsigned i = 0; i < t->jobs && !t->measured; i++) {
+        const struct lane *l = &t->lanes[i];
+        uint64_t us = l->d != NULL ? http_connect_us(&l->call) : 0;
+        uint64_t so_far = (clock_ns() - l->sent_ns) / 1000;
+
+        if (us > 0)
+            tuner_rtt(&t->tuner, us);
+        t->measured = us > 0;
+        if (us > 0 || l->d == NULL || l->at_hub || l->brought > 0)
+            continue;
+        t->dials = true;
+        if (so_far >= TUNER_FAR_US)
+            tuner_rtt(&t->tuner, so_far);
+    }
+}
+
+/* Lanes that had to wait for memory, or for the rate, go on. */
+static void resume(struct transfer *t)
+{
+    bool room = intake_room(t->intake);
+
+    for (unsigned i = 0; i < t->jobs; i++)
+        if (t->lanes[i].d != NULL && t->lanes[i].paused && room &&
+            pace_wait_ms(&t->pace, clock_ms()) == 0)
+            lane_resume(&t->lanes[i]);
+}
+
+static void tune(struct transfer *t)
+{
+    uint64_t bytes = t->bytes;
+    bool full = t->busy >= t->tuner.want && t->pace.rate == 0;
+
+    for (unsigned i = 0; i < t->jobs; i++) {
+        const struct lane *l = &t->lanes[i];
+
+        bytes += l->d != NULL ? l->brought : 0;
+        full = full && !(l->d != NULL && l->paused);
+    }
+    tuner_look(&t->tuner, clock_ms(), bytes, full);
 }
 
 static int run_network(struct transfer *t, unsigned ms, struct err *e)
@@ -255,6 +345,26 @@ static int run_network(struct transfer *t, unsigned ms, struct err *e)
         if (judge(t, c->arg, e) != 0)
             return -1;
     leave_streams(t);
+    resume(t);
+    tune(t);
+    if (!t->measured)
+        measure(t);
+    return 0;
+}
+
+static int publish(struct transfer *t, size_t i, struct err *e)
+{
+    struct download *d = t->active[i];
+
+    retry_good(&t->retry, clock_ms());
+    if (d->held || d->file->file->size <= BATCH_FILE_MAX) {
+        batch_add(&t->batch, take_out(t, i), clock_ms());
+        return batch_due(&t->batch, clock_ms()) ? batch_flush(&t->batch, e) : 0;
+    }
+    if (download_finish(d, e) != 0)
+        return -1;
+    download_close(take_out(t, i));
+    free(d);
     return 0;
 }
 
@@ -263,11 +373,8 @@ static int complete(struct transfer *t, size_t i, struct err *e)
 {
     struct download *d = t->active[i];
 
-    if (download_finish(d, e) == 0) {
-        retire(t, i);
-        retry_good(&t->retry, clock_ms());
-        return 0;
-    }
+    if (download_seal(d, e) == 0)
+        return publish(t, i, e);
     if (e->kind != ERR_CORRUPT)
         return -1;
     if (d->mismatches++ == 0) {
@@ -280,51 +387,37 @@ static int complete(struct transfer *t, size_t i, struct err *e)
                        "of them; try again later or from another network");
 }
 
-/* Returns whether digests lag behind, so that there is no time to sleep. */
-static int look_after(struct transfer *t, bool *lags, struct err *e)
+static int look_after(struct transfer *t, struct err *e)
 {
-    uint64_t now = clock_ms();
-
-    *lags = false;
     for (size_t i = t->n_active; i-- > 0;) {
         struct download *d = t->active[i];
-        struct partial *p = &d->partial;
+        enum sink_state state = d->held ? SINK_DONE : sink_look(&d->sink, e);
 
-        claim_keep(&d->claim, p->fd, now);
-        if (!d->held) {
-            if (partial_hash(p, t->room, HASH_CHUNK, e) != 0)
-                return -1;
-            partial_note(p);
-            if (p->unsaved > 0 && now - p->saved_ms >= SAVE_MS &&
-                partial_save(p, e) != 0)
-                return -1;
-            *lags = *lags || partial_lags(p);
-        }
-        if ((d->held || (partial_done(p) && d->lanes == 0)) &&
-            complete(t, i, e) != 0)
+        claim_keep(&d->claim, d->partial.fd, clock_ms());
+        if (state == SINK_BROKEN ||
+            (state == SINK_DONE && d->lanes == 0 && complete(t, i, e) != 0))
             return -1;
     }
-    return 0;
+    return batch_due(&t->batch, clock_ms()) ? batch_flush(&t->batch, e) : 0;
 }
 
 /* How long a turn may sleep: not while there is other work. */
-static unsigned turn_ms(const struct transfer *t, bool lags)
+static unsigned turn_ms(struct transfer *t)
 {
-    bool waits = false;
+    uint64_t ms = t->dials && !t->measured ? TURN_SOON_MS : TURN_MS;
+    uint64_t wait = pace_wait_ms(&t->pace, clock_ms());
 
     for (size_t i = 0; i < t->n_active; i++)
-        waits = waits || t->active[i]->n_todo > 0;
-    return lags || (!is_busy(t) && !waits) ? 0 : TURN_MS;
+        if (t->active[i]->held)
+            return 0;
+    return (unsigned)size_min(ms, wait > 0 ? wait : ms);
 }
 
 static int run(struct transfer *t, struct err *e)
 {
-    bool lags = false;
-
     while (t->next < t->plan->n_fetch || t->n_active > 0) {
         if (cancel_check(e) != 0 || feed(t, e) != 0 ||
-            run_network(t, turn_ms(t, lags), e) != 0 ||
-            look_after(t, &lags, e) != 0)
+            run_network(t, turn_ms(t), e) != 0 || look_after(t, e) != 0)
             return -1;
     }
     return 0;
@@ -343,7 +436,9 @@ int transfer_run(const struct transfer_opts *opts, const struct plan *plan,
     if (run(&t, e) != 0 && e->kind == ERR_CANCELLED)
         err_hint(e, "what was fetched is kept: run the same command again to "
                     "go on");
-    for (unsigned i = 0; i < opts->jobs; i++)
+    /* Whatever ended it: these are complete. */
+    batch_flush(&t.batch, e);
+    for (unsigned i = 0; i < t.jobs; i++)
         if (t.lanes[i].d != NULL)
             t.bytes += t.lanes[i].brought;
     *out_bytes = t.bytes;

@@ -14,6 +14,7 @@
 #include "base/path.h"
 #include "formats/index.h"
 #include "formats/npz.h"
+#include "formats/panel.h"
 #include "formats/safetensors.h"
 #include "formats/torch.h"
 
@@ -56,13 +57,19 @@ static int read_torch(struct checkpoint *c, struct ckpt_file *f,
     struct torch_file t;
 
     if (torch_parse(f->map.p, f->map.len, opts != NULL ? opts->select : NULL,
-            &c->arena, &t, e) != 0)
-        return -1;
+            &c->arena, &t, e) != 0) {
+        if (!t.alien || opts == NULL || !opts->any)
+            return -1;
+        err_clear(e);
+    }
     f->container = t.container;
     if (c->branch.len == 0)
         c->branch = t.branch;
-    if (c->config.len == 0)
+    if (c->config.len == 0) {
         c->config = t.config;
+        c->config_from = t.config_from;
+        c->config_rest = t.config_rest;
+    }
     *part = (struct part){ t.tensors, t.n_tensors, t.all, t.n_all };
     return 0;
 }
@@ -385,6 +392,14 @@ static int open_folder(struct checkpoint *c, const char *folder,
     return open_single(c, path, opts, e);
 }
 
+static bool has_strided(const struct checkpoint *c)
+{
+    for (uint64_t i = 0; i < c->n_all; i++)
+        if (!tensor_dense(&c->all[i]))
+            return true;
+    return false;
+}
+
 int checkpoint_open(struct checkpoint *c, const char *path,
     const struct checkpoint_opts *opts, struct err *e)
 {
@@ -394,10 +409,15 @@ int checkpoint_open(struct checkpoint *c, const char *path,
     *c = (struct checkpoint)CHECKPOINT_INIT;
     c->arena = (struct arena)ARENA_INIT(ARENA_LIMIT);
     c->branch = c->config = (struct str){ "", 0 };
+    c->config_from = c->config_rest = (struct str){ "", 0 };
     if (stat(path, &st) != 0)
         return err_sys(e, "%s", path);
     rc = S_ISDIR(st.st_mode) ? open_folder(c, path, opts, e)
                              : open_single(c, path, opts, e);
+    if (rc == 0 && has_strided(c)) {
+        c->panels = panels_new(e);
+        rc = c->panels == NULL ? -1 : 0;
+    }
     if (rc != 0)
         checkpoint_close(c);
     return rc;
@@ -407,6 +427,7 @@ void checkpoint_close(struct checkpoint *c)
 {
     for (uint32_t i = 0; i < c->n_files; i++)
         map_close(&c->files[i].map);
+    panels_free(c->panels);
     arena_free(&c->arena);
     *c = (struct checkpoint)CHECKPOINT_INIT;
 }

@@ -38,12 +38,16 @@ struct checkpoint {
     uint64_t n_tensors;
     struct tensor *all; /* every one, under its full path */
     uint64_t n_all;
-    struct str branch; /* where the chosen ones stood, or "" */
-    struct str config; /* JSON text of a config inside the file, or "" */
+    struct str branch;      /* where the chosen ones stood, or "" */
+    struct str config;      /* JSON text of a config inside the file, or "" */
+    struct str config_from; /* the key it stood under */
+    struct str config_rest; /* the keys of others: "config, args", or "" */
+    struct panels *panels;  /* for strided tensors, or NULL */
 };
 
 struct checkpoint_opts {
     const char *select; /* branch of a torch file to take, or NULL */
+    bool any;           /* to look only: tensors that cannot be read, too */
 };
 
 #define CHECKPOINT_INIT                                                        \
@@ -79,7 +83,8 @@ const void *checkpoint_data(const struct checkpoint *c, const struct tensor *t);
 /*
  * checkpoint_read - elements first .. first+n-1 of the dense row-major form
  * out      room for n elements, in this machine's byte order
- * Reads with pread, so the memory this process maps does not grow.
+ * Reads with pread, so the memory this process maps does not grow. Strided
+ * tensors are gathered in panels (panel.h).
  * Returns  0, or -1 with *e: CORRUPT, IO, UNSUPPORTED (no data)
  * Threads  any number at once
  */

@@ -57,8 +57,8 @@ bool tensor_same_bytes(const struct tensor *a, const struct tensor *b)
         return false;
     if (a->file != b->file || a->offset != b->offset ||
         a->storage_at != b->storage_at || a->storage_len != b->storage_len ||
-        a->dtype != b->dtype || a->rank != b->rank || a->held != b->held ||
-        a->big_endian != b->big_endian)
+        a->dtype != b->dtype || a->quant != b->quant || a->held != b->held ||
+        a->rank != b->rank || a->big_endian != b->big_endian)
         return false;
     for (uint32_t i = 0; i < a->rank; i++) {
         if (a->shape[i] != b->shape[i])

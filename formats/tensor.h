@@ -10,9 +10,11 @@
 
 enum { TENSOR_RANK_MAX = 64, TENSOR_NAME_MAX = 4096 };
 
+struct tensor_quant;
+
 struct tensor {
-    struct str name; /* dotted path */
-    enum dtype dtype;
+    struct str name;  /* dotted path */
+    enum dtype dtype; /* of what checkpoint_read gives */
     uint32_t rank;
     const uint64_t *shape;  /* rank sizes, outermost first */
     const uint64_t *stride; /* rank steps [elements]; NULL: dense row-major */
@@ -29,6 +31,31 @@ struct tensor {
     bool no_data;         /* a shape without bytes (torch's meta device) */
     /* Not NULL: its storage lies here, in memory, and in no file. */
     const uint8_t *held;
+    bool aside; /* in a TorchScript archive: no parameter, no buffer */
+    const struct tensor_quant *quant; /* integers for numbers, or NULL */
+    /*
+     * What it is ("sparse (torch.sparse_coo)") when its elements cannot be
+     * read, or NULL; then no_data is set, and dtype may be DTYPE_NONE.
+     */
+    const char *alien;
+    const char *alien_hint; /* what to do about that, or NULL */
+    bool malformed;         /* with alien: of a kind that is read, but not so */
+};
+
+/*
+ * A quantised tensor: dtype is F32, the file holds integers q, and a number
+ * is (q - zero) * scale, rounded as torch's dequantize() does.
+ */
+struct tensor_quant {
+    const char *name;  /* "qint8" */
+    enum dtype stored; /* I8, U8 or I32 */
+    bool per_channel;
+    double scale;
+    int32_t zero;
+    /* Per channel: one of each for every index of dimension axis. */
+    uint32_t axis;
+    struct tensor scales; /* F64, or F32; dense */
+    struct tensor zeros;  /* I64, or F32; dense */
 };
 
 /* tensor_bytes - size of the dense form [bytes]. */

@@ -27,7 +27,11 @@ static int read_container(
     switch (detect_format(r->bytes, size_min(r->len, 512), r->len, e)) {
     case FORMAT_TORCH_ZIP:
         out->container = "torch zip";
-        return torch_zip_read(r, e);
+        if (torch_zip_read(r, e) != 0)
+            return -1;
+        if (r->script)
+            out->container = "TorchScript archive";
+        return 0;
     case FORMAT_TORCH_LEGACY:
         out->container = "torch legacy";
         return torch_legacy_read(r, e);
@@ -107,19 +111,23 @@ int torch_parse(const void *bytes, uint64_t len, const char *select,
     struct arena *arena, struct torch_file *out, struct err *e)
 {
     struct arena work AUTO(arena_free) = ARENA_INIT(arena->limit);
-    struct torch_reader r = {
-        .bytes = bytes, .len = len, .arena = &work, .keep = arena
-    };
+    struct torch_reader r = { .bytes = bytes,
+        .len = len,
+        .arena = &work,
+        .keep = arena,
+        .records = "data" };
     struct torch_found found = { .n = 0 };
     struct torch_beside beside = { .n = 0 };
 
-    *out = (struct torch_file){ .branch = { "", 0 }, .config = { "", 0 } };
+    *out = (struct torch_file){ .branch = { "", 0 },
+        .config = { "", 0 },
+        .config_from = { "", 0 },
+        .config_rest = { "", 0 } };
     if (read_container(&r, out, e) != 0)
         return failed(&r, out, e);
-    if (list_foreign(&r, out, e) != 0 ||
-        torch_walk(&r, r.root, &found, e) != 0 ||
+    if (list_foreign(&r, out, e) != 0 || torch_walk(&r, &found, e) != 0 ||
         keep_all(&r, &found, out, e) != 0 ||
         torch_choose(&r, &found, select, out, &beside, e) != 0)
         return -1;
-    return torch_config(&beside, arena, &out->config, e);
+    return torch_config(&beside, arena, out, e);
 }

@@ -94,6 +94,21 @@ static int view_bounds(struct pickle *p, const struct view_args *a,
     return 0;
 }
 
+bool torch_dims(const struct node *tuple, uint64_t *out)
+{
+    if (tuple->kind != NODE_TUPLE || tuple->list.n > TENSOR_RANK_MAX)
+        return false;
+    for (uint64_t i = 0; i < tuple->list.n; i++) {
+        uint64_t v;
+
+        if (!node_u64(tuple->list.v[i], &v))
+            return false;
+        if (out != NULL)
+            out[i] = v;
+    }
+    return true;
+}
+
 static int build_view(
     struct pickle *p, const struct view_args *a, struct node **out)
 {
@@ -143,11 +158,7 @@ static bool take_view(const struct node *args, struct view_args *a)
     return true;
 }
 
-/*
- * A view may be marked as conjugated or negated; the bytes are those of the
- * original then, and reading them as they are gives wrong values.
- */
-static int check_marks(struct pickle *p, const struct node *meta)
+const char *torch_mark(const struct node *meta)
 {
     static const char *const marks[] = { "conj", "neg" };
 
@@ -155,11 +166,15 @@ static int check_marks(struct pickle *p, const struct node *meta)
         const struct node *v = node_get(meta, marks[i]);
 
         if (v != NULL && (v->kind != NODE_BOOL || v->truth))
-            return err_set(p->e, ERR_UNSUPPORTED,
-                "a tensor stored as the %s of another (pickle byte %llu)",
-                i == 0 ? "conjugate" : "negative", (unsigned long long)p->at);
+            return marks[i];
     }
-    return 0;
+    return NULL;
+}
+
+/* Its elements are numbers as they stand. */
+static bool is_plain(const struct view_args *a)
+{
+    return a->dtype != DTYPE_NONE && a->storage->quant == NULL;
 }
 
 static int call_tensor(
@@ -167,7 +182,7 @@ static int call_tensor(
 {
     struct view_args a;
 
-    if (args->list.n != 4 || !take_view(args, &a) || a.dtype == DTYPE_NONE)
+    if (args->list.n != 4 || !take_view(args, &a) || !is_plain(&a))
         return 0;
     return build_view(p, &a, out);
 }
@@ -178,10 +193,9 @@ static int call_tensor_v2(
     struct view_args a;
 
     if (args->list.n < 6 || args->list.n > 7 || !take_view(args, &a) ||
-        a.dtype == DTYPE_NONE)
+        !is_plain(&a) ||
+        (args->list.n == 7 && torch_mark(args->list.v[6]) != NULL))
         return 0;
-    if (args->list.n == 7 && check_marks(p, args->list.v[6]) != 0)
-        return -1;
     return build_view(p, &a, out);
 }
 
@@ -220,12 +234,112 @@ static int call_tensor_v3(
     a.dtype = dtype_of(args->list.v[6]);
     if (a.dtype == DTYPE_NONE)
         return 0;
+    if (a.storage->quant != NULL)
+        return 0;
     if (!a.storage->untyped && a.storage->dtype != a.dtype)
         return pickle_bad(p, "a tensor of %s in a %.*s", dtype_name(a.dtype),
             STR_ARG(a.storage->class_name));
-    if (args->list.n == 8 && check_marks(p, args->list.v[7]) != 0)
-        return -1;
+    if (args->list.n == 8 && torch_mark(args->list.v[7]) != NULL)
+        return 0;
     return build_view(p, &a, out);
+}
+
+/* The view of a tensor of numbers that is one for each channel, or NULL. */
+static const struct torch_view *channel_view(
+    const struct node *n, enum dtype wide)
+{
+    const struct torch_view *v = n->kind == NODE_TENSOR ? n->view : NULL;
+
+    if (v == NULL || v->rank != 1 || v->stride != NULL || v->quant != NULL ||
+        v->storage == NULL || v->dtype != wide)
+        return NULL;
+    return v;
+}
+
+/*
+ * (torch.per_channel_affine, scales, zero_points, axis)
+ * torch gives that name to float parameters as well; their types decide.
+ */
+static int channel_qparams(struct pickle *p, const struct node *n,
+    const struct node *size, struct torch_qparams *out)
+{
+    struct node *const *v = n->list.v;
+    uint64_t axis, channels;
+    bool floats;
+
+    if (n->list.n != 4 ||
+        !(node_is_global(v[0], "torch", "per_channel_affine") ||
+            node_is_global(v[0], "torch", "per_channel_affine_float_qparams")))
+        return 0;
+    floats = channel_view(v[2], DTYPE_F32) != NULL;
+    out->scales = channel_view(v[1], floats ? DTYPE_F32 : DTYPE_F64);
+    out->zeros = channel_view(v[2], floats ? DTYPE_F32 : DTYPE_I64);
+    if (out->scales == NULL || out->zeros == NULL)
+        return 0;
+    if (!node_u64(v[3], &axis) || axis >= size->list.n)
+        return pickle_bad(p, "a quantised tensor whose channels are along "
+                             "no dimension of its");
+    if (!node_u64(size->list.v[axis], &channels) ||
+        out->scales->n != channels || out->zeros->n != channels)
+        return pickle_bad(p,
+            "a quantised tensor with %llu scales and %llu zero points for "
+            "dimension %llu",
+            (unsigned long long)out->scales->n,
+            (unsigned long long)out->zeros->n, (unsigned long long)axis);
+    out->axis = (uint32_t)axis;
+    return 1;
+}
+
+/* 1 with *out filled, 0 when the arguments are not the expected ones, -1. */
+static int take_qparams(struct pickle *p, const struct node *n,
+    const struct node *size, struct torch_qparams *out)
+{
+    struct node *const *v = n->list.v;
+
+    *out = (struct torch_qparams){ .scales = NULL };
+    if (n->kind != NODE_TUPLE || n->list.n < 3)
+        return 0;
+    if (!node_is_global(v[0], "torch", "per_tensor_affine"))
+        return channel_qparams(p, n, size, out);
+    if (n->list.n != 3 || v[1]->kind != NODE_FLOAT || v[2]->kind != NODE_INT)
+        return 0;
+    if (v[2]->i < INT32_MIN || v[2]->i > INT32_MAX)
+        return pickle_bad(p, "a quantised tensor with a huge zero point");
+    out->scale = v[1]->f;
+    out->zero = (int32_t)v[2]->i;
+    return 1;
+}
+
+/* storage, offset, size, stride, qparams, requires_grad, hooks */
+static int call_qtensor(
+    struct pickle *p, const struct node *args, struct node **out)
+{
+    struct torch_qparams found, *kept;
+    struct view_args a;
+    int rc;
+
+    if (args->list.n != 7 || !take_view(args, &a) || a.storage->quant == NULL ||
+        a.dtype == DTYPE_NONE)
+        return 0;
+    rc = take_qparams(p, args->list.v[4], a.size, &found);
+    if (rc <= 0)
+        return rc;
+    kept = arena_alloc(p->env->arena, 1, sizeof(*kept), p->e);
+    if (kept == NULL || build_view(p, &a, out) != 0)
+        return -1;
+    *kept = found;
+    (*out)->view->quant = kept;
+    return 0;
+}
+
+/* The first of the arguments, which is what all is about. */
+static int call_first(
+    struct pickle *p, const struct node *args, struct node **out)
+{
+    (void)p;
+    if (args->list.n >= 1 && args->list.n <= 2)
+        *out = args->list.v[0];
+    return 0;
 }
 
 /* dtype, size, stride, requires_grad: a shape, no data anywhere. */
@@ -311,11 +425,17 @@ const struct pickle_known torch_known[] = {
     { "torch._utils", "_rebuild_tensor", call_tensor },
     { "torch._utils", "_rebuild_tensor_v2", call_tensor_v2 },
     { "torch._utils", "_rebuild_tensor_v3", call_tensor_v3 },
+    { "torch._utils", "_rebuild_qtensor", call_qtensor },
     { "torch._utils", "_rebuild_parameter", call_parameter },
     { "torch._utils", "_rebuild_parameter_with_state", call_parameter },
     { "torch._utils", "_rebuild_meta_tensor_no_storage", call_meta_tensor },
     { "torch._tensor", "_rebuild_from_type_v2", call_from_type },
     { "torch.tensor", "_rebuild_from_type_v2", call_from_type },
+    { "torch.jit._pickle", "restore_type_tag", call_first },
+    { "torch.jit._pickle", "build_intlist", call_first },
+    { "torch.jit._pickle", "build_doublelist", call_first },
+    { "torch.jit._pickle", "build_boollist", call_first },
+    { "torch.jit._pickle", "build_tensorlist", call_first },
     { "torch", "Size", call_size },
     { "torch", "device", call_device },
     { "torch.nn.parameter", "Parameter", NULL },
@@ -339,6 +459,11 @@ const struct pickle_known torch_known[] = {
     { "torch", "uint32", NULL },
     { "torch", "uint64", NULL },
     { "torch", "bool", NULL },
+    { "torch", "qint8", NULL },
+    { "torch", "quint8", NULL },
+    { "torch", "qint32", NULL },
+    { "torch", "quint4x2", NULL },
+    { "torch", "quint2x4", NULL },
     { "torch", "complex32", NULL },
     { "torch", "complex64", NULL },
     { "torch", "complex128", NULL },
@@ -348,6 +473,11 @@ const struct pickle_known torch_known[] = {
     { "torch", "float8_e5m2fnuz", NULL },
     { "torch", "float8_e8m0fnu", NULL },
     { "torch", "float4_e2m1fn_x2", NULL },
+    { "torch", "bits1x8", NULL },
+    { "torch", "bits2x4", NULL },
+    { "torch", "bits4x2", NULL },
+    { "torch", "bits8", NULL },
+    { "torch", "bits16", NULL },
     { "torch", "DoubleStorage", NULL },
     { "torch", "FloatStorage", NULL },
     { "torch", "HalfStorage", NULL },
@@ -363,6 +493,8 @@ const struct pickle_known torch_known[] = {
     { "torch", "QInt8Storage", NULL },
     { "torch", "QUInt8Storage", NULL },
     { "torch", "QInt32Storage", NULL },
+    { "torch", "QUInt4x2Storage", NULL },
+    { "torch", "QUInt2x4Storage", NULL },
     { "torch", "UntypedStorage", NULL },
     { "torch.storage", "UntypedStorage", NULL },
     { "torch.cuda", "DoubleStorage", NULL },

@@ -25,8 +25,9 @@ enum {
 struct torch_storage {
     struct str key;
     struct str class_name; /* "FloatStorage" */
-    enum dtype dtype;      /* DTYPE_NONE: quantised, not read */
-    unsigned element;      /* bytes */
+    enum dtype dtype;      /* DTYPE_NONE: elements that are not read */
+    const char *quant;     /* "qint8": dtype is that of its integers; or NULL */
+    unsigned element;      /* bytes; 0: the record says how many it has */
     bool untyped;          /* elements are bytes, the tensor has the dtype */
     bool no_data;          /* saved on the meta device */
     uint64_t numel;
@@ -35,6 +36,15 @@ struct torch_storage {
     struct torch_storage *root; /* legacy: a slice of that one, or NULL */
     uint64_t root_offset;       /* [bytes] */
     bool listed;                /* legacy: its data were found */
+};
+
+/* How the integers of a quantised tensor stand for numbers. */
+struct torch_qparams {
+    double scale;
+    int32_t zero;
+    uint32_t axis;
+    const struct torch_view *scales; /* NULL: one for the whole tensor */
+    const struct torch_view *zeros;
 };
 
 /* A tensor: a view into a storage. */
@@ -46,6 +56,7 @@ struct torch_view {
     const uint64_t *stride; /* NULL: dense row-major */
     uint64_t n;
     uint64_t offset; /* of the first element, in its storage [bytes] */
+    const struct torch_qparams *quant; /* or NULL */
 };
 
 struct torch_reader {
@@ -60,9 +71,12 @@ struct torch_reader {
     uint64_t cap_storages;
     uint64_t n_views;
     bool legacy;
+    bool script; /* a TorchScript archive */
     bool big_endian;
+    const char *records; /* the folder of tensor data: "data" */
     struct pickle_names names;
     struct node *root;
+    struct node *constants; /* of a TorchScript program, or NULL */
 };
 
 /* The containers: fill r->root and the storages. */
@@ -100,24 +114,43 @@ struct torch_found {
     struct tensor *v; /* under full paths, in file order */
     uint64_t n;
     uint64_t cap;
-    struct torch_alien *aliens; /* tensors of kinds that are not read */
-    uint64_t n_aliens;
-    uint64_t cap_aliens;
     struct torch_held held;
 };
 
-struct torch_alien {
-    struct str name;
-    const struct pickle_global *maker;
-};
+/*
+ * torch_alien - whether an object is a tensor of a kind that is not read
+ * out      gets what is known of it: alien, alien_hint, dtype, shape
+ * Returns  1 when it is, 0 when not, -1 with *e: NOMEM
+ */
+int torch_alien(const struct torch_reader *r, const struct node *n,
+    struct tensor *out, struct err *e);
+
+/* torch_mark - "conj" or "neg": what a view is of its storage; or NULL. */
+const char *torch_mark(const struct node *meta);
+
+/* torch_is_alien - the same question alone. */
+bool torch_is_alien(const struct node *n);
 
 /*
- * torch_walk - every tensor below a node, under its path
+ * torch_dims - the sizes a tuple of integers holds; false when it holds
+ * anything else, or more than a tensor may have
+ * out      NULL: only look
+ */
+bool torch_dims(const struct node *tuple, uint64_t *out);
+
+/*
+ * torch_script_state - the attributes of an object of a TorchScript program
+ * that is a module; NULL when n is none
+ */
+const struct node *torch_script_state(const struct node *n);
+
+/*
+ * torch_walk - every tensor of the file, under its path
  * Returns  0, or -1 with *e: REFUSED (too deep, too many, a name that is not
  *          one), NOMEM
  */
-int torch_walk(const struct torch_reader *r, struct node *root,
-    struct torch_found *out, struct err *e);
+int torch_walk(
+    const struct torch_reader *r, struct torch_found *out, struct err *e);
 
 /* torch_is_array - a NumPy array of numbers, of whatever type. */
 bool torch_is_array(const struct node *n);
@@ -125,13 +158,11 @@ bool torch_is_array(const struct node *n);
 /*
  * torch_array - a node that torch_is_array, as a tensor without a name
  * held     what was copied into r->keep so far
- * alien    why it cannot be read: what makes its numbers, when they are of
- *          a type that is not read; then t says nothing
+ * out      alien when its numbers are of a type that is not read
  * Returns  0, or -1 with *e: REFUSED (malformed), NOMEM
  */
 int torch_array(const struct torch_reader *r, const struct node *n,
-    struct torch_held *held, struct tensor *t,
-    const struct pickle_global **alien, struct err *e);
+    struct torch_held *held, struct tensor *out, struct err *e);
 
 /* torch_array_shape - the tuple of its sizes, or NULL when n is no array. */
 const struct node *torch_array_shape(const struct node *n, enum dtype *dtype);
@@ -164,10 +195,10 @@ struct torch_beside {
 /*
  * torch_choose - section 7's rule: which branch holds the weights
  * select   a branch by its path, or NULL
- * Sets out->tensors, n_tensors and branch.
+ * Sets out->tensors, n_tensors, branch and alien.
  * Returns  0, or -1 with *e: REFUSED (two candidates, two equal names),
- *          MISSING (no such branch), UNSUPPORTED (a tensor of a kind that is
- *          not read), NOMEM
+ *          MISSING (no such branch), UNSUPPORTED (alien: a tensor of a kind
+ *          that is not read), NOMEM
  */
 int torch_choose(const struct torch_reader *r, const struct torch_found *f,
     const char *select, struct torch_file *out, struct torch_beside *beside,
@@ -175,10 +206,11 @@ int torch_choose(const struct torch_reader *r, const struct torch_found *f,
 
 /*
  * torch_config - the JSON text of a config beside the weights; "" when there
- * is none, or none of a sane size
+ * is none, or none of a sane size. Of several, the innermost and most
+ * architectural one (torch_config.c has the order); the others are named.
  */
 int torch_config(const struct torch_beside *beside, struct arena *arena,
-    struct str *out, struct err *e);
+    struct torch_file *out, struct err *e);
 
 /*
  * torch_json - one node as JSON, objects of unknown classes included

@@ -8,6 +8,8 @@
 #include "formats/npy.h"
 #include "formats/torch_internal.h"
 
+#include <stdio.h>
+
 /* Where the parts of an array stand in its object. */
 struct parts {
     struct npy_dtype type;
@@ -190,39 +192,49 @@ static int hold(const struct torch_reader *r, struct str data,
         &held->by_place, key, (void *)(uintptr_t)copy.p, r->arena, e);
 }
 
-/* Stands for a class of its own where a tensor of no known kind is named. */
-static const struct pickle_global too_much = { .module = { "numpy", 5 },
-    .name = { "ndarray, more than 4 MiB at a pickle protocol below 3", 53 } };
+/* Numbers of a type that is not read here. */
+static int be_alien(const struct torch_reader *r, const struct parts *p,
+    struct tensor *t, struct err *e)
+{
+    char text[2 * PICKLE_NAME_MAX + 64];
+
+    snprintf(text, sizeof(text), "of a kind not read here (%.*s.%.*s)",
+        STR_ARG(p->maker->module), STR_ARG(p->maker->name));
+    t->no_data = true;
+    t->alien = arena_str(r->keep, str_of(text), e).p;
+    return t->alien != NULL ? 0 : -1;
+}
 
 int torch_array(const struct torch_reader *r, const struct node *n,
-    struct torch_held *held, struct tensor *t,
-    const struct pickle_global **alien, struct err *e)
+    struct torch_held *held, struct tensor *out, struct err *e)
 {
     struct parts p;
 
-    *t = (struct tensor){ .n = 0 };
-    *alien = NULL;
+    *out = (struct tensor){ .n = 0 };
     if (!take_parts(n, &p))
         return err_set(e, ERR_BUG, "not an array");
-    t->dtype = p.type.dtype;
-    t->big_endian = p.type.big_endian;
-    if (t->dtype == DTYPE_NONE) {
-        *alien = p.maker;
-        return 0;
-    }
-    if (take_shape(&p, r->keep, t, e) != 0)
+    out->dtype = p.type.dtype;
+    out->big_endian = p.type.big_endian;
+    if (out->dtype == DTYPE_NONE)
+        return be_alien(r, &p, out, e);
+    if (take_shape(&p, r->keep, out, e) != 0)
         return -1;
-    t->storage_len = p.data.len;
+    out->storage_len = p.data.len;
     if (p.data.len == 0)
         return 0;
     if (!lies_in_file(r, p.data)) {
-        if (hold(r, p.data, held, &t->held, e) != 0)
+        if (hold(r, p.data, held, &out->held, e) != 0)
             return -1;
-        *alien = t->held == NULL ? &too_much : NULL;
+        if (out->held != NULL)
+            return 0;
+        out->no_data = true;
+        out->alien = "an array, of more than 4 MiB in all of them, at a "
+                     "pickle protocol below 3";
+        out->alien_hint = "in Python, pickle it with protocol=4";
         return 0;
     }
-    t->offset = (uint64_t)((const uint8_t *)p.data.p - r->bytes);
-    t->storage_at = t->offset;
+    out->offset = (uint64_t)((const uint8_t *)p.data.p - r->bytes);
+    out->storage_at = out->offset;
     return 0;
 }
 

@@ -155,23 +155,38 @@ static int take_branch(const struct torch_reader *r,
         const char *name = below(branch, f->v[i].name);
         struct tensor *t = &out->tensors[out->n_tensors];
 
-        if (name == NULL)
+        /* What a branch was named for is not left aside. */
+        if (name == NULL || (f->v[i].aside && branch.len == 0))
             continue;
         *t = f->v[i];
         t->name.len -= (size_t)(name - t->name.p);
         t->name.p = name;
         out->n_tensors++;
     }
-    for (uint64_t i = 0; i < f->n_aliens; i++) {
-        const struct torch_alien *a = &f->aliens[i];
-
-        if (below(branch, a->name) != NULL)
-            return err_set(e, ERR_UNSUPPORTED,
-                "tensor '%.*s' is of a kind not read here (%.*s.%.*s)",
-                (int)size_min(a->name.len, 200), a->name.p,
-                STR_ARG(a->maker->module), STR_ARG(a->maker->name));
-    }
     return check_names(out, r->arena, e);
+}
+
+static int refuse_alien(const struct tensor *t, struct err *e)
+{
+    err_set(e, ERR_UNSUPPORTED, "tensor '%.*s' is %.300s",
+        (int)size_min(t->name.len, 200), t->name.p, t->alien);
+    return t->alien_hint != NULL ? err_hint(e, "%s", t->alien_hint) : -1;
+}
+
+static int check_kinds(struct torch_file *out, struct err *e)
+{
+    const struct tensor *first = NULL;
+
+    for (uint64_t i = 0; i < out->n_tensors; i++) {
+        const struct tensor *t = &out->tensors[i];
+
+        if (t->malformed)
+            return refuse_alien(t, e);
+        if (t->alien != NULL && first == NULL)
+            first = t;
+    }
+    out->alien = first != NULL;
+    return first == NULL ? 0 : refuse_alien(first, e);
 }
 
 int torch_choose(const struct torch_reader *r, const struct torch_found *f,
@@ -181,16 +196,20 @@ int torch_choose(const struct torch_reader *r, const struct torch_found *f,
     struct str branch = { "", 0 };
 
     if (select == NULL) {
-        if (find_branch(r, f, &branch, beside, e) != 0)
+        /* A program's names are those of its modules, all of them. */
+        if (!r->script && find_branch(r, f, &branch, beside, e) != 0)
             return -1;
-        return take_branch(r, f, branch, out, e);
+        if (take_branch(r, f, branch, out, e) != 0)
+            return -1;
+        return check_kinds(out, e);
     }
     branch = arena_str(r->keep, str_of(select), e);
     if (branch.p == NULL || take_branch(r, f, branch, out, e) != 0)
         return -1;
-    beside->v[beside->n++] = r->root;
+    if (!r->script)
+        beside->v[beside->n++] = r->root;
     if (out->n_tensors == 0)
         return err_set(
             e, ERR_MISSING, "no tensors below a branch '%s'", select);
-    return 0;
+    return check_kinds(out, e);
 }

@@ -3,27 +3,30 @@
 
 struct storage_class {
     const char *name;
-    enum dtype dtype; /* DTYPE_NONE: quantised */
-    unsigned element; /* bytes */
+    enum dtype dtype;
+    unsigned element;  /* bytes */
+    const char *quant; /* dtype is that of the integers */
 };
 
 static const struct storage_class classes[] = {
-    { "DoubleStorage", DTYPE_F64, 8 },
-    { "FloatStorage", DTYPE_F32, 4 },
-    { "HalfStorage", DTYPE_F16, 2 },
-    { "BFloat16Storage", DTYPE_BF16, 2 },
-    { "LongStorage", DTYPE_I64, 8 },
-    { "IntStorage", DTYPE_I32, 4 },
-    { "ShortStorage", DTYPE_I16, 2 },
-    { "CharStorage", DTYPE_I8, 1 },
-    { "ByteStorage", DTYPE_U8, 1 },
-    { "BoolStorage", DTYPE_BOOL, 1 },
-    { "ComplexFloatStorage", DTYPE_C64, 8 },
-    { "ComplexDoubleStorage", DTYPE_C128, 16 },
-    { "QInt8Storage", DTYPE_NONE, 1 },
-    { "QUInt8Storage", DTYPE_NONE, 1 },
-    { "QInt32Storage", DTYPE_NONE, 4 },
-    { "UntypedStorage", DTYPE_U8, 1 },
+    { "DoubleStorage", DTYPE_F64, 8, NULL },
+    { "FloatStorage", DTYPE_F32, 4, NULL },
+    { "HalfStorage", DTYPE_F16, 2, NULL },
+    { "BFloat16Storage", DTYPE_BF16, 2, NULL },
+    { "LongStorage", DTYPE_I64, 8, NULL },
+    { "IntStorage", DTYPE_I32, 4, NULL },
+    { "ShortStorage", DTYPE_I16, 2, NULL },
+    { "CharStorage", DTYPE_I8, 1, NULL },
+    { "ByteStorage", DTYPE_U8, 1, NULL },
+    { "BoolStorage", DTYPE_BOOL, 1, NULL },
+    { "ComplexFloatStorage", DTYPE_C64, 8, NULL },
+    { "ComplexDoubleStorage", DTYPE_C128, 16, NULL },
+    { "QInt8Storage", DTYPE_I8, 1, "qint8" },
+    { "QUInt8Storage", DTYPE_U8, 1, "quint8" },
+    { "QInt32Storage", DTYPE_I32, 4, "qint32" },
+    { "QUInt4x2Storage", DTYPE_NONE, 0, "quint4x2" },
+    { "QUInt2x4Storage", DTYPE_NONE, 0, "quint2x4" },
+    { "UntypedStorage", DTYPE_U8, 1, NULL },
 };
 
 static const struct storage_class *class_of(const struct node *n)
@@ -97,6 +100,7 @@ static int storage_fill(struct pickle *p, const struct node *pid,
     s->class_name = str_of(class->name);
     s->dtype = class->dtype;
     s->element = class->element;
+    s->quant = class->quant;
     s->untyped = str_is(s->class_name, "UntypedStorage");
     s->no_data = str_starts(location->s, "meta");
     if (!node_u64(pid->list.v[4], &s->numel) ||
@@ -125,6 +129,8 @@ int torch_storage_get(
     struct node *const *v = pid->list.v;
     const struct storage_class *class = class_of(v[1]);
 
+    if (class != NULL && class->element == 0 && r->legacy)
+        class = NULL; /* only a record says how long it is */
     if (class == NULL) {
         if (v[1]->kind != NODE_GLOBAL)
             return pickle_bad(

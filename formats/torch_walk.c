@@ -21,6 +21,7 @@ struct walk {
     struct torch_found *out;
     char path[TENSOR_NAME_MAX + 1];
     size_t len;
+    unsigned aside; /* above 0: in what state_dict() leaves out */
     uint64_t steps;
     uint64_t work;
     uint64_t arrays; /* of NumPy, met by survey */
@@ -60,20 +61,21 @@ static const struct node *module_state(const struct node *n)
     return parts != NULL && parts->kind == NODE_DICT ? state : NULL;
 }
 
-/* What makes this object a tensor of a kind that is not read; or NULL. */
-static const struct pickle_global *alien_maker(const struct node *n)
+const struct node *torch_script_state(const struct node *n)
 {
-    const struct pickle_global *g;
+    const struct node *state, *mode, *callee;
 
-    if (n->kind != NODE_OPAQUE || n->opaque->callee->kind != NODE_GLOBAL)
+    if (n->kind != NODE_OPAQUE || n->opaque->states.n == 0)
         return NULL;
-    g = n->opaque->callee->global;
-    if (!str_is(g->module, "torch") && !str_starts(g->module, "torch."))
+    callee = n->opaque->callee;
+    if (callee->kind != NODE_GLOBAL ||
+        !(str_is(callee->global->module, "__torch__") ||
+            str_starts(callee->global->module, "__torch__.")))
         return NULL;
-    if (str_starts(g->name, "_rebuild_") ||
-        str_is(g->name, "_load_from_bytes") || str_ends(g->name, "Tensor"))
-        return g;
-    return NULL;
+    /* Modules are in training or not; objects of other classes are not. */
+    state = n->opaque->states.v[0];
+    mode = node_get(state, "training");
+    return mode != NULL && mode->kind == NODE_BOOL ? state : NULL;
 }
 
 /* ---- first pass ---- */
@@ -95,7 +97,7 @@ static int survey_opaque(
 {
     const struct node_opaque *o = n->opaque;
 
-    if (alien_maker(n) != NULL || torch_is_array(n)) {
+    if (torch_is_alien(n) || torch_is_array(n)) {
         w->arrays++;
         *found = true;
         return 0;
@@ -266,7 +268,7 @@ static int too_many(struct walk *w)
 {
     uint64_t made = w->r->n_views + w->r->n_storages + w->arrays;
 
-    if (w->out->n + w->out->n_aliens <
+    if (w->out->n <
         size_min(TORCH_TENSORS_MAX, NAMES_FREE + NAMES_PER_TENSOR * made))
         return 0;
     return err_set(w->e, ERR_REFUSED, "%llu tensors under too many names",
@@ -282,21 +284,9 @@ static int add_tensor(struct walk *w, struct tensor t)
         return -1;
     f->v = v;
     t.name = path_name(w);
+    t.aside = w->aside > 0;
     f->v[f->n++] = t;
     return t.name.p == NULL ? -1 : 0;
-}
-
-static int add_alien(struct walk *w, const struct pickle_global *maker)
-{
-    struct torch_found *f = w->out;
-    struct torch_alien *v = room(
-        w->r->arena, f->aliens, f->n_aliens, &f->cap_aliens, sizeof(*v), w->e);
-
-    if (v == NULL || too_many(w) != 0)
-        return -1;
-    f->aliens = v;
-    v[f->n_aliens] = (struct torch_alien){ path_name(w), maker };
-    return v[f->n_aliens++].name.p == NULL ? -1 : 0;
 }
 
 static void place(const struct torch_reader *r, const struct torch_storage *s,
@@ -325,18 +315,51 @@ static bool keep_dims(struct walk *w, const uint64_t **v, uint32_t rank)
     return copy != NULL;
 }
 
-static int add_view(struct walk *w, const struct torch_view *v)
+static bool fill_view(
+    struct walk *w, const struct torch_view *v, struct tensor *t)
 {
-    struct tensor t = { .dtype = v->dtype,
+    *t = (struct tensor){ .dtype = v->dtype,
         .rank = v->rank,
         .shape = v->shape,
         .stride = v->stride,
         .n = v->n,
         .offset = v->offset };
+    place(w->r, v->storage, t);
+    return keep_dims(w, &t->shape, t->rank) &&
+           keep_dims(w, &t->stride, t->rank);
+}
 
-    if (!keep_dims(w, &t.shape, t.rank) || !keep_dims(w, &t.stride, t.rank))
+/* t holds the integers; it becomes what they stand for. */
+static int fill_quant(
+    struct walk *w, const struct torch_view *v, struct tensor *t)
+{
+    const struct torch_qparams *p = v->quant;
+    struct tensor_quant *q = arena_alloc(w->r->keep, 1, sizeof(*q), w->e);
+
+    if (q == NULL)
         return -1;
-    place(w->r, v->storage, &t);
+    *q = (struct tensor_quant){ .name = v->storage->quant,
+        .stored = t->dtype,
+        .per_channel = p->scales != NULL,
+        .scale = p->scale,
+        .zero = p->zero,
+        .axis = p->axis };
+    if (q->per_channel && (!fill_view(w, p->scales, &q->scales) ||
+                              !fill_view(w, p->zeros, &q->zeros)))
+        return -1;
+    if (q->per_channel)
+        t->no_data = t->no_data || q->scales.no_data || q->zeros.no_data;
+    t->dtype = DTYPE_F32;
+    t->quant = q;
+    return 0;
+}
+
+static int add_view(struct walk *w, const struct torch_view *v)
+{
+    struct tensor t;
+
+    if (!fill_view(w, v, &t) || (v->quant != NULL && fill_quant(w, v, &t) != 0))
+        return -1;
     return add_tensor(w, t);
 }
 
@@ -347,12 +370,16 @@ static int add_storage(struct walk *w, const struct torch_storage *s)
         .dtype = s->dtype, .rank = 1, .shape = &s->numel, .n = s->numel
     };
 
-    if (s->dtype == DTYPE_NONE)
-        return err_set(w->e, ERR_UNSUPPORTED,
-            "'%.*s' is a bare storage of class %.*s", (int)w->len, w->path,
-            STR_ARG(s->class_name));
     if (!keep_dims(w, &t.shape, 1))
         return -1;
+    if (s->quant != NULL) {
+        t = (struct tensor){ .rank = 1,
+            .shape = t.shape,
+            .n = t.n,
+            .no_data = true,
+            .alien = "a bare storage of quantised integers" };
+        return add_tensor(w, t);
+    }
     place(w->r, s, &t);
     return add_tensor(w, t);
 }
@@ -442,6 +469,33 @@ static int walk_module(struct walk *w, const struct node *state)
     return walk_pairs(w, &node_get(state, "_modules")->list);
 }
 
+/*
+ * A module of a TorchScript program. Which of its tensors are parameters and
+ * which buffers is told by the code; that they are its own is told here.
+ */
+static int walk_script(struct walk *w, const struct node *state)
+{
+    const struct node_list *l = &state->list;
+    size_t len = w->len;
+
+    if (spend(w, l->n) != 0)
+        return -1;
+    for (uint64_t i = 0; i < l->n; i += 2) {
+        struct node *v = l->v[i + 1];
+        bool own = v->kind == NODE_TENSOR || torch_is_alien(v) ||
+                   torch_script_state(v) != NULL;
+
+        if (!torch_has_tensors(v))
+            continue;
+        w->aside += !own;
+        if (path_key(w, l->v[i], i / 2) != 0 || walk(w, v) != 0)
+            return -1;
+        w->aside -= !own;
+        w->len = len;
+    }
+    return 0;
+}
+
 /* A state is a mapping, or a pair of them (attributes and slots). */
 static int walk_state(struct walk *w, struct node *state)
 {
@@ -457,22 +511,25 @@ static int walk_state(struct walk *w, struct node *state)
 
 static int add_array(struct walk *w, const struct node *n)
 {
-    const struct pickle_global *alien;
     struct tensor t;
 
-    if (torch_array(w->r, n, &w->out->held, &t, &alien, w->e) != 0)
+    if (torch_array(w->r, n, &w->out->held, &t, w->e) != 0)
         return err_ctx(w->e, "'%.*s'", (int)size_min(w->len, 200), w->path);
-    return alien != NULL ? add_alien(w, alien) : add_tensor(w, t);
+    return add_tensor(w, t);
 }
 
 static int walk_opaque(struct walk *w, const struct node *n)
 {
     const struct node_opaque *o = n->opaque;
-    const struct pickle_global *maker = alien_maker(n);
     const struct node *state = module_state(n);
+    const struct node *script = w->r->script ? torch_script_state(n) : NULL;
+    struct tensor alien;
+    int rc = torch_alien(w->r, n, &alien, w->e);
 
-    if (maker != NULL)
-        return add_alien(w, maker);
+    if (rc != 0)
+        return rc < 0 ? -1 : add_tensor(w, alien);
+    if (script != NULL)
+        return walk_script(w, script);
     if (torch_is_array(n))
         return add_array(w, n);
     if (state != NULL)
@@ -517,16 +574,25 @@ static int walk(struct walk *w, struct node *n)
     return rc;
 }
 
-int torch_walk(const struct torch_reader *r, struct node *root,
-    struct torch_found *out, struct err *e)
+int torch_walk(
+    const struct torch_reader *r, struct torch_found *out, struct err *e)
 {
     struct walk w = { .r = r, .out = out, .e = e };
+    struct node *root = r->root;
     bool found = false;
 
     if (survey(&w, root, 0, &found) != 0)
         return -1;
     if (root->kind == NODE_TENSOR || root->kind == NODE_STORAGE ||
-        torch_is_array(root))
+        torch_is_alien(root) || torch_is_array(root))
         (void)path_add(&w, str_of("tensor"));
-    return walk(&w, root);
+    if (walk(&w, root) != 0)
+        return -1;
+    if (r->constants == NULL)
+        return 0;
+    w.len = 0;
+    w.aside = 1;
+    (void)path_add(&w, str_of("constants.pkl"));
+    return survey(&w, r->constants, 0, &found) != 0 ? -1
+                                                    : walk(&w, r->constants);
 }

@@ -106,6 +106,7 @@ def main():
                                            "account")], "build/asan")
         run("fuzz replay and a short run", found("tests/fuzz/run.py"),
             "build/asan")
+    counted("threads, sanitized", ["make", "--no-print-directory", "tsan"])
     tail = f", {totals[2]} skipped" if totals[2] else ""
     print(f"\n{totals[0]} passed, {totals[1]} failed{tail}")
     return 1 if totals[1] or not totals[0] else 0

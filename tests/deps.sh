@@ -4,6 +4,7 @@
 #
 #   deps.sh        what building and `make demo` need
 #   deps.sh test   what the tests need besides
+#   deps.sh perf   what tests/perf needs besides: servers and peers
 set -eu
 
 need="gcc make pkg-config libc6-dev libcurl4-openssl-dev libssl-dev
@@ -12,6 +13,9 @@ if [ "${1-}" = test ]; then
     # a second compiler with its sanitizers, faults, references, lint
     need="$need clang libclang-rt-14-dev strace openssl git procps
 clang-format e2fsprogs xfsprogs nginx-light minisign python3-venv python3-torch python3-numpy"
+fi
+if [ "${1-}" = perf ]; then
+    need="$need nginx time aria2 curl openssl iproute2"
 fi
 
 missing=""

@@ -166,6 +166,10 @@ static int read_torch(struct wfile *w, const struct map *m,
     if (keep(w, t.tensors, t.n_tensors, e) != 0)
         return -1;
     findings_table(w, t.container, report);
+    if (strcmp(t.container, "TorchScript archive") == 0)
+        findings_note(report, "structure",
+            "%.*s: holds a program, whose code is not looked at",
+            STR_ARG(w->file->name));
     return w->format == FORMAT_TORCH_ZIP ? read_sums(w, m, e) : 0;
 }
 

@@ -40,7 +40,7 @@ def check_read(tap, env, row, home):
     out = os.path.join(home, row["file"] + ".out")
     done = kit.run(["mlconvert", "--keep", "-o", out, path], env)
     if any(t["dtype"] == "C128" for t in row["tensors"]):
-        tap.ok(done.returncode == 8 and "C128" in done.stderr
+        tap.ok(done.returncode == 8 and "complex128" in done.stderr
                and not os.path.exists(out),
                f"{row['file']}: no form for C128, by name", done.stderr)
         return
@@ -58,6 +58,10 @@ def check_refused(tap, env, row, home):
     out = os.path.join(home, row["file"] + ".out")
     for args in (["--list"], ["-o", out]):
         done = kit.run(["mlconvert", *args, path], env)
+        if "--list" in args and row["file"] == "bfloat16.pkl":
+            tap.ok(done.returncode == 0 and row["refused"] in done.stdout,
+                   f"{row['file']}: shown for what it is", done.stderr)
+            continue
         tap.ok(done.returncode == 8 and row["refused"] in done.stderr
                and row["file"] in done.stderr and not os.path.exists(out),
                f"{row['file']} ({row['why']}): refused, {args[0]}",

@@ -234,9 +234,13 @@ def control(tap, hub, files):
 
 
 def damage(path):
+    """One digit of the sum; a live journal may have an old tail behind it."""
     with open(path, "r+b") as f:
-        f.seek(20)  # the end of a live journal may be an older one's
-        f.write(b"?")
+        at = f.read().index(b"sum ") + 4
+        f.seek(at)
+        digit = f.read(1)
+        f.seek(at)
+        f.write(b"1" if digit == b"0" else b"0")
 
 
 def serve(data, repo, size):

@@ -3,7 +3,8 @@
 
 A test *_check.py names what it needs in a line "# packages: ..."; tests with
 equal lists share an environment, build/venv-<first package>, on top of the
-system's packages (torch comes from Debian). When an environment cannot be
+system's packages (torch comes from Debian, but where a newer one is asked
+for). When an environment cannot be
 had, its tests are named as skipped: a skip is never a pass.
 """
 import glob

@@ -37,10 +37,10 @@ static struct partial opened(uint64_t size, struct err *e)
 
 static void write_half(struct partial *p, struct err *e)
 {
-    static const char zeros[SIZE / 2];
-    uint64_t new;
+    static _Alignas(4096) const char zeros[SIZE / 2];
 
-    partial_write(p, 0, zeros, sizeof(zeros), &new, e);
+    partial_put(p, zeros, 0, sizeof(zeros), e);
+    partial_took(p, 0, sizeof(zeros), e);
 }
 
 static uint64_t kept(void)
@@ -59,7 +59,7 @@ static void saved(void)
     struct partial p = opened(SIZE, &e);
 
     write_half(&p, &e);
-    partial_note(&p);
+    partial_note(&p, 1);
     is_int(partial_save(&p, &e), 0, "saved");
     partial_close(&p);
     is_int((long long)kept(), SIZE / 2, "half of it is vouched for");
@@ -76,11 +76,11 @@ static void failed_sync(void)
     struct partial p = opened(SIZE, &e);
 
     write_half(&p, &e);
-    partial_note(&p);
+    partial_note(&p, 1);
     sync_fails = 1;
     ok(partial_save(&p, &e) == -1 && e.kind == ERR_IO, "a sync fails");
     partial_save(&p, &ignored);
-    partial_note(&p);
+    partial_note(&p, 1);
     partial_close(&p);
     is_int((long long)kept(), 0, "no later sync makes the bytes good");
     unlink(path);
@@ -93,7 +93,7 @@ static void lost_partial(void)
     struct partial p = opened(SIZE, &e);
 
     write_half(&p, &e);
-    partial_note(&p);
+    partial_note(&p, 1);
     partial_save(&p, &e);
     partial_close(&p);
     unlink(path);
@@ -114,7 +114,7 @@ static void taken_away(void)
     write_half(&p, &e);
     unlink(path);
     write_text(path, "another's");
-    partial_note(&p);
+    partial_note(&p, 1);
     is_int(partial_save(&p, &e), 0, "the name is another file's by now");
     partial_close(&p);
     ok(access(journal, F_OK) != 0, "which is not vouched for");

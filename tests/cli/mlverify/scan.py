@@ -17,6 +17,7 @@ import kit  # noqa: E402
 
 FIXTURES = os.path.join(kit.ROOT, "tests/fixtures")
 # pickled modules: their classes are code of somebody's, and are told
+PROGRAMS = {"script.pt", "traced.pt", "frozen.pt"}
 MODULES = {"whole-module.pt", "whole-module-legacy.pt"}
 EVIL = b"cos\nsystem\nX\x02\x00\x00\x00id\x85R"
 
@@ -53,7 +54,7 @@ class Bench:
 
 
 def test_fixtures(b):
-    wrong, modules = [], 0
+    wrong, modules, programs = [], 0, 0
     files = sorted(glob.glob(FIXTURES + "/torch/*.*t") +
                    glob.glob(FIXTURES + "/torch/**/*.bin", recursive=True) +
                    glob.glob(FIXTURES + "/llama/**/*.bin", recursive=True) +
@@ -63,11 +64,14 @@ def test_fixtures(b):
         status, doc, said = b.scan(path)
         if os.path.basename(path) in MODULES:
             modules += status == 8
+        elif os.path.basename(path) in PROGRAMS:
+            programs += status == 8 and "code" in said
         elif status != 0 or not doc["names"]:
             wrong.append(said)
     b.tap.ok(len(files) > 35 and not wrong,
              f"{len(files)} honest files are clean", "\n".join(wrong))
     b.tap.eq(modules, len(MODULES), "pickled modules ask for their classes")
+    b.tap.eq(programs, len(PROGRAMS), "the code of programs is not judged")
     for folder in sorted(glob.glob(FIXTURES + "/llama/*/")):
         b.expect(folder, 0, f"a folder: {os.path.basename(folder[:-1])}")
 

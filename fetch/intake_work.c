@@ -1,0 +1,349 @@
+/*
+ * The four threads. The lock is held to look at queues and to move blocks
+ * between them, never while bytes are copied, hashed, written or read. A
+ * sink that a thread works on outside of the lock is busy.
+ */
+#include "fetch/intake_internal.h"
+
+#include "base/clock.h"
+
+enum {
+    /* Blocks that only the reader may have: without it nothing moves. */
+    RESERVE = 4,
+    /* How far it reads ahead of the hasher. */
+    AHEAD = 8 * BLOCK_BYTES,
+    SAVE_MS = 1000, /* what a loss of power may cost */
+    SCRIBE_MS = 100
+};
+
+/* ---- under the lock ---- */
+
+static void wake(struct intake *in)
+{
+    in->opts.wake(in->opts.arg);
+}
+
+static void fail(struct sink *s, const struct err *e)
+{
+    if (s->err.kind == ERR_NONE)
+        s->err = *e;
+    wake(s->in);
+}
+
+/* Something moved: who was refused a block may try again. */
+static void moved(struct intake *in)
+{
+    if (in->hungry)
+        pthread_cond_signal(&in->work[READER]);
+    in->hungry = false;
+    if (in->starved)
+        wake(in);
+    in->starved = false;
+}
+
+void intake_release(struct intake *in, struct block *b)
+{
+    if (--b->refs == 0) {
+        slab_give(&in->slab, b);
+        moved(in);
+    }
+}
+
+static void hold(struct sink *s)
+{
+    s->busy++;
+}
+
+static void let_go(struct sink *s)
+{
+    s->busy--;
+    if (s->ended)
+        pthread_cond_broadcast(&s->in->idle);
+}
+
+/*
+ * A block whatever it costs: the last one of a file that waits for bytes
+ * which are not in memory. Where the hasher can go on, it will give some.
+ */
+static struct block *take_block(struct intake *in, size_t reserve)
+{
+    if (in->slab.n_idle > reserve)
+        return slab_take(&in->slab);
+    for (struct sink *s = in->sinks; s != NULL; s = s->next) {
+        struct block *b;
+
+        if (window_run(&s->window, s->taken) > s->taken)
+            continue;
+        b = window_evict(&s->window, s->taken);
+        if (b != NULL) {
+            intake_release(in, b);
+            return slab_take(&in->slab);
+        }
+    }
+    return NULL;
+}
+
+/* So few blocks wait for the disk that a kill costs less than it may. */
+static bool may_queue(const struct intake *in)
+{
+    unsigned lanes = in->opts.lanes;
+
+    return in->unwritten < size_max(2, lanes + lanes / 2);
+}
+
+struct block *intake_take(struct intake *in)
+{
+    struct block *b = may_queue(in) ? take_block(in, RESERVE) : NULL;
+
+    if (b == NULL)
+        in->starved = true;
+    return b;
+}
+
+void intake_submit(struct sink *s, struct block *b)
+{
+    struct intake *in = s->in;
+    struct err e = ERR_INIT;
+
+    b->refs = 2;
+    b->next = NULL;
+    *in->queue_end = b;
+    in->queue_end = &b->next;
+    in->unwritten++;
+    s->queued++;
+    if (window_add(&s->window, b, &e) != 0) {
+        b->refs--;
+        fail(s, &e);
+    }
+    if (in->unwritten == 1)
+        pthread_cond_signal(&in->work[WRITER]);
+    if (b->from == s->taken)
+        pthread_cond_signal(&in->work[HASHER]);
+}
+
+/* The next bytes that the hasher will miss, if they are on disk. */
+static bool find_lag(struct sink *s, uint64_t *from, uint64_t *to)
+{
+    const struct ranges *have = &s->partial->have;
+    uint64_t at = window_run(&s->window, s->taken);
+    uint64_t end = ranges_end(have, at);
+
+    if (s->ended || s->err.kind != ERR_NONE || at == end ||
+        at - s->taken >= AHEAD)
+        return false;
+    *from = at;
+    *to = window_next(&s->window, at, size_min(end, block_end(at)));
+    return true;
+}
+
+/* Nobody is woken for nothing: there are 4096 blocks in a gigabyte. */
+static void tell_reader(struct sink *s)
+{
+    uint64_t from, to;
+
+    if (find_lag(s, &from, &to))
+        pthread_cond_signal(&s->in->work[READER]);
+}
+
+/* ---- the writer ---- */
+
+static struct block *dequeue(struct intake *in)
+{
+    struct block *b = in->queue;
+
+    in->queue = b->next;
+    if (in->queue == NULL)
+        in->queue_end = &in->queue;
+    return b;
+}
+
+static void written(struct sink *s, struct block *b, struct err *e)
+{
+    struct partial *p = s->partial;
+
+    if (e->kind == ERR_NONE && !s->dropped && s->err.kind == ERR_NONE)
+        b->written = partial_took(p, b->from, b->to, e) == 0;
+    if (e->kind != ERR_NONE)
+        fail(s, e);
+}
+
+static void write_next(struct intake *in)
+{
+    struct block *b = dequeue(in);
+    struct sink *s = b->sink;
+    bool good = !s->dropped && s->err.kind == ERR_NONE;
+    size_t behind = (size_t)in->opts.lanes * (BLOCK_BYTES / 2);
+    struct err e = ERR_INIT;
+
+    hold(s);
+    pthread_mutex_unlock(&in->lock);
+    if (good)
+        partial_put(s->partial, block_at(b, b->from), b->from, b->to, &e);
+    pthread_mutex_lock(&in->lock);
+    written(s, b, &e);
+    in->unwritten--;
+    s->queued--;
+    intake_release(in, b);
+    moved(in);
+    tell_reader(s);
+    if (s->hashed == s->partial->size && s->queued == 0)
+        wake(in);
+    pthread_mutex_unlock(&in->lock);
+    /* Nobody else changes what it reads. */
+    if (good && e.kind == ERR_NONE)
+        partial_note(s->partial, behind);
+    pthread_mutex_lock(&in->lock);
+    let_go(s);
+}
+
+static void writer(struct intake *in)
+{
+    while (in->queue != NULL || !in->stop) {
+        if (in->queue != NULL)
+            write_next(in);
+        else
+            pthread_cond_wait(&in->work[WRITER], &in->lock);
+    }
+}
+
+/* ---- the hasher ---- */
+
+static bool hash_next(struct intake *in)
+{
+    struct sink *s = in->sinks;
+    struct block *b = NULL;
+
+    for (; s != NULL; s = s->next)
+        if (!s->ended && s->err.kind == ERR_NONE &&
+            (b = window_pop(&s->window, s->taken)) != NULL)
+            break;
+    if (b == NULL)
+        return false;
+    s->taken = b->to;
+    hold(s);
+    tell_reader(s);
+    pthread_mutex_unlock(&in->lock);
+    hash_add(&s->hash, block_at(b, b->from), b->to - b->from);
+    pthread_mutex_lock(&in->lock);
+    s->hashed = b->to;
+    intake_release(in, b);
+    if (s->hashed == s->partial->size)
+        wake(in);
+    let_go(s);
+    return true;
+}
+
+static void hasher(struct intake *in)
+{
+    while (!in->stop)
+        if (!hash_next(in))
+            pthread_cond_wait(&in->work[HASHER], &in->lock);
+}
+
+/* ---- the reader ---- */
+
+static bool read_next(struct intake *in)
+{
+    struct sink *s = in->sinks;
+    struct err e = ERR_INIT;
+    uint64_t from = 0, to = 0;
+    struct block *b;
+
+    while (s != NULL && !find_lag(s, &from, &to))
+        s = s->next;
+    b = s != NULL ? take_block(in, 0) : NULL;
+    in->hungry = s != NULL && b == NULL;
+    if (b == NULL)
+        return false;
+    *b = (struct block){ .room = b->room,
+        .from = from,
+        .to = to,
+        .sink = s,
+        .refs = 1,
+        .written = true };
+    hold(s);
+    pthread_mutex_unlock(&in->lock);
+    partial_get(s->partial, b->room, from, to, &e);
+    pthread_mutex_lock(&in->lock);
+    if (e.kind != ERR_NONE || s->ended || window_add(&s->window, b, &e) != 0)
+        intake_release(in, b);
+    if (e.kind != ERR_NONE)
+        fail(s, &e);
+    pthread_cond_signal(&in->work[HASHER]);
+    let_go(s);
+    return true;
+}
+
+static void reader(struct intake *in)
+{
+    while (!in->stop)
+        if (!read_next(in))
+            pthread_cond_wait(&in->work[READER], &in->lock);
+}
+
+/* ---- the scribe ---- */
+
+static struct sink *find_unsaved(struct intake *in, uint64_t now)
+{
+    for (struct sink *s = in->sinks; s != NULL; s = s->next)
+        if (!s->ended && s->err.kind == ERR_NONE && s->partial->unsaved > 0 &&
+            now - s->partial->saved_ms >= SAVE_MS)
+            return s;
+    return NULL;
+}
+
+/* What is claimed is what was written before the sync begins. */
+static void save_next(struct intake *in, struct sink *s)
+{
+    struct partial *p = s->partial;
+    struct ranges have AUTO(ranges_free) = RANGES_INIT;
+    uint64_t unsaved = p->unsaved;
+    struct err e = ERR_INIT;
+
+    p->saved_ms = clock_ms();
+    if (ranges_copy(&have, &p->have, &e) != 0) {
+        fail(s, &e);
+        return;
+    }
+    p->unsaved = 0;
+    hold(s);
+    pthread_mutex_unlock(&in->lock);
+    partial_sync(p, &have, &e);
+    pthread_mutex_lock(&in->lock);
+    if (e.kind != ERR_NONE) {
+        p->unsaved += unsaved;
+        fail(s, &e);
+    }
+    let_go(s);
+}
+
+static void nap(struct intake *in)
+{
+    struct timespec until;
+
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_nsec += SCRIBE_MS * 1000000;
+    until.tv_sec += until.tv_nsec / 1000000000;
+    until.tv_nsec %= 1000000000;
+    pthread_cond_timedwait(&in->work[SCRIBE], &in->lock, &until);
+}
+
+static void scribe(struct intake *in)
+{
+    while (!in->stop) {
+        struct sink *s = find_unsaved(in, clock_ms());
+
+        if (s != NULL)
+            save_next(in, s);
+        else
+            nap(in);
+    }
+}
+
+void intake_work(struct intake *in, enum role role)
+{
+    static void (*const loops[ROLES])(
+        struct intake *) = { writer, hasher, reader, scribe };
+
+    loops[role](in);
+}

@@ -1,0 +1,244 @@
+#!/usr/bin/env python3
+"""mlfetch pull's connections, rate and disk: how many there are, what becomes
+of refused ones, in which order bytes and names reach the disk."""
+import http.server
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from pulling import (MIB, World, fails, good, kit, noise,  # noqa: E402
+                     write)
+
+REPO, MANY = "acme/large", "acme/many"
+SIZE = 24 * MIB + 777
+
+
+class Bytes(http.server.BaseHTTPRequestHandler):
+    """A host of one file that counts its connections, and may be difficult."""
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *args):
+        pass
+
+    def do_GET(self):
+        s = self.server
+        with s.guard:
+            s.now += 1
+            s.most = max(s.most, s.now)
+            alone = s.now == 1
+        try:
+            if s.refuse is None or alone:
+                self.serve(s)
+            elif s.refuse == "reset":
+                self.connection.setsockopt(
+                    socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+                self.close_connection = True
+            else:
+                self.send_response(s.refuse)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+        except OSError:
+            self.close_connection = True
+        finally:
+            with s.guard:
+                s.now -= 1
+
+    def serve(self, s):
+        asked = self.headers.get("Range")
+        m = re.match(r"bytes=(\d+)-(\d+)$", asked or "")
+        a, b = (int(m[1]), int(m[2]) + 1) if m else (0, SIZE)
+        self.send_response(206 if m else 200)
+        if m:
+            self.send_header("Content-Range", f"bytes {a}-{b - 1}/{SIZE}")
+        self.send_header("Content-Length", str(b - a))
+        self.end_headers()
+        rate = s.rate if a >= s.slow_to else s.slow
+        while a < b:
+            n = min(b - a, max(4096, rate // 20) if rate else MIB)
+            self.wfile.write(s.data[a:a + n])
+            with s.guard:
+                s.sent.append((time.monotonic(), n))
+            a += n
+            if rate:
+                time.sleep(n / rate)
+
+
+class Host(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128
+
+    def __init__(self, data, refuse=None, rate=0, slow=0, slow_to=0):
+        super().__init__(("127.0.0.2", 0), Bytes)
+        self.data, self.refuse, self.rate = memoryview(data), refuse, rate
+        self.slow, self.slow_to = slow, slow_to
+        self.guard, self.now, self.most = threading.Lock(), 0, 0
+        self.sent = []
+
+    def handle_error(self, request, client_address):
+        pass
+
+    def __enter__(self):
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *exc):
+        self.shutdown()
+        self.server_close()
+
+
+def pulled(tap, hub, files, name, *args, **host):
+    """One pull from such a host; returns it, and how long it took."""
+    with Host(files["model.safetensors"], **host) as h, World(hub.url) as w:
+        hub.faults([{"path": "*/resolve/*/model.safetensors", "times": -1,
+                     "headers": {"Location": "http://127.0.0.2:"
+                                 f"{h.server_port}/f"}}])
+        began = time.monotonic()
+        good(tap, w.pull(REPO, *args), files, name)
+        took = time.monotonic() - began
+        hub.faults([])
+        return h, took
+
+
+def connections(tap, hub, files):
+    for jobs in (1, 2, 5):
+        h, _ = pulled(tap, hub, files, f"--jobs {jobs}", "-j", str(jobs),
+                      rate=24 * MIB // jobs)
+        tap.ok(h.most <= jobs, "never more connections than that", h.most)
+        tap.ok(h.most == jobs, "and no fewer", h.most)
+    h, took = pulled(tap, hub, files, "each connection is slow",
+                     rate=MIB)
+    tap.ok(h.most > 4, f"more than at first are used: {h.most}")
+    tap.ok(h.most <= 32, "but not without end", h.most)
+    tap.ok(took < 24, "which helps", took)
+
+
+def refusals(tap, hub, files):
+    for how in (503, 429, 403, "reset"):
+        _, took = pulled(tap, hub, files, f"{how} for a second connection",
+                         refuse=how, rate=8 * MIB)
+        tap.ok(took < 40, "in time", took)
+
+
+def slow_front(tap, hub, files):
+    """The first bytes come last: all others wait on disk, not in memory."""
+    h, _ = pulled(tap, hub, files, "a first segment that is slow",
+                  slow=MIB // 2, slow_to=MIB)
+    early = sum(n for t, n in h.sent if t < h.sent[-1][0] - 0.5)
+    tap.ok(early > SIZE * 3 // 4, "does not hold up the others", early)
+
+
+def rates(tap, hub, files):
+    for args in (["-j", "1"], ["-j", "6"]):
+        _, took = pulled(tap, hub, files, f"--limit-rate 8M {args}",
+                         "--limit-rate", "8M", *args)
+        tap.ok(SIZE / 8.2e6 - 0.3 < took < SIZE / 8e6 + 4,
+               "takes as long as that takes", took)
+    with World(hub.url) as w:
+        fails(tap, w.pull(REPO, "--limit-rate", "9"), 2, "--limit-rate",
+              "a rate that looks like a stall: 2")
+        fails(tap, w.pull(REPO, "--limit-rate", "fast"), 2, "--limit-rate",
+              "no rate at all: 2")
+
+
+NO_SYNC = ("#include <errno.h>\nint syncfs(int fd)"
+           "{ (void)fd; errno = EIO; return -1; }")
+
+
+def shimmed(folder, text):
+    """A library to preload, None where that cannot be."""
+    shim = os.path.join(folder, "shim.so")
+    built = subprocess.run(["cc", "-shared", "-fPIC", "-x", "c", "-", "-o",
+                            shim], input=text, text=True, check=False,
+                           capture_output=True)
+    unfit = any(s in kit.BUILD for s in ("asan", "tsan"))
+    return None if built.returncode or unfit else shim
+
+
+def failed_sync(tap, hub, files):
+    name = "a batch of small files that cannot be synced"
+    folder = kit.scratch()
+    shim = shimmed(folder, NO_SYNC)
+    if shim is None:
+        tap.skip(name, "cannot preload a failing syncfs here")
+        return
+    with World(hub.url) as w:
+        env = dict(w.env, LD_PRELOAD=shim)
+        done = kit.run(["mlfetch", "pull", MANY], env)
+        fails(tap, done, 1, "durable", name + ": 1")
+        tap.eq(w.visible(MANY), [], "none of it is visible")
+        tap.eq([n for n in w.names(MANY, "blobs") if "." not in n], [],
+               "and none has a blob's name")
+        good(tap, w.pull(MANY), files, "the next pull brings them")
+    shutil.rmtree(folder)
+
+
+def order(trace):
+    """What happened to names and disks, in order: s, b(lob), d, l(ink)."""
+    found = ""
+    for line in trace:
+        if "= 0" not in line:
+            continue
+        if "syncfs(" in line:
+            found += "s"
+        elif "rename(" in line and "/blobs/" in line:
+            found += "b"
+        elif "fsync(" in line and "fdatasync" not in line:
+            found += "d"
+        elif "symlink(" in line:
+            found += "l"
+    return found
+
+
+def synced(tap, hub, files):
+    """Bytes, blobs' names, their folder, entries, their folders."""
+    if shutil.which("strace") is None or "san" in kit.BUILD:
+        tap.skip("the order of syncs and names", "no strace here")
+        return
+    with World(hub.url) as w:
+        trace = os.path.join(w.home, "trace")
+        done = subprocess.run(
+            ["strace", "-f", "-o", trace, "-e",
+             "trace=syncfs,fsync,rename,symlink", kit.program("mlfetch"),
+             "pull", MANY], env=w.env, text=True, capture_output=True,
+            check=False)
+        good(tap, done, files, "a pull of many small files, watched")
+        with open(trace, encoding="utf-8") as f:
+            found = order(f)
+        batches = re.findall(r"s(b{4,})d(?:d*l)*d", found)
+        tap.ok(batches and sum(map(len, batches)) == found.count("b"),
+               "every name of a blob is between a sync and one of its folder",
+               found)
+        tap.ok(not re.search(r"bl", found) and found.count("l") == len(files),
+               "no entry is made before that", found)
+        tap.ok(len(batches) < len(files) / 20,
+               f"{len(files)} files are synced in {len(batches)} batches")
+
+
+def main():
+    tap = kit.Tap()
+    data = kit.scratch()
+    large = {"model.safetensors": noise(SIZE, "engine")}
+    many = {f"d{i % 3}/{i}.json": b'{"n": %d}\n' % i for i in range(300)}
+    for folder, files in (("large", large), ("many", many)):
+        for name, content in files.items():
+            write(os.path.join(data, folder, name), content)
+    with kit.Hub({REPO: {"dir": os.path.join(data, "large")},
+                  MANY: {"dir": os.path.join(data, "many")}}) as hub:
+        connections(tap, hub, large)
+        refusals(tap, hub, large)
+        slow_front(tap, hub, large)
+        rates(tap, hub, large)
+        failed_sync(tap, hub, many)
+        synced(tap, hub, many)
+    shutil.rmtree(data)
+    tap.done()
+
+
+if __name__ == "__main__":
+    main()

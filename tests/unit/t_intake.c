@@ -1,0 +1,291 @@
+/* Bytes through the threads: whatever their order, the digest is right. */
+#include "fetch/intake.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <sys/syscall.h>
+#include <time.h>
+
+#include "base/file.h"
+
+#include "tests/unit/scratch.h"
+#include "tests/unit/tap.h"
+
+enum { SIZE = (12 << 20) + 4321, PIECE = 1 << 20, SMALL = 24, LANES = 4 };
+
+static uint8_t *data;
+static struct digest want;
+static char path[PATH_MAX], journal[PATH_MAX];
+static _Atomic int woken;
+static _Atomic bool full_disk;
+
+/* Stands in front of the system's. */
+ssize_t pwrite(int fd, const void *bytes, size_t len, off_t offset)
+{
+    if (full_disk) {
+        errno = ENOSPC;
+        return -1;
+    }
+    return syscall(SYS_pwrite64, fd, bytes, len, offset);
+}
+
+static void wake(void *arg)
+{
+    (void)arg;
+    woken++;
+}
+
+static void nap(void)
+{
+    struct timespec t = { .tv_nsec = 200000 };
+
+    nanosleep(&t, NULL);
+}
+
+static void make_data(void)
+{
+    struct err e = ERR_INIT;
+    uint32_t x = 12345;
+
+    data = malloc(SIZE);
+    for (size_t i = 0; data != NULL && i < SIZE; i++) {
+        x ^= x << 13;
+        x ^= x >> 17;
+        x ^= x << 5;
+        data[i] = (uint8_t)x;
+    }
+    hash_bytes(HASH_SHA256, data, SIZE, &want, &e);
+}
+
+struct world {
+    struct intake *in;
+    struct partial partial;
+    struct sink sink;
+};
+
+static void begin(struct world *w, size_t blocks, struct err *e)
+{
+    struct intake_opts o = { .blocks = blocks, .lanes = LANES, .wake = wake };
+
+    w->in = intake_open(&o, e);
+    partial_open(&w->partial, path, journal, &want, SIZE, e);
+    sink_begin(&w->sink, w->in, &w->partial, e);
+}
+
+static void finish(struct world *w)
+{
+    sink_end(&w->sink, true);
+    sink_free(&w->sink);
+    partial_drop(&w->partial);
+    intake_close(w->in);
+}
+
+/* One lane's bytes, 16 kB at a time; waits where it is told to. */
+static bool feed(struct world *w, uint64_t from, uint64_t to, struct err *e)
+{
+    struct block *b = NULL;
+    uint64_t at = from, new = 0;
+
+    while (at < to) {
+        enum sink_took took = sink_put(
+            &w->sink, &b, &at, data + at, size_min(16384, to - at), &new, e);
+
+        if (took == SINK_FAILED)
+            return false;
+        while (took == SINK_FULL && !intake_room(w->in))
+            nap();
+    }
+    sink_flush(&w->sink, &b);
+    return true;
+}
+
+static enum sink_state wait_end(struct world *w, struct err *e)
+{
+    enum sink_state state = SINK_OPEN;
+
+    for (int i = 0; i < 50000 && state == SINK_OPEN; i++) {
+        state = sink_look(&w->sink, e);
+        nap();
+    }
+    return state;
+}
+
+static bool on_disk(void)
+{
+    struct buf b AUTO(buf_free) = BUF_INIT(SIZE);
+    struct err e = ERR_INIT;
+
+    return file_slurp(path, &b, &e) == 0 && b.len == SIZE &&
+           memcmp(b.p, data, SIZE) == 0;
+}
+
+static void check(struct world *w, const char *name)
+{
+    struct err e = ERR_INIT;
+    struct digest got = { .hex = "" };
+
+    ok(wait_end(w, &e) == SINK_DONE, "%s: done %s", name, e.msg);
+    sink_end(&w->sink, false);
+    sink_digest(&w->sink, &got);
+    ok(digest_eq(&got, &want), "%s: the digest is right", name);
+    ok(on_disk(), "%s: so is the file", name);
+    ok(ranges_sum(&w->partial.have) == SIZE, "%s: all is there", name);
+    finish(w);
+}
+
+/* Pieces in some order, some of them cut at odd places. */
+static void order(const char *name, size_t blocks, const int *turns, int n)
+{
+    struct err e = ERR_INIT;
+    struct world w;
+    bool good = true;
+
+    begin(&w, blocks, &e);
+    for (int i = 0; i < n && good; i++) {
+        uint64_t from = (uint64_t)turns[i] * PIECE;
+        uint64_t to = size_min(SIZE, from + PIECE);
+        uint64_t odd = from + (uint64_t)turns[i] * 77777 % (to - from);
+
+        good = feed(&w, from, odd, &e) && feed(&w, odd, to, &e);
+    }
+    ok(good && e.kind == ERR_NONE, "%s: taken: %s", name, e.msg);
+    check(&w, name);
+}
+
+static void orders(void)
+{
+    static const int forward[] = { 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12 };
+    static const int backward[] = { 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0 };
+    static const int mixed[] = { 3, 0, 7, 12, 1, 2, 9, 4, 11, 8, 5, 10, 6 };
+
+    order("in order", 160, forward, 13);
+    order("backwards", 160, backward, 13);
+    /* The first piece comes last, and there is no memory for the others. */
+    order("backwards, little memory", SMALL, backward, 13);
+    order("mixed, little memory", SMALL, mixed, 13);
+}
+
+/* Several lanes at once, the first of them slow. */
+static void lanes(void)
+{
+    struct err e = ERR_INIT;
+    struct block *b[LANES] = { NULL };
+    uint64_t at[LANES], end[LANES], new = 0;
+    struct world w;
+    int open = LANES;
+
+    begin(&w, SMALL, &e);
+    for (int i = 0; i < LANES; i++) {
+        at[i] = (uint64_t)i * 3 * PIECE;
+        end[i] = i == LANES - 1 ? SIZE : at[i] + 3 * PIECE;
+    }
+    for (unsigned turn = 0; open > 0 && e.kind == ERR_NONE; turn++) {
+        open = 0;
+        for (int i = 0; i < LANES; i++) {
+            open += at[i] < end[i];
+            if (at[i] < end[i] && (i > 0 || turn % 16 == 0))
+                sink_put(&w.sink, &b[i], &at[i], data + at[i],
+                    size_min(16384, end[i] - at[i]), &new, &e);
+        }
+        if (turn % 64 == 0)
+            nap();
+    }
+    for (int i = 0; i < LANES; i++)
+        sink_flush(&w.sink, &b[i]);
+    is_int((long long)new, SIZE, "every byte was new");
+    check(&w, "four lanes, one slow");
+}
+
+/* The same bytes twice: a stream that begins anew. */
+static void twice(void)
+{
+    struct err e = ERR_INIT;
+    struct world w;
+
+    begin(&w, 160, &e);
+    ok(feed(&w, 5000, 3 * PIECE, &e) && feed(&w, 7 * PIECE + 1, SIZE, &e) &&
+            feed(&w, 0, SIZE, &e),
+        "bytes that came before are skipped");
+    check(&w, "twice");
+}
+
+static void goes_on(void)
+{
+    struct err e = ERR_INIT;
+    struct world w;
+
+    begin(&w, 160, &e);
+    feed(&w, 0, 5 * PIECE + 11, &e);
+    feed(&w, 8 * PIECE, 9 * PIECE, &e);
+    sink_end(&w.sink, false);
+    is_int(partial_save(&w.partial, &e), 0, "saved");
+    sink_free(&w.sink);
+    partial_close(&w.partial);
+    intake_close(w.in);
+
+    begin(&w, SMALL, &e);
+    is_int((long long)ranges_sum(&w.sink.got), 6 * PIECE + 11,
+        "a second run has what the first one left");
+    ok(feed(&w, 9 * PIECE, SIZE, &e) && feed(&w, 5 * PIECE + 11, 8 * PIECE, &e),
+        "and fetches the rest");
+    check(&w, "a resume");
+}
+
+static void disk_full(void)
+{
+    struct err e = ERR_INIT;
+    struct world w;
+
+    begin(&w, 160, &e);
+    feed(&w, 0, PIECE, &e);
+    full_disk = true;
+    feed(&w, PIECE, 8 * PIECE, &e);
+    err_clear(&e);
+    is_int(wait_end(&w, &e), SINK_BROKEN, "a full disk is told");
+    ok(e.kind == ERR_NOSPACE, "as what it is: %s", e.msg);
+    full_disk = false;
+    err_clear(&e);
+    ok(!feed(&w, 9 * PIECE, SIZE, &e) && e.kind == ERR_NOSPACE,
+        "and nothing more is taken");
+    sink_end(&w.sink, false);
+    ok(ranges_sum(&w.partial.have) < 8 * PIECE,
+        "what was not written is not claimed");
+    finish(&w);
+}
+
+/* Wrong bytes must not pass: else the tests above prove nothing. */
+static void control(void)
+{
+    struct err e = ERR_INIT;
+    struct digest got;
+    struct world w;
+
+    begin(&w, 160, &e);
+    data[SIZE - 1] ^= 1;
+    feed(&w, 0, SIZE, &e);
+    data[SIZE - 1] ^= 1;
+    is_int(wait_end(&w, &e), SINK_DONE, "one bit is wrong: done");
+    sink_end(&w.sink, false);
+    sink_digest(&w.sink, &got);
+    ok(!digest_eq(&got, &want), "the digest tells");
+    finish(&w);
+}
+
+int main(void)
+{
+    scratch_open();
+    snprintf(path, sizeof(path), "%s", at("blob.ml.incomplete"));
+    snprintf(journal, sizeof(journal), "%s", at("journal"));
+    make_data();
+    orders();
+    lanes();
+    twice();
+    goes_on();
+    disk_full();
+    control();
+    ok(woken > 0, "the owner was woken");
+    free(data);
+    scratch_close();
+    return done();
+}

@@ -1,0 +1,139 @@
+/* How many connections, how much of a file, how fast: against made-up links. */
+#include "fetch/pace.h"
+#include "fetch/tuner.h"
+
+#include "tests/unit/tap.h"
+
+enum { MIB = 1 << 20 };
+
+/*
+ * A link of so many bytes a second, and so many for each connection, for
+ * some seconds. Returns how many connections there were at the end.
+ */
+static unsigned settle(
+    struct tuner *t, double link, double each, unsigned seconds)
+{
+    double bytes = 0;
+
+    for (unsigned ms = 0; ms < seconds * 1000; ms += 10) {
+        double rate = each * t->want < link ? each * t->want : link;
+
+        bytes += rate / 100;
+        tuner_look(t, ms, (uint64_t)bytes, true);
+    }
+    return t->want;
+}
+
+static void growth(void)
+{
+    struct tuner t = tuner_begin(32, 0);
+
+    is_int(t.want, TUNER_NEAR, "a few at first");
+    is_int(settle(&t, 1e9, 1e9, 3), TUNER_NEAR,
+        "one connection fills the link: no more are kept");
+    t = tuner_begin(32, 0);
+    is_int(settle(&t, 1e9, 1e7, 5), 32, "each has its own limit: all");
+    t = tuner_begin(32, 0);
+    is_int(settle(&t, 8e7, 1e7, 5) >= 8, true, "as many as fill the link");
+    ok(t.want < 16, "and not many more: %u", t.want);
+    t = tuner_begin(3, 0);
+    is_int(settle(&t, 1e9, 1e7, 5), 3, "never more than the user said");
+    t = tuner_begin(1, 0);
+    is_int(settle(&t, 1e9, 1e7, 5), 1, "not even two");
+}
+
+static void distance(void)
+{
+    struct tuner t = tuner_begin(32, 0);
+
+    tuner_rtt(&t, 100);
+    is_int(t.want, TUNER_NEAR, "a near server");
+    tuner_rtt(&t, 50000);
+    is_int(t.want, TUNER_FAR, "a far one");
+    t = tuner_begin(6, 0);
+    tuner_rtt(&t, 50000);
+    is_int(t.want, 6, "and never more than the user said");
+}
+
+static void refusals(void)
+{
+    struct tuner t = tuner_begin(32, 0);
+
+    tuner_refused(&t, 0, 1);
+    is_int(t.want, 1, "the second is refused: one");
+    tuner_refused(&t, 0, 0);
+    is_int(t.want, 1, "never none");
+    is_int(settle(&t, 1e9, 1e7, 9), 1, "not tried for a while");
+    ok(settle(&t, 1e9, 1e7, 30) > 1, "and then again");
+}
+
+static void pieces(void)
+{
+    struct tuner t = tuner_begin(1, 0);
+    uint64_t big = (uint64_t)1 << 40;
+
+    ok(tuner_piece(&t, big, 32 * MIB) >= big, "one connection: all at once");
+    t = tuner_begin(8, 0);
+    t.want = 8;
+    is_int((long long)tuner_piece(&t, big, 32 * MIB), 4 * MIB,
+        "all in hand fit into memory");
+    is_int((long long)tuner_piece(&t, 20 * MIB, 32 * MIB), 20 * MIB / 16,
+        "less towards the end");
+    is_int((long long)tuner_piece(&t, 1, 32 * MIB), TUNER_PIECE_MIN,
+        "but not too little");
+    tuner_rtt(&t, 50000);
+    t.want = 8;
+    t.rate = 400e6;
+    ok(tuner_piece(&t, big, 32 * MIB) == 20000000,
+        "far away: many round trips long");
+    ok(tuner_ending(&t, 2400000) && !tuner_ending(&t, 2600000),
+        "the next one is asked for a round trip early");
+    t.rate = 1e12;
+    is_int((long long)tuner_piece(&t, big, 32 * MIB), TUNER_PIECE_MAX,
+        "but not too much");
+}
+
+/* Three takers for ten seconds; how many bytes did they get? */
+static uint64_t taken(uint64_t rate, uint64_t each)
+{
+    struct pace p = pace_begin(rate, 0);
+    uint64_t sum = 0;
+
+    for (uint64_t ms = 0; ms < 10000; ms++)
+        for (int i = 0; i < 3; i++)
+            if (pace_take(&p, each, ms))
+                sum += each;
+    return sum;
+}
+
+static void paces(void)
+{
+    struct pace p = pace_begin(0, 0);
+    uint64_t sum = taken(1000000, 16384);
+
+    ok(pace_take(&p, UINT32_MAX, 0) && pace_wait_ms(&p, 0) == 0, "no limit");
+    ok(sum >= 9900000 && sum <= 10250000, "a megabyte a second: %llu",
+        (unsigned long long)sum);
+    sum = taken(1000, 16384);
+    ok(sum <= 10000 + 16384, "a kilobyte a second: %llu",
+        (unsigned long long)sum);
+    sum = taken(1500, 7);
+    ok(sum >= 14900 && sum <= 15400, "no fraction is lost: %llu",
+        (unsigned long long)sum);
+    p = pace_begin(1000, 0);
+    ok(!pace_take(&p, 1, 0), "nothing at once");
+    ok(pace_take(&p, 500, 100), "then as much as there is");
+    ok(pace_wait_ms(&p, 100) >= 400, "and a wait for what was too much");
+    pace_undo(&p, 500);
+    is_int((long long)pace_wait_ms(&p, 100), 0, "unless it is given back");
+}
+
+int main(void)
+{
+    growth();
+    distance();
+    refusals();
+    pieces();
+    paces();
+    return done();
+}
