@@ -152,31 +152,6 @@ const struct node *torch_script_state(const struct node *n);
 int torch_walk(
     const struct torch_reader *r, struct torch_found *out, struct err *e);
 
-/* torch_is_array - a NumPy array of numbers, of whatever type. */
-bool torch_is_array(const struct node *n);
-
-/*
- * torch_array - a node that torch_is_array, as a tensor without a name
- * held     what was copied into r->keep so far
- * out      alien when its numbers are of a type that is not read
- * Returns  0, or -1 with *e: REFUSED (malformed), NOMEM
- */
-int torch_array(const struct torch_reader *r, const struct node *n,
-    struct torch_held *held, struct tensor *out, struct err *e);
-
-/* torch_array_shape - the tuple of its sizes, or NULL when n is no array. */
-const struct node *torch_array_shape(const struct node *n, enum dtype *dtype);
-
-/* One number as NumPy pickles it. */
-struct torch_number {
-    enum dtype dtype; /* BOOL, an integer, or F16 F32 F64 */
-    uint64_t bits;    /* its bytes, the lowest first */
-    double value;     /* of the floating types */
-};
-
-/* torch_scalar - numpy's scalar(dtype, bytes); false: it is none. */
-bool torch_scalar(const struct node_opaque *o, struct torch_number *out);
-
 /* torch_has_tensors - after torch_walk: something below n is a tensor. */
 bool torch_has_tensors(const struct node *n);
 

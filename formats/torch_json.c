@@ -11,6 +11,7 @@
 #include <stdlib.h>
 
 #include "base/json.h"
+#include "formats/torch_numpy.h"
 
 enum { KEY_MAX = 4096, KEYS_ARENA = 64 << 20, WORK_MAX = 1 << 25 };
 

@@ -4,11 +4,12 @@
  * numpy.core.numeric._frombuffer. Its elements are bytes of the pickle, and
  * mostly lie in the file as they are.
  */
-#include "formats/cast.h"
-#include "formats/npy.h"
-#include "formats/torch_internal.h"
+#include "formats/torch_numpy.h"
 
 #include <stdio.h>
+
+#include "formats/cast.h"
+#include "formats/npy.h"
 
 /* Where the parts of an array stand in its object. */
 struct parts {

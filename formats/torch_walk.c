@@ -3,7 +3,7 @@
  * are shared and may contain themselves: a first pass notes which of them
  * lead to a tensor at all, the second goes only there.
  */
-#include "formats/torch_internal.h"
+#include "formats/torch_numpy.h"
 
 #include <stdio.h>
 
