@@ -107,18 +107,21 @@ int company_int8(const struct checkpoint *c, struct err *e)
     return 0;
 }
 
-/* Without the quant_method that a loader would ask for: it must stop. */
-static const char int8_member[] =
-    "\n  \"quantization_config\": {\"format\": \"ml-safetensors int8\"}";
+/* A member of a config's outermost object, and what is to stand there. */
+struct edit {
+    const char *key, *value;
+    size_t begin, end; /* the old value; 0: there is none */
+};
 
-/* Newer configs call it "dtype"; where both stand, that one is read. */
-static const char *const dtype_keys[] = { "torch_dtype", "dtype" };
+/* Without the quant_method that a loader would ask for: it must stop. */
+static const struct edit int8_edit = { .key = "quantization_config",
+    .value = "{\"format\": \"ml-safetensors int8\"}" };
 
 static const char *torch_name(enum dtype t)
 {
     if (t == DTYPE_F16)
-        return "float16";
-    return t == DTYPE_BF16 ? "bfloat16" : "float32";
+        return "\"float16\"";
+    return t == DTYPE_BF16 ? "\"bfloat16\"" : "\"float32\"";
 }
 
 /* Behind the string that starts at at; the text is known to be JSON. */
@@ -184,32 +187,31 @@ static bool find_member(
     }
 }
 
-/* The member behind at that names the dtype, whichever comes first. */
-static bool find_dtype(struct str t, size_t at, size_t *begin, size_t *end)
+static int find_edit(
+    struct edit *m, struct str text, const struct json *root, struct err *e)
 {
-    size_t b, e;
-    bool set = false;
-
-    for (size_t i = 0; i < ARRAY_LEN(dtype_keys); i++) {
-        if (!find_member(t, dtype_keys[i], &b, &e) || b < at ||
-            (set && b > *begin))
-            continue;
-        *begin = b;
-        *end = e;
-        set = true;
-    }
-    return set;
+    if (json_get(root, m->key) == NULL ||
+        find_member(text, m->key, &m->begin, &m->end))
+        return 0;
+    return err_set(e, ERR_REFUSED, "'%s' is written with escapes", m->key);
 }
 
-/* The text up to at, its first member in front of it when there is one. */
-static void put_head(struct buf *out, struct str text, size_t at, bool int8)
+/* A first member, unless there is an old one to edit. */
+static void put_new(struct buf *out, const struct edit *m, bool last)
 {
-    size_t brace = skip_blanks(text, 0) + 1;
+    if (m->begin == 0)
+        buf_printf(
+            out, "\n  \"%s\": %s%s", m->key, m->value, last ? "\n" : ",");
+}
 
-    buf_put(out, text.p, brace);
-    if (int8)
-        buf_printf(out, "%s,", int8_member);
-    buf_put(out, text.p + brace, at - brace);
+static const struct edit *edit_behind(const struct edit *m, size_t n, size_t at)
+{
+    const struct edit *next = NULL;
+
+    for (size_t i = 0; i < n; i++)
+        if (m[i].begin > at && (next == NULL || m[i].begin < next->begin))
+            next = &m[i];
+    return next;
 }
 
 int company_config(
@@ -217,29 +219,27 @@ int company_config(
 {
     struct json_doc doc AUTO(json_free) = JSON_DOC_INIT;
     const char *name = torch_name(r->dtype);
-    size_t begin, end, at = 0;
+    /* Newer configs call it "dtype"; where both stand, that one is read. */
+    struct edit m[] = { { .key = "torch_dtype", .value = name },
+        { .key = "dtype", .value = name }, int8_edit };
+    size_t n = r->int8 ? 3 : 2, at = skip_blanks(text, 0) + 1;
 
     if (json_parse(&doc, text, 0, e) != 0)
         return -1;
     if (json_kind(doc.root) != JSON_OBJECT)
         return err_set(e, ERR_REFUSED, "not a JSON object");
-    for (size_t i = 0; i < ARRAY_LEN(dtype_keys); i++)
-        if (json_get(doc.root, dtype_keys[i]) != NULL &&
-            !find_member(text, dtype_keys[i], &begin, &end))
-            return err_set(
-                e, ERR_REFUSED, "'%s' is written with escapes", dtype_keys[i]);
-    for (; find_dtype(text, at, &begin, &end); at = end) {
-        if (at == 0)
-            put_head(out, text, begin, r->int8);
-        else
-            buf_put(out, text.p + at, begin - at);
-        buf_printf(out, "\"%s\"", name);
-    }
-    if (at == 0) {
-        at = skip_blanks(text, 0) + 1;
-        put_head(out, text, at, r->int8);
-        buf_printf(out, "\n  \"torch_dtype\": \"%s\"%s", name,
-            json_count(doc.root) > 0 ? "," : "\n");
+    for (size_t i = 0; i < n; i++)
+        if (find_edit(&m[i], text, doc.root, e) != 0)
+            return -1;
+    buf_put(out, text.p, at);
+    if (r->int8)
+        put_new(out, &m[2], false);
+    if (m[1].begin == 0)
+        put_new(out, &m[0], json_count(doc.root) == 0);
+    for (const struct edit *x; (x = edit_behind(m, n, at)) != NULL;
+         at = x->end) {
+        buf_put(out, text.p + at, x->begin - at);
+        buf_puts(out, x->value);
     }
     buf_put(out, text.p + at, text.len - at);
     return buf_check(out, e);

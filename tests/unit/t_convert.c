@@ -7,12 +7,12 @@
 
 #include "base/cancel.h"
 #include "base/file.h"
-#include "formats/alias.h"
 #include "convert/company.h"
 #include "convert/folder.h"
 #include "convert/layout.h"
 #include "convert/sources.h"
 #include "convert/tensorlist.h"
+#include "formats/alias.h"
 #include "formats/cast.h"
 #include "formats/uniform.h"
 #include "tests/unit/scratch.h"
@@ -69,6 +69,44 @@ static void config_edit(void)
     ok(company_config(&b, str_of("[1]"), &r, &e) == -1, "a list is no config");
     e = (struct err)ERR_INIT;
     ok(company_config(&b, str_of("{\"a\":"), &r, &e) == -1, "nor half a one");
+}
+
+#define FORM "{\"format\": \"ml-safetensors int8\"}"
+#define MEMBER "\n  \"quantization_config\": " FORM ","
+
+static void config_int8(void)
+{
+    static const struct {
+        const char *in, *out;
+    } t[] = {
+        { "{}", "{" MEMBER "\n  \"torch_dtype\": \"bfloat16\"\n}" },
+        { "{\"a\": 1}",
+            "{" MEMBER "\n  \"torch_dtype\": \"bfloat16\",\"a\": 1}" },
+        { " {\"dtype\":\"a\"}", " {" MEMBER "\"dtype\":\"bfloat16\"}" },
+        { "{\"quantization_config\": null}",
+            "{\n  \"torch_dtype\": \"bfloat16\",\"quantization_config\": " FORM
+            "}" },
+        { "{\"torch_dtype\":\"a\", \"quantization_config\" : null , \"b\":[]}",
+            "{\"torch_dtype\":\"bfloat16\", \"quantization_config\" : " FORM
+            " , \"b\":[]}" },
+        { "{\"quantization_config\":null,\"dtype\":1,\"torch_dtype\":2}",
+            "{\"quantization_config\":" FORM
+            ",\"dtype\":\"bfloat16\",\"torch_dtype\":\"bfloat16\"}" },
+    };
+    struct recipe r = { .dtype = DTYPE_BF16, .int8 = true };
+    struct buf b AUTO(buf_free) = BUF_INIT(1 << 20);
+    struct err e = ERR_INIT;
+
+    for (size_t i = 0; i < ARRAY_LEN(t); i++) {
+        struct buf b2 AUTO(buf_free) = BUF_INIT(1 << 20);
+
+        company_config(&b2, str_of(t[i].in), &r, &e);
+        is_str(b2.p, t[i].out, "config: it says int8 once");
+    }
+    ok(company_config(
+           &b, str_of("{\"quantization\\u005fconfig\": null}"), &r, &e) == -1,
+        "config: a name with escapes is not found in the text");
+    ok(strstr(e.msg, "escapes") != NULL, "the message says so");
 }
 
 /* ---- folders ---- */
@@ -550,6 +588,7 @@ int main(void)
     setenv("HOME", scratch, 1);
     setenv("HF_HOME", at("hf"), 1);
     config_edit();
+    config_int8();
     folders();
     changing_sources();
     shared_storage();
