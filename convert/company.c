@@ -8,7 +8,7 @@
 #include "base/log.h"
 #include "base/path.h"
 
-enum { COPY_BYTES = 1 << 20 };
+enum { COPY_BYTES = 1 << 20, CONFIG_MADE_MAX = 8 * CONFIG_BYTES_MAX };
 
 const char *const company_names[] = { COMPANY_CONFIG, "generation_config.json",
     "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
@@ -89,21 +89,6 @@ static int check_int8(const struct json *root, struct err *e)
                 "a matrix of %s has a row for each input, int8 a scale for "
                 "each output",
                 type);
-    return 0;
-}
-
-int company_int8(const struct checkpoint *c, struct err *e)
-{
-    struct buf text AUTO(buf_free) = BUF_INIT(CONFIG_BYTES_MAX);
-    struct json_doc doc AUTO(json_free) = JSON_DOC_INIT;
-
-    if (company_config_text(c, &text, e) != 0)
-        return -1;
-    if (text.len == 0)
-        return 0;
-    if (json_parse(&doc, buf_str(&text), 0, e) != 0 ||
-        check_int8(doc.root, e) != 0)
-        return err_ctx(e, "%s/%s", c->folder, COMPANY_CONFIG);
     return 0;
 }
 
@@ -228,6 +213,8 @@ int company_config(
         return -1;
     if (json_kind(doc.root) != JSON_OBJECT)
         return err_set(e, ERR_REFUSED, "not a JSON object");
+    if (r->int8 && check_int8(doc.root, e) != 0)
+        return -1;
     for (size_t i = 0; i < n; i++)
         if (find_edit(&m[i], text, doc.root, e) != 0)
             return -1;
@@ -245,22 +232,38 @@ int company_config(
     return buf_check(out, e);
 }
 
-static int put_config(const struct checkpoint *c, const struct recipe *r,
-    const char *path, struct manifest_file *file, struct err *e)
+/* "" when there is none. */
+static int make_config(const struct checkpoint *c, const struct recipe *r,
+    struct buf *out, struct err *e)
 {
     struct buf text AUTO(buf_free) = BUF_INIT(CONFIG_BYTES_MAX);
-    struct buf made AUTO(buf_free) = BUF_INIT(8 * CONFIG_BYTES_MAX);
 
     if (company_config_text(c, &text, e) != 0)
         return -1;
-    if (text.len == 0)
-        return 0;
-    if (r->dtype == DTYPE_NONE)
-        buf_put(&made, text.p, text.len);
-    else if (company_config(&made, buf_str(&text), r, e) != 0)
+    if (r->dtype == DTYPE_NONE || text.len == 0)
+        buf_put(out, text.p, text.len);
+    else if (company_config(out, buf_str(&text), r, e) != 0)
         return err_ctx(e, "%s/%s", c->folder, COMPANY_CONFIG);
-    if (buf_check(&made, e) != 0)
+    return buf_check(out, e);
+}
+
+int company_check(
+    const struct checkpoint *c, const struct recipe *r, struct err *e)
+{
+    struct buf made AUTO(buf_free) = BUF_INIT(CONFIG_MADE_MAX);
+
+    return make_config(c, r, &made, e);
+}
+
+static int put_config(const struct checkpoint *c, const struct recipe *r,
+    const char *path, struct manifest_file *file, struct err *e)
+{
+    struct buf made AUTO(buf_free) = BUF_INIT(CONFIG_MADE_MAX);
+
+    if (make_config(c, r, &made, e) != 0)
         return -1;
+    if (made.len == 0)
+        return 0;
     file->name = str_of(COMPANY_CONFIG);
     file->size = made.len;
     if (hash_bytes(HASH_SHA256, made.p, made.len, &file->sha256, e) != 0)

@@ -41,21 +41,23 @@ void company_report(const struct checkpoint *c);
 int company_tied(const struct checkpoint *c, enum tie *out, struct err *e);
 
 /*
- * company_int8 - may matrices with this config become int8?
- * Returns  0, or -1 with *e: REFUSED (quantised already, malformed),
- *          UNSUPPORTED (a family whose matrices have a row for each input)
- */
-int company_int8(const struct checkpoint *c, struct err *e);
-
-/*
  * company_config - a config's text with its dtype set to that of the recipe
  * For int8 it gets a quantization_config, which keeps loaders that do not
  * know the form from taking the bytes for numbers. Everything else stays as
  * it is, byte for byte.
- * Returns  0, or -1 with *e: REFUSED (not a JSON object)
+ * Returns  0, or -1 with *e: REFUSED (not a JSON object; for int8, quantised
+ *          already), UNSUPPORTED (for int8, a family whose matrices have a
+ *          row for each input)
  */
 int company_config(
     struct buf *out, struct str text, const struct recipe *r, struct err *e);
+
+/*
+ * company_check - that the config of c can be made for this recipe
+ * Returns  0, also when there is none, or -1 with *e: as company_config(), IO
+ */
+int company_check(
+    const struct checkpoint *c, const struct recipe *r, struct err *e);
 
 /*
  * company_carry - write the company of c into folder

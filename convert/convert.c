@@ -453,9 +453,8 @@ static int run(struct convert *v, struct convert_result *out, struct err *e)
     if (out->held)
         return 0;
     folder_sweep(v->path);
-    if (v->o->recipe.int8 && company_int8(&v->c, e) != 0)
-        return -1;
-    if (company_tied(&v->c, &tie, e) != 0 ||
+    if (company_check(&v->c, &v->o->recipe, e) != 0 ||
+        company_tied(&v->c, &tie, e) != 0 ||
         layout_make(&v->layout, &v->c, &v->o->recipe, tie, e) != 0 ||
         shards_cut(&v->shards, &v->layout, shard_size(&v->o->recipe), e) != 0 ||
         check_manifest(v, e) != 0 || check_space(v, e) != 0 ||

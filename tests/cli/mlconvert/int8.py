@@ -186,6 +186,19 @@ def refused(b):
             says="quantised already")
     b.fails(8, "twice", "--int8", "-o", b.at("no"), b.at("small8"),
             says="quantised already")
+    done = b.run("mlconvert", "--int8", "-o", b.at("no"),
+                 b.model("list", {"x.weight": w}, "[]"))
+    b.tap.ok(done.returncode == 8 and "not a JSON object" in done.stderr and
+             "cast to" not in done.stderr,
+             "a config that is a list is refused before anything is cast",
+             done.stderr)
+    out = b.convert(b.model("null", {"x.weight": w},
+                            '{"quantization_config": null}'), "null8")
+    with open(os.path.join(out, "config.json"), encoding="utf-8") as f:
+        b.tap.eq(json.load(f, object_pairs_hook=list), [
+            ("torch_dtype", "bfloat16"),
+            ("quantization_config", [("format", "ml-safetensors int8")])],
+            "a config that says it is not quantised: the member is there once")
     b.fails(8, "rows that are inputs", "--int8", "-o", b.at("no"),
             b.model("gpt2", {"x.weight": w}, '{"model_type": "gpt2"}'),
             says="gpt2")
