@@ -47,9 +47,11 @@ void verdict_make(struct verdict *v, const struct layout *p,
         }
         if (verdict_refuses(p, i, r, a) && v->refused++ == 0)
             v->first = &p->out[i];
-        if (v->odd == NULL && a->nan + a->inf > 0 &&
-            layout_made(p, i) != MADE_INT8)
-            v->odd = &p->out[i];
+        if (a->nan + a->inf > 0 && layout_made(p, i) != MADE_INT8) {
+            v->odd = v->odd != NULL ? v->odd : &p->out[i];
+            v->nan += a->nan;
+            v->inf += a->inf;
+        }
         audit_join(&v->all, a);
     }
 }
@@ -99,7 +101,7 @@ static void log_cast(const struct verdict *v, const struct recipe *r)
 
     if (v->error == NULL) {
         log_info("cast to %s: every %svalue is kept exactly", recipe_dtype(r),
-            v->all.overflow > 0 ? "other " : "");
+            v->all.overflow + v->refused > 0 ? "other " : "");
         return;
     }
     if (v->small == NULL) {
@@ -126,7 +128,7 @@ void verdict_log(const struct verdict *v, const struct layout *p,
     if (v->odd != NULL)
         log_warn("not finite in the source, and kept: %s NaN, %s infinite, "
                  "first in '%.*s'",
-            human_count(nan, v->all.nan), human_count(inf, v->all.inf),
+            human_count(nan, v->nan), human_count(inf, v->inf),
             name_len(v->odd), v->odd->name.p);
 }
 
@@ -142,8 +144,8 @@ static int refuse_int8(const struct verdict *v, const struct audit *a,
     return err_hint(e, a->nan > 0
                            ? "a NaN has no nearest number: --keep, --bf16 and "
                              "--fp32 keep it"
-                           : "use --bf16, or --on-overflow clamp, which takes "
-                             "the end of the row's range");
+                           : "use --keep, or --on-overflow clamp, which takes "
+                             "the end of the range");
 }
 
 int verdict_refuse(const struct verdict *v, const struct audit *audits,

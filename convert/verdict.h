@@ -18,7 +18,8 @@ struct verdict {
     const struct tensor *largest; /* overflows, has the largest magnitude */
     double overflow_value;        /* that magnitude */
     const struct tensor *small;   /* most values became zero or subnormal */
-    const struct tensor *odd;     /* the first with NaN or infinities */
+    const struct tensor *odd;     /* the first that keeps NaN or infinities */
+    uint64_t nan, inf;            /* of all that keep them */
 };
 
 /*

@@ -113,11 +113,12 @@ void int8_encode(int8_t *out, const float *in, uint64_t n, float scale)
 {
     /* Added to a small number it leaves no room for a fraction. */
     const float whole = 0x1.8p23F;
+    const float least = isinf(-128 * int8_kept(scale)) ? -127.0F : -128.0F;
 
     for (uint64_t i = 0; i < n; i++) {
         float v = in[i] / scale;
 
-        v = v > -128.0F ? v : -128.0F;
+        v = v > least ? v : least;
         v = v < 127.0F ? v : 127.0F;
         v = (v + whole) - whole;
         out[i] = (int8_t)v;

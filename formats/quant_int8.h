@@ -5,7 +5,8 @@
  *
  *   most  = the largest finite |w| of the row, in float32
  *   scale = max(most / 127.5, 2^-23)
- *   q     = w / scale rounded to nearest even, within -128 .. 127
+ *   q     = w / scale rounded to nearest even, within -128 .. 127; within
+ *           -127 .. 127 where -128 would read back infinite
  *   w     ~ q * scale, the scale as it is kept: in BF16
  *
  * Source: architectures, section 14.1; ml-safetensors(5), INT8.
@@ -51,7 +52,7 @@ float int8_scale(float most);
 /* int8_kept - a scale as a reader finds it: through BF16. */
 float int8_kept(float scale);
 
-/* int8_encode - by the exact scale; infinities saturate, NaN is -128. */
+/* int8_encode - by the exact scale; infinities saturate, NaN is the least. */
 void int8_encode(int8_t *out, const float *in, uint64_t n, float scale);
 
 /* int8_decode - by the scale as it is kept. */

@@ -172,6 +172,34 @@ def values(b):
     b.check(out, 0, "odd8")
 
 
+def ends(b):
+    """Values at the ends of the ranges."""
+    most = 3.4028234663852886e38
+    norm = b.model("norm", {"x.weight": floats([1, 2], 1, 2),
+                            "n.weight": floats([1], most)})
+    b.fails(9, "a norm beyond bf16", "--int8", "-o", b.at("no"), norm,
+            says="use --keep, or --on-overflow clamp")
+    out = b.convert(b.model("most", {"x.weight": floats([1, 2], most, -most),
+                                     "y.weight": floats([1, 2], 1, -1.275)}),
+                    "most8")
+    got = tables(os.path.join(out, "model.safetensors"))
+    b.tap.eq((got["x.weight"][2], got["y.weight"][2]),
+             (bytes((127, 129)), bytes((100, 128))),
+             "-128 only where it reads back finite")
+    done = b.run("mlconvert", "--int8", "--on-overflow", "clamp", "-o",
+                 b.at("kept8"), b.model("kept", {
+                     "x.weight": floats([1, 3], 1, INF, -INF),
+                     "n.weight": floats([2], INF, NAN),
+                     "m.weight": floats([1], NAN)}))
+    b.tap.ok(done.returncode == 0 and
+             "kept: 2 NaN, 1 infinite, first in 'm.weight'" in done.stderr,
+             "what was clamped is not called kept", done.stderr)
+    done = b.run("mlconvert", "--int8", "-o", b.at("no"), b.model(
+        "alone", {"x.weight": floats([1, 1], NAN)}))
+    b.tap.ok(done.returncode == 9 and "every value is kept" not in done.stderr,
+             "nor what was refused", done.stderr)
+
+
 def refused(b):
     w = floats([1, 2], 1, 2)
     b.fails(8, "scales that are there", "--int8", "-o", b.at("no"),
@@ -370,7 +398,7 @@ def manifests(b):
 def main():
     tap = kit.Tap()
     b = Bench(tap)
-    for test in (usage, form, values, refused, same_bytes, reports, forged,
+    for test in (usage, form, values, ends, refused, same_bytes, reports, forged,
                  differs, runs, memory, manifests):
         test(b)
     shutil.rmtree(b.home)
