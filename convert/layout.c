@@ -1,6 +1,5 @@
 #include "convert/layout.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/human.h"
@@ -62,8 +61,14 @@ enum made_by layout_made(const struct layout *p, uint64_t i)
 static int quantise(struct layout *p, const struct checkpoint *c, struct err *e)
 {
     struct tensor *t = &p->out[p->n - 1], *s = &p->out[p->n];
+    char name[TENSOR_NAME_MAX + 1];
+    struct str partner = int8_partner(name, t->name);
 
-    *s = (struct tensor){ .name = int8_scales_name(t->name, &p->arena, e),
+    if (partner.p == NULL)
+        return err_set(e, ERR_REFUSED,
+            "%s: a tensor's name is longer than %d bytes",
+            c->files[t->file].path, TENSOR_NAME_MAX);
+    *s = (struct tensor){ .name = arena_str(&p->arena, partner, e),
         .dtype = DTYPE_BF16,
         .rank = 1,
         .shape = t->shape,
@@ -89,7 +94,7 @@ static int add(struct layout *p, const struct checkpoint *c,
         .n = t->n };
     if (!r->int8)
         return 0;
-    if (t->dtype == DTYPE_I8 && t->rank == 2 && int8_is_linear(t->name))
+    if (int8_is_made(t))
         return err_set(e, ERR_REFUSED, "%s: tensor '%.*s' is int8 already",
             c->files[t->file].path, STR_ARG(t->name));
     return int8_takes(t) ? quantise(p, c, e) : 0;
@@ -148,13 +153,8 @@ static const struct tensor *origin(
 {
     const struct tensor *found = source_of(c, t->name);
     char name[TENSOR_NAME_MAX + 1];
-    size_t stem = t->name.len - strlen(INT8_SCALES);
-    int n;
 
-    if (found != NULL)
-        return found;
-    n = snprintf(name, sizeof(name), "%.*s.weight", (int)stem, t->name.p);
-    return source_of(c, (struct str){ name, (size_t)n });
+    return found != NULL ? found : source_of(c, int8_partner(name, t->name));
 }
 
 static int place(struct layout *p, const struct checkpoint *c, struct err *e)

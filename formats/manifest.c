@@ -321,6 +321,8 @@ static bool known_recipe(const struct manifest *m)
     static const char *const overflows[] = { "", "clamp", "inf", NULL };
     static const char *const renames[] = { "", "strip-prefix", NULL };
 
+    if (str_is(m->dtype, "int8") && str_is(m->on_overflow, "inf"))
+        return false;
     return is_one_of(m->dtype, dtypes) &&
            is_one_of(m->on_overflow, overflows) &&
            is_one_of(m->rename, renames);
@@ -355,7 +357,8 @@ static int read_root(struct manifest *m, const struct json *root,
         !json_u64(json_get(recipe, "shard_size"), &m->shard_size))
         return wrong(e, "shard_size", "not a number of bytes");
     if (!known_recipe(m))
-        return wrong(e, "recipe", "a word that this version does not know");
+        return wrong(e, "recipe",
+            "a word, or two together, that this version does not know");
     if (get_files(&m->sources, &m->n_sources, source, false, arena, e) != 0 ||
         get_files(&m->files, &m->n_files, root, true, arena, e) != 0 ||
         get_aliases(m, root, arena, e) != 0 ||

@@ -1,14 +1,14 @@
 #include "formats/quant_int8.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 
-#include "base/buf.h"
 #include "formats/alias.h"
 #include "formats/cast.h"
 
 #define WEIGHT ".weight"
+
+_Static_assert(sizeof(WEIGHT) == sizeof(INT8_SCALES), "partners are as long");
 
 enum { READ_BYTES = 16 << 10, READ_ROWS = 512 };
 
@@ -45,40 +45,42 @@ bool int8_is_linear(struct str name)
     return !contains(part, "emb");
 }
 
-bool int8_takes(const struct tensor *t)
+static bool is_matrix(const struct tensor *t)
 {
-    return t->rank == 2 && t->n > 0 && dtype_is_float(t->dtype) &&
-           int8_is_linear(t->name);
+    return t->rank == 2 && t->n > 0 && int8_is_linear(t->name);
 }
 
-struct str int8_scales_name(
-    struct str weight, struct arena *arena, struct err *e)
+bool int8_takes(const struct tensor *t)
 {
-    struct buf text AUTO(buf_free) = BUF_INIT(2 * TENSOR_NAME_MAX);
-    struct str none = { NULL, 0 };
+    return dtype_is_float(t->dtype) && is_matrix(t);
+}
 
-    if (!str_ends(weight, WEIGHT)) {
-        err_set(e, ERR_REFUSED, "tensor '%.*s': no weight", STR_ARG(weight));
-        return none;
-    }
-    buf_put(&text, weight.p, weight.len - strlen(WEIGHT));
-    buf_puts(&text, INT8_SCALES);
-    if (buf_check(&text, e) != 0)
-        return none;
-    return arena_str(arena, buf_str(&text), e);
+bool int8_is_made(const struct tensor *t)
+{
+    return t->dtype == DTYPE_I8 && is_matrix(t);
+}
+
+struct str int8_partner(char out[TENSOR_NAME_MAX + 1], struct str name)
+{
+    bool weight = str_ends(name, WEIGHT);
+
+    if (name.len > TENSOR_NAME_MAX || (!weight && !str_ends(name, INT8_SCALES)))
+        return (struct str){ NULL, 0 };
+    memcpy(out, name.p, name.len);
+    memcpy(out + name.len - strlen(WEIGHT), weight ? INT8_SCALES : WEIGHT,
+        sizeof(WEIGHT));
+    return (struct str){ out, name.len };
 }
 
 const struct tensor *int8_scales_of(
     const struct checkpoint *c, const struct tensor *t)
 {
-    char name[TENSOR_NAME_MAX + sizeof(INT8_SCALES)];
+    char name[TENSOR_NAME_MAX + 1];
     const struct tensor *s;
-    int stem = (int)(t->name.len - strlen(WEIGHT));
 
     if (t->dtype != DTYPE_I8 || t->rank != 2 || !str_ends(t->name, WEIGHT) ||
-        t->name.len > TENSOR_NAME_MAX)
+        int8_partner(name, t->name).p == NULL)
         return NULL;
-    snprintf(name, sizeof(name), "%.*s%s", stem, t->name.p, INT8_SCALES);
     s = checkpoint_find(c, name);
     if (s == NULL || s->rank != 1 || s->shape[0] != t->shape[0] ||
         !dtype_is_float(s->dtype) || s->no_data)

@@ -31,13 +31,15 @@ bool int8_is_linear(struct str name);
 /* int8_takes - a matrix of real numbers that becomes int8. */
 bool int8_takes(const struct tensor *t);
 
+/* int8_is_made - a matrix that is int8, and must have scales. */
+bool int8_is_made(const struct tensor *t);
+
 /*
- * int8_scales_name - "x.weight" becomes "x.scales", in arena
- * Returns  a terminated name; .p is NULL with *e: NOMEM, or REFUSED when
- *          weight does not end in ".weight"
+ * int8_partner - "x.weight" becomes "x.scales", and the other way around
+ * Returns  the terminated name in out; .p is NULL when name ends in neither,
+ *          or is longer than any
  */
-struct str int8_scales_name(
-    struct str weight, struct arena *arena, struct err *e);
+struct str int8_partner(char out[TENSOR_NAME_MAX + 1], struct str name);
 
 /* int8_scales_of - the scales of I8 matrix t in its checkpoint, or NULL. */
 const struct tensor *int8_scales_of(

@@ -1,7 +1,6 @@
 #include "verify/diff.h"
 
 #include <stdatomic.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/buf.h"
@@ -268,11 +267,10 @@ static bool is_part(const struct checkpoint *here, const struct tensor *t,
 {
     char name[TENSOR_NAME_MAX + 1];
     const struct tensor *of, *other;
-    int stem = (int)(t->name.len - strlen(INT8_SCALES));
 
-    if (!str_ends(t->name, INT8_SCALES) || t->name.len > TENSOR_NAME_MAX - 1)
+    if (!str_ends(t->name, INT8_SCALES) ||
+        int8_partner(name, t->name).p == NULL)
         return false;
-    snprintf(name, sizeof(name), "%.*s.weight", stem, t->name.p);
     of = checkpoint_find(here, name);
     other = checkpoint_find(there, name);
     return of != NULL && other != NULL && dtype_is_float(other->dtype) &&

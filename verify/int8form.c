@@ -46,17 +46,12 @@ static int first_wrong(const struct place *s, uint64_t *at, struct err *e)
 static void check_scales(const struct wfile *weights, size_t n,
     const struct place *of, struct problems *bad)
 {
-    struct arena arena AUTO(arena_free) = ARENA_INIT(1 << 16);
+    char text[TENSOR_NAME_MAX + 1];
+    struct str name = int8_partner(text, of->t->name);
+    struct place s = find(weights, n, name);
     struct err why = ERR_INIT;
-    struct str name = int8_scales_name(of->t->name, &arena, &why);
-    struct place s;
     uint64_t at = 0;
 
-    if (name.p == NULL) {
-        problem(bad, "%s", why.msg);
-        return;
-    }
-    s = find(weights, n, name);
     if (s.t == NULL || s.t->dtype != DTYPE_BF16 || s.t->rank != 1 ||
         s.t->shape[0] != of->t->shape[0])
         problem(bad, "%.*s: int8 tensor '%.*s' has no %s, BF16 [%llu]",
@@ -78,7 +73,7 @@ static void check_tensor(const struct wfile *weights, size_t n,
         problem(bad, "%.*s: tensor '%.*s' is %s, in the int8 form it is I8",
             STR_ARG(at->file->file->name), STR_ARG(t->name),
             dtype_name(t->dtype));
-    else if (t->dtype == DTYPE_I8 && t->rank == 2 && int8_is_linear(t->name))
+    else if (int8_is_made(t))
         check_scales(weights, n, at, bad);
     else if (dtype_is_float(t->dtype) && t->dtype != DTYPE_BF16)
         problem(bad, "%.*s: tensor '%.*s' is %s, in the int8 form it is BF16",
@@ -97,7 +92,7 @@ void int8form_check(
             struct place at = { &weights[i], &weights[i].tensors[k] };
 
             check_tensor(weights, n, &at, &bad);
-            matrices += at.t->dtype == DTYPE_I8;
+            matrices += int8_is_made(at.t);
         }
     problems_end(&bad);
     if (bad.n == 0)

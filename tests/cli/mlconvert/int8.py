@@ -263,7 +263,7 @@ def reports(b):
 
 def forged(b):
     """Folders that say int8 and are not: the manifest is sealed anew."""
-    def forge(name, change):
+    def forge(name, change, **recipe):
         folder = b.at(name)
         shutil.copytree(b.at("small8"), folder)
         path = os.path.join(folder, "model.safetensors")
@@ -283,6 +283,7 @@ def forged(b):
             doc = json.load(f)
         doc["files"]["model.safetensors"] = {"sha256": reader.sha256(data),
                                              "size": len(data)}
+        doc["recipe"].update(recipe)
         doc["tensors"] = {t.name: {"dtype": t.dtype, "shape": t.shape,
                                    "sha256": t.digest} for t in made}
         with open(os.path.join(folder, "ml-manifest.json"), "wb") as f:
@@ -307,7 +308,17 @@ def forged(b):
                                 rows["a.scales"][2][:4] + bytes.fromhex(text))
         return change
 
+    def more(rows):
+        rows["empty.weight"] = ("I8", [0, 2], b"")
+        rows["mask"] = ("I8", [1], b"\1")
+
     b.check(forge("same", lambda rows: None), 0, "nothing changed")
+    folder = forge("more", more)
+    b.check(folder, 0, "other bytes are no matrices", "1 matrices")
+    b.tap.ok(reader.check(folder) is not None, "nor for the second reader")
+    b.check(forge("clamp", lambda rows: None, on_overflow="clamp"), 0, "clamp")
+    b.check(forge("inf", lambda rows: None, on_overflow="inf"), 8,
+            "int8 has no infinity", "ml-manifest.json")
     for name, change, word in (
             ("lost", lose, "a.weight"), ("wide", wide, "a.bias"),
             ("whole", whole, "a.weight"), ("short", short, "a.weight"),
@@ -323,6 +334,19 @@ def forged(b):
             b.tap.ok(False, f"the second reader refuses it: {name}")
         except reader.Refused as why:
             b.tap.ok(True, f"the second reader refuses it: {why}")
+
+
+def names(b):
+    """The longest there are, and bytes that are no matrix."""
+    long = "n" * (4096 - len(".weight"))
+    folder = b.model("longest", {f"{long}.weight": floats([1, 2], 1, 2),
+                              "empty.weight": ("I8", [0, 2], b"")})
+    out = b.convert(folder, "longest8")
+    b.check(out, 0, "names of 4096 bytes", "1 matrices")
+    done = b.run("mlverify", "diff", "--json", folder, out)
+    b.tap.eq([t["name"] == f"{long}.weight" for t in
+              json.loads(done.stdout)["tensors"]], [False, True],
+             "diff: nor are scales a tensor of their own there")
 
 
 def differs(b):
@@ -398,8 +422,8 @@ def manifests(b):
 def main():
     tap = kit.Tap()
     b = Bench(tap)
-    for test in (usage, form, values, ends, refused, same_bytes, reports, forged,
-                 differs, runs, memory, manifests):
+    for test in (usage, form, values, ends, refused, same_bytes, reports,
+                 forged, names, differs, runs, memory, manifests):
         test(b)
     shutil.rmtree(b.home)
     tap.done()
