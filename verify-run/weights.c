@@ -250,8 +250,8 @@ static void judge(char why[NOTE_TEXT], const struct tensor *t,
     why[0] = '\0';
     if (scales == NULL && t->dtype == DTYPE_I8) {
         snprintf(why, NOTE_TEXT,
-            "type I8: only a matrix with a scale for each row, in a tensor "
-            "called .scales, can be run");
+            "type I8: only the matrix of a linear layer, with a scale for "
+            "each row in a tensor called .scales, can be run");
         return;
     }
     if (scales == NULL && !dtype_is_float(t->dtype)) {
