@@ -5,12 +5,13 @@
                                   [--threads N] [--folder DIR] [--int8]
 
 A random fp16 model of Llama's shape, about 1 GB, is made in a temporary
-folder (in --folder: beside it), with --int8 converted by mlconvert. Then pairs are run in turn, so that what
-disturbs one disturbs the other (how busy others kept the machine meanwhile is
-told, too): tests/perf/membw.c reading the model's file
-with as many threads, and mlverify-run -n 32, whose GB/s counts each matrix
-of a token once and leaves out the prompt. Prints every pair, the medians and
-the median of the pairs' ratios. The bar stands in docs/benchmarks.md.
+folder (in --folder: beside it), with --int8 converted by mlconvert. Then
+pairs are run in turn, so that what disturbs one disturbs the other (how busy
+others kept the machine meanwhile is told, too): tests/perf/membw.c reading
+the model's file with as many threads, and mlverify-run -n 32, whose GB/s
+counts each matrix of a token once and leaves out the prompt. Prints every
+pair, the medians and the median of the pairs' ratios. The bar stands in
+docs/benchmarks.md.
 """
 import argparse
 import json
