@@ -1,7 +1,7 @@
 /*
  * company.h - the small files that make a folder of weights a model: config,
  * tokenizer, templates. They are carried along byte for byte, but for the
- * dtype named in config.json when the weights are cast.
+ * dtype named in config.json when the weights are cast, and the mark of int8.
  */
 #ifndef CONVERT_COMPANY_H
 #define CONVERT_COMPANY_H
