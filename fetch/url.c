@@ -127,21 +127,26 @@ static const char *skip_user(const char *p)
     return p;
 }
 
+/* Behind the "://" of the scheme; one in a query is none. */
+static const char *skip_scheme(const char *text)
+{
+    const char *p = text + strcspn(text, "/?#");
+
+    return p > text && p[-1] == ':' && strncmp(p, "//", 2) == 0 ? p + 2 : text;
+}
+
 char *url_show(char out[URL_SHOW_MAX], const char *text)
 {
-    const char *colon = strstr(text, "://");
-    const char *p = colon != NULL ? skip_user(colon + 3) : text;
-    int front = colon != NULL ? (int)(colon + 3 - text) : 0;
+    const char *rest = skip_scheme(text), *p = skip_user(rest);
 
-    snprintf(
-        out, URL_SHOW_MAX, "%.*s%.*s", front, text, (int)strcspn(p, "?#"), p);
+    snprintf(out, URL_SHOW_MAX, "%.*s%.*s", (int)(rest - text), text,
+        (int)strcspn(p, "?#"), p);
     return out;
 }
 
 char *url_host(char out[URL_SHOW_MAX], const char *text)
 {
-    const char *colon = strstr(text, "://");
-    const char *p = colon != NULL ? skip_user(colon + 3) : text;
+    const char *p = skip_user(skip_scheme(text));
 
     snprintf(out, URL_SHOW_MAX, "%.*s", (int)strcspn(p, "/?#"), p);
     return out;

@@ -3,20 +3,18 @@
  * whatever ids come out decode, as do ids that exist nowhere.
  */
 // seeds: tests/fixtures/llama/safetensors/tokenizer.json tests/fuzz/tokenizer/*
-#include "verify-run/tokenizer.h"
-
-#include <stdlib.h>
+// dict: json.dict tokenizer.dict
+#include "kit.h"
 
 #include "base/utf8.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "verify-run/tokenizer.h"
 
 static const char *const texts[] = {
     "",
     "a",
     "Hello, world! don't WE'LL  12345 + 67.89;\r\n\n  x\t",
-    "\xC3\xA9 e\xCC\x81\xCC\xA7 \xE1\x84\x80\xE1\x85\xA1\xE1\x86\xA8 \xE4\xBD"
-    "\xA0 \xF0\x9F\x98\x80 \xE2\x96\x81\xE2\x96\x81",
+    ("\xC3\xA9 e\xCC\x81\xCC\xA7 \xE1\x84\x80\xE1\x85\xA1\xE1\x86\xA8 \xE4\xBD"
+     "\xA0 \xF0\x9F\x98\x80 \xE2\x96\x81\xE2\x96\x81"),
     "<s>[L]  [R]  </s>\xFF\xC3\xED\xA0\x80\xF4\x90",
 };
 
@@ -26,8 +24,7 @@ static void expect_utf8(struct str s)
     unsigned n;
 
     for (; s.len > 0; s.p += n, s.len -= n)
-        if ((n = utf8_get(s, &cp)) == 0)
-            abort();
+        must((n = utf8_get(s, &cp)) != 0);
 }
 
 static void check(const struct tokenizer *t, struct str text, bool special)
@@ -39,8 +36,7 @@ static void check(const struct tokenizer *t, struct str text, bool special)
     if (tokenizer_encode(t, text, special, &ids, &e) != 0)
         return;
     for (size_t i = 0; i < ids.n; i++)
-        if (ids.v[i] >= tokenizer_size(t))
-            abort();
+        must(ids.v[i] < tokenizer_size(t));
     for (uint32_t i = 0; i < 40; i++)
         ids_add(&ids, i * i, &e);
     if (tokenizer_decode(t, ids.v, ids.n, special, &out, &e) == 0)
@@ -53,8 +49,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct err e = ERR_INIT;
     struct tokenizer *t AUTO(tokenizer_close_auto) = tokenizer_parse(input, &e);
 
-    if (t == NULL)
+    if (t == NULL) {
+        kit_failed(&e);
         return 0;
+    }
     for (size_t i = 0; i < ARRAY_LEN(texts); i++)
         check(t, str_of(texts[i]), i % 2 == 0);
     input.len = size_min(size, 256);

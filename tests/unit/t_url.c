@@ -107,6 +107,9 @@ static void showing(void)
     is_str(url_show(out, "https://u:p@h.co/a"), "https://h.co/a",
         "no user is shown");
     is_str(url_show(out, "https://h.co?x"), "https://h.co", "without a path");
+    is_str(url_show(out, "/a?t=s&u=http://h.co"), "/a",
+        "a scheme in a query is none");
+    is_str(url_show(out, "u:p@h.co/a?x"), "h.co/a", "no user without a scheme");
     is_str(url_host(out, "https://u@h.co:8/a?b"), "h.co:8", "the host");
     is_str(url_host(out, "http://h.co?a/b"), "h.co", "the host, no path");
 }
