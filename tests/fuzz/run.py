@@ -204,35 +204,44 @@ def keep(name, binary):
 
 # ---- the control ----
 
-PLANTED = ["none", "overrun", "overflow", "leak", "slow", "memory"]
+PLANTED = [("none", None), ("overrun", "heap-buffer-overflow"),
+           ("overflow", "signed integer overflow"),
+           ("leak", "detected memory leaks"), ("slow", "libFuzzer: timeout"),
+           ("memory", "libFuzzer: out-of-memory")]
+
+
+def is_right(sign, ok, why):
+    """No bug: no finding. Else a finding, and the one that was planted."""
+    return ok if sign is None else not ok and sign in why
 
 
 def control(engines):
     """Each planted bug is found by the very functions used above."""
-    for kind, word in enumerate(PLANTED):
+    for kind, (word, sign) in enumerate(PLANTED):
         for engine in engines:
             if engine is AFL and word in ("leak", "slow", "memory"):
-                continue  # replayed under libFuzzer; too long; likewise
+                continue  # those are for the replay under libFuzzer
             binary, why = engine.compile(f"planted_{word}", [
                 "tests/fuzz/control/planted.c"], f"-DPLANTED={kind}")
             if why:
-                yield f"control, {word}", False, why
+                yield f"control, {word}: build", False, why
                 continue
             corpus = binary + ".corpus"
             shutil.rmtree(corpus, ignore_errors=True)
             os.makedirs(corpus)
             with open(os.path.join(corpus, "seed"), "wb") as f:
                 f.write(b"seed")
+            with open(binary + ".dict", "w", encoding="ascii") as f:
+                f.write('"plant"\n')
+            name = f"control, a planted bug ({word})"
             if engine is AFL:
-                with open(binary + ".dict", "w", encoding="ascii") as f:
-                    f.write('"plant"\n')
-                what, ok, why = afl("planted " + word, binary, 3, corpus,
-                                    binary + ".dict")
+                what, ok, why = afl(name, binary, 3, corpus, binary + ".dict")
+                sign = sign and "1 crashes"
             else:
-                what, ok, why = libfuzzer("planted " + word, binary, 3,
-                                          corpus, None, timeout=1,
+                what, ok, why = libfuzzer(name, binary, 3, corpus,
+                                          binary + ".dict", timeout=1,
                                           memory=512)
-            yield f"control: {what}", ok == (word == "none"), why
+            yield what, is_right(sign, ok, why), why
 
 
 # ---- all of it ----

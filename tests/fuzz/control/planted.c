@@ -32,7 +32,9 @@ static void go_wrong(int kind, size_t size)
         free(kept);
         break;
     case OVERFLOW:
-        kept = large + 1 > 0 ? &kept : NULL;
+        large = large + 1;
+        if (large > 0)
+            kept = NULL;
         break;
     case LEAK:
         kept = malloc(size);
