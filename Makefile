@@ -156,8 +156,11 @@ tsan: ## the threads of a download under the thread sanitizer
 		build/tsan/tests/unit/t_intake tests/e2e/engine.py
 
 FUZZ_SECONDS ?= 600
-fuzz: ## every fuzzer for FUZZ_SECONDS each
-	$(Q)$(PYTHON) tests/fuzz/run.py $(FUZZ_SECONDS)
+FUZZ_ENGINE  ?= both
+FUZZ_TARGETS ?=
+fuzz: ## every fuzzer, ten minutes under each engine; FUZZ_SECONDS, FUZZ_TARGETS
+	$(Q)$(PYTHON) tests/fuzz/run.py $(FUZZ_SECONDS) --engine $(FUZZ_ENGINE) \
+		$(FUZZ_TARGETS:%=--target %)
 
 demo: deps ## the whole path on the model in tests/model
 	$(Q)$(MAKE) --no-print-directory all
