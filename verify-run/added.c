@@ -108,14 +108,15 @@ static void set_finish(struct added_set *s)
 }
 
 static int set_add(struct added_set *s, struct added_token *t, size_t order,
-    const struct normalizer *n, struct arena *arena, struct err *e)
+    const struct normalizer *n, uint64_t *work, struct arena *arena,
+    struct err *e)
 {
     struct buf form AUTO(buf_free) = BUF_INIT(WORDS_MAX_BYTES);
     bool cut = false;
 
     t->form = t->content;
     if (n != NULL) {
-        if (normalizer_run(n, t->content, &form, &cut, e) != 0)
+        if (normalizer_run(n, t->content, &form, &cut, work, e) != 0)
             return err_ctx(e, "added token '%.100s'", t->content.p);
         t->form = arena_str(arena, buf_str(&form), e);
         if (t->form.p == NULL)
@@ -140,6 +141,8 @@ static int set_add(struct added_set *s, struct added_token *t, size_t order,
 static int build_sets(struct added *a, const struct normalizer *n,
     struct arena *arena, struct err *e)
 {
+    uint64_t work = NORMALIZE_WORK;
+
     a->raw.v = arena_alloc(arena, a->n, sizeof(*a->raw.v), e);
     a->normal.v = arena_alloc(arena, a->n, sizeof(*a->normal.v), e);
     if (a->raw.v == NULL || a->normal.v == NULL)
@@ -147,8 +150,9 @@ static int build_sets(struct added *a, const struct normalizer *n,
     for (size_t i = 0; i < a->n; i++) {
         struct added_token *t = &a->v[i];
         size_t order = t->special ? i : a->n + i;
-        int rc = t->normalized ? set_add(&a->normal, t, order, n, arena, e)
-                               : set_add(&a->raw, t, order, NULL, arena, e);
+        int rc = t->normalized
+                     ? set_add(&a->normal, t, order, n, &work, arena, e)
+                     : set_add(&a->raw, t, order, NULL, &work, arena, e);
 
         if (rc != 0)
             return -1;

@@ -1,12 +1,15 @@
 #include "verify-run/component.h"
 
 static int each(struct component *c, const char *list, component_fn *take,
-    void *arg, struct arena *arena, struct err *e)
+    void *arg, unsigned *n, struct arena *arena, struct err *e)
 {
     const struct json *items;
 
     if (!json_str(json_get(c->v, "type"), &c->type))
         return err_set(e, ERR_REFUSED, "%s: no type", c->part);
+    if (++*n > COMPONENTS_MAX)
+        return err_set(
+            e, ERR_REFUSED, "%s: more than %d parts", c->part, COMPONENTS_MAX);
     if (strcmp(c->type, "Sequence") != 0)
         return take(arg, c, arena, e);
     items = json_get(c->v, list);
@@ -16,7 +19,7 @@ static int each(struct component *c, const char *list, component_fn *take,
     for (const struct json *i = json_first(items); i; i = json_next(i)) {
         struct component child = { .part = c->part, .v = i };
 
-        if (each(&child, list, take, arg, arena, e) != 0)
+        if (each(&child, list, take, arg, n, arena, e) != 0)
             return -1;
     }
     return 0;
@@ -26,10 +29,11 @@ int component_each(const struct json *v, const char *part, const char *list,
     component_fn *take, void *arg, struct arena *arena, struct err *e)
 {
     struct component c = { .part = part, .v = v };
+    unsigned n = 0;
 
     if (v == NULL || json_kind(v) == JSON_NULL)
         return 0;
-    return each(&c, list, take, arg, arena, e);
+    return each(&c, list, take, arg, &n, arena, e);
 }
 
 int component_unknown(const struct component *c, struct err *e)

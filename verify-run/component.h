@@ -9,6 +9,9 @@
 #include "base/arena.h"
 #include "base/json.h"
 
+/* Of one kind; a text goes through all of them. */
+enum { COMPONENTS_MAX = 1000 };
+
 struct component {
     const char *part; /* "normalizer", "decoder" */
     const char *type; /* "NFC" */
@@ -23,7 +26,7 @@ typedef int component_fn(
  * component_each - call take for every part of v that is no sequence
  * part     its name in messages
  * list     the member that holds the parts of a Sequence
- * Nothing to do when v is NULL or null.
+ * Nothing to do when v is NULL or null; REFUSED past COMPONENTS_MAX.
  */
 int component_each(const struct json *v, const char *part, const char *list,
     component_fn *take, void *arg, struct arena *arena, struct err *e);

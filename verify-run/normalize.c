@@ -157,8 +157,21 @@ static int run_step(const struct normalize_step *s, struct str text,
     return buf_check(out, e);
 }
 
+/* Bytes read and written, and something for the step itself. */
+static int spend(uint64_t *work, struct str in, struct str out, struct err *e)
+{
+    uint64_t cost = 64 + in.len + out.len;
+
+    if (cost > *work)
+        return err_set(e, ERR_REFUSED,
+            "the normalizer has too many steps for its texts, or makes them "
+            "too long");
+    *work -= cost;
+    return 0;
+}
+
 int normalizer_run(const struct normalizer *n, struct str text, struct buf *out,
-    bool *cut, struct err *e)
+    bool *cut, uint64_t *work, struct err *e)
 {
     struct buf spare AUTO(buf_free) = BUF_INIT(WORDS_MAX_BYTES);
 
@@ -167,13 +180,15 @@ int normalizer_run(const struct normalizer *n, struct str text, struct buf *out,
         buf_put(out, text.p, text.len);
     for (const struct normalize_step *s = n->first; s != NULL; s = s->next) {
         struct buf done = *out;
+        struct str in;
 
         /* The last result becomes the input, its memory the next output. */
         *out = spare;
         spare = done;
         buf_clear(out);
-        if (run_step(s, s == n->first ? text : buf_str(&spare), out, cut, e) !=
-            0)
+        in = s == n->first ? text : buf_str(&spare);
+        if (run_step(s, in, out, cut, e) != 0 ||
+            spend(work, in, buf_str(out), e) != 0)
             return -1;
     }
     return buf_check(out, e);

@@ -22,11 +22,18 @@ int normalizer_load(struct normalizer *n, const struct json *v,
     struct arena *arena, struct err *e);
 
 /*
+ * What one encoding, or the loading of all added tokens, may cost: a text may
+ * grow and shrink again in every step, and there are many texts.
+ */
+enum { NORMALIZE_WORK = 1 << 29 };
+
+/*
  * normalizer_run - out becomes the normal form of text (good UTF-8)
  * cut      becomes true when something was stripped from its front
+ * work     what is left of NORMALIZE_WORK; over it the text is REFUSED
  */
 int normalizer_run(const struct normalizer *n, struct str text, struct buf *out,
-    bool *cut, struct err *e);
+    bool *cut, uint64_t *work, struct err *e);
 
 /* normalize_find - where mark, not empty, first stands in text, or its end. */
 size_t normalize_find(struct str text, struct str mark);

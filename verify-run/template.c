@@ -2,6 +2,8 @@
 
 #include "verify-run/component.h"
 
+enum { PIECES_MAX = 64, IDS_MAX = 4096 };
+
 void template_free(struct template *t)
 {
     ids_free(&t->before);
@@ -29,6 +31,9 @@ static int add_special(const struct component *c, const struct json *piece,
             return err_set(e, ERR_REFUSED,
                 "%s: special token '%.100s' has an id that is no number",
                 c->part, name);
+        if (out->n >= IDS_MAX)
+            return err_set(e, ERR_REFUSED,
+                "%s: more than %d ids beside the text", c->part, IDS_MAX);
         if (ids_add(out, (uint32_t)id, e) != 0)
             return -1;
     }
@@ -41,6 +46,10 @@ static int read_single(const struct component *c, struct ids *before,
 {
     const struct json *single = json_get(c->v, "single");
     bool seen = false;
+
+    if (json_count(single) > PIECES_MAX)
+        return err_set(e, ERR_REFUSED, "%s: more than %d pieces in 'single'",
+            c->part, PIECES_MAX);
 
     for (const struct json *i = json_first(single); i; i = json_next(i)) {
         const struct json *special = json_get(i, "SpecialToken");

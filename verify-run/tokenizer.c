@@ -183,6 +183,7 @@ struct encoding {
     const struct tokenizer *t;
     struct ids *out;
     struct buf normal;
+    uint64_t normalizing; /* left of NORMALIZE_WORK */
     struct words words;
     struct bpe_work work;
 };
@@ -214,7 +215,8 @@ static int encode_stretch(
     struct added_piece piece;
     bool cut = false;
 
-    if (normalizer_run(&c->t->normalizer, text, &c->normal, &cut, e) != 0)
+    if (normalizer_run(
+            &c->t->normalizer, text, &c->normal, &cut, &c->normalizing, e) != 0)
         return -1;
     walk.text = buf_str(&c->normal);
     while (added_next(&walk, &piece)) {
@@ -261,6 +263,7 @@ int tokenizer_encode(const struct tokenizer *t, struct str text, bool special,
         .t = t,
         .out = out,
         .normal = BUF_INIT(WORDS_MAX_BYTES),
+        .normalizing = NORMALIZE_WORK,
         .words = WORDS_INIT,
         .work = BPE_WORK_INIT,
     };

@@ -260,6 +260,83 @@ static void amplified(void)
         "a text that grows without end is refused: %s", e.msg);
 }
 
+/* Added tokens that grow and shrink again, each within the limits. */
+static void grown_tokens(void)
+{
+    struct buf json AUTO(buf_free) = BUF_INIT(1 << 20);
+    struct err e = ERR_INIT;
+    struct tokenizer *t AUTO(tokenizer_close_auto) = NULL;
+
+    buf_puts(&json, "{\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[");
+    for (int i = 0; i < 11; i++)
+        buf_puts(&json, "{\"type\":\"Replace\",\"pattern\":{\"String\":\"a\"},"
+                        "\"content\":\"aaaa\"},");
+    buf_puts(&json, "{\"type\":\"Replace\",\"pattern\":{\"String\":\"aaaa\"},"
+                    "\"content\":\"\"}]},\"added_tokens\":[");
+    for (int i = 0; i < 2000; i++)
+        buf_printf(&json, "%s{\"id\":%d,\"content\":\"<a%d>\"}",
+            i > 0 ? "," : "", i + 1, i);
+    buf_puts(&json, "],\"model\":{\"vocab\":{\"a\":0},\"merges\":[]}}");
+    t = tokenizer_parse(buf_str(&json), &e);
+    ok(t == NULL && e.kind == ERR_REFUSED, "added tokens that grow: %s", e.msg);
+}
+
+/* One special token of many ids, named many times. */
+static void wide_template(void)
+{
+    struct buf json AUTO(buf_free) = BUF_INIT(1 << 20);
+    struct err e = ERR_INIT;
+    struct tokenizer *t AUTO(tokenizer_close_auto) = NULL;
+
+    buf_puts(&json, "{\"post_processor\":{\"type\":\"TemplateProcessing\","
+                    "\"special_tokens\":{\"x\":{\"ids\":[0");
+    for (int i = 0; i < 1000; i++)
+        buf_puts(&json, ",0");
+    buf_puts(&json, "]}},\"single\":[");
+    for (int i = 0; i < 60; i++)
+        buf_puts(&json, "{\"SpecialToken\":{\"id\":\"x\"}},");
+    buf_puts(&json, "{\"Sequence\":{\"id\":\"A\"}}]},"
+                    "\"model\":{\"vocab\":{\"a\":0},\"merges\":[]}}");
+    t = tokenizer_parse(buf_str(&json), &e);
+    is_str(t == NULL ? e.msg : "(opened)",
+        "post_processor: more than 4096 ids beside the text",
+        "a template that multiplies its ids");
+}
+
+/* Pieces times special tokens would be looked at. */
+static void long_template(void)
+{
+    struct buf json AUTO(buf_free) = BUF_INIT(1 << 20);
+    struct err e = ERR_INIT;
+    struct tokenizer *t AUTO(tokenizer_close_auto) = NULL;
+
+    buf_puts(&json, "{\"post_processor\":{\"type\":\"TemplateProcessing\","
+                    "\"special_tokens\":{\"x\":{\"ids\":[0]}},\"single\":[");
+    for (int i = 0; i < 64; i++)
+        buf_puts(&json, "{\"SpecialToken\":{\"id\":\"x\"}},");
+    buf_puts(&json, "{\"Sequence\":{\"id\":\"A\"}}]},"
+                    "\"model\":{\"vocab\":{\"a\":0},\"merges\":[]}}");
+    t = tokenizer_parse(buf_str(&json), &e);
+    is_str(t == NULL ? e.msg : "(opened)",
+        "post_processor: more than 64 pieces in 'single'",
+        "a template of many pieces");
+}
+
+static void long_sequence(void)
+{
+    struct buf json AUTO(buf_free) = BUF_INIT(1 << 20);
+    struct err e = ERR_INIT;
+    struct tokenizer *t AUTO(tokenizer_close_auto) = NULL;
+
+    buf_puts(&json, "{\"decoder\":{\"type\":\"Sequence\",\"decoders\":[");
+    for (int i = 0; i < 1000; i++)
+        buf_printf(&json, "%s{\"type\":\"Fuse\"}", i > 0 ? "," : "");
+    buf_puts(&json, "]},\"model\":{\"vocab\":{\"a\":0},\"merges\":[]}}");
+    t = tokenizer_parse(buf_str(&json), &e);
+    is_str(t == NULL ? e.msg : "(opened)", "decoder: more than 1000 parts",
+        "a sequence of many parts");
+}
+
 static void files(void)
 {
     struct err e = ERR_INIT;
@@ -292,6 +369,10 @@ int main(void)
     refusals();
     truncated();
     amplified();
+    grown_tokens();
+    wide_template();
+    long_template();
+    long_sequence();
     files();
     return done();
 }
