@@ -201,7 +201,7 @@ void json_quote(struct buf *out, struct str text)
         uint32_t cp = 0;
         unsigned n = utf8_get(text, &cp);
 
-        if (n == 0) {
+        if (n == 0 || cp == 0) {
             buf_puts(out, "\xEF\xBF\xBD");
             n = 1;
         } else if (cp == '"' || cp == '\\') {

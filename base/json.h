@@ -84,7 +84,10 @@ bool json_i64(const struct json *v, int64_t *out);
 bool json_double(const struct json *v, double *out);
 bool json_bool(const struct json *v, bool *out);
 
-/* json_quote - append text as a JSON string; bad UTF-8 becomes U+FFFD. */
+/*
+ * json_quote - append text as a JSON string; bad UTF-8 becomes U+FFFD, and so
+ * does NUL, which the reader refuses
+ */
 void json_quote(struct buf *out, struct str text);
 
 /*

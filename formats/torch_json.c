@@ -111,10 +111,16 @@ static void put_list(struct json_out *j, const struct node_list *l)
 /* Begin a member: false when the key was there before. */
 static bool member(struct members *m, struct str key)
 {
+    struct buf quoted AUTO(buf_free) = BUF_INIT(8 * KEY_MAX);
     struct buf *out = m->j->out;
     struct err e = ERR_INIT;
 
+    /* As it is written: two keys that are not text may come out alike. */
+    json_quote(&quoted, key);
+    key = buf_str(&quoted);
     spend(m->j, 8 + key.len / 8);
+    if (out->bad == ERR_NONE)
+        out->bad = quoted.bad;
     if (out->bad != ERR_NONE ||
         (m->some && pickle_table_get(&m->keys, key) != NULL))
         return false;
@@ -125,7 +131,7 @@ static bool member(struct members *m, struct str key)
         return false;
     }
     buf_putc(out, m->some ? ',' : '{');
-    json_quote(out, key);
+    buf_put(out, key.p, key.len);
     buf_putc(out, ':');
     m->some = true;
     return true;

@@ -4,6 +4,7 @@
  */
 #include <time.h>
 
+#include "base/json.h"
 #include "t_torch_parse.h"
 
 /* ---- branches and names ---- */
@@ -257,6 +258,34 @@ static void test_work_in_vain(void)
     parse_free(&p);
 }
 
+/* A config of an odd program is still JSON that this suite reads. */
+static void test_odd_config(void)
+{
+    struct buf b AUTO(buf_free) = BUF_INIT(LIMIT);
+    struct json_doc doc AUTO(json_free) = JSON_DOC_INIT;
+    struct err e = ERR_INIT;
+    struct parse p;
+
+    buf_puts(&b, "\x80\x02}(");
+    pk_text(&b, "model");
+    buf_putc(&b, '}');
+    pk_text(&b, "w");
+    pk_floats(&b, "0", 4);
+    buf_putc(&b, 's');
+    pk_text(&b, "config");
+    buf_puts(&b, "}(");
+    pk_text(&b, "separator");
+    buf_put(&b, P("X\3\0\0\0a\0b"));
+    buf_put(&b, P("X\3\0\0\0\xed\xa0\x80K\1"));
+    buf_put(&b, P("X\3\0\0\0\xed\xa0\x81K\2"));
+    buf_puts(&b, "uu.");
+    zip_of(&p, &b, NULL);
+    ok(p.rc == 0 && json_parse(&doc, p.f.config, 0, &e) == 0,
+        "NUL and lone surrogates: %s", e.msg);
+    is_int((long long)json_count(doc.root), 2, "two keys, of three");
+    parse_free(&p);
+}
+
 /* ---- the legacy stream ---- */
 
 static const char magic[] =
@@ -471,6 +500,7 @@ int main(void)
     log_set_level(LOG_ERROR);
     test_branches();
     test_levels();
+    test_odd_config();
     test_names();
     test_python2_keys();
     test_trees();
