@@ -68,8 +68,11 @@ static bool one(struct str p, size_t *at, uint32_t c)
     return get(p, at) == c;
 }
 
-/* With one point to come back to, as for any pattern of stars. */
-static bool match(struct str p, struct str s)
+/*
+ * With one point to come back to, as for any pattern of stars.
+ * front    it is enough that p matches some beginning of s
+ */
+static bool match(struct str p, struct str s, bool front)
 {
     size_t i = 0, j = 0, star = SIZE_MAX, from = 0;
 
@@ -77,6 +80,8 @@ static bool match(struct str p, struct str s)
         size_t next = j;
         uint32_t c = get(s, &next);
 
+        if (i == p.len && front)
+            return true;
         if (i < p.len && p.p[i] == '*') {
             star = ++i;
             from = j;
@@ -100,15 +105,8 @@ bool pattern_match(const char *pattern, struct str path)
     struct str p = str_of(pattern);
     char last = p.len > 0 ? p.p[p.len - 1] : '\0';
 
-    if (last != '/' && last != '\\')
-        return match(p, path);
     /* "folder/" is "folder/" and anything behind it. */
-    for (size_t n = 0; n <= path.len; n++) {
-        struct str front = { path.p, n };
-        if (match(p, front))
-            return true;
-    }
-    return false;
+    return match(p, path, last == '/' || last == '\\');
 }
 
 bool pattern_chosen(const char *const *include, size_t n,

@@ -24,14 +24,28 @@ static int grow(struct ranges *r, struct err *e)
     return 0;
 }
 
+/* The first range that ends at from or behind it; r->n when none does. */
+static size_t find(const struct ranges *r, uint64_t from)
+{
+    size_t lo = 0, hi = r->n;
+
+    while (lo < hi) {
+        size_t mid = lo + (hi - lo) / 2;
+
+        if (r->v[mid].to < from)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return lo;
+}
+
 int ranges_add(struct ranges *r, uint64_t from, uint64_t to, struct err *e)
 {
-    size_t i = 0, j;
+    size_t i = find(r, from), j;
 
     if (from >= to)
         return 0;
-    while (i < r->n && r->v[i].to < from)
-        i++;
     /* i..j are the ranges that the new one touches: they become one. */
     for (j = i; j < r->n && r->v[j].from <= to; j++) {
         from = size_min(from, r->v[j].from);

@@ -29,7 +29,7 @@ static void check_values(const struct gguf *g)
         const struct gguf_value *v = &g->values[i];
         struct rd r = rd_of(v->raw.p, v->raw.len);
 
-        must(gguf_find(g, "") == NULL && v->of != GGUF_ARRAY);
+        must(v->key.len > 0 && v->of != GGUF_ARRAY);
         for (uint64_t k = 0; v->of == GGUF_STRING && k < v->n; k++)
             gguf_next_str(&r);
         must(!r.bad && (v->of != GGUF_STRING || rd_left(&r) == 0));

@@ -1,3 +1,5 @@
+#include <time.h>
+
 #include "fetch/journal.h"
 
 #include "tests/unit/scratch.h"
@@ -134,6 +136,20 @@ static void on_disk(void)
     ok(access(path, F_OK) != 0 && access(live, F_OK) != 0, "both removed");
 }
 
+/* As many as a journal can hold. */
+static void many(void)
+{
+    struct ranges r AUTO(ranges_free) = RANGES_INIT;
+    clock_t start = clock();
+    struct err e = ERR_INIT;
+    int rc = 0;
+
+    for (uint64_t i = 0; i < 200000 && rc == 0; i++)
+        rc = ranges_add(&r, 3 * i, 3 * i + 1, &e);
+    ok(rc == 0 && r.n == 200000, "200000 ranges");
+    ok(clock() - start < 5 * CLOCKS_PER_SEC, "are added soon");
+}
+
 int main(void)
 {
     scratch_open();
@@ -143,5 +159,6 @@ int main(void)
     nonsense();
     on_disk();
     scratch_close();
+    many();
     return done();
 }

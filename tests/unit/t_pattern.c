@@ -1,4 +1,7 @@
 /* The vectors are those of hub protocol, section 15.5. */
+#include <stdlib.h>
+#include <time.h>
+
 #include "fetch/pattern.h"
 
 #include "tests/unit/tap.h"
@@ -93,10 +96,27 @@ static void choice(void)
     ok(pattern_chosen(NULL, 0, out, 1, str_of("a.bin")), "only exclusions");
 }
 
+/* Names are the server's: none may keep a pattern busy. */
+static void long_name(void)
+{
+    enum { LEN = 60000 };
+    char *name = malloc(LEN);
+    clock_t start = clock();
+
+    memset(name, 'a', LEN);
+    ok(!pattern_match("*a*a*b/", (struct str){ name, LEN }), "no such folder");
+    name[LEN - 2] = 'b';
+    name[LEN - 1] = '/';
+    ok(pattern_match("*a*a*b/", (struct str){ name, LEN }), "such a folder");
+    ok(clock() - start < 5 * CLOCKS_PER_SEC, "and soon");
+    free(name);
+}
+
 int main(void)
 {
     vectors();
     corners();
     choice();
+    long_name();
     return done();
 }
