@@ -1,19 +1,15 @@
 /*
  * NumPy's files: what is accepted lies inside the file, in as many bytes as
- * shape and dtype ask for; an archive's arrays do not overlap.
+ * shape and dtype ask for; an archive's arrays do not overlap. An
+ * input that begins with 'Z' is parts of an archive (kit_zip).
  */
 // seeds: tests/fixtures/numpy/*.npy tests/fixtures/numpy/*.npz
+// parts: tests/fixtures/numpy/*.npz
+// dict: numpy.dict
+#include "kit.h"
+
+#include "base/log.h"
 #include "formats/npz.h"
-
-#include <stdlib.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void must(bool promise)
-{
-    if (!promise)
-        abort();
-}
 
 static void check(const struct npz *t, uint64_t size)
 {
@@ -31,13 +27,22 @@ static void check(const struct npz *t, uint64_t size)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct arena arena AUTO(arena_free) = ARENA_INIT(1 << 26);
+    struct buf file AUTO(buf_free) = BUF_INIT(1 << 24);
     struct err e = ERR_INIT;
     struct npz t;
-    bool zip = size > 1 && data[0] == 'P';
+    bool zip;
 
+    log_set_level(LOG_ERROR);
+    if (size > 0 && data[0] == 'Z') {
+        kit_zip(data + 1, size - 1, &file);
+        data = (const uint8_t *)file.p;
+        size = file.len;
+    }
+    zip = size > 1 && data[0] == 'P';
     if ((zip ? npz_parse : npy_table)(data, size, &arena, &t, &e) != 0)
-        must(e.kind != ERR_NONE && e.kind != ERR_BUG && e.msg[0] != '\0');
+        kit_failed(&e);
     else
         check(&t, size);
+    kit_checkpoint(data, size);
     return 0;
 }

@@ -4,7 +4,7 @@
  * reader runs to its end, the one that only wants names does too, and names
  * the same.
  */
-// pickles: tests/fixtures/torch/*.[bcp]*
+// pickles: tests/fixtures/torch/*.[bcp]* tests/fixtures/numpy/*.pkl
 // dict: pickle.dict torch.dict
 #include "kit.h"
 

@@ -6,7 +6,7 @@
 // dict: sign.dict
 #include "kit.h"
 
-#include "verify/sign.h"
+#include "base/sign.h"
 
 static void try_public(const uint8_t *data, size_t size)
 {

@@ -54,6 +54,8 @@ bool kit_tensor_inside(const struct tensor *t, uint64_t size)
 
     if (t->no_data || t->n == 0)
         return true;
+    if (t->held != NULL) /* decoded: in memory, whatever the file's size */
+        size = t->storage_at + t->storage_len;
     for (uint32_t i = t->rank; i > 0; i--) {
         end += (t->shape[i - 1] - 1) * (t->stride ? t->stride[i - 1] : step);
         step *= t->shape[i - 1];
@@ -143,7 +145,8 @@ static void read_tensor(
     const struct checkpoint *c, const struct tensor *t, uint64_t n)
 {
     static uint8_t got[ELEMENTS_MAX * ELEMENT_MAX];
-    const uint8_t *file = c->files[t->file].map.p;
+    const uint8_t *file =
+        t->held != NULL ? t->held - t->storage_at : c->files[t->file].map.p;
     unsigned size = dtype_bytes(t->dtype);
     uint64_t first = (t->n - n) / 2;
     struct err e = ERR_INIT;
