@@ -384,31 +384,50 @@ static bool parse_signature(struct signature *s, struct str text)
            get_base64(line, s->global, sizeof(s->global)) && text.len == 0;
 }
 
+/* A file, or the bytes of one. */
+struct subject {
+    const char *path; /* NULL: bytes */
+    struct str bytes;
+};
+
+static bool is_by(const struct sign_public *key, const uint8_t *signature,
+    const void *bytes, size_t len)
+{
+    return crypto_sign_verify_detached(signature,
+               bytes != NULL ? bytes : (const void *)"", len, key->key) == 0;
+}
+
 /* "Ed": the file itself is signed, not its hash; no such file is large. */
 static int verify_whole(const struct sign_public *key, const uint8_t *signature,
-    const char *path, bool *valid, struct err *e)
+    const struct subject *s, bool *valid, struct err *e)
 {
     struct map m AUTO(map_close) = MAP_INIT;
 
-    if (map_open(&m, path, e) != 0)
+    if (s->path == NULL) {
+        *valid = is_by(key, signature, s->bytes.p, s->bytes.len);
+        return 0;
+    }
+    if (map_open(&m, s->path, e) != 0)
         return -1;
     if (m.len > SIGN_LEGACY_MAX)
         return err_set(e, ERR_VERDICT,
-            "%s: a signature of the old kind over a file this large", path);
-    *valid = crypto_sign_verify_detached(signature,
-                 m.p != NULL ? m.p : (const uint8_t *)"", m.len, key->key) == 0;
+            "%s: a signature of the old kind over a file this large", s->path);
+    *valid = is_by(key, signature, m.p, m.len);
     return 0;
 }
 
+/* "ED": its hash is. */
 static int verify_hash(const struct sign_public *key, const uint8_t *signature,
-    const char *path, bool *valid, struct err *e)
+    const struct subject *s, bool *valid, struct err *e)
 {
     uint8_t hash[HASH_LEN];
 
-    if (hash_file(hash, path, e) != 0)
+    if (s->path == NULL)
+        crypto_generichash(hash, sizeof(hash), (const uint8_t *)s->bytes.p,
+            s->bytes.len, NULL, 0);
+    else if (hash_file(hash, s->path, e) != 0)
         return -1;
-    *valid = crypto_sign_verify_detached(
-                 signature, hash, sizeof(hash), key->key) == 0;
+    *valid = is_by(key, signature, hash, sizeof(hash));
     return 0;
 }
 
@@ -428,7 +447,7 @@ static int check_key(const struct signature *s, const struct sign_public *key,
         sig_path, by, wanted);
 }
 
-int sign_verify(const struct sign_public *key, const char *path,
+static int verify(const struct sign_public *key, const struct subject *what,
     const char *sig_path, struct buf *trusted, struct err *e)
 {
     struct buf text AUTO(buf_free) = BUF_INIT(SIGN_FILE_MAX);
@@ -450,7 +469,7 @@ int sign_verify(const struct sign_public *key, const char *path,
         return -1;
     signature = s.sig + 2 + SIGN_ID;
     if ((s.sig[1] == 'D' ? verify_hash : verify_whole)(
-            key, signature, path, &valid, e) != 0)
+            key, signature, what, &valid, e) != 0)
         return -1;
     if (!valid)
         return err_set(
@@ -463,4 +482,20 @@ int sign_verify(const struct sign_public *key, const char *path,
             e, ERR_VERDICT, "%s: the trusted comment was changed", sig_path);
     buf_put(trusted, s.comment.p, s.comment.len);
     return buf_check(trusted, e);
+}
+
+int sign_verify(const struct sign_public *key, const char *path,
+    const char *sig_path, struct buf *trusted, struct err *e)
+{
+    struct subject what = { .path = path };
+
+    return verify(key, &what, sig_path, trusted, e);
+}
+
+int sign_verify_bytes(const struct sign_public *key, struct str bytes,
+    const char *sig_path, struct buf *trusted, struct err *e)
+{
+    struct subject what = { .bytes = bytes };
+
+    return verify(key, &what, sig_path, trusted, e);
 }

@@ -95,4 +95,8 @@ int sign_file(struct buf *out, const struct sign_secret *key, const char *path,
 int sign_verify(const struct sign_public *key, const char *path,
     const char *sig_path, struct buf *trusted, struct err *e);
 
+/* sign_verify_bytes - the same of bytes in memory: what is used is signed. */
+int sign_verify_bytes(const struct sign_public *key, struct str bytes,
+    const char *sig_path, struct buf *trusted, struct err *e);
+
 #endif

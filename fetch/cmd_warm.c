@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 
+#include "base/file.h"
 #include "base/log.h"
 #include "cache/volume.h"
 #include "fetch/lockfile.h"
@@ -129,6 +130,7 @@ static int run(const struct cmd_ctx *ctx, void *values, int argc, char **argv,
 {
     const struct warm_opts *o = values;
     bool offline = o->offline || pull_offline();
+    struct buf text AUTO(buf_free) = BUF_INIT(LOCKFILE_MAX);
     struct lockfile lock AUTO(lockfile_free) = LOCKFILE_INIT;
     struct hubdir dir;
     struct pull_set set AUTO(pull_set_free) = PULL_SET_INIT;
@@ -143,9 +145,11 @@ static int run(const struct cmd_ctx *ctx, void *values, int argc, char **argv,
     }
     if (find_dir(o, offline, &dir, e) != 0)
         return -1;
-    if (o->key != NULL && trust_check(&trust, &dir, o->lock, o->key, e) != 0)
+    if (file_slurp(o->lock, &text, e) != 0 ||
+        (o->key != NULL &&
+            trust_check(&trust, &dir, o->lock, buf_str(&text), o->key, e) != 0))
         return -1;
-    if (lockfile_read(&lock, o->lock, e) != 0 ||
+    if (lockfile_parse(&lock, buf_str(&text), o->lock, e) != 0 ||
         pull_set_make(&set, lock.n, e) != 0 ||
         hub_init(&hub, (unsigned)o->jobs, (uint64_t)o->retry_s, e) != 0 ||
         plan_all(ctx, o, &lock, &set, &dir, &hub, e) != 0)

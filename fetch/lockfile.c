@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/file.h"
 #include "base/hex.h"
 #include "base/json.h"
 #include "base/path.h"
@@ -186,15 +187,23 @@ static int read_root(
     return sort(out->v, out->n, ERR_REFUSED, e);
 }
 
-int lockfile_read(struct lockfile *out, const char *path, struct err *e)
+int lockfile_parse(
+    struct lockfile *out, struct str text, const char *path, struct err *e)
 {
     struct json_doc doc AUTO(json_free) = JSON_DOC_INIT;
 
-    if (json_read(&doc, path, LOCKFILE_MAX, e) != 0)
-        return -1;
-    if (read_root(doc.root, out, e) == 0)
+    if (json_parse(&doc, text, 0, e) == 0 && read_root(doc.root, out, e) == 0)
         return 0;
     return err_ctx(e, "%s", path);
+}
+
+int lockfile_read(struct lockfile *out, const char *path, struct err *e)
+{
+    struct buf text AUTO(buf_free) = BUF_INIT(LOCKFILE_MAX);
+
+    if (file_slurp(path, &text, e) != 0)
+        return -1;
+    return lockfile_parse(out, buf_str(&text), path, e);
 }
 
 void lockfile_pin(struct pull *p, const struct lock_entry *l)

@@ -37,6 +37,10 @@ void lockfile_free(struct lockfile *l); /* idempotent */
  */
 int lockfile_read(struct lockfile *out, const char *path, struct err *e);
 
+/* lockfile_parse - the same of the text of a file; path is for messages. */
+int lockfile_parse(
+    struct lockfile *out, struct str text, const char *path, struct err *e);
+
 /* lockfile_pin - p is to bring exactly the entry, which must outlive it. */
 void lockfile_pin(struct pull *p, const struct lock_entry *l);
 

@@ -99,7 +99,7 @@ static int read_state(struct trust *t, const char *lock, struct err *e)
 }
 
 int trust_check(struct trust *out, const struct hubdir *h, const char *lock,
-    const char *key, struct err *e)
+    struct str text, const char *key, struct err *e)
 {
     struct buf comment AUTO(buf_free) = BUF_INIT(SIGN_COMMENT_MAX);
     char sig[PATH_MAX], id[2 * SIGN_ID + 1];
@@ -109,7 +109,7 @@ int trust_check(struct trust *out, const struct hubdir *h, const char *lock,
     if (sign_public_read(&public, key, e) != 0)
         return err_ctx(e, "--key");
     if (path_fmt(sig, e, "%s" SIGN_SUFFIX, lock) != 0 ||
-        sign_verify(&public, lock, sig, &comment, e) != 0 ||
+        sign_verify_bytes(&public, text, sig, &comment, e) != 0 ||
         read_comment(out, buf_str(&comment), lock, e) != 0)
         return -1;
     sign_id_text(id, public.id);

@@ -22,12 +22,14 @@ struct trust {
 
 /*
  * trust_check - the lock's signature lies beside it, with ".minisig" behind
+ * lock     its path; it is not opened
+ * text     what it holds, and what will be done: nobody can change it between
  * key      a public key file, or the key itself
  * Returns  0, or -1 with *e: VERDICT (unsigned, wrongly signed, signed under
  *          another name, without a time, older), MISSING (key), REFUSED, IO
  */
 int trust_check(struct trust *out, const struct hubdir *h, const char *lock,
-    const char *key, struct err *e);
+    struct str text, const char *key, struct err *e);
 
 /* trust_remember - what is older than this one is refused from now on. */
 int trust_remember(const struct trust *t, struct err *e);

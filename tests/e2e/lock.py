@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """mlfetch lock and what brings it: pull --lock, warm, offline proof, who
 signed it; and the plan that pull --dry-run and info show."""
+import ctypes
 import json
 import os
 import shutil
@@ -220,6 +221,23 @@ def keygen(w, name):
     return where
 
 
+def opens(tap, w, path, warm):
+    """Between two looks at a file somebody may put another one there."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    fd = libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
+    # Of equal events in a row the kernel keeps one: closing parts openings.
+    opened, closed = 0x20, 0x10
+    libc.inotify_add_watch(fd, path.encode(), opened | closed)
+    done = fetch(w, *warm)
+    events = os.read(fd, 4096)
+    os.close(fd)
+    masks = [int.from_bytes(events[i + 4:i + 8], sys.byteorder)
+             for i in range(0, len(events), 16)]
+    tap.ok(done.returncode == 0 and masks.count(opened) == 1,
+           "the bytes that are signed are the bytes that are read",
+           f"{masks} {done.stderr}")
+
+
 def signed(tap, hub):
     with World(hub.url) as w:
         ours, theirs = keygen(w, "ours"), keygen(w, "theirs")
@@ -253,6 +271,7 @@ def signed(tap, hub):
         with open(path + ".minisig", "rb") as f:
             newer = f.read()
         tap.ok(fetch(w, *warm, "--offline").returncode == 0, "and again")
+        opens(tap, w, path, warm)
         sign(w, path, ours, 1000)
         for more in ([], ["--offline"]):
             fails(tap, fetch(w, *warm, *more), 9, "before",
