@@ -135,7 +135,7 @@ static int run(const struct cmd_ctx *ctx, void *values, int argc, char **argv,
     struct hubdir dir;
     struct pull_set set AUTO(pull_set_free) = PULL_SET_INIT;
     struct hub hub AUTO(hub_free) = HUB_INIT;
-    struct trust trust = { .newer = false };
+    struct trust trust = { .time = 0 };
 
     (void)argc;
     (void)argv;
@@ -157,7 +157,7 @@ static int run(const struct cmd_ctx *ctx, void *values, int argc, char **argv,
     for (size_t i = 0; i < set.n; i++)
         if (pull_fetch(&set.v[i], &hub, e) != 0)
             return -1;
-    if (!offline && trust_remember(&trust, e) != 0)
+    if (o->key != NULL && !offline && trust_remember(&trust, e) != 0)
         return -1;
     return print(o, &set, e);
 }

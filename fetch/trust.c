@@ -1,8 +1,10 @@
 #include "fetch/trust.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -76,20 +78,27 @@ static int read_comment(
         e, ERR_VERDICT, "%s: it was signed as '%.*s'", lock, STR_ARG(name));
 }
 
-static int read_state(struct trust *t, const char *lock, struct err *e)
+/* The newest time that was accepted; out is left alone when there is none. */
+static int read_state(const struct trust *t, int64_t *out, struct err *e)
 {
     struct buf b AUTO(buf_free) = BUF_INIT(STATE_MAX);
-    char then[DATE_MAX], now[DATE_MAX];
-    int64_t newest;
 
-    t->newer = true;
     if (access(t->state, F_OK) != 0 && errno == ENOENT)
         return 0;
     if (file_slurp(t->state, &b, e) != 0)
         return -1;
-    if (b.len == 0 || !parse_time((struct str){ b.p, b.len - 1 }, &newest))
+    if (b.len == 0 || !parse_time((struct str){ b.p, b.len - 1 }, out))
         return err_set(e, ERR_REFUSED, "%s: not a time", t->state);
-    t->newer = t->time > newest;
+    return 0;
+}
+
+static int check_age(const struct trust *t, const char *lock, struct err *e)
+{
+    char then[DATE_MAX], now[DATE_MAX];
+    int64_t newest = t->time;
+
+    if (read_state(t, &newest, e) != 0)
+        return -1;
     if (t->time >= newest)
         return 0;
     err_set(e, ERR_VERDICT,
@@ -118,18 +127,31 @@ int trust_check(struct trust *out, const struct hubdir *h, const char *lock,
         path_fmt(out->state, e, "%s/.locks/ml-warm/%s.%s", h->root, id,
             name.hex) != 0)
         return -1;
-    return read_state(out, lock, e);
+    return check_age(out, lock, e);
 }
 
 int trust_remember(const struct trust *t, struct err *e)
 {
     char dir[PATH_MAX], text[STATE_MAX];
     int n = snprintf(text, sizeof(text), "%lld\n", (long long)t->time);
+    int fd AUTO(fd_close) = -1;
+    int64_t newest = -1;
 
-    path_dir(dir, sizeof(dir), t->state);
-    if (!t->newer)
+    /* A cache that cannot be written, and need not be, will do. */
+    if (read_state(t, &newest, e) != 0)
+        return -1;
+    if (newest >= t->time)
         return 0;
+    path_dir(dir, sizeof(dir), t->state);
     if (dir_make(dir, e) != 0)
         return -1;
+    /* Where there are no locks, two at the same instant may still cross. */
+    fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd >= 0)
+        flock(fd, LOCK_EX);
+    if (read_state(t, &newest, e) != 0)
+        return -1;
+    if (newest >= t->time)
+        return 0;
     return file_put(t->state, text, (size_t)n, mode_masked(0666), e);
 }

@@ -17,7 +17,6 @@
 struct trust {
     char state[PATH_MAX]; /* where the newest time is remembered */
     int64_t time;         /* of this lock's signature */
-    bool newer;           /* than what is remembered */
 };
 
 /*
@@ -31,7 +30,10 @@ struct trust {
 int trust_check(struct trust *out, const struct hubdir *h, const char *lock,
     struct str text, const char *key, struct err *e);
 
-/* trust_remember - what is older than this one is refused from now on. */
+/*
+ * trust_remember - what is older than this one is refused from now on
+ * One that was accepted at the same time and is newer stays remembered.
+ */
 int trust_remember(const struct trust *t, struct err *e);
 
 #endif
