@@ -5,16 +5,22 @@
 #include <linux/fs.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <strings.h>
+#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/cancel.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "base/path.h"
 #include "cache/mode.h"
 
-enum { COPY_CHUNK = 1 << 20, NOTE_MAX = 4096 };
+enum { COPY_CHUNK = 1 << 20, NOTE_MAX = 4096, POLL_MS = 50 };
+
+/* A record's time is cut to microseconds, and read as a double [s]. */
+static const double CLOCK_SLACK = 1e-5;
 
 int localdir_at(struct localdir *out, const char *path, struct err *e)
 {
@@ -59,6 +65,31 @@ int localdir_init(const struct localdir *l, struct err *e)
         e);
 }
 
+int localdir_enter(const struct localdir *l, bool *waited, struct err *e)
+{
+    const struct timespec nap = { .tv_nsec = POLL_MS * 1000000L };
+    char path[PATH_MAX];
+    int fd;
+
+    *waited = false;
+    if (path_join(path, l->work.root, ".locks/folder.lock", e) != 0)
+        return -1;
+    fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, mode_masked(0666));
+    if (fd < 0)
+        return err_sys(e, "%s", path);
+    while (flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+        if (!*waited)
+            log_info("waiting for another process that fills %s", l->root);
+        *waited = true;
+        if (cancel_check(e) != 0) {
+            close(fd);
+            return -1;
+        }
+        nanosleep(&nap, NULL);
+    }
+    return fd;
+}
+
 static int file_path(const struct localdir *l, const struct tree_file *f,
     char *out, struct err *e)
 {
@@ -89,15 +120,15 @@ static bool next_line(struct str *text, struct str *line)
 struct note {
     char commit[41];
     struct digest etag;
+    double at; /* when [s] */
 };
 
-/* What was recorded; false when the file was written to since. */
-static bool noted(const struct localdir *l, const struct tree_file *f,
-    const struct stat *st, struct note *out)
+/* What was recorded of it last, if anything. */
+static bool read_note(
+    const struct localdir *l, const struct tree_file *f, struct note *out)
 {
     struct buf b AUTO(buf_free) = BUF_INIT(NOTE_MAX);
     struct err ignored = ERR_INIT;
-    double mtime = (double)st->st_mtim.tv_sec, at;
     struct str text, commit, hex, when;
     char path[PATH_MAX], number[64], *end;
 
@@ -111,17 +142,31 @@ static bool noted(const struct localdir *l, const struct tree_file *f,
         return false;
     snprintf(out->commit, sizeof(out->commit), "%.*s", STR_ARG(commit));
     snprintf(number, sizeof(number), "%.*s", STR_ARG(when));
-    at = strtod(number, &end);
-    return *end == '\0' && end != number && mtime - 1 <= at;
+    out->at = strtod(number, &end);
+    return *end == '\0' && end != number;
+}
+
+/*
+ * Is it the file the record is about? A write, and mv and cp -p, which keep
+ * the file's time, all set the time of the change.
+ */
+static bool untouched(const struct note *n, const struct stat *st)
+{
+    double changed =
+        (double)st->st_ctim.tv_sec + (double)st->st_ctim.tv_nsec / 1e9;
+
+    return changed <= n->at + CLOCK_SLACK;
 }
 
 /* A repository must not bring records, or downloads that seem begun. */
 static int check_name(const struct tree_file *f, struct err *e)
 {
     static const char ours[] = ".cache/huggingface";
-    size_t n = sizeof(ours) - 1;
+    size_t n = size_min(f->path.len, sizeof(ours) - 1);
 
-    if (!str_starts(f->path, ours) || (f->path.len > n && f->path.p[n] != '/'))
+    /* Some file systems take capitals for the same; ".cache" is a folder. */
+    if (strncasecmp(f->path.p, ours, n) != 0 ||
+        (f->path.len > n ? f->path.p[n] != '/' : n != 6 && ours[n] != '\0'))
         return 0;
     err_set(e, ERR_REFUSED,
         "'%.*s' of the repository lies where a plain folder's records are",
@@ -148,10 +193,23 @@ static int check_folders(
     return 0;
 }
 
+/* 1: path has the content of that digest; 0: another; -1 with *e. */
+static int has_content(
+    const char *path, const struct digest *want, struct err *e)
+{
+    struct digest found;
+
+    if (file_hash(path, (int)want->kind, &found, NULL, NULL, e) != 0)
+        return -1;
+    return digest_eq(&found, want);
+}
+
 int localdir_have(
     const struct localdir *l, const struct tree_file *f, struct err *e)
 {
-    struct digest found;
+    const struct digest *want = tree_etag(f);
+    int same = 0;
+    bool known;
     struct note note;
     char path[PATH_MAX];
     struct stat st;
@@ -164,17 +222,23 @@ int localdir_have(
                                                    : err_sys(e, "%s", path);
     if (!S_ISREG(st.st_mode))
         return HAVE_DAMAGED;
-    if (noted(l, f, &st, &note)) {
-        if (!digest_eq(&note.etag, tree_etag(f)))
+    known = read_note(l, f, &note);
+    if (known && untouched(&note, &st)) {
+        if (!digest_eq(&note.etag, want))
             return HAVE_NOT;
         if ((uint64_t)st.st_size == f->size)
             return HAVE;
     }
-    if ((uint64_t)st.st_size != f->size)
-        return HAVE_DAMAGED;
-    if (file_hash(path, (int)tree_etag(f)->kind, &found, NULL, NULL, e) != 0)
+    /* Its bytes must say whose it is. */
+    if ((uint64_t)st.st_size == f->size)
+        same = has_content(path, want, e);
+    if (same != 0)
+        return same < 0 ? -1 : HAVE;
+    if (known && !digest_eq(&note.etag, want))
+        same = has_content(path, &note.etag, e);
+    if (same < 0)
         return -1;
-    return digest_eq(&found, tree_etag(f)) ? HAVE : HAVE_DAMAGED;
+    return same > 0 ? HAVE_NOT : HAVE_DAMAGED;
 }
 
 /* A temporary name for what becomes path, on the same file system. */
@@ -287,7 +351,8 @@ static bool is_noted(
     struct stat st;
 
     return file_path(l, f, path, &ignored) == 0 && lstat(path, &st) == 0 &&
-           noted(l, f, &st, &note) && digest_eq(&note.etag, tree_etag(f)) &&
+           read_note(l, f, &note) && untouched(&note, &st) &&
+           digest_eq(&note.etag, tree_etag(f)) &&
            strcmp(note.commit, commit) == 0;
 }
 

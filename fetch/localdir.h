@@ -7,8 +7,9 @@
  *                                commit, etag, time: what was put there, when
  *   D/.cache/huggingface/ml/     ours: a hub cache for what is on its way
  *
- * A file is ours as long as it was not written to after that time. Any other
- * file is the user's, unless its bytes are the ones that are wanted.
+ * A file is ours as long as nothing happened to it after that time (its own
+ * time does not count: mv and cp -p keep it), or its bytes are those of the
+ * record. Any other file is the user's, unless its bytes are what is wanted.
  * Source: hub protocol, section 13.
  */
 #ifndef FETCH_LOCALDIR_H
@@ -28,8 +29,16 @@ int localdir_at(struct localdir *out, const char *path, struct err *e);
 int localdir_init(const struct localdir *l, struct err *e);
 
 /*
+ * localdir_enter - wait until no other process fills the folder
+ * waited   there was one: what is there may have changed
+ * Returns  a descriptor to close when done (also where the file system has no
+ *          locks), -1 with *e: CANCELLED, IO
+ */
+int localdir_enter(const struct localdir *l, bool *waited, struct err *e);
+
+/*
  * localdir_have - what stands under the file's name
- * A file without a valid record is hashed.
+ * A file that was touched since its record, or has none, is hashed.
  * Returns HAVE, HAVE_NOT (nothing, or an older one of ours), HAVE_DAMAGED (a
  *         file of the user's), -1 with *e: REFUSED (its folder is a symbolic
  *         link, or that of the records), IO, CANCELLED

@@ -29,6 +29,7 @@ void pull_free(struct pull *p)
     struct space s = space_of(p);
 
     space_release(&s);
+    fd_close(&p->entered);
     arena_free(&p->arena);
     p->plan = (struct plan){ .files = NULL };
     p->tree = (struct tree){ .files = NULL };
@@ -341,6 +342,21 @@ static bool changes(const struct pull *p)
     return p->tree_is_new;
 }
 
+/* A plain folder is filled by one process at a time. */
+static int enter(struct pull *p, struct err *e)
+{
+    bool waited;
+
+    if (p->local == NULL)
+        return 0;
+    if (localdir_init(p->local, e) != 0)
+        return -1;
+    p->entered = localdir_enter(p->local, &waited, e);
+    if (p->entered < 0 || (waited && make_plan(p, e) != 0))
+        return -1;
+    return count_copies(p, e);
+}
+
 int pull_reserve(struct pull *v, size_t n, struct err *e)
 {
     struct arena arena AUTO(arena_free) = ARENA_INIT((uint64_t)64 << 20);
@@ -354,8 +370,7 @@ int pull_reserve(struct pull *v, size_t n, struct err *e)
             continue;
         if (v[i].offline && v[i].plan.n_fetch > 0)
             return files_not_held(&v[i], e);
-        if (v[i].local != NULL &&
-            (localdir_init(v[i].local, e) != 0 || count_copies(&v[i], e) != 0))
+        if (enter(&v[i], e) != 0)
             return -1;
         parts[used++] = space_of(&v[i]);
     }
@@ -387,19 +402,38 @@ static int transfer(struct pull *p, struct hub *hub, struct err *e)
     return transfer_run(&opts, &p->plan, &p->fetched_bytes, e);
 }
 
-static int put_local(struct pull *p, const struct plan_file *f, struct err *e)
+static int put_bytes(struct pull *p, const struct plan_file *f, struct err *e)
 {
     enum localdir_how how = LOCALDIR_MOVE;
     char blob[PATH_MAX];
     bool ours;
 
-    if (f->state == PLAN_HELD)
-        return 0;
     if (find_blob(p, f->file, blob, &ours, e) != 0)
         return -1;
     if (f->state == PLAN_LINK)
         how = ours ? LOCALDIR_COPY : LOCALDIR_SHARE;
     return localdir_put(p->local, f->file, blob, how, e);
+}
+
+/* The plan may be hours old: what came since is looked at like then. */
+static int put_local(struct pull *p, const struct plan_file *f, struct err *e)
+{
+    struct err why = ERR_INIT;
+    int have;
+
+    if (f->state == PLAN_HELD)
+        return 0;
+    have = is_there(p, f->file, e);
+    if (have != HAVE_NOT)
+        return have < 0 ? -1 : 0;
+    if (put_bytes(p, f, &why) == 0)
+        return 0;
+    /* Another process in this folder may have moved them to this name. */
+    if (why.kind == ERR_MISSING && is_there(p, f->file, e) == HAVE)
+        return 0;
+    if (e->kind == ERR_NONE)
+        *e = why;
+    return -1;
 }
 
 /*
@@ -415,9 +449,9 @@ static int place_local(struct pull *p, struct err *e)
         if (put_local(p, &plan->files[i], e) != 0 ||
             localdir_note(p->local, plan->files[i].file, p->commit, e) != 0)
             return -1;
-    /* What an earlier run had fetched and this one has copied. */
-    for (size_t i = plan->n_fetch; i < plan->n; i++)
-        if (plan->files[i].state == PLAN_LINK &&
+    /* What was copied, or had come to its name by somebody else's hand. */
+    for (size_t i = 0; i < plan->n; i++)
+        if (plan->files[i].state != PLAN_HELD &&
             hubdir_blob(
                 p->dir, &p->repo, tree_etag(plan->files[i].file), blob, e) == 0)
             unlink(blob);

@@ -53,13 +53,14 @@ struct pull {
     const struct hubdir *dir;  /* where downloads go */
     const struct hubdir *seed; /* the hub cache beside a plain folder */
     bool tree_is_new;          /* not kept here yet */
+    int entered;               /* local's lock, or -1 */
     struct arena arena;
 };
 
 /* Memory for the largest listing that is believed. */
 #define PULL_INIT                                                              \
     {                                                                          \
-        .arena = ARENA_INIT((uint64_t)4 << 30)                                 \
+        .entered = -1, .arena = ARENA_INIT((uint64_t)4 << 30)                  \
     }
 
 /* pull_free - idempotent; room that was reserved in vain is given back. */
@@ -94,6 +95,7 @@ int pull_plan(
 
 /*
  * pull_reserve - make room for n planned pulls that go to one place
+ * A plain folder is ours alone from here on; after a wait it is planned anew.
  * Returns 0, or -1 with *e: NOSPACE, IO
  */
 int pull_reserve(struct pull *v, size_t n, struct err *e);

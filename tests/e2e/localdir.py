@@ -14,6 +14,10 @@ from pulling import (MIB, ODD, World, fails, gets, kit,  # noqa: E402
                      make_model, matches, write)
 
 NOBODY = 65534
+# Names that would be records, on some file systems at least.
+SLY = (".cache/huggingface/download/config.json.metadata",
+       ".Cache/HUGGINGFACE/download/config.json.metadata", ".cache",
+       ".cache/huggingface")
 
 
 def files_of(folder):
@@ -114,8 +118,9 @@ def moves(tap, hub, data):
         tap.ok(done.returncode == 0 and files_of(d) ==
                {"f.txt": b"new", "g.txt": b"same"},
                "the branch moved: what is ours is replaced", done.stderr)
-        fails(tap, w.pull("acme/sly", "--local-dir", d), 8, "records",
-              "a repository with records of its own: 8")
+        for i, name in enumerate(SLY):
+            fails(tap, w.pull(f"acme/sly{i}", "--local-dir", d), 8, "records",
+                  f"a repository with {name}: 8")
         fails(tap, w.pull("acme/moving", "acme/tiny", "--local-dir", d), 2,
               "one repository", "two repositories in one folder: 2")
         fails(tap, w.pull("acme/moving", "--local-dir", d, "--volume", "v"),
@@ -174,6 +179,92 @@ def linked(tap, hub, w, files):
            "which count as held", again.stderr)
 
 
+def kept_times(tap, hub, data):
+    """mv and cp -p bring a file with a time from before its record."""
+    with World(hub.url) as w:
+        d = os.path.join(w.home, "k")
+        theirs, other = os.path.join(d, "f.txt"), os.path.join(d, "g.txt")
+        w.pull("acme/moving", "--local-dir", d)
+        was = files_of(d)
+
+        def put(path, text):
+            write(path + ".mine", text)
+            os.utime(path + ".mine", (1e9, 1e9))
+            os.rename(path + ".mine", path)
+
+        put(other, b"mine")
+        fails(tap, w.pull("acme/moving", "--local-dir", d), 2, "g.txt",
+              "another file of that size, moved over it: 2")
+        put(other, was["g.txt"])
+        done = w.pull("acme/moving", "--local-dir", d)
+        tap.ok(done.returncode == 0, "the same bytes under another time",
+               done.stderr)
+        put(theirs, b"mine, long kept")
+        now = "moved" if was["f.txt"] == b"old" else "moving"
+        hub.control("config", {"repos": {"acme/moving": {
+            "dir": os.path.join(data, now)}}})
+        fails(tap, w.pull("acme/moving", "--local-dir", d), 2, "f.txt",
+              "the branch moved, and an old file of the user's is there: 2")
+        tap.eq(files_of(d)["f.txt"], b"mine, long kept", "it stays")
+        put(theirs, was["f.txt"])
+        done = w.pull("acme/moving", "--local-dir", d)
+        tap.ok(done.returncode == 0 and
+               files_of(d)["f.txt"] not in (was["f.txt"], b"mine, long kept"),
+               "what was recorded, under another time, is ours to replace",
+               done.stderr)
+
+
+def meanwhile(tap, hub, files):
+    """What comes to be while the bytes come is the user's, too."""
+    with World(hub.url) as w:
+        d = os.path.join(w.home, "mw")
+        outside = os.path.join(w.home, "outside")
+        os.makedirs(outside)
+        for name, change in (
+                ("a file", lambda: write(os.path.join(d, "config.json"),
+                                         b"mine")),
+                ("a link", lambda: os.symlink(outside,
+                                              os.path.join(d, "onnx")))):
+            hub.faults([{"host": "bytes", "rate": 4 * MIB, "times": -1}])
+            proc = subprocess.Popen(
+                [kit.program("mlfetch"), "pull", "acme/tiny", "--local-dir",
+                 d, "-j", "2"], env=w.env, stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE, text=True)
+            blobs = os.path.join(d, ".cache/huggingface/ml/models--acme--tiny"
+                                 "/blobs")
+            until = time.time() + 10
+            while time.time() < until and not os.path.isdir(blobs):
+                time.sleep(0.02)
+            change()
+            out, err = proc.communicate()
+            hub.faults([])
+            tap.ok(proc.returncode in (2, 8) and out == "",
+                   f"{name} that came meanwhile stops it",
+                   f"{proc.returncode} {err}")
+            tap.ok(os.listdir(outside) == [] and (
+                name == "a link" or files_of(d)["config.json"] == b"mine"),
+                "and is left alone")
+            shutil.rmtree(d)
+            hub.reset()
+
+
+def together(tap, hub, files):
+    with World(hub.url) as w:
+        d = os.path.join(w.home, "two")
+        hub.reset()
+        hub.faults([{"host": "bytes", "rate": 8 * MIB, "times": -1}])
+        procs = [subprocess.Popen(
+            [kit.program("mlfetch"), "pull", "acme/tiny", "--local-dir", d],
+            env=w.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            text=True) for _ in range(3)]
+        ends = [(p.communicate(), p.returncode) for p in procs]
+        hub.faults([])
+        tap.ok(all(rc == 0 for _, rc in ends) and files_of(d) == files,
+               "three at once in one folder", ends)
+        came = sum(r["bytes"] for r in gets(hub, "bytes"))
+        tap.ok(came < 11 * MIB, "share what one of them fetches", came)
+
+
 def resumes(tap, hub, files):
     with World(hub.url) as w:
         d = os.path.join(w.home, "r")
@@ -225,12 +316,16 @@ def main():
         write(os.path.join(data, name, "g.txt"), b"same")
     repos = {"acme/tiny": {"dir": os.path.join(data, "tiny")},
              "acme/moving": {"dir": os.path.join(data, "moving")}}
-    repos["acme/sly"] = {"dir": os.path.join(data, "tiny"), "extra_tree": [
-        {"type": "file", "size": 1, "oid": "ab" * 20, "path":
-         ".cache/huggingface/download/config.json.metadata"}]}
+    for i, name in enumerate(SLY):
+        repos[f"acme/sly{i}"] = {
+            "dir": os.path.join(data, "tiny"), "extra_tree": [
+                {"type": "file", "size": 1, "oid": "ab" * 20, "path": name}]}
     with kit.Hub(repos) as hub:
         plain(tap, hub, files)
         moves(tap, hub, data)
+        kept_times(tap, hub, data)
+        meanwhile(tap, hub, files)
+        together(tap, hub, files)
         from_cache(tap, hub, files)
         resumes(tap, hub, files)
         small_disk(tap, hub)
