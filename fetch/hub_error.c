@@ -62,7 +62,9 @@ static int gated(const struct hub_answer *a, const struct hub_question *q,
             "%s is gated: it needs a token, and none was "
             "found",
             id);
-        return err_hint(e, "ask for access at %.100s/%.100s, then set HF_TOKEN",
+        return err_hint(e,
+            "ask for access at %.100s/%.100s, then mlfetch login, or set "
+            "HF_TOKEN",
             q->endpoint, id);
     }
     if (a->status == 401) {
@@ -97,8 +99,8 @@ static int no_repo(const struct hub_question *q, struct err *e)
             "%s does not exist, or is private and no "
             "token was found",
             q->repo->id);
-        return err_hint(e, "check the spelling; for a private repository set "
-                           "HF_TOKEN");
+        return err_hint(e, "check the spelling; for a private repository "
+                           "mlfetch login, or set HF_TOKEN");
     }
     err_set(e, ERR_MISSING,
         "%s does not exist, or is private and the token "
@@ -129,7 +131,8 @@ static int forbidden(
     if (has_token(q))
         return err_hint(e, "check the permissions of the token from %.150s",
             q->token->source);
-    return err_hint(e, "set HF_TOKEN to a token that may read it");
+    return err_hint(
+        e, "mlfetch login with a token that may read it, or set HF_TOKEN");
 }
 
 static int busy(
@@ -146,7 +149,9 @@ static int busy(
     else
         err_set(e, ERR_NET, "%.100s has had too many requests (429)", host);
     return err_hint(e, "try again later; what was fetched is kept%s",
-        has_token(q) ? "" : ", and a token (HF_TOKEN) raises the limit");
+        has_token(q)
+            ? ""
+            : ", and a token (mlfetch login, or HF_TOKEN) raises the limit");
 }
 
 static int other(const struct hub_answer *a, const struct hub_question *q,

@@ -95,7 +95,8 @@ static int from_file(struct token *out, struct err *e)
     snprintf(out->source, sizeof(out->source), "the file %s", path);
     if (file_slurp(path, &b, e) != 0) {
         err_ctx(e, "reading the token");
-        return err_hint(e, "set HF_TOKEN, or make the file readable");
+        return err_hint(
+            e, "make the file readable, mlfetch login again, or set HF_TOKEN");
     }
     return clean(out, buf_str(&b), e);
 }

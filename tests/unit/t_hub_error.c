@@ -23,6 +23,9 @@ static void says(const struct hub_answer *a, const struct token *token,
             strstr(e.msg, part) != NULL && strstr(e.msg, "hf_secret") == NULL &&
             strstr(e.hint, "hf_secret") == NULL,
         "%s", name);
+    ok(token != &none || strstr(e.hint, "HF_TOKEN") == NULL ||
+            strstr(e.hint, "mlfetch login") != NULL,
+        "who is told of HF_TOKEN is told of login");
     printf("#   %s\n#   hint: %s\n", e.msg, e.hint);
     for (size_t i = 0; i < n_texts; i++)
         new = new &&strcmp(texts[i], e.msg) != 0;
