@@ -82,6 +82,11 @@ static const struct opt opts[] = {
         .at = offsetof(struct pull_opts, convert),
         .help = "the same, bfloat16",
         .min = CONVERSION_BF16 },
+    { .name = "int8",
+        .type = OPT_SET,
+        .at = offsetof(struct pull_opts, convert),
+        .help = "the same, matrices as int8, for mlverify-run",
+        .min = CONVERSION_INT8 },
     { .letter = 'j',
         .name = "jobs",
         .type = OPT_INT,
@@ -157,7 +162,7 @@ static int check(const struct pull_opts *o, int argc, struct err *e)
     if (o->convert != CONVERSION_NONE &&
         (o->lock != NULL || o->local_dir != NULL || o->repo_type != REPO_MODEL))
         return err_set(e, ERR_USAGE,
-            "--fp16 and --bf16 are for models in a cache or volume%s",
+            "--fp16, --bf16 and --int8 are for models in a cache or volume%s",
             o->lock != NULL ? "; a lock says itself what to convert" : "");
     if (o->force && (o->offline || pull_offline()))
         return err_set(

@@ -3,24 +3,33 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/cancel.h"
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "base/path.h"
 
 extern char **environ;
 
-enum { MANIFEST_MAX = 512 << 20, OPTION_MAX = 16 };
+enum {
+    MANIFEST_MAX = 512 << 20,
+    OPTION_MAX = 16,
+    POLL_MS = 20,
+    GRACE_MS = 500
+};
 
 static const char manifest_name[] = "ml-manifest.json";
 
-static const char *const names[] = { "", "fp16", "bf16", "fp32", "keep" };
+static const char *const names[] = { "", "fp16", "bf16", "fp32", "keep",
+    "int8" };
 
 const char *conversion_name(enum conversion_kind kind)
 {
@@ -134,37 +143,68 @@ int conversion_check(const struct conversion *c, struct err *e)
 
 /* ---- making it ---- */
 
-/* The one that was installed with us, else whatever PATH has. */
-static void find_program(char out[PATH_MAX])
+static bool runnable(char out[PATH_MAX], struct str dir)
 {
+    struct err ignored = ERR_INIT;
+
+    return path_fmt(out, &ignored, "%.*s/mlconvert", STR_ARG(dir)) == 0 &&
+           access(out, X_OK) == 0;
+}
+
+/*
+ * The one that was installed with us, else what PATH has: of its folders
+ * only those that are the same wherever we are.
+ */
+static int find_program(char out[PATH_MAX], struct err *e)
+{
+    const char *path = getenv("PATH");
     char self[PATH_MAX], dir[PATH_MAX];
     ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
-    struct err ignored = ERR_INIT;
 
     if (n > 0) {
         self[n] = '\0';
         path_dir(dir, sizeof(dir), self);
-        if (path_join(out, dir, "mlconvert", &ignored) == 0 &&
-            access(out, X_OK) == 0)
-            return;
+        if (runnable(out, str_of(dir)))
+            return 0;
     }
-    snprintf(out, PATH_MAX, "mlconvert");
+    while (path != NULL) {
+        struct str part = { path, strcspn(path, ":") };
+
+        if (part.len > 0 && part.p[0] == '/' && runnable(out, part))
+            return 0;
+        path = part.p[part.len] == ':' ? part.p + part.len + 1 : NULL;
+    }
+    err_set(e, ERR_MISSING, "mlconvert is not beside mlfetch, nor in PATH");
+    return err_hint(e, "install it; the suite comes with it");
 }
 
-static int start(const struct conversion *c, pid_t *out, struct err *e)
+int conversion_able(struct conversion *c, struct err *e)
+{
+    char program[PATH_MAX];
+    int have = conversion_find(c, e);
+
+    if (have != HAVE_NOT)
+        return have < 0 ? -1 : 0;
+    return find_program(program, e);
+}
+
+static int start(
+    const struct conversion *c, const char *program, pid_t *out, struct err *e)
 {
     static const char *const hows[] = { "auto", "tty", "plain", "json",
         "none" };
-    char program[PATH_MAX], option[OPTION_MAX], source[512];
+    char option[OPTION_MAX], source[512];
     const char *argv[8] = { "mlconvert", option, "--progress",
         hows[c->progress] };
     posix_spawn_file_actions_t actions;
     size_t n = 4;
     int error;
 
-    find_program(program);
     snprintf(option, sizeof(option), "--%s", names[c->kind]);
-    snprintf(source, sizeof(source), "%s@%s", c->repo->id, c->commit);
+    /* As an address no folder that is here can be meant by it. */
+    snprintf(source, sizeof(source), "%s%s@%s",
+        strchr(c->repo->id, '/') != NULL ? "hf://" : "", c->repo->id,
+        c->commit);
     if (c->volume != NULL) {
         argv[n++] = "--volume";
         argv[n++] = c->volume;
@@ -176,14 +216,13 @@ static int start(const struct conversion *c, pid_t *out, struct err *e)
     error = posix_spawn_file_actions_addopen(
         &actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
     if (error == 0)
-        error = posix_spawnp(out, program, &actions, NULL,
+        error = posix_spawn(out, program, &actions, NULL,
             (char *const *)(uintptr_t)argv, environ);
     posix_spawn_file_actions_destroy(&actions);
     if (error == 0)
         return 0;
     errno = error;
-    err_sys(e, "cannot run %s", program);
-    return err_hint(e, "mlconvert is installed beside mlfetch, or in PATH");
+    return err_sys(e, "cannot run %s", program);
 }
 
 /* What the exit status of a program of the suite means. */
@@ -202,27 +241,63 @@ static enum err_kind kind_of(int status)
                : ERR_IO;
 }
 
+/*
+ * An interrupt from a terminal reaches it, too, and it ends by itself; one
+ * that only we got is handed on.
+ */
+static int wait_for(pid_t child, int *status, struct err *e)
+{
+    const struct timespec nap = { .tv_nsec = POLL_MS * 1000000L };
+    uint64_t asked_ms = 0;
+    bool told = false;
+
+    for (;;) {
+        pid_t got = waitpid(child, status, WNOHANG);
+
+        if (got == child)
+            return 0;
+        if (got < 0 && errno != EINTR)
+            return err_sys(e, "waiting for mlconvert");
+        if (cancel_asked() && asked_ms == 0)
+            asked_ms = clock_ms();
+        if (asked_ms != 0 && !told && clock_ms() - asked_ms >= GRACE_MS) {
+            kill(child, SIGTERM);
+            told = true;
+        }
+        nanosleep(&nap, NULL);
+    }
+}
+
+static int failed(
+    const struct conversion *c, const char *program, int status, struct err *e)
+{
+    enum err_kind kind = kind_of(status);
+
+    if (cancel_check(e) != 0)
+        return -1;
+    err_set(e, kind, "%s@%s was fetched, but not converted to %s", c->repo->id,
+        c->repo->revision, names[c->kind]);
+    if (kind == ERR_BUG)
+        return err_hint(e, "is %s of another version than mlfetch?", program);
+    return -1;
+}
+
 int conversion_make(struct conversion *c, struct err *e)
 {
     int have = conversion_find(c, e), status = 0;
-    enum err_kind kind;
+    char program[PATH_MAX];
     pid_t child;
 
     if (have != HAVE_NOT)
         return have < 0 ? -1 : 0;
-    if (start(c, &child, e) != 0)
+    if (find_program(program, e) != 0 || start(c, program, &child, e) != 0 ||
+        wait_for(child, &status, e) != 0)
         return -1;
-    /* An interrupt reaches it, too: it ends by itself. */
-    while (waitpid(child, &status, 0) < 0)
-        if (errno != EINTR)
-            return err_sys(e, "waiting for mlconvert");
-    kind = kind_of(status);
-    if (kind != ERR_NONE)
-        return err_set(e, kind, "%s@%s was fetched, but not converted to %s",
-            c->repo->id, c->repo->revision, names[c->kind]);
+    if (kind_of(status) != ERR_NONE)
+        return failed(c, program, status, e);
     have = conversion_find(c, e);
     if (have == HAVE_NOT)
-        err_set(e, ERR_BUG, "mlconvert left no %s form of %s", names[c->kind],
+        err_set(e, ERR_BUG, "%s left no %s form of %s", program, names[c->kind],
             c->repo->id);
     return have == HAVE ? 0 : -1;
 }

@@ -2,8 +2,8 @@
  * conversion.h - the converted form of a repository that was fetched.
  *
  * mlconvert makes it: a program of its own, which must not be able to open a
- * socket. It is run, found beside ours or in PATH; what it left beside the
- * snapshot is known by its manifest (ml-manifest(5)).
+ * socket. It is run, found beside ours or in an absolute folder of PATH; what
+ * it left beside the snapshot is known by its manifest (ml-manifest(5)).
  */
 #ifndef FETCH_CONVERSION_H
 #define FETCH_CONVERSION_H
@@ -16,7 +16,8 @@ enum conversion_kind {
     CONVERSION_FP16,
     CONVERSION_BF16,
     CONVERSION_FP32,
-    CONVERSION_KEEP
+    CONVERSION_KEEP,
+    CONVERSION_INT8
 };
 
 /* "fp16" ...; "" for none. */
@@ -46,6 +47,12 @@ int conversion_find(struct conversion *c, struct err *e);
  * Returns 0, or -1 with *e: CORRUPT (naming the file), MISSING, IO, CANCELLED
  */
 int conversion_check(const struct conversion *c, struct err *e);
+
+/*
+ * conversion_able - is it here, or is there an mlconvert to make it?
+ * Returns 0, or -1 with *e: MISSING
+ */
+int conversion_able(struct conversion *c, struct err *e);
 
 /*
  * conversion_make - run mlconvert, which tells on stderr what goes wrong

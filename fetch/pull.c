@@ -342,6 +342,26 @@ static bool changes(const struct pull *p)
     return p->tree_is_new;
 }
 
+static struct conversion conversion_of(const struct pull *p)
+{
+    return (struct conversion){ .kind = p->convert,
+        .dir = p->dir,
+        .repo = &p->repo,
+        .commit = p->commit,
+        .volume = p->volume,
+        .progress = p->progress };
+}
+
+/* What cannot be converted in the end need not be fetched. */
+static int check_convert(const struct pull *p, struct err *e)
+{
+    struct conversion c = conversion_of(p);
+
+    if (p->convert == CONVERSION_NONE || (p->verify && p->offline))
+        return 0;
+    return conversion_able(&c, e);
+}
+
 /* A plain folder is filled by one process at a time. */
 static int enter(struct pull *p, struct err *e)
 {
@@ -366,6 +386,8 @@ int pull_reserve(struct pull *v, size_t n, struct err *e)
     if (parts == NULL)
         return -1;
     for (size_t i = 0; i < n; i++) {
+        if (check_convert(&v[i], e) != 0)
+            return -1;
         if (!changes(&v[i]))
             continue;
         if (v[i].offline && v[i].plan.n_fetch > 0)
@@ -507,12 +529,7 @@ static int fetch(struct pull *p, struct hub *hub, struct err *e)
 
 static int convert(struct pull *p, struct err *e)
 {
-    struct conversion c = { .kind = p->convert,
-        .dir = p->dir,
-        .repo = &p->repo,
-        .commit = p->commit,
-        .volume = p->volume,
-        .progress = p->progress };
+    struct conversion c = conversion_of(p);
     char what[64];
     int have;
 

@@ -96,7 +96,8 @@ int pull_plan(
 /*
  * pull_reserve - make room for n planned pulls that go to one place
  * A plain folder is ours alone from here on; after a wait it is planned anew.
- * Returns 0, or -1 with *e: NOSPACE, IO
+ * Returns 0, or -1 with *e: NOSPACE, MISSING (a program to convert with), NET
+ *         (offline, and files are not held), CANCELLED, IO
  */
 int pull_reserve(struct pull *v, size_t n, struct err *e);
 

@@ -5,8 +5,10 @@ import ctypes
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from pulling import (MIB, World, fails, gets, good, kit,  # noqa: E402
@@ -322,6 +324,13 @@ def converted(tap, hub):
             f.write(b"\x7f")
         fails(tap, fetch(w, "warm", "--lock", path, "--offline"), 6,
               "model.safetensors", "a damaged form: 6")
+        eight = w.pull("acme/llama", "--int8").stdout.strip()
+        tap.ok(eight not in ("", folder, got["converted"]),
+               "pull --int8 is a form of its own", eight)
+        with open(path + ".8", "w", encoding="utf-8") as f:
+            f.write(fetch(w, "lock", "--int8", "acme/llama").stdout)
+        done = fetch(w, "warm", "--lock", path + ".8", "--offline")
+        tap.eq(done.stdout, eight + "\n", "and a recipe of a lock")
         shutil.rmtree(got["converted"])
         done = kit.run(["mlfetch", "pull", "--lock", path, "--volume",
                         os.path.join(w.home, "v")], w.env)
@@ -332,6 +341,76 @@ def converted(tap, hub):
         tap.ok(done.returncode in (6, 8) and "not converted" in done.stderr
                and done.stdout == "", "what cannot be converted says so",
                f"{done.returncode} {done.stderr}")
+
+
+class Alone:
+    """A copy of mlfetch that nothing is installed beside."""
+
+    def __init__(self, w):
+        self.w = w
+        self.folder = os.path.join(w.home, "bin")
+        self.path = os.path.join(self.folder, "mlfetch")
+        os.makedirs(self.folder)
+        shutil.copy(kit.program("mlfetch"), self.path)
+
+    def beside(self, name, script):
+        path = os.path.join(self.w.home, name)
+        write(path, b"#!/bin/sh\n" + script.encode())
+        os.chmod(path, 0o755)
+
+    def start(self, *args, **env):
+        return subprocess.Popen(
+            [self.path, "pull", *args], env={**self.w.env, **env},
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, text=True, cwd=self.w.home)
+
+    def run(self, *args, **env):
+        proc = self.start(*args, **env)
+        out, err = proc.communicate(timeout=60)
+        return subprocess.CompletedProcess(args, proc.returncode, out, err)
+
+
+def converters(tap, hub):
+    """Which mlconvert is run, on what, and how it ends."""
+    with World(hub.url) as w:
+        one = Alone(w)
+        hub.reset()
+        fails(tap, one.run("acme/llama", "--fp16", PATH=":.:bin2"), 3,
+              "mlconvert", "no mlconvert: 3")
+        tap.eq(gets(hub, "bytes"), [], "found before the first byte")
+        one.beside("mlconvert", ": > ran; exit 0\n")
+        one.beside("bin2/mlconvert", ": > ran; exit 0\n")
+        fails(tap, one.run("acme/llama", "--fp16", PATH=":.:bin2"), 3,
+              "mlconvert", "one in the current folder is none: 3")
+        tap.ok(not os.path.exists(os.path.join(w.home, "ran")),
+               "and is not run")
+        one.beside("bin/mlconvert", "echo no such option >&2; exit 2\n")
+        fails(tap, one.run("acme/llama", "--fp16"), 1, "another version",
+              "one that does not understand: 1")
+        one.beside("bin/mlconvert", "echo $$ > pid; exec sleep 60\n")
+        pid = os.path.join(w.home, "pid")
+        proc = one.start("acme/llama", "--fp16")
+        until = time.time() + 20
+        while time.time() < until and not (os.path.exists(pid) and
+                                           os.path.getsize(pid)):
+            time.sleep(0.02)
+        begun = time.time()
+        proc.send_signal(signal.SIGTERM)
+        proc.communicate(timeout=70)
+        tap.ok(proc.returncode == 130 and time.time() - begun < 10,
+               "a signal to mlfetch ends mlconvert, too",
+               f"{proc.returncode} {time.time() - begun}")
+        with open(pid, encoding="utf-8") as f:
+            child = int(f.read())
+        tap.ok(not os.path.exists(f"/proc/{child}"), "which is gone")
+    with World(hub.url) as w:
+        got = w.pull_json("acme/llama")
+        trap = os.path.join(w.home, f"acme/llama@{got['commit']}")
+        write(os.path.join(trap, "model.safetensors"), b"not this")
+        done = w.pull("acme/llama", "--bf16", cwd=w.home)
+        tap.ok(done.returncode == 0 and "/ml/uniform/" in done.stdout,
+               "a folder of that name here is not taken for it",
+               done.stderr)
 
 
 def main():
@@ -352,6 +431,7 @@ def main():
                           "type": "dataset"}}
     with kit.Hub(repos) as hub:
         converted(tap, hub)
+        converters(tap, hub)
         plans(tap, hub, files)
         infos(tap, hub)
         signed(tap, hub)
