@@ -242,7 +242,10 @@ static int show_plans(
     }
     if (o->json)
         buf_puts(&out, s->n > 0 ? "\n]\n" : "[]\n");
-    return cmd_print(&out, e);
+    if (cmd_print(&out, e) != 0)
+        return -1;
+    /* What is known already to stop the pull is the dry run's answer, too. */
+    return pull_check(s->v, s->n, e);
 }
 
 /* Each path is shown as soon as its repository is whole. */
@@ -332,6 +335,10 @@ const struct cmd cmd_pull = {
         "the hub cache holds is shared with it or copied, not fetched. A "
         "file that is there and was not fetched, or was changed since, is "
         "left alone: nothing is done without --force."
+        "\n\n"
+        "--dry-run shows the plan, and ends with the status that the pull "
+        "would end with, as far as is known: 7 when the disk is too small, "
+        "5 when it is offline and files are missing."
         "\n\n"
         "--json prints a list with an object for each repository: "
         "repository, revision, commit, path, files, bytes, fetched_bytes, "

@@ -183,7 +183,7 @@ const struct cmd cmd_warm = {
         "there; then its digests are checked, too. "
         "Prints the folder of each snapshot, or of its converted form.\n\n"
         "With --offline nothing is asked for or changed: status 0 says that "
-        "every byte of the lock is here, 5 that a file is not, 6 that one is "
+        "every file of the lock is here, 5 that one is not, 6 that one is "
         "damaged; the message names it.\n\n"
         "With --key the signature beside the lock must be valid, made under "
         "the file's name, and not older than one that was accepted in this "

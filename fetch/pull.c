@@ -67,21 +67,35 @@ static int not_held(const struct pull *p, const char *what, struct err *e)
     return err_hint(e, "pull it once without --offline and HF_HUB_OFFLINE");
 }
 
-/* The files that are not held, by the first of their names. */
-static int files_not_held(const struct pull *p, struct err *e)
+/* Nothing is written: every byte, and every name, must be there. */
+static bool is_proof(const struct pull *p)
+{
+    return p->verify && p->offline;
+}
+
+/* Files that cannot come, since nobody may be asked; by the first name. */
+static int check_offline(const struct pull *p, struct err *e)
 {
     const struct plan *plan = &p->plan;
-    struct str first = plan->files[0].file->path;
+    struct str first = { NULL, 0 };
+    size_t missing = 0;
     char what[1200];
 
-    for (size_t i = 1; i < plan->n_fetch; i++)
-        if (str_cmp(plan->files[i].file->path, first) < 0)
-            first = plan->files[i].file->path;
-    if (plan->n_fetch == 1)
+    for (size_t i = 0; i < plan->n; i++) {
+        const struct plan_file *f = &plan->files[i];
+
+        if (f->state == PLAN_HELD || (f->state == PLAN_LINK && !is_proof(p)))
+            continue;
+        if (missing++ == 0 || str_cmp(f->file->path, first) < 0)
+            first = f->file->path;
+    }
+    if (!p->offline || missing == 0)
+        return 0;
+    if (missing == 1)
         snprintf(what, sizeof(what), "'%.*s'", STR_ARG(first));
     else
         snprintf(what, sizeof(what), "'%.*s', one of %zu missing files,",
-            STR_ARG(first), plan->n_fetch);
+            STR_ARG(first), missing);
     return not_held(p, what, e);
 }
 
@@ -357,7 +371,7 @@ static int check_convert(const struct pull *p, struct err *e)
 {
     struct conversion c = conversion_of(p);
 
-    if (p->convert == CONVERSION_NONE || (p->verify && p->offline))
+    if (p->convert == CONVERSION_NONE || is_proof(p))
         return 0;
     return conversion_able(&c, e);
 }
@@ -377,7 +391,8 @@ static int enter(struct pull *p, struct err *e)
     return count_copies(p, e);
 }
 
-int pull_reserve(struct pull *v, size_t n, struct err *e)
+/* What stands in the way of n pulls; with take their room is taken, too. */
+static int prepare(struct pull *v, size_t n, bool take, struct err *e)
 {
     struct arena arena AUTO(arena_free) = ARENA_INIT((uint64_t)64 << 20);
     struct space *parts = arena_alloc(&arena, n, sizeof(*parts), e);
@@ -386,17 +401,25 @@ int pull_reserve(struct pull *v, size_t n, struct err *e)
     if (parts == NULL)
         return -1;
     for (size_t i = 0; i < n; i++) {
-        if (check_convert(&v[i], e) != 0)
+        if (check_convert(&v[i], e) != 0 || check_offline(&v[i], e) != 0)
             return -1;
         if (!changes(&v[i]))
             continue;
-        if (v[i].offline && v[i].plan.n_fetch > 0)
-            return files_not_held(&v[i], e);
-        if (enter(&v[i], e) != 0)
+        if (take && enter(&v[i], e) != 0)
             return -1;
         parts[used++] = space_of(&v[i]);
     }
-    return space_reserve(parts, used, e);
+    return (take ? space_reserve : space_check)(parts, used, e);
+}
+
+int pull_check(struct pull *v, size_t n, struct err *e)
+{
+    return prepare(v, n, false, e);
+}
+
+int pull_reserve(struct pull *v, size_t n, struct err *e)
+{
+    return prepare(v, n, true, e);
 }
 
 /* ---- the work ---- */
@@ -414,8 +437,8 @@ static int transfer(struct pull *p, struct hub *hub, struct err *e)
 
     if (p->plan.n_fetch == 0)
         return 0;
-    if (p->offline)
-        return files_not_held(p, e);
+    if (check_offline(p, e) != 0)
+        return -1;
     bars = progress_open(
         p->progress, "fetching", p->plan.fetch_bytes + p->plan.kept_bytes, e);
     if (bars == NULL)
@@ -536,7 +559,7 @@ static int convert(struct pull *p, struct err *e)
     if (p->convert == CONVERSION_NONE)
         return 0;
     have = conversion_find(&c, e);
-    if (have == HAVE_NOT && p->verify && p->offline) {
+    if (have == HAVE_NOT && is_proof(p)) {
         snprintf(what, sizeof(what), "the %s form", conversion_name(c.kind));
         return not_held(p, what, e);
     }
@@ -551,7 +574,7 @@ static int convert(struct pull *p, struct err *e)
 int pull_fetch(struct pull *p, struct hub *hub, struct err *e)
 {
     uint64_t before = hub_requests(hub);
-    int rc = fetch(p, hub, e);
+    int rc = is_proof(p) ? check_offline(p, e) : fetch(p, hub, e);
 
     p->requests += hub_requests(hub) - before;
     return rc == 0 ? convert(p, e) : -1;

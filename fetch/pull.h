@@ -30,7 +30,8 @@ struct pull {
     uint64_t limit_rate;          /* bytes a second; 0: no limit */
     bool offline;
     bool force;  /* fetch again what is held */
-    bool verify; /* hash what is held: what is damaged counts as missing */
+    bool verify; /* hash what is held: what is damaged counts as missing;
+                    offline: a proof, which writes nothing */
     bool inform; /* ask about the revision, even of a commit */
     enum progress_mode progress;
 
@@ -92,6 +93,13 @@ void pull_set_free(struct pull_set *s); /* idempotent, for AUTO */
  */
 int pull_plan(
     struct pull *p, const struct hubdir *dir, struct hub *hub, struct err *e);
+
+/*
+ * pull_check - what would stop n planned pulls; nothing is written
+ * What a plain folder must copy is not counted: it is not known before.
+ * Returns 0, or -1 with *e like pull_reserve
+ */
+int pull_check(struct pull *v, size_t n, struct err *e);
 
 /*
  * pull_reserve - make room for n planned pulls that go to one place

@@ -149,18 +149,24 @@ static int reserve_all(const struct space *s, struct err *e)
     return rc < 0 ? -1 : 0;
 }
 
-int space_reserve(const struct space *v, size_t n, struct err *e)
+int space_check(const struct space *v, size_t n, struct err *e)
 {
     uint64_t need, free_bytes;
-    int rc = 0;
 
     if (n == 0)
         return 0;
     if (space_needed(v, n, &need, e) != 0 ||
         dir_free_space(v->dir->root, &free_bytes, e) != 0)
         return -1;
-    if (need > free_bytes)
-        return too_little(v, n, need, free_bytes, e);
+    return need > free_bytes ? too_little(v, n, need, free_bytes, e) : 0;
+}
+
+int space_reserve(const struct space *v, size_t n, struct err *e)
+{
+    int rc = 0;
+
+    if (space_check(v, n, e) != 0)
+        return -1;
     for (size_t i = 0; i < n && rc == 0; i++)
         rc = reserve_all(&v[i], e);
     for (size_t i = 0; i < n && rc != 0; i++)

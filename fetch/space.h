@@ -22,8 +22,11 @@ struct space {
 /* space_needed - bytes all of it will take; every content counts once. */
 int space_needed(const struct space *v, size_t n, uint64_t *out, struct err *e);
 
+/* space_check - is there room for all n? 0, or -1 with *e: NOSPACE, IO. */
+int space_check(const struct space *v, size_t n, struct err *e);
+
 /*
- * space_reserve - check that there is room for all n, and take it
+ * space_reserve - the same, and take it
  * A file system that cannot reserve is only checked.
  * Returns 0, or -1 with *e: NOSPACE (how much is missing, and where; nothing
  *         stays reserved), IO

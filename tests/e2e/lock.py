@@ -65,6 +65,57 @@ def plans(tap, hub, files):
                "a name that is missing is to be linked")
 
 
+def foretold(tap, hub):
+    """A dry run ends as the pull would, as far as is known."""
+    with World(hub.url) as w:
+        done = w.pull("acme/tiny", "--dry-run", "--offline")
+        fails(tap, done, 5, "not held", "offline, nothing known: 5")
+        w.pull("acme/tiny", "--include", "*.json")
+        done = w.pull("acme/tiny", "--dry-run", "--offline")
+        tap.ok(done.returncode == 5 and "missing" in done.stdout and
+               "not held" in done.stderr,
+               "offline, files are missing: the table, and 5", done)
+        done = w.pull("acme/tiny", "--dry-run", "--offline", "--include",
+                      "*.json")
+        tap.eq(done.returncode, 0, "those that are held: 0")
+        os.makedirs(os.path.join(w.home, "small"))
+        small = os.path.join(w.home, "small")
+        if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "none",
+                           small], capture_output=True).returncode != 0:
+            tap.skip("too little space is foretold", "cannot mount a tmpfs")
+            return
+        try:
+            done = w.pull("acme/tiny", "--dry-run", "--volume",
+                          os.path.join(small, "v"), "--json")
+            plan = json.loads(done.stdout)[0]
+            tap.ok(done.returncode == 7 and "too little" in done.stderr and
+                   plan["space_bytes"] > plan["free_bytes"],
+                   "too little space is foretold: the plan, and 7", done)
+            tap.eq(os.listdir(small), [], "and nothing is written")
+        finally:
+            subprocess.run(["umount", small], check=True)
+
+
+def proof(tap, hub, path):
+    """warm --offline leaves everything as it is."""
+    with World(hub.url) as w:
+        folder = fetch(w, "warm", "--lock", path).stdout.split("\n")[0]
+        ref = os.path.join(w.repo("acme/moving"), "refs/main")
+        write(ref, b"0" * 40)
+        done = fetch(w, "warm", "--lock", path, "--offline")
+        with open(ref, encoding="utf-8") as f:
+            tap.ok(done.returncode == 0 and f.read() == "0" * 40,
+                   "a proof gives no name to a commit", done.stderr)
+        os.unlink(os.path.join(folder, "f.txt"))
+        fails(tap, fetch(w, "warm", "--lock", path, "--offline"), 5,
+              "'f.txt'", "bytes without their name: 5")
+        tap.ok(not os.path.exists(os.path.join(folder, "f.txt")),
+               "and a proof makes no name")
+        tap.ok(fetch(w, "warm", "--lock", path).returncode == 0 and
+               os.path.exists(os.path.join(folder, "f.txt")),
+               "warm itself does")
+
+
 def infos(tap, hub):
     with World(hub.url) as w:
         done = fetch(w, "info", "acme/gated")
@@ -135,6 +186,7 @@ def locks(tap, hub, files, data):
                and hub.log() == [], "proof that all of it is here",
                done.stderr)
         damaged(tap, hub, w, path, folders, files)
+        proof(tap, hub, path)
         fails(tap, w.pull("--lock", path, "acme/tiny"), 2, "--lock",
               "a lock and a repository: 2")
         gone(tap, hub, path, got, data)
@@ -433,6 +485,7 @@ def main():
         converted(tap, hub)
         converters(tap, hub)
         plans(tap, hub, files)
+        foretold(tap, hub)
         infos(tap, hub)
         signed(tap, hub)
         locks(tap, hub, files, data)
