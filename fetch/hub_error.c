@@ -63,7 +63,7 @@ static int gated(const struct hub_answer *a, const struct hub_question *q,
             "found",
             id);
         return err_hint(e,
-            "ask for access at %.100s/%.100s, then mlfetch login, or set "
+            "ask for access at %.100s/%.100s, then run mlfetch login, or set "
             "HF_TOKEN",
             q->endpoint, id);
     }
@@ -100,7 +100,7 @@ static int no_repo(const struct hub_question *q, struct err *e)
             "token was found",
             q->repo->id);
         return err_hint(e, "check the spelling; for a private repository "
-                           "mlfetch login, or set HF_TOKEN");
+                           "run mlfetch login, or set HF_TOKEN");
     }
     err_set(e, ERR_MISSING,
         "%s does not exist, or is private and the token "
@@ -132,7 +132,7 @@ static int forbidden(
         return err_hint(e, "check the permissions of the token from %.150s",
             q->token->source);
     return err_hint(
-        e, "mlfetch login with a token that may read it, or set HF_TOKEN");
+        e, "run mlfetch login with a token that may read it, or set HF_TOKEN");
 }
 
 static int busy(

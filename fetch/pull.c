@@ -41,8 +41,11 @@ int pull_set_make(struct pull_set *out, size_t n, struct err *e)
     if (out->v == NULL)
         return err_set(e, ERR_NOMEM, "out of memory");
     out->n = n;
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
         out->v[i] = (struct pull)PULL_INIT;
+        out->v[i].nth = i + 1;
+        out->v[i].of = n;
+    }
     return 0;
 }
 
@@ -426,6 +429,7 @@ int pull_reserve(struct pull *v, size_t n, struct err *e)
 
 static int transfer(struct pull *p, struct hub *hub, struct err *e)
 {
+    char what[sizeof(p->repo.id) + 64] = "fetching";
     struct progress *bars AUTO(progress_close_auto) = NULL;
     struct transfer_opts opts = { .hub = hub,
         .dir = p->dir,
@@ -439,8 +443,11 @@ static int transfer(struct pull *p, struct hub *hub, struct err *e)
         return 0;
     if (check_offline(p, e) != 0)
         return -1;
+    if (p->of > 1)
+        snprintf(
+            what, sizeof(what), "%s, %zu of %zu", p->repo.id, p->nth, p->of);
     bars = progress_open(
-        p->progress, "fetching", p->plan.fetch_bytes + p->plan.kept_bytes, e);
+        p->progress, what, p->plan.fetch_bytes + p->plan.kept_bytes, e);
     if (bars == NULL)
         return -1;
     opts.progress = bars;

@@ -34,6 +34,7 @@ struct pull {
                     offline: a proof, which writes nothing */
     bool inform; /* ask about the revision, even of a commit */
     enum progress_mode progress;
+    size_t nth, of; /* of several that are shown one after the other */
 
     /* Answered by pull_plan. */
     char commit[41];

@@ -116,6 +116,16 @@ def proof(tap, hub, path):
                "warm itself does")
 
 
+def several(tap, hub):
+    with World(hub.url) as w:
+        hub.faults([{"host": "bytes", "rate": 6 * MIB, "times": -1}])
+        done = w.pull("acme/llama", "acme/tiny", "--progress", "tty")
+        hub.faults([])
+        tap.ok("acme/tiny, 2 of 2 " in done.stderr,
+               "of several repositories the progress names the one that comes",
+               repr(done.stderr[-600:]))
+
+
 def infos(tap, hub):
     with World(hub.url) as w:
         done = fetch(w, "info", "acme/gated")
@@ -485,6 +495,7 @@ def main():
         converted(tap, hub)
         converters(tap, hub)
         plans(tap, hub, files)
+        several(tap, hub)
         foretold(tap, hub)
         infos(tap, hub)
         signed(tap, hub)
