@@ -9,7 +9,8 @@
 #include "base/path.h"
 #include "fetch/listing.h"
 
-enum { REPOS_MAX = 65536 };
+/* Each is a pull that is planned before the first byte comes. */
+enum { REPOS_MAX = 4096 };
 
 static const char *const types[] = { "model", "dataset", "space" };
 
@@ -187,12 +188,26 @@ static int read_root(
     return sort(out->v, out->n, ERR_REFUSED, e);
 }
 
+/* Parsed, a value takes far more room than its text. */
+static int check_size(struct str text, struct err *e)
+{
+    size_t values = 0;
+
+    for (size_t i = 0; i < text.len; i++)
+        values += text.p[i] == ',' || text.p[i] == '[' || text.p[i] == '{';
+    return values <= LOCKFILE_VALUES_MAX
+               ? 0
+               : err_set(e, ERR_REFUSED, "more than %d values",
+                     LOCKFILE_VALUES_MAX);
+}
+
 int lockfile_parse(
     struct lockfile *out, struct str text, const char *path, struct err *e)
 {
     struct json_doc doc AUTO(json_free) = JSON_DOC_INIT;
 
-    if (json_parse(&doc, text, 0, e) == 0 && read_root(doc.root, out, e) == 0)
+    if (check_size(text, e) == 0 && json_parse(&doc, text, 0, e) == 0 &&
+        read_root(doc.root, out, e) == 0)
         return 0;
     return err_ctx(e, "%s", path);
 }
@@ -262,8 +277,16 @@ static void put_entry(struct buf *out, const struct lock_entry *l)
 int lockfile_text(
     struct buf *out, struct lock_entry *v, size_t n, struct err *e)
 {
+    uint64_t files = 0;
+
     if (sort(v, n, ERR_USAGE, e) != 0)
         return -1;
+    for (size_t i = 0; i < n; i++)
+        files += v[i].tree.n;
+    if (n > REPOS_MAX || files >= LOCKFILE_VALUES_MAX / 4)
+        return err_set(e, ERR_REFUSED,
+            "%zu repositories with %llu files: more than a lock can hold", n,
+            (unsigned long long)files);
     buf_puts(out, "{\"ml-lock\": 1, \"repositories\": [");
     for (size_t i = 0; i < n; i++) {
         if (i > 0)
@@ -271,5 +294,7 @@ int lockfile_text(
         put_entry(out, &v[i]);
     }
     buf_puts(out, "]}\n");
-    return buf_check(out, e);
+    if (buf_check(out, e) != 0)
+        return -1;
+    return check_size(buf_str(out), e);
 }

@@ -22,7 +22,10 @@ struct lockfile {
     struct arena arena;
 };
 
-enum { LOCKFILE_MAX = 512 << 20 }; /* of the text [bytes] */
+enum {
+    LOCKFILE_MAX = 256 << 20,     /* of the text [bytes] */
+    LOCKFILE_VALUES_MAX = 4 << 20 /* in it; four for each file */
+};
 
 #define LOCKFILE_INIT                                                          \
     {                                                                          \
@@ -52,7 +55,8 @@ int lockfile_of(struct lock_entry *out, struct pull *p, struct err *e);
 
 /*
  * lockfile_text - append the text; the entries are sorted in place
- * Returns 0, or -1 with *e: USAGE (one revision twice), NOMEM
+ * Returns 0, or -1 with *e: USAGE (one revision twice), REFUSED (more than
+ *         lockfile_read would take), NOMEM
  */
 int lockfile_text(
     struct buf *out, struct lock_entry *v, size_t n, struct err *e);

@@ -133,6 +133,43 @@ static void malformed(const char *good)
     is_int(reads(none, sizeof(none) - 1), ERR_NONE, "an empty lock is one");
 }
 
+/* Parsed, a value of two bytes takes a hundred. */
+static void too_much(void)
+{
+    static const char front[] = "{\"ml-lock\": 1, \"repositories\": [{}";
+    struct lockfile l AUTO(lockfile_free) = LOCKFILE_INIT;
+    struct buf b AUTO(buf_free) = BUF_INIT(LOCKFILE_MAX);
+    struct err e = ERR_INIT;
+
+    buf_puts(&b, front);
+    for (size_t i = 0; i <= LOCKFILE_VALUES_MAX; i++)
+        buf_puts(&b, ",0");
+    buf_puts(&b, "]}");
+    is_int(lockfile_parse(&l, buf_str(&b), "big.lock", &e), -1,
+        "a lock of more values than are believed");
+    ok(e.kind == ERR_REFUSED && strstr(e.msg, "big.lock") != NULL &&
+            strstr(e.msg, "values") != NULL,
+        "is refused before it is parsed: %s", e.msg);
+}
+
+/* What is written can be read. */
+static void too_many(void)
+{
+    static struct tree_file f;
+    size_t n = LOCKFILE_VALUES_MAX / 4 + 1;
+    struct tree_file *v = calloc(n, sizeof(*v));
+    struct buf b AUTO(buf_free) = BUF_INIT(LOCKFILE_MAX);
+    struct lock_entry one = entry_of("b/one", REPO_MODEL, v, n);
+    struct err e = ERR_INIT;
+
+    f = file_of("a", 1, false);
+    for (size_t i = 0; v != NULL && i < n; i++)
+        v[i] = f;
+    is_int(lockfile_text(&b, &one, 1, &e), -1, "more files than can be read");
+    is_int(e.kind, ERR_REFUSED, "are not written");
+    free(v);
+}
+
 int main(void)
 {
     struct buf text AUTO(buf_free) = BUF_INIT(1 << 20);
@@ -141,6 +178,8 @@ int main(void)
     round_trip(&text);
     cut(&text);
     malformed(text.p);
+    too_much();
+    too_many();
     scratch_close();
     return done();
 }
