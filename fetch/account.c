@@ -9,7 +9,6 @@
 #include <unistd.h>
 
 #include "base/cancel.h"
-#include "base/env.h"
 #include "base/file.h"
 #include "base/path.h"
 
@@ -296,6 +295,7 @@ int account_logout(const char *name, bool *out_none, struct err *e)
 {
     struct stored *s AUTO(stored_free) = NULL;
     int lock AUTO(fd_close) = -1;
+    const char *variable = token_variable();
     bool removed = false;
 
     lock = guard(e);
@@ -303,15 +303,9 @@ int account_logout(const char *name, bool *out_none, struct err *e)
     if (s == NULL || drop(s, name, &removed, e) != 0)
         return -1;
     *out_none = !removed;
-    for (int i = 0; i < 2; i++) {
-        static const char *const names[] = { "HF_TOKEN",
-            "HUGGING_FACE_HUB_TOKEN" };
-
-        if (env_get(names[i]) == NULL)
-            continue;
-        err_set(e, ERR_AUTH, "the files are gone, but %s still holds a token",
-            names[i]);
-        return err_hint(e, "unset %s", names[i]);
-    }
-    return 0;
+    if (variable == NULL)
+        return 0;
+    err_set(e, ERR_AUTH, "the files are gone, but %s still holds a token",
+        variable);
+    return err_hint(e, "unset %s", variable);
 }

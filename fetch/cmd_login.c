@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/env.h"
 #include "base/log.h"
 #include "base/password.h"
 #include "fetch/account.h"
@@ -19,6 +18,7 @@ static int run(const struct cmd_ctx *ctx, void *values, int argc, char **argv,
     struct buf out AUTO(buf_free) = BUF_INIT(LINE_MAX_BYTES);
     char line[2 * TOKEN_MAX] = "", prompt[sizeof(hub.endpoint) + 64];
     char name[4 * sizeof(((struct hub_user *)0)->name) + 1];
+    const char *variable;
     struct hub_user who;
     int rc;
 
@@ -38,9 +38,9 @@ static int run(const struct cmd_ctx *ctx, void *values, int argc, char **argv,
     explicit_bzero(line, sizeof(line));
     if (rc != 0)
         return -1;
-    if (env_get("HF_TOKEN") != NULL ||
-        env_get("HUGGING_FACE_HUB_TOKEN") != NULL)
-        log_warn("HF_TOKEN is set, and wins over the token just kept");
+    variable = token_variable();
+    if (variable != NULL)
+        log_warn("%s is set, and wins over the token just kept", variable);
     err_escape(name, sizeof(name), who.name);
     buf_printf(&out, "logged in as %s\n", name);
     return cmd_print(&out, e);

@@ -363,13 +363,19 @@ static int ask_json(struct ask *a, const char *url, struct json_doc *doc,
     return err_hint(e, "check HF_ENDPOINT");
 }
 
-/* A text member, cut to fit; left alone when there is none. */
+/* A text member, cut to fit between characters; none: left alone. */
 static void copy_text(const struct json *v, char *out, size_t len)
 {
     const char *text;
+    size_t n;
 
-    if (json_str(v, &text))
-        snprintf(out, len, "%s", text);
+    if (!json_str(v, &text))
+        return;
+    n = size_min(strlen(text), len - 1);
+    while (n > 0 && ((unsigned char)text[n] & 0xC0) == 0x80)
+        n--;
+    memcpy(out, text, n);
+    out[n] = '\0';
 }
 
 int hub_revision(struct hub *h, const struct repo *r, struct hub_revision *out,

@@ -9,6 +9,9 @@
 #include "base/file.h"
 #include "base/str.h"
 
+/* In the order in which they are looked at. */
+static const char *const variables[] = { "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN" };
+
 void token_home(char *out)
 {
     char base[PATH_MAX];
@@ -101,15 +104,21 @@ static int from_file(struct token *out, struct err *e)
     return clean(out, buf_str(&b), e);
 }
 
+const char *token_variable(void)
+{
+    for (size_t i = 0; i < ARRAY_LEN(variables); i++)
+        if (env_get(variables[i]) != NULL)
+            return variables[i];
+    return NULL;
+}
+
 int token_find(struct token *out, struct err *e)
 {
     *out = (struct token){ .value = "" };
     if (env_true("HF_HUB_DISABLE_IMPLICIT_TOKEN"))
         return 0;
-    if (from_env(out, "HF_TOKEN", e) != 0)
-        return -1;
-    if (out->value[0] == '\0' &&
-        from_env(out, "HUGGING_FACE_HUB_TOKEN", e) != 0)
-        return -1;
+    for (size_t i = 0; i < ARRAY_LEN(variables) && out->value[0] == '\0'; i++)
+        if (from_env(out, variables[i], e) != 0)
+            return -1;
     return out->value[0] == '\0' ? from_file(out, e) : 0;
 }

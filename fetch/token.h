@@ -35,6 +35,9 @@ int token_find(struct token *out, struct err *e);
 int token_set(
     struct token *out, struct str text, const char *source, struct err *e);
 
+/* token_variable - the one that holds a token, which wins; NULL: none. */
+const char *token_variable(void);
+
 /* token_path - the token file, into out of PATH_MAX bytes. */
 void token_path(char *out);
 

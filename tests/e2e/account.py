@@ -16,6 +16,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from pulling import World, fails, kit, make_model, write  # noqa: E402
 
 ALICE, BOB, GARBAGE = "hf_alicealice", "hf_bobbob", "hf_garbage"
+EVE = "hf_eveeve"
 
 
 def fetch(w, *args, text=None, **env):
@@ -177,15 +178,42 @@ def warnings(tap, hub):
         hub.faults([])
 
 
+def odd_names(tap, hub):
+    """What the Hub calls a token may be anything; others read our file."""
+    with World(hub.url) as w:
+        done = fetch(w, "login", text=EVE)
+        names = list(stored(w))
+        tap.ok(done.returncode == 0 and len(names) == 1 and
+               names[0] == "\u00e9" * 63, "a long name is cut at a character",
+               f"{names} {done.stderr}")
+        done = fetch(w, "whoami")
+        tap.ok(done.returncode == 0 and "\x1b" not in done.stdout and
+               len(done.stdout) < 600, "a name with controls is shown harmless",
+               done.stdout)
+        who = json.loads(fetch(w, "whoami", "--json").stdout)
+        tap.eq(set(who), {"name", "type", "token", "role", "source"},
+               "the keys of whoami --json")
+        done = fetch(w, "login", text=BOB, HUGGING_FACE_HUB_TOKEN=ALICE)
+        tap.ok("HUGGING_FACE_HUB_TOKEN is set" in done.stderr,
+               "the variable that wins is named", done.stderr)
+        tap.eq(fetch(w, "logout").returncode, 0, "logout")
+        tap.eq([n for n in os.listdir(os.path.join(w.home, "hf"))
+                if "token" in n and not n.endswith(".lock")], [],
+               "leaves no file with a token")
+
+
 def main():
     tap = kit.Tap()
     data = kit.scratch()
     files = make_model(os.path.join(data, "tiny"))
     repos = {"acme/tiny": {"dir": os.path.join(data, "tiny")}}
     tokens = {ALICE: {"name": "alice", "displayName": "laptop"},
-              BOB: {"name": "bob", "displayName": "ci %"}}
+              BOB: {"name": "bob", "displayName": "ci %"},
+              EVE: {"name": "\x1b[31meve" + "x" * 500,
+                    "displayName": "\u00e9" * 100}}
     with kit.Hub(repos, tokens=tokens) as hub:
         logins(tap, hub)
+        odd_names(tap, hub)
         prompted(tap, hub)
         lazy(tap, hub, files)
         warnings(tap, hub)
