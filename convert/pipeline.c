@@ -9,6 +9,7 @@
 #include "base/cancel.h"
 #include "convert/block.h"
 #include "convert/tensor_hash.h"
+#include "formats/panel.h"
 
 enum {
     SLOTS = 16,           /* blocks in memory */
@@ -281,7 +282,12 @@ static void work(void *ctx, size_t i)
 
 static int open_memory(struct pipeline *l, struct err *e)
 {
-    unsigned makers = (unsigned)size_min(l->n_computing, MAKERS);
+    /*
+     * Blocks side by side touch one panel more than they are: with none left
+     * a view is gathered in crumbs, at many times the cost.
+     */
+    unsigned most = l->job.c->panels != NULL ? PANEL_MAX - 1 : MAKERS;
+    unsigned makers = (unsigned)size_min(l->n_computing, most);
     uint8_t *p;
 
     l->n_slots = (unsigned)size_min(l->n_blocks, SLOTS);

@@ -638,6 +638,16 @@ def write_many(path):
             table, [(str(i), bytes(size)) for i in range(n)])))
 
 
+def write_turned(path):
+    """A matrix of 64 MiB, transposed."""
+    n = 4096
+    with open(path, "wb") as f:
+        f.write(rawckpt.torch_zip(rawckpt.archive(
+            rawckpt.PROTO2 + rawckpt.pairs([("turned", rawckpt.tensor(
+                "0", (n, n), stride=(1, n)))]) + rawckpt.STOP,
+            [("0", bytes(4 * n * n))])))
+
+
 def memory(t, path):
     sanitized = "asan" in kit.BUILD or "san" in os.environ.get("SAN", "")
     if sanitized:
@@ -656,6 +666,16 @@ def memory(t, path):
     t.tap.eq(status, 0, "1500 records are converted")
     t.tap.ok(kib < 32 << 10, f"in {kib >> 10} MiB of memory, at most 32")
     os.unlink(many)
+    turned = t.at("turned.pt")
+    child = os.fork()
+    if child == 0:
+        write_turned(turned)
+        os._exit(0)
+    os.waitpid(child, 0)
+    status, kib = peak(t, "--fp16", "--threads", "16", "-o", t.out(), turned)
+    t.tap.eq(status, 0, "a transpose is converted by 16 threads")
+    t.tap.ok(kib < 32 << 10, f"in {kib >> 10} MiB of memory, at most 32")
+    os.unlink(turned)
 
 
 def limit_files():
