@@ -18,8 +18,6 @@
 #include "formats/safetensors.h"
 #include "formats/torch.h"
 
-enum { HEAD_BYTES = 512 };
-
 /* Tables of the largest models need tens of megabytes. */
 static const uint64_t ARENA_LIMIT = (uint64_t)2 << 30;
 
@@ -33,7 +31,7 @@ struct part {
 
 static enum file_format format_of(const struct map *m, struct err *e)
 {
-    return detect_format(m->p, size_min(m->len, HEAD_BYTES), m->len, e);
+    return detect_format(m->p, size_min(m->len, DETECT_HEAD), m->len, e);
 }
 
 static int read_safetensors(
@@ -277,14 +275,14 @@ static int open_index(
 
 static int peek(const char *path, enum file_format *out, struct err *e)
 {
-    uint8_t head[HEAD_BYTES];
+    uint8_t head[DETECT_HEAD];
     uint64_t size;
     int fd AUTO(fd_close) = file_open(path, &size, e);
 
     if (fd < 0 ||
-        file_read_at(fd, head, size_min(size, HEAD_BYTES), 0, path, e) != 0)
+        file_read_at(fd, head, size_min(size, DETECT_HEAD), 0, path, e) != 0)
         return -1;
-    *out = detect_format(head, size_min(size, HEAD_BYTES), size, e);
+    *out = detect_format(head, size_min(size, DETECT_HEAD), size, e);
     return *out == FORMAT_UNKNOWN ? err_ctx(e, "%s", path) : 0;
 }
 
@@ -319,7 +317,8 @@ static int scan_folder(const char *folder, char *out, struct err *e)
 {
     DIR *d = opendir(folder);
     struct dirent *entry;
-    struct err mend = ERR_INIT; /* a file that could be one */
+    struct err mend = ERR_INIT;       /* a file that could be one */
+    char array[NAME_MAX + 1] = { 0 }; /* a file of arrays: the first name */
     unsigned found = 0;
     int rc = 0;
 
@@ -339,6 +338,9 @@ static int scan_folder(const char *folder, char *out, struct err *e)
                 mend = why;
             continue;
         }
+        if ((format == FORMAT_NPZ || format == FORMAT_NPY) &&
+            (array[0] == '\0' || strcmp(entry->d_name, array) < 0))
+            snprintf(array, sizeof(array), "%s", entry->d_name);
         if (!is_weights(format))
             continue;
         if (found++ == 0)
@@ -357,6 +359,11 @@ static int scan_folder(const char *folder, char *out, struct err *e)
     }
     if (found == 0) {
         err_set(e, ERR_MISSING, "%s holds no weights", folder);
+        if (array[0] != '\0')
+            return err_hint(e,
+                "arrays are taken when their file is named "
+                "itself, such as %s",
+                array);
         return err_hint(e, "expected model.safetensors, pytorch_model.bin, one "
                            "of their index files, or one other checkpoint");
     }

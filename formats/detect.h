@@ -18,9 +18,12 @@ enum file_format {
     FORMAT_JSON    /* perhaps an index */
 };
 
+/* As far as the first header of a zip archive and its name may go [bytes]. */
+enum { DETECT_HEAD = 30 + 4096 };
+
 /*
  * detect_format - look at the first bytes
- * head, len  the first bytes of the file, up to 512
+ * head, len  the first bytes of the file, DETECT_HEAD or all there are
  * size       of the whole file [bytes]
  * Returns    the format; FORMAT_UNKNOWN with *e: REFUSED, saying in words
  *            what the file is instead (a Git LFS pointer with its oid and

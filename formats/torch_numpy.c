@@ -45,13 +45,13 @@ static bool is_bytes(const struct node *n)
     return n->kind == NODE_BYTES || n->kind == NODE_STR;
 }
 
-/* The sign of a dtype's byte order stands in its state. */
-static bool is_swapped(const struct node_opaque *dtype)
+/* A dtype's byte order: its state has the last word. */
+static bool is_swapped(const struct node_opaque *dtype, bool by_name)
 {
     const struct node *state;
 
     if (dtype->states.n == 0)
-        return false;
+        return by_name;
     state = dtype->states.v[dtype->states.n - 1];
     return state->kind == NODE_TUPLE && state->list.n > 1 &&
            is_bytes(state->list.v[1]) && str_is(state->list.v[1]->s, ">");
@@ -78,8 +78,8 @@ static bool take_type(const struct node *n, struct parts *p)
         memchr("OUSaMm", code->s.p[0], 6) != NULL)
         return false;
     p->type = npy_dtype_of(code->s);
-    if (is_swapped(n->opaque) && dtype_bytes(p->type.dtype) > 1)
-        p->type.big_endian = true;
+    p->type.big_endian = is_swapped(n->opaque, p->type.big_endian) &&
+                         dtype_bytes(p->type.dtype) > 1;
     return true;
 }
 
@@ -229,8 +229,8 @@ int torch_array(const struct torch_reader *r, const struct node *n,
         if (out->held != NULL)
             return 0;
         out->no_data = true;
-        out->alien = "an array, of more than 4 MiB in all of them, at a "
-                     "pickle protocol below 3";
+        out->alien = "an array spelled as text (pickle protocol 0 to 2), of "
+                     "which no more than 4 MiB are read";
         out->alien_hint = "in Python, pickle it with protocol=4";
         return 0;
     }

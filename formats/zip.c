@@ -153,10 +153,12 @@ static bool part_is_good(struct str part)
     return part.len > 0 && !str_is(part, ".") && !str_is(part, "..");
 }
 
-/* "C:..." */
+/* "C:..."; but "w:0" is an array of TensorFlow. */
 static bool has_drive(struct str name)
 {
-    return name.len > 1 && name.p[1] == ':' &&
+    bool number = name.len > 2 && name.p[2] >= '0' && name.p[2] <= '9';
+
+    return name.len > 1 && name.p[1] == ':' && !number &&
            lower((unsigned char)name.p[0]) >= 'a' &&
            lower((unsigned char)name.p[0]) <= 'z';
 }
@@ -173,7 +175,6 @@ static bool name_is_good(struct str name)
 
     if (has_drive(name))
         return false;
-
     while (rest.len > 0) {
         unsigned n = utf8_get(rest, &cp);
 

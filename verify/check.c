@@ -13,8 +13,6 @@
 #include "verify/manifested.h"
 #include "verify/shards.h"
 
-enum { HEAD_BYTES = 512 };
-
 /* Everything about one target while it is looked at. */
 struct work {
     const struct check_env *env;
@@ -306,7 +304,7 @@ static int check_file(struct work *w, const struct found *found, struct err *e)
         w->flags |= WFILE_ALONE;
     if (map_open(&m, found->path, &ignored) == 0)
         format =
-            detect_format(m.p, size_min(m.len, HEAD_BYTES), m.len, &ignored);
+            detect_format(m.p, size_min(m.len, DETECT_HEAD), m.len, &ignored);
     if (format == FORMAT_JSON && found->kind == FOUND_FILE &&
         add_shards(w, found->path, e) != 0)
         return -1;

@@ -16,7 +16,6 @@
 #include "verify/zipscraps.h"
 
 enum {
-    HEAD_BYTES = 512,
     STREAM_MAX = 4096,  /* pickles one behind the other */
     LEGACY_PICKLES = 5, /* then storages follow */
     LABEL_MAX = 1024
@@ -428,8 +427,8 @@ static int look_at(struct look *k, bool alone, struct err *e)
 {
     bool asked = alone || named_like_pickle(k->file);
     struct err why = ERR_INIT, unknown = ERR_INIT;
-    enum file_format format =
-        detect_format(k->bytes, size_min(k->len, HEAD_BYTES), k->len, &unknown);
+    enum file_format format = detect_format(
+        k->bytes, size_min(k->len, DETECT_HEAD), k->len, &unknown);
 
     if (format == FORMAT_TORCH_ZIP || format == FORMAT_NPZ)
         return look_at_zip(k, e);

@@ -12,8 +12,6 @@
 #include "formats/zip.h"
 #include "verify/calls.h"
 
-enum { HEAD_BYTES = 512 };
-
 void wfile_free(struct wfile *w)
 {
     arena_free(&w->arena);
@@ -191,7 +189,7 @@ static bool named_like_weights(struct str name)
 
 static bool is_pointer(const struct map *m)
 {
-    struct str head = { (const char *)m->p, size_min(m->len, HEAD_BYTES) };
+    struct str head = { (const char *)m->p, size_min(m->len, DETECT_HEAD) };
 
     return m->p != NULL &&
            str_starts(head, "version https://git-lfs.github.com/");
@@ -243,7 +241,8 @@ static int read_any(struct wfile *w, const struct map *m, unsigned flags,
 {
     struct err why = ERR_INIT;
 
-    w->format = detect_format(m->p, size_min(m->len, HEAD_BYTES), m->len, &why);
+    w->format =
+        detect_format(m->p, size_min(m->len, DETECT_HEAD), m->len, &why);
     *table = true;
     switch (w->format) {
     case FORMAT_SAFETENSORS:

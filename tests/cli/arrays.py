@@ -93,6 +93,17 @@ def check_hint(tap, env):
     tap.eq(done.returncode, 3, "an archive of arrays has no branches")
 
 
+def check_alone(tap, env, home):
+    """A folder of nothing but arrays: which of them is the user's to say."""
+    folder = os.path.join(home, "alone")
+    os.mkdir(folder)
+    shutil.copy(os.path.join(FOLDER, "types.npz"), folder)
+    done = kit.run(["mlconvert", "--list", folder], env)
+    tap.ok("hint: arrays are taken when" in done.stderr
+           and "types.npz" in done.stderr,
+           "arrays alone: name the file", done.stderr)
+
+
 def check_beside(tap, env, home):
     """Arrays beside a model are not the model, and no flaw of it."""
     folder = os.path.join(home, "beside")
@@ -138,6 +149,7 @@ def main():
     check_pickles(tap, env, home)
     check_hint(tap, env)
     check_beside(tap, env, home)
+    check_alone(tap, env, home)
     check_oracle(tap)
     shutil.rmtree(home)
     tap.done()
