@@ -126,11 +126,13 @@ static int check_replace(const char *path, struct err *e)
     int rc = check_entries(path, &manifest, e);
 
     if (rc == 0 && !manifest)
-        rc = err_set(
-            e, ERR_USAGE, "%s: not replaced: it is no conversion", path);
+        rc = err_set(e, ERR_USAGE,
+            "%s: not replaced: no %s says that it is a conversion", path,
+            MANIFEST_NAME);
     if (rc != 0)
-        err_hint(e, "--force replaces what mlconvert made, nothing else; "
-                    "remove it yourself, or choose another name");
+        err_hint(e, "--force replaces what mlconvert made, nothing else (and "
+                    "not what --digests none made); remove it yourself, or "
+                    "choose another name");
     return rc;
 }
 

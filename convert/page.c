@@ -408,8 +408,7 @@ static void put_files(struct buf *out, const char *title,
         buf_printf(out,
             "</td><td class=\"n\">%s</td><td class=\"hash\">%s</td></tr>\n",
             human_size(text, files[i].size),
-            files[i].sha256.hex[0] != '\0' ? files[i].sha256.hex
-                                           : "not read to its end");
+            files[i].sha256.hex[0] != '\0' ? files[i].sha256.hex : "not known");
     }
     buf_puts(out, "</table></div>\n");
 }

@@ -490,7 +490,14 @@ def which_digests(t):
         done = kit.run(["mlverify", "check", "-q", out], t.env)
         t.tap.eq(done.returncode, 0, f"--digests {which}: mlverify is content")
     t.fails(2, "no manifest, no --force", "--force", "-o", outs["none"],
-            source, says="no conversion")
+            source, says="--digests none")
+    page = t.at("unhashed.html")
+    t.run("--fp16", "--digests", "none", "--report", page, "-o", t.out(),
+          source)
+    with open(page, encoding="utf-8") as f:
+        text = f.read()
+    t.tap.ok("not known" in text and "not read to its end" not in text,
+             "--digests none: the page does not say why it has none")
     t.fails(2, "no digests, no key", "--digests", "none", "org/tiny",
             says="-o")
     t.fails(2, "digests and list", "--digests", "none", "--list", source)
