@@ -51,14 +51,29 @@ static uint64_t stride_at(const struct tensor *t, uint32_t i)
     return step;
 }
 
+/* They make the same numbers of the same integers. */
+static bool same_quant(
+    const struct tensor_quant *a, const struct tensor_quant *b)
+{
+    if (a == NULL || b == NULL || a == b)
+        return a == b;
+    if (a->stored != b->stored || a->per_channel != b->per_channel)
+        return false;
+    if (!a->per_channel)
+        return a->scale == b->scale && a->zero == b->zero;
+    return a->axis == b->axis && tensor_same_bytes(&a->scales, &b->scales) &&
+           tensor_same_bytes(&a->zeros, &b->zeros);
+}
+
 bool tensor_same_bytes(const struct tensor *a, const struct tensor *b)
 {
     if (a->n == 0 || a->no_data || b->no_data)
         return false;
     if (a->file != b->file || a->offset != b->offset ||
         a->storage_at != b->storage_at || a->storage_len != b->storage_len ||
-        a->dtype != b->dtype || a->quant != b->quant || a->held != b->held ||
-        a->rank != b->rank || a->big_endian != b->big_endian)
+        a->dtype != b->dtype || !same_quant(a->quant, b->quant) ||
+        a->held != b->held || a->rank != b->rank ||
+        a->big_endian != b->big_endian)
         return false;
     for (uint32_t i = 0; i < a->rank; i++) {
         if (a->shape[i] != b->shape[i])

@@ -76,10 +76,38 @@ static void views(void)
     is_str(tensor_shape_text(text, sizeof(text), &a), "[]", "rank 0");
 }
 
+/* One tensor under two names has its parameters made twice. */
+static void quantised(void)
+{
+    uint64_t shape[] = { 3, 4 };
+    struct tensor_quant p = { .name = "qint8", .stored = DTYPE_I8 }, q;
+    struct tensor a = { .dtype = DTYPE_F32, .rank = 2, .shape = shape }, b;
+
+    p.scale = 0.5;
+    p.scales = p.zeros = (struct tensor){ .rank = 1, .shape = shape, .n = 3 };
+    q = p;
+    a.n = 12;
+    b = a;
+    a.quant = &p;
+    ok(!tensor_same_bytes(&a, &b), "integers are not what they stand for");
+    b.quant = &q;
+    ok(tensor_same_bytes(&a, &b), "equal parameters, the same numbers");
+    q.zero = 1;
+    ok(!tensor_same_bytes(&a, &b), "another zero point, other numbers");
+    p.per_channel = q.per_channel = true;
+    ok(tensor_same_bytes(&a, &b), "the same scales of channels");
+    q.axis = 1;
+    ok(!tensor_same_bytes(&a, &b), "along another dimension");
+    q.axis = 0;
+    q.scales.offset = 4;
+    ok(!tensor_same_bytes(&a, &b), "scales from elsewhere");
+}
+
 int main(void)
 {
     names();
     sizes();
     views();
+    quantised();
     return done();
 }
