@@ -13,12 +13,14 @@ void batch_add(struct batch *b, struct download *d, uint64_t now_ms)
 {
     if (b->n == 0)
         b->since_ms = now_ms;
+    partial_note(&d->partial, BATCH_NOTED);
+    b->unnoted += d->partial.unnoted;
     b->v[b->n++] = d;
 }
 
 bool batch_due(const struct batch *b, uint64_t now_ms)
 {
-    return b->n == BATCH_FILES ||
+    return b->n == BATCH_FILES || b->unnoted >= BATCH_BYTES ||
            (b->n > 0 && now_ms - b->since_ms >= BATCH_MS);
 }
 
@@ -29,6 +31,7 @@ void batch_free(struct batch *b)
         free(b->v[i]);
     }
     b->n = 0;
+    b->unnoted = 0;
 }
 
 static int one_by_one(struct batch *b, struct err *e)

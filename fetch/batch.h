@@ -15,12 +15,15 @@
 enum {
     BATCH_FILES = 128,        /* are published together, at most */
     BATCH_FILE_MAX = 1 << 20, /* a larger file is worth its own sync */
+    BATCH_NOTED = 64 << 10,   /* from that size on a live journal tells of it */
+    BATCH_BYTES = 1 << 20,    /* of which none tells: what a kill may cost */
     BATCH_MS = 1000           /* none waits longer for the others */
 };
 
 struct batch {
     struct download *v[BATCH_FILES]; /* sealed */
     size_t n;
+    uint64_t unnoted;  /* bytes of theirs that no journal tells of */
     uint64_t since_ms; /* when the first one came */
 };
 

@@ -208,7 +208,7 @@ int download_seal(struct download *d, struct err *e)
 
     if (d->held)
         return 0;
-    sink_end(&d->sink, false);
+    sink_end(&d->sink);
     sink_digest(&d->sink, &d->got);
     if (digest_eq(&d->got, want))
         return 0;
@@ -235,7 +235,7 @@ void download_close(struct download *d)
 {
     struct err ignored = ERR_INIT;
 
-    sink_end(&d->sink, false);
+    sink_end(&d->sink);
     sink_free(&d->sink);
     if (d->partial.fd >= 0 && d->partial.have.n == 0)
         partial_drop(&d->partial);

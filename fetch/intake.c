@@ -218,7 +218,7 @@ void sink_digest(struct sink *s, struct digest *out)
     hash_end(&s->hash, out);
 }
 
-void sink_end(struct sink *s, bool drop)
+void sink_end(struct sink *s)
 {
     struct intake *in = s->in;
     struct sink **at;
@@ -227,7 +227,6 @@ void sink_end(struct sink *s, bool drop)
         return;
     pthread_mutex_lock(&in->lock);
     s->ended = true;
-    s->dropped = drop;
     while (s->queued > 0 || s->busy > 0)
         pthread_cond_wait(&in->idle, &in->lock);
     for (at = &in->sinks; *at != s; at = &(*at)->next)

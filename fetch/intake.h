@@ -54,7 +54,6 @@ struct sink {
     unsigned queued;  /* blocks to be written */
     unsigned busy;    /* threads that have it in hand */
     bool ended;       /* no new work is begun */
-    bool dropped;     /* nothing more is written, either */
     struct err err;   /* what went wrong; final */
     struct sink *next;
 };
@@ -94,11 +93,8 @@ enum sink_state sink_look(struct sink *s, struct err *e);
 /* sink_digest - of all bytes, after SINK_DONE and sink_end. */
 void sink_digest(struct sink *s, struct digest *out);
 
-/*
- * sink_end - no thread knows it when this returns; idempotent
- * drop  what is not written yet need not be
- */
-void sink_end(struct sink *s, bool drop);
+/* sink_end - all is written, and no thread knows it any more; idempotent. */
+void sink_end(struct sink *s);
 
 /* sink_free - after sink_end; idempotent. */
 void sink_free(struct sink *s);

@@ -12,7 +12,8 @@ enum {
     RESERVE = 4,
     /* How far it reads ahead of the hasher. */
     AHEAD = 8 * BLOCK_BYTES,
-    SAVE_MS = 1000, /* what a loss of power may cost */
+    SAVE_MS = 1000,               /* what a loss of power may cost */
+    NOTE_BYTES = BLOCK_BYTES / 2, /* and a kill, per lane, beside the queue */
     SCRIBE_MS = 100
 };
 
@@ -161,18 +162,28 @@ static void written(struct sink *s, struct block *b, struct err *e)
 {
     struct partial *p = s->partial;
 
-    if (e->kind == ERR_NONE && !s->dropped && s->err.kind == ERR_NONE)
+    if (e->kind == ERR_NONE && s->err.kind == ERR_NONE)
         b->written = partial_took(p, b->from, b->to, e) == 0;
     if (e->kind != ERR_NONE)
         fail(s, e);
+}
+
+/* How much of a file need not be noted: all files share what may be lost. */
+static uint64_t may_lose(const struct intake *in)
+{
+    uint64_t lanes = in->opts.lanes, files = 0;
+
+    for (const struct sink *s = in->sinks; s != NULL; s = s->next)
+        files += s->partial->unnoted > 0;
+    return size_max(1, lanes / size_max(1, files)) * NOTE_BYTES;
 }
 
 static void write_next(struct intake *in)
 {
     struct block *b = dequeue(in);
     struct sink *s = b->sink;
-    bool good = !s->dropped && s->err.kind == ERR_NONE;
-    size_t behind = (size_t)in->opts.lanes * (BLOCK_BYTES / 2);
+    bool good = s->err.kind == ERR_NONE;
+    uint64_t behind;
     struct err e = ERR_INIT;
 
     hold(s);
@@ -188,6 +199,7 @@ static void write_next(struct intake *in)
     tell_reader(s);
     if (s->hashed == s->partial->size && s->queued == 0)
         wake(in);
+    behind = may_lose(in);
     pthread_mutex_unlock(&in->lock);
     /* Nobody else changes what it reads. */
     if (good && e.kind == ERR_NONE)

@@ -19,7 +19,7 @@ from pulling import (MIB, World, gets, good, kit, noise,  # noqa: E402
                      shimmed, write)
 
 LONG = "--long" in sys.argv[1:]
-REPO, HUGE = "acme/large", "acme/huge"
+REPO, HUGE, MANY = "acme/large", "acme/huge", "acme/many"
 SIZE = 60 * MIB
 RATE = 2 * MIB          # per connection
 # (bytes, connections, kills in all, how long a run may live)
@@ -194,6 +194,23 @@ def one_kill(tap, hub, data):
                "bytes were received, at most 1.02", total)
 
 
+def unnamed(tap, hub, data):
+    """Small files that are there, and wait for others to be named with."""
+    folder = os.path.join(data, "many")
+    for n in range(60):
+        write(os.path.join(folder, f"{n}.safetensors"), noise(900_000, n))
+    hub.control("config", {"repos": {MANY: {"dir": folder}}})
+    with World(hub.url) as w:
+        hub.faults([{"host": "bytes", "rate": 6 * MIB, "times": -1}])
+        hub.reset()
+        pull_and_kill(w, 0.8, MANY)
+        hub.faults([])
+        sent, have = served(hub), kept(w, 60 * 900_000, MANY)
+        tap.ok(sent > 6 * MIB, f"{sent} bytes of small files came", sent)
+        tap.ok(sent - have < 5 * MIB,
+               f"of which {sent - have} were lost by a kill", have)
+
+
 def fetch_some(hub, world, seconds):
     """A pull that is killed when a good part is there."""
     hub.faults([{"host": "bytes", "rate": 4 * RATE, "times": -1}])
@@ -263,6 +280,7 @@ def main():
             config, files = serve(data, REPO, size)
             hub.control("config", {"repos": config})
             kills(tap, hub, files, size, jobs, want, longest)
+        unnamed(tap, hub, data)
         hub.control("config", {"repos": serve(data, HUGE, HUGE_SIZE)[0]})
         one_kill(tap, hub, data)
     shutil.rmtree(data)

@@ -75,7 +75,7 @@ static void begin(struct world *w, size_t blocks, struct err *e)
 
 static void finish(struct world *w)
 {
-    sink_end(&w->sink, true);
+    sink_end(&w->sink);
     sink_free(&w->sink);
     partial_drop(&w->partial);
     intake_close(w->in);
@@ -126,7 +126,7 @@ static void check(struct world *w, const char *name)
     struct digest got = { .hex = "" };
 
     ok(wait_end(w, &e) == SINK_DONE, "%s: done %s", name, e.msg);
-    sink_end(&w->sink, false);
+    sink_end(&w->sink);
     sink_digest(&w->sink, &got);
     ok(digest_eq(&got, &want), "%s: the digest is right", name);
     ok(on_disk(), "%s: so is the file", name);
@@ -218,7 +218,7 @@ static void goes_on(void)
     begin(&w, 160, &e);
     feed(&w, 0, 5 * PIECE + 11, &e);
     feed(&w, 8 * PIECE, 9 * PIECE, &e);
-    sink_end(&w.sink, false);
+    sink_end(&w.sink);
     is_int(partial_save(&w.partial, &e), 0, "saved");
     sink_free(&w.sink);
     partial_close(&w.partial);
@@ -230,6 +230,43 @@ static void goes_on(void)
     ok(feed(&w, 9 * PIECE, SIZE, &e) && feed(&w, 5 * PIECE + 11, 8 * PIECE, &e),
         "and fetches the rest");
     check(&w, "a resume");
+}
+
+/* Many files at once, one lane each: a kill may cost no more than of one. */
+static void many(void)
+{
+    enum { FILES = 16, PART = 3 * 128 << 10 };
+    struct intake_opts o = { .blocks = 160, .lanes = FILES, .wake = wake };
+    struct err e = ERR_INIT;
+    struct intake *in = intake_open(&o, &e);
+    struct world w[FILES];
+    uint64_t kept = 0;
+
+    for (int i = 0; i < FILES; i++) {
+        char file[PATH_MAX], name[PATH_MAX];
+
+        snprintf(file, sizeof(file), "%.4000s.%d", path, i);
+        snprintf(name, sizeof(name), "%.4000s.%d", journal, i);
+        w[i].in = in;
+        partial_open(&w[i].partial, file, name, &want, PIECE, &e);
+        sink_begin(&w[i].sink, in, &w[i].partial, &e);
+    }
+    for (int i = 0; i < FILES; i++)
+        ok(feed(&w[i], 0, PART, &e), "file %d: %s", i, e.msg);
+    for (int i = 0; i < FILES; i++) {
+        struct partial *p = &w[i].partial;
+        uint64_t n = 0, allocated;
+
+        sink_end(&w[i].sink);
+        partial_kept(p->path, p->journal, &want, PIECE, &n, &allocated, &e);
+        kept += n;
+        sink_free(&w[i].sink);
+        partial_drop(p);
+    }
+    intake_close(in);
+    ok(kept >= (uint64_t)FILES * (PART - (128 << 10)),
+        "of many files most is noted: %llu of %d", (unsigned long long)kept,
+        FILES * PART);
 }
 
 static void disk_full(void)
@@ -248,7 +285,7 @@ static void disk_full(void)
     err_clear(&e);
     ok(!feed(&w, 9 * PIECE, SIZE, &e) && e.kind == ERR_NOSPACE,
         "and nothing more is taken");
-    sink_end(&w.sink, false);
+    sink_end(&w.sink);
     ok(ranges_sum(&w.partial.have) < 8 * PIECE,
         "what was not written is not claimed");
     finish(&w);
@@ -266,7 +303,7 @@ static void control(void)
     feed(&w, 0, SIZE, &e);
     data[SIZE - 1] ^= 1;
     is_int(wait_end(&w, &e), SINK_DONE, "one bit is wrong: done");
-    sink_end(&w.sink, false);
+    sink_end(&w.sink);
     sink_digest(&w.sink, &got);
     ok(!digest_eq(&got, &want), "the digest tells");
     finish(&w);
@@ -282,6 +319,7 @@ int main(void)
     lanes();
     twice();
     goes_on();
+    many();
     disk_full();
     control();
     ok(woken > 0, "the owner was woken");
