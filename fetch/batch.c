@@ -20,7 +20,8 @@ void batch_add(struct batch *b, struct download *d, uint64_t now_ms)
 
 bool batch_due(const struct batch *b, uint64_t now_ms)
 {
-    return b->n == BATCH_FILES || b->unnoted >= BATCH_BYTES ||
+    return b->n >= size_min(b->most, BATCH_FILES) ||
+           b->unnoted >= BATCH_BYTES ||
            (b->n > 0 && now_ms - b->since_ms >= BATCH_MS);
 }
 

@@ -23,6 +23,7 @@ enum {
 struct batch {
     struct download *v[BATCH_FILES]; /* sealed */
     size_t n;
+    size_t most;       /* that it may hold open */
     uint64_t unnoted;  /* bytes of theirs that no journal tells of */
     uint64_t since_ms; /* when the first one came */
 };

@@ -7,6 +7,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "base/cancel.h"
 #include "base/clock.h"
@@ -24,7 +25,9 @@ enum {
     TURN_SOON_MS = 2,
     TELL_WAIT_S = 2,
     /* All the memory for bytes under way: 40 MiB. */
-    BLOCKS = 160
+    BLOCKS = 160,
+    /* Open files that are not counted one by one. */
+    DESCRIPTORS = 32
 };
 
 struct transfer {
@@ -71,6 +74,23 @@ static void wake(void *arg)
     http_wake(arg);
 }
 
+/*
+ * So much at a time that descriptors do not run out: two for a connection,
+ * four for a file on its way, three for one that waits for its name.
+ */
+static void share_descriptors(struct transfer *t)
+{
+    struct rlimit r = { .rlim_cur = 0 };
+    size_t spare;
+
+    getrlimit(RLIMIT_NOFILE, &r);
+    spare = r.rlim_cur > DESCRIPTORS ? r.rlim_cur - DESCRIPTORS : 0;
+    t->jobs = (unsigned)size_min(t->jobs, size_max(1, spare / 8));
+    spare -= size_min(spare, 2 * (size_t)t->jobs);
+    t->max_active = size_min(2 * (size_t)t->jobs + 2, size_max(1, spare / 8));
+    t->batch.most = size_max(1, spare / 6);
+}
+
 static int transfer_init(struct transfer *t, struct err *e)
 {
     struct intake_opts io = { .blocks = BLOCKS, .lanes = 1, .wake = wake };
@@ -84,7 +104,7 @@ static int transfer_init(struct transfer *t, struct err *e)
     if (t->intake == NULL)
         return -1;
     t->jobs = t->opts->jobs > 0 ? t->opts->jobs : TUNER_MOST;
-    t->max_active = 2 * (size_t)t->jobs + 2;
+    share_descriptors(t);
     t->active = calloc(t->max_active, sizeof(*t->active));
     t->lanes = calloc(t->jobs, sizeof(*t->lanes));
     if (t->active == NULL || t->lanes == NULL)

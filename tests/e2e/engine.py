@@ -4,6 +4,7 @@ of refused ones, in which order bytes and names reach the disk."""
 import http.server
 import os
 import re
+import resource
 import shutil
 import socket
 import subprocess
@@ -13,7 +14,7 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from pulling import (MIB, World, fails, good, kit, noise,  # noqa: E402
-                     write)
+                     shimmed, write)
 
 REPO, MANY = "acme/large", "acme/many"
 SIZE = 24 * MIB + 777
@@ -150,14 +151,15 @@ NO_SYNC = ("#include <errno.h>\nint syncfs(int fd)"
            "{ (void)fd; errno = EIO; return -1; }")
 
 
-def shimmed(folder, text):
-    """A library to preload, None where that cannot be."""
-    shim = os.path.join(folder, "shim.so")
-    built = subprocess.run(["cc", "-shared", "-fPIC", "-x", "c", "-", "-o",
-                            shim], input=text, text=True, check=False,
-                           capture_output=True)
-    unfit = any(s in kit.BUILD for s in ("asan", "tsan"))
-    return None if built.returncode or unfit else shim
+def descriptors(tap, hub, large, many):
+    """A machine that lets a program open few files gets fewer at a time."""
+    for limit in (64, 256):
+        def few(limit=limit):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
+        for repo, files in ((REPO, large), (MANY, many)):
+            with World(hub.url) as w:
+                good(tap, w.pull(repo, "-j", "64", preexec_fn=few), files,
+                     f"{repo}, 64 connections wished, {limit} files allowed")
 
 
 def failed_sync(tap, hub, files):
@@ -234,6 +236,7 @@ def main():
         refusals(tap, hub, large)
         slow_front(tap, hub, large)
         rates(tap, hub, large)
+        descriptors(tap, hub, large, many)
         failed_sync(tap, hub, many)
         synced(tap, hub, many)
     shutil.rmtree(data)
