@@ -43,31 +43,33 @@ static int one_by_one(struct batch *b, struct err *e)
     return 0;
 }
 
-/* The kernel may have dropped what it could not write: none is kept. */
-static int drop_all(struct batch *b)
+/* Is one sync for all of them cheaper, and does it reach the disk? */
+static bool may_syncfs(const struct batch *b)
 {
     for (size_t i = 0; i < b->n; i++)
-        if (!b->v[i]->held)
-            partial_drop(&b->v[i]->partial);
-    return -1;
+        if (!b->v[i]->held && !b->v[i]->claim.honest)
+            return false;
+    return b->n >= SYNCFS_MIN;
 }
 
+/* 1: they are on disk; 0: each must be synced by itself; -1: *e. */
 static int sync_bytes(struct batch *b, struct err *e)
 {
-    struct partial *one = NULL;
+    const struct partial *one = NULL;
 
     for (size_t i = 0; i < b->n; i++) {
-        struct partial *p = &b->v[i]->partial;
-
         if (b->v[i]->held)
             continue;
-        one = p;
-        if (partial_mode(p, hubdir_mode(), e) != 0)
+        one = &b->v[i]->partial;
+        if (partial_mode(&b->v[i]->partial, hubdir_mode(), e) != 0)
             return -1;
     }
-    if (one == NULL || partial_syncfs(one, e) == 0)
+    if (one != NULL && !partial_syncfs(one))
         return 0;
-    return drop_all(b);
+    for (size_t i = 0; i < b->n; i++)
+        if (!b->v[i]->held && partial_check(&b->v[i]->partial, e) != 0)
+            return -1;
+    return 1;
 }
 
 static int name_blobs(struct batch *b, struct err *e)
@@ -105,17 +107,12 @@ static int link_all(struct batch *b, struct err *e)
 
 int batch_flush(struct batch *b, struct err *e)
 {
-    int rc;
+    int rc = may_syncfs(b) ? sync_bytes(b, e) : 0;
 
-    if (b->n == 0)
-        return 0;
-    if (b->n < SYNCFS_MIN)
+    if (rc > 0)
+        rc = name_blobs(b, e) != 0 || link_all(b, e) != 0 ? -1 : 0;
+    else if (rc == 0)
         rc = one_by_one(b, e);
-    else
-        rc = sync_bytes(b, e) != 0 || name_blobs(b, e) != 0 ||
-                     link_all(b, e) != 0
-                 ? -1
-                 : 0;
     batch_free(b);
     return rc;
 }

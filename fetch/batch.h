@@ -36,8 +36,9 @@ bool batch_due(const struct batch *b, uint64_t now_ms);
 
 /*
  * batch_flush - publish and link them all; the batch is empty then
- * Returns 0, or -1 with *e: IO (a failed sync is final: all are dropped),
- *         NOSPACE, NOMEM
+ * Where syncfs fails, or where it may not reach the disk of another machine,
+ * each file is synced by itself, after all.
+ * Returns 0, or -1 with *e: IO, NOSPACE, NOMEM
  */
 int batch_flush(struct batch *b, struct err *e);
 

@@ -248,13 +248,17 @@ void partial_note(struct partial *p, uint64_t behind)
  * The kernel may have dropped what it could not write, and will not say so
  * again: nothing newer than the journal is ever vouched for.
  */
-static void disown(struct partial *p)
+static int sync_failed(struct partial *p, struct err *e)
 {
     char live[PATH_MAX];
 
+    err_sys(e, "%s: making it durable", p->path);
     p->lost = true;
-    journal_live(p->journal, live);
-    unlink(live);
+    if (p->journal[0] != '\0') {
+        journal_live(p->journal, live);
+        unlink(live);
+    }
+    return -1;
 }
 
 int partial_sync(struct partial *p, const struct ranges *have, struct err *e)
@@ -263,11 +267,8 @@ int partial_sync(struct partial *p, const struct ranges *have, struct err *e)
 
     if (p->journal[0] == '\0' || p->lost || !is_ours(p))
         return 0;
-    if (fdatasync(p->fd) != 0) {
-        err_sys(e, "%s: making it durable", p->path);
-        disown(p);
-        return -1;
-    }
+    if (fdatasync(p->fd) != 0)
+        return sync_failed(p, e);
     if (!p->named) {
         path_dir(dir, sizeof(dir), p->path);
         if (dir_sync(dir, e) != 0)
@@ -314,12 +315,10 @@ int partial_publish(struct partial *p, const char *blob, unsigned mode,
             "the bytes received have digest %s, "
             "not %s",
             got->hex, p->want.hex);
-    if (fchmod(p->fd, mode) != 0 || fsync(p->fd) != 0) {
-        /* The kernel may have dropped what it could not write. */
-        err_sys(e, "%s: making it durable", p->path);
-        partial_drop(p);
+    if (partial_mode(p, mode, e) != 0)
         return -1;
-    }
+    if (fsync(p->fd) != 0)
+        return sync_failed(p, e);
     if (hand_over(p, e) != 0 || file_publish(p->path, blob, e) != 0)
         return -1;
     forget_journal(p);
@@ -331,10 +330,17 @@ int partial_mode(struct partial *p, unsigned mode, struct err *e)
     return fchmod(p->fd, mode) != 0 ? err_sys(e, "%s", p->path) : 0;
 }
 
-int partial_syncfs(struct partial *p, struct err *e)
+bool partial_syncfs(const struct partial *p)
 {
-    return syncfs(p->fd) != 0 ? err_sys(e, "%s: making it durable", p->path)
-                              : 0;
+    return syncfs(p->fd) == 0;
+}
+
+int partial_check(struct partial *p, struct err *e)
+{
+    if (sync_file_range(p->fd, 0, 0, SYNC_FILE_RANGE_WAIT_BEFORE) == 0 ||
+        errno == ENOSYS || errno == EINVAL)
+        return 0;
+    return sync_failed(p, e);
 }
 
 int partial_rename(struct partial *p, const char *blob, struct err *e)

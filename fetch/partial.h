@@ -95,6 +95,7 @@ int partial_save(struct partial *p, struct err *e);
 
 /*
  * partial_publish - check the digest, sync, and give it the blob's name
+ * When the sync fails, what the journal vouched for before is kept.
  * got      the digest of its bytes, right or wrong
  * Returns  0, or -1 with *e: CORRUPT (nothing was published), IO, NOSPACE
  */
@@ -103,13 +104,23 @@ int partial_publish(struct partial *p, const char *blob, unsigned mode,
 
 /*
  * The same in steps, for many files that share one sync: partial_mode of
- * each, partial_syncfs of one of them, partial_rename of each, and a sync of
- * the folder of the blobs. The digests were found right before.
+ * each, partial_syncfs of one of them, partial_check and partial_rename of
+ * each, and a sync of the folder of the blobs. The digests were found right
+ * before.
  */
 int partial_mode(struct partial *p, unsigned mode, struct err *e);
 
-/* partial_syncfs - all files of its file system; a failure is final. */
-int partial_syncfs(struct partial *p, struct err *e);
+/*
+ * partial_syncfs - all files of its file system are on disk
+ * Returns false when some may not be, anybody's: each must be synced then.
+ */
+bool partial_syncfs(const struct partial *p);
+
+/*
+ * partial_check - was nothing of it lost on its way to the disk?
+ * Before Linux 5.8 only the file tells, not syncfs. A failure is final.
+ */
+int partial_check(struct partial *p, struct err *e);
 
 /* partial_rename - close it, and give it the blob's name. */
 int partial_rename(struct partial *p, const char *blob, struct err *e);

@@ -2,6 +2,7 @@
 #include "fetch/partial.h"
 
 #include <errno.h>
+#include <sys/syscall.h>
 
 #include "fetch/journal.h"
 
@@ -16,14 +17,19 @@ static const struct digest want = { HASH_SHA256,
 static char path[PATH_MAX], journal[PATH_MAX];
 static int sync_fails; /* this many more calls */
 
-/* Stands in front of the system's. */
-int fdatasync(int fd)
+/* These stand in front of the system's. */
+int fsync(int fd)
 {
     if (sync_fails > 0) {
         sync_fails--;
         errno = EIO;
         return -1;
     }
+    return (int)syscall(SYS_fsync, fd);
+}
+
+int fdatasync(int fd)
+{
     return fsync(fd);
 }
 
@@ -86,6 +92,28 @@ static void failed_sync(void)
     unlink(path);
 }
 
+/* What was saved before is not lost with what came after it. */
+static void failed_publish(void)
+{
+    struct err e = ERR_INIT, ignored = ERR_INIT;
+    struct partial p = opened(SIZE, &e);
+
+    write_half(&p, &e);
+    is_int(partial_save(&p, &e), 0, "half of it is saved");
+    partial_took(&p, SIZE / 2, SIZE, &e);
+    partial_note(&p, 1);
+    sync_fails = 1;
+    ok(partial_publish(&p, at("blob"), 0644, &want, &e) == -1 &&
+            e.kind == ERR_IO,
+        "the last sync fails");
+    partial_save(&p, &ignored);
+    partial_close(&p);
+    ok(access(at("blob"), F_OK) != 0, "nothing gets the blob's name");
+    is_int((long long)kept(), SIZE / 2, "what was saved is kept, no more");
+    p = opened(SIZE, &e);
+    partial_drop(&p);
+}
+
 /* Somebody tidies up; the next file of that name holds nothing yet. */
 static void lost_partial(void)
 {
@@ -138,6 +166,7 @@ int main(void)
     snprintf(journal, sizeof(journal), "%s", at("journal"));
     saved();
     failed_sync();
+    failed_publish();
     lost_partial();
     taken_away();
     no_room();
