@@ -295,13 +295,22 @@ static void reader(struct intake *in)
 
 /* ---- the scribe ---- */
 
+/* The one that waits the longest: a slow disk must get to all of them. */
 static struct sink *find_unsaved(struct intake *in, uint64_t now)
 {
-    for (struct sink *s = in->sinks; s != NULL; s = s->next)
-        if (!s->ended && s->err.kind == ERR_NONE && s->partial->unsaved > 0 &&
-            now - s->partial->saved_ms >= SAVE_MS)
-            return s;
-    return NULL;
+    struct sink *found = NULL;
+    uint64_t oldest = now - size_min(now, SAVE_MS);
+
+    for (struct sink *s = in->sinks; s != NULL; s = s->next) {
+        const struct partial *p = s->partial;
+
+        if (s->ended || s->err.kind != ERR_NONE || p->unsaved == 0 ||
+            p->saved_ms > oldest)
+            continue;
+        found = s;
+        oldest = p->saved_ms;
+    }
+    return found;
 }
 
 /* What is claimed is what was written before the sync begins. */

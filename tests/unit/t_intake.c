@@ -18,7 +18,7 @@ static uint8_t *data;
 static struct digest want;
 static char path[PATH_MAX], journal[PATH_MAX];
 static _Atomic int woken;
-static _Atomic bool full_disk;
+static _Atomic bool full_disk, slow_disk;
 
 /* Stands in front of the system's. */
 ssize_t pwrite(int fd, const void *bytes, size_t len, off_t offset)
@@ -28,6 +28,16 @@ ssize_t pwrite(int fd, const void *bytes, size_t len, off_t offset)
         return -1;
     }
     return syscall(SYS_pwrite64, fd, bytes, len, offset);
+}
+
+/* A disk on which a sync takes long. */
+int fdatasync(int fd)
+{
+    struct timespec t = { .tv_nsec = 600000000 };
+
+    if (slow_disk)
+        nanosleep(&t, NULL);
+    return (int)syscall(SYS_fdatasync, fd);
 }
 
 static void wake(void *arg)
@@ -232,25 +242,35 @@ static void goes_on(void)
     check(&w, "a resume");
 }
 
-/* Many files at once, one lane each: a kill may cost no more than of one. */
-static void many(void)
+/* Several files that share the threads. */
+static struct intake *begin_many(struct world *w, int n, struct err *e)
 {
-    enum { FILES = 16, PART = 3 * 128 << 10 };
-    struct intake_opts o = { .blocks = 160, .lanes = FILES, .wake = wake };
-    struct err e = ERR_INIT;
-    struct intake *in = intake_open(&o, &e);
-    struct world w[FILES];
-    uint64_t kept = 0;
+    struct intake_opts o = {
+        .blocks = 160, .lanes = (unsigned)n, .wake = wake
+    };
+    struct intake *in = intake_open(&o, e);
 
-    for (int i = 0; i < FILES; i++) {
+    for (int i = 0; i < n; i++) {
         char file[PATH_MAX], name[PATH_MAX];
 
         snprintf(file, sizeof(file), "%.4000s.%d", path, i);
         snprintf(name, sizeof(name), "%.4000s.%d", journal, i);
         w[i].in = in;
-        partial_open(&w[i].partial, file, name, &want, PIECE, &e);
-        sink_begin(&w[i].sink, in, &w[i].partial, &e);
+        partial_open(&w[i].partial, file, name, &want, PIECE, e);
+        sink_begin(&w[i].sink, in, &w[i].partial, e);
     }
+    return in;
+}
+
+/* One lane each: a kill may cost no more than of one file. */
+static void many(void)
+{
+    enum { FILES = 16, PART = 3 * 128 << 10 };
+    struct err e = ERR_INIT;
+    struct world w[FILES];
+    struct intake *in = begin_many(w, FILES, &e);
+    uint64_t kept = 0;
+
     for (int i = 0; i < FILES; i++)
         ok(feed(&w[i], 0, PART, &e), "file %d: %s", i, e.msg);
     for (int i = 0; i < FILES; i++) {
@@ -267,6 +287,34 @@ static void many(void)
     ok(kept >= (uint64_t)FILES * (PART - (128 << 10)),
         "of many files most is noted: %llu of %d", (unsigned long long)kept,
         FILES * PART);
+}
+
+/* More files than can be saved in a second: each one's turn comes. */
+static void slow_saves(void)
+{
+    enum { FILES = 4, TURNS = 42 };
+    struct timespec tenth = { .tv_nsec = 100000000 };
+    struct err e = ERR_INIT;
+    struct world w[FILES];
+    struct intake *in = begin_many(w, FILES, &e);
+
+    slow_disk = true;
+    for (int turn = 0; turn < TURNS; turn++) {
+        uint64_t from = (uint64_t)turn * 4096;
+
+        for (int i = 0; i < FILES; i++)
+            feed(&w[i], from, from + 4096, &e);
+        nanosleep(&tenth, NULL);
+    }
+    for (int i = 0; i < FILES; i++)
+        ok(access(w[i].partial.journal, F_OK) == 0, "file %d was saved", i);
+    slow_disk = false;
+    for (int i = 0; i < FILES; i++) {
+        sink_end(&w[i].sink);
+        sink_free(&w[i].sink);
+        partial_drop(&w[i].partial);
+    }
+    intake_close(in);
 }
 
 static void disk_full(void)
@@ -320,6 +368,7 @@ int main(void)
     twice();
     goes_on();
     many();
+    slow_saves();
     disk_full();
     control();
     ok(woken > 0, "the owner was woken");
