@@ -168,14 +168,36 @@ static void written(struct sink *s, struct block *b, struct err *e)
         fail(s, e);
 }
 
-/* How much of a file need not be noted: all files share what may be lost. */
-static uint64_t may_lose(const struct intake *in)
+/* All files share what a kill may cost: the one with the most is noted. */
+static struct sink *find_unnoted(const struct intake *in)
 {
-    uint64_t lanes = in->opts.lanes, files = 0;
+    uint64_t sum = 0, most = 0;
+    struct sink *found = NULL;
 
-    for (const struct sink *s = in->sinks; s != NULL; s = s->next)
-        files += s->partial->unnoted > 0;
-    return size_max(1, lanes / size_max(1, files)) * NOTE_BYTES;
+    for (struct sink *s = in->sinks; s != NULL; s = s->next) {
+        const struct partial *p = s->partial;
+
+        if (p->journal[0] == '\0')
+            continue;
+        sum += p->unnoted;
+        if (p->unnoted > most) {
+            most = p->unnoted;
+            found = s;
+        }
+    }
+    return sum >= (uint64_t)in->opts.lanes * NOTE_BYTES ? found : NULL;
+}
+
+/* Nobody but the writer changes what is read here. */
+static void note(struct intake *in, struct sink *s)
+{
+    if (s == NULL)
+        return;
+    hold(s);
+    pthread_mutex_unlock(&in->lock);
+    partial_note(s->partial, 1);
+    pthread_mutex_lock(&in->lock);
+    let_go(s);
 }
 
 static void write_next(struct intake *in)
@@ -183,7 +205,6 @@ static void write_next(struct intake *in)
     struct block *b = dequeue(in);
     struct sink *s = b->sink;
     bool good = s->err.kind == ERR_NONE;
-    uint64_t behind;
     struct err e = ERR_INIT;
 
     hold(s);
@@ -199,12 +220,7 @@ static void write_next(struct intake *in)
     tell_reader(s);
     if (s->hashed == s->partial->size && s->queued == 0)
         wake(in);
-    behind = may_lose(in);
-    pthread_mutex_unlock(&in->lock);
-    /* Nobody else changes what it reads. */
-    if (good && e.kind == ERR_NONE)
-        partial_note(s->partial, behind);
-    pthread_mutex_lock(&in->lock);
+    note(in, find_unnoted(in));
     let_go(s);
 }
 
