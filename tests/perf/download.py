@@ -60,9 +60,12 @@ def peers(server, front, out, home, python):
     else:
         skip("aria2c", "not installed")
     if peer(python):
-        found.append(Entrant("huggingface_hub (sizes only)",
-                             [python, "-c", OFFICIAL, REPO], front.env(home),
-                             emptied(home)))
+        off = front.env(home)
+        on = {k: v for k, v in off.items() if k != "HF_HUB_DISABLE_XET"}
+        for name, env in (("without Xet", off), ("Xet allowed", on)):
+            found.append(Entrant(f"huggingface_hub, {name} (sizes only)",
+                                 [python, "-c", OFFICIAL, REPO], env,
+                                 emptied(home)))
     else:
         skip("huggingface_hub", "no Python has it (make test makes one, "
              "--python names it)")
