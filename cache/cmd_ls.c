@@ -42,16 +42,12 @@ static void json_revision(struct buf *b, const struct held_revision *rev)
 
 static void json_repo(struct buf *b, const struct held_repo *r)
 {
-    static const char *const types[] = { [REPO_MODEL] = "model",
-        [REPO_DATASET] = "dataset",
-        [REPO_SPACE] = "space" };
-
     buf_printf(b,
         "{\"type\": \"%s\", \"id\": \"%s\", \"bytes\": %llu, "
         "\"partial_files\": %llu, \"partial_bytes\": %llu, "
         "\"conversions\": %llu, \"conversion_bytes\": %llu, "
         "\"revisions\": [",
-        types[r->repo.type], r->repo.id, (unsigned long long)r->bytes,
+        repo_type_names[r->repo.type], r->repo.id, (unsigned long long)r->bytes,
         (unsigned long long)r->partial_files,
         (unsigned long long)r->partial_bytes,
         (unsigned long long)r->conversions,

@@ -74,12 +74,6 @@ int hubdir_init(const struct hubdir *h, struct err *e)
     return put_from(locks, tag, str_of(cachedir_tag), e);
 }
 
-int hubdir_repo(
-    const struct hubdir *h, const struct repo *r, char *out, struct err *e)
-{
-    return path_join(out, h->root, r->folder, e);
-}
-
 int hubdir_blob(const struct hubdir *h, const struct repo *r,
     const struct digest *etag, char *out, struct err *e)
 {

@@ -30,7 +30,10 @@
 #include "base/arena.h"
 #include "base/hash.h"
 
-enum repo_type { REPO_MODEL, REPO_DATASET, REPO_SPACE };
+enum repo_type { REPO_MODEL, REPO_DATASET, REPO_SPACE, REPO_TYPES };
+
+/* Their names, "model" first, and NULL: also the choices of an option. */
+extern const char *const repo_type_names[REPO_TYPES + 1];
 
 /* A repository and a revision, as the user wrote them. */
 struct repo {
@@ -84,8 +87,6 @@ int hubdir_default(struct hubdir *out, struct err *e);
 int hubdir_init(const struct hubdir *h, struct err *e);
 
 /* Paths, into out of PATH_MAX bytes. */
-int hubdir_repo(
-    const struct hubdir *h, const struct repo *r, char *out, struct err *e);
 int hubdir_blob(const struct hubdir *h, const struct repo *r,
     const struct digest *etag, char *out, struct err *e);
 int hubdir_partial(const struct hubdir *h, const struct repo *r,

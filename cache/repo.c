@@ -10,6 +10,11 @@
 
 enum { NAME_PART_MAX = 96 };
 
+const char *const repo_type_names[] = { [REPO_MODEL] = "model",
+    [REPO_DATASET] = "dataset",
+    [REPO_SPACE] = "space",
+    [REPO_TYPES] = NULL };
+
 static const struct {
     enum repo_type type;
     const char *plural;

@@ -21,15 +21,13 @@ struct info_opts {
 
 static const struct info_opts defaults = { .retry_s = RETRY_TIME_S };
 
-static const char *const types[] = { "model", "dataset", "space", NULL };
-
 static const struct opt opts[] = {
     { .name = "repo-type",
         .type = OPT_CHOICE,
         .at = offsetof(struct info_opts, repo_type),
         .arg = "TYPE",
         .help = "model, dataset or space (default model)",
-        .choices = types },
+        .choices = repo_type_names },
     { .name = "volume",
         .type = OPT_STR,
         .at = offsetof(struct info_opts, volume),
@@ -41,7 +39,7 @@ static const struct opt opts[] = {
         .arg = "SECONDS",
         .help = "give up after this long without an answer (default 60)",
         .min = 0,
-        .max = 86400 },
+        .max = RETRY_TIME_MAX_S },
     { .name = "offline",
         .type = OPT_FLAG,
         .at = offsetof(struct info_opts, offline),
@@ -74,7 +72,8 @@ static void put_text(struct buf *out, const struct pull *p)
     uint64_t bytes;
     size_t n = held(&p->plan, &bytes);
 
-    buf_printf(out, "repository  %s %s\n", types[p->repo.type], p->repo.id);
+    buf_printf(
+        out, "repository  %s %s\n", repo_type_names[p->repo.type], p->repo.id);
     buf_printf(out, "revision    %s\n", p->repo.revision);
     buf_printf(out, "commit      %s\n", p->commit);
     if (r->modified[0] != '\0') {
@@ -105,7 +104,7 @@ static void put_json(struct buf *out, const struct pull *p)
     buf_putc(out, '{');
     planview_field(out, "repository", p->repo.id);
     buf_puts(out, ", ");
-    planview_field(out, "type", types[p->repo.type]);
+    planview_field(out, "type", repo_type_names[p->repo.type]);
     buf_puts(out, ", ");
     planview_field(out, "revision", p->repo.revision);
     buf_puts(out, ", ");

@@ -23,8 +23,6 @@ struct lock_opts {
 
 static const struct lock_opts defaults = { .retry_s = RETRY_TIME_S };
 
-static const char *const types[] = { "model", "dataset", "space", NULL };
-
 static const struct opt opts[] = {
     { .letter = 'o',
         .name = "output",
@@ -37,7 +35,7 @@ static const struct opt opts[] = {
         .at = offsetof(struct lock_opts, repo_type),
         .arg = "TYPE",
         .help = "model, dataset or space (default model)",
-        .choices = types },
+        .choices = repo_type_names },
     { .name = "include",
         .type = OPT_LIST,
         .at = offsetof(struct lock_opts, include),
@@ -69,7 +67,7 @@ static const struct opt opts[] = {
         .arg = "SECONDS",
         .help = "give up after this long without an answer (default 60)",
         .min = 0,
-        .max = 86400 },
+        .max = RETRY_TIME_MAX_S },
     { .name = "offline",
         .type = OPT_FLAG,
         .at = offsetof(struct lock_opts, offline),

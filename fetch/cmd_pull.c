@@ -11,7 +11,7 @@
 #include "fetch/retry.h"
 #include "fetch/shortname.h"
 
-enum { JOBS_MAX = 64, RETRY_MAX_S = 86400, OUT_MAX = 1 << 30 };
+enum { OUT_MAX = 1 << 30 };
 
 struct pull_opts {
     const char *revision;
@@ -33,8 +33,6 @@ struct pull_opts {
 
 static const struct pull_opts defaults = { .retry_s = RETRY_TIME_S };
 
-static const char *const types[] = { "model", "dataset", "space", NULL };
-
 static const struct opt opts[] = {
     { .name = "revision",
         .type = OPT_STR,
@@ -46,7 +44,7 @@ static const struct opt opts[] = {
         .at = offsetof(struct pull_opts, repo_type),
         .arg = "TYPE",
         .help = "model, dataset or space (default model)",
-        .choices = types },
+        .choices = repo_type_names },
     { .name = "include",
         .type = OPT_LIST,
         .at = offsetof(struct pull_opts, include),
@@ -94,7 +92,7 @@ static const struct opt opts[] = {
         .arg = "N",
         .help = "connections at most (default: as many as help, up to 32)",
         .min = 1,
-        .max = JOBS_MAX },
+        .max = PULL_JOBS_MAX },
     { .name = "limit-rate",
         .type = OPT_SIZE,
         .at = offsetof(struct pull_opts, limit_rate),
@@ -106,7 +104,7 @@ static const struct opt opts[] = {
         .arg = "SECONDS",
         .help = "give up after this long without one new byte (default 60)",
         .min = 0,
-        .max = RETRY_MAX_S },
+        .max = RETRY_TIME_MAX_S },
     { .letter = 'n',
         .name = "dry-run",
         .type = OPT_FLAG,

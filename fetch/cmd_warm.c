@@ -10,7 +10,7 @@
 #include "fetch/retry.h"
 #include "fetch/trust.h"
 
-enum { JOBS_MAX = 64, RETRY_MAX_S = 86400, OUT_MAX = 1 << 30 };
+enum { OUT_MAX = 1 << 30 };
 
 struct warm_opts {
     const char *lock;
@@ -48,14 +48,14 @@ static const struct opt opts[] = {
         .arg = "N",
         .help = "connections at most (default: as many as help, up to 32)",
         .min = 1,
-        .max = JOBS_MAX },
+        .max = PULL_JOBS_MAX },
     { .name = "retry-time",
         .type = OPT_INT,
         .at = offsetof(struct warm_opts, retry_s),
         .arg = "SECONDS",
         .help = "give up after this long without one new byte (default 60)",
         .min = 0,
-        .max = RETRY_MAX_S },
+        .max = RETRY_TIME_MAX_S },
     { .name = "offline",
         .type = OPT_FLAG,
         .at = offsetof(struct warm_opts, offline),

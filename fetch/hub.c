@@ -406,16 +406,6 @@ int hub_revision(struct hub *h, const struct repo *r, struct hub_revision *out,
     return 0;
 }
 
-int hub_commit(struct hub *h, const struct repo *r, char out[41], struct err *e)
-{
-    struct hub_revision rev;
-
-    if (hub_revision(h, r, &rev, e) != 0)
-        return -1;
-    memcpy(out, rev.commit, 41);
-    return 0;
-}
-
 int hub_whoami(struct hub *h, struct hub_user *out, struct err *e)
 {
     struct ask a AUTO(ask_free) = ask_begin(h, NULL);

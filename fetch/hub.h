@@ -71,14 +71,11 @@ uint64_t hub_requests(const struct hub *h);
 const char *hub_token(const struct hub *h, const char *url);
 
 /*
- * hub_commit - the commit that the repository's revision is now
+ * hub_revision - the commit that the repository's revision is now, and what
+ * else is known of it
  * Returns 0, or -1 with *e: MISSING, AUTH, NET, REFUSED (not a Hub's
  *         answer), CANCELLED
  */
-int hub_commit(
-    struct hub *h, const struct repo *r, char out[41], struct err *e);
-
-/* hub_revision - the same, and what else is known of it. */
 int hub_revision(struct hub *h, const struct repo *r, struct hub_revision *out,
     struct err *e);
 

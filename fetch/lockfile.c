@@ -12,8 +12,6 @@
 /* Each is a pull that is planned before the first byte comes. */
 enum { REPOS_MAX = 4096 };
 
-static const char *const types[] = { "model", "dataset", "space" };
-
 void lockfile_free(struct lockfile *l)
 {
     arena_free(&l->arena);
@@ -114,8 +112,8 @@ static bool read_type(const struct json *v, enum repo_type *out)
 {
     const char *text;
 
-    for (size_t i = 0; json_str(v, &text) && i < ARRAY_LEN(types); i++)
-        if (strcmp(text, types[i]) == 0) {
+    for (size_t i = 0; json_str(v, &text) && i < REPO_TYPES; i++)
+        if (strcmp(text, repo_type_names[i]) == 0) {
             *out = (enum repo_type)i;
             return true;
         }
@@ -260,7 +258,8 @@ static void put_entry(struct buf *out, const struct lock_entry *l)
 {
     buf_puts(out, "\n  {\"repository\": ");
     json_quote(out, str_of(l->repo.id));
-    buf_printf(out, ", \"type\": \"%s\", \"revision\": ", types[l->repo.type]);
+    buf_printf(out,
+        ", \"type\": \"%s\", \"revision\": ", repo_type_names[l->repo.type]);
     json_quote(out, str_of(l->repo.revision));
     buf_printf(out, ",\n   \"commit\": \"%s\"", l->commit);
     if (l->convert != CONVERSION_NONE)

@@ -14,6 +14,8 @@
 #include "fetch/localdir.h"
 #include "fetch/plan.h"
 
+enum { PULL_JOBS_MAX = 64 }; /* connections that may be asked for */
+
 struct pull {
     /* Asked. */
     struct repo repo;

@@ -11,7 +11,8 @@
 #include "base/sys.h"
 
 enum {
-    RETRY_TIME_S = 60,       /* without one new byte: give up */
+    RETRY_TIME_S = 60, /* without one new byte: give up */
+    RETRY_TIME_MAX_S = 86400,
     RETRY_NAMED_MAX_S = 600, /* a longer wait is not waited for */
     RETRY_NAMED_TIMES = 4    /* named waits in a row */
 };
