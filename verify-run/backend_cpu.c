@@ -13,13 +13,12 @@
 
 #include "base/cancel.h"
 #include "base/file.h"
+#include "verify-run/matmul.h"
 #include "verify-run/memory.h"
-#include "verify-run/ops.h"
 
 enum {
-    BLOCK = 32,            /* tokens per reading of the weights */
-    PIECE_BYTES = 1 << 16, /* of weights in one item of work, about */
-    SMALL_WORK = 1 << 15   /* multiplications below which threads only cost */
+    BLOCK = 32,          /* tokens per reading of the weights */
+    SMALL_WORK = 1 << 15 /* multiplications below which threads only cost */
 };
 
 struct backend_state {
@@ -45,93 +44,18 @@ struct backend_state {
     float *inner2;  /* the gated MLP's other half */
 };
 
-/* ---- matrices over threads ---- */
-
-/* Up to three matrices that read the same vectors, done in one round. */
-struct matmul {
-    const struct backend_state *s;
-    struct ops_rows part[3];
-    const float *bias[3]; /* or NULL */
-    size_t rows[3];
-    size_t parts;
-    size_t piece;    /* rows of an item */
-    size_t items[3]; /* items of a part */
-};
-
-static void add_part(struct matmul *m, const struct weight *w,
-    const struct weight *bias, const float *x, size_t n, float *y,
-    size_t y_step)
-{
-    m->part[m->parts] = (struct ops_rows){
-        .w = w->data,
-        .dtype = w->dtype,
-        .scales = w->scales,
-        .cols = w->cols,
-        .x = x,
-        .x_step = w->cols,
-        .n = n,
-        .y = y,
-        .y_step = y_step,
-    };
-    m->bias[m->parts] = bias->data;
-    m->rows[m->parts++] = w->rows;
-}
-
-static void matmul_piece(
-    const struct matmul *m, size_t part, size_t first, size_t end)
-{
-    const struct ops_rows *j = &m->part[part];
-    const float *bias = m->bias[part];
-
-    m->s->ops->rows(j, first, end);
-    for (size_t t = 0; bias != NULL && t < j->n; t++)
-        ops_add(j->y + t * j->y_step + first, bias + first, end - first);
-}
-
-static void matmul_item(void *ctx, size_t i)
-{
-    const struct matmul *m = ctx;
-    size_t part = 0;
-    size_t first;
-
-    while (i >= m->items[part])
-        i -= m->items[part++];
-    first = i * m->piece;
-    matmul_piece(m, part, first, size_min(first + m->piece, m->rows[part]));
-}
-
-static void matmul_run(struct matmul *m)
-{
-    size_t cols = m->part[0].cols;
-    size_t work = 0;
-    size_t items = 0;
-
-    m->piece = size_max(1, PIECE_BYTES / (cols * dtype_bytes(DTYPE_F16)));
-    for (size_t i = 0; i < m->parts; i++) {
-        m->items[i] = (m->rows[i] + m->piece - 1) / m->piece;
-        items += m->items[i];
-        work += m->rows[i] * cols * m->part[i].n;
-    }
-    if (work >= SMALL_WORK) {
-        pool_run(m->s->pool, items, matmul_item, m);
-        return;
-    }
-    for (size_t i = 0; i < m->parts; i++)
-        matmul_piece(m, i, 0, m->rows[i]);
-}
+/* ---- a layer ---- */
 
 /* y = W x + b for n vectors; y is (n, rows). */
 static void project(const struct backend_state *s, uint32_t layer, enum role r,
     const float *x, size_t n, float *y)
 {
     const struct weight *w = weights_get(s->w, layer, r, false);
-    struct matmul m = { .s = s };
+    struct matmul m = { .ops = s->ops, .pool = s->pool };
 
-    add_part(&m, w, weights_get(s->w, layer, r, true), x, n, y, w->rows);
+    matmul_add(&m, w, weights_get(s->w, layer, r, true), x, n, y, w->rows);
     matmul_run(&m);
 }
-
-/* ---- a layer ---- */
 
 static void norm(const struct backend_state *s, uint32_t layer, enum role r,
     const float *x, size_t n, float *y)
@@ -174,14 +98,14 @@ static void project_qkv(const struct backend_state *s, uint32_t layer, size_t n)
     static const enum role split[3] = { ROLE_Q, ROLE_K, ROLE_V };
     struct qkv_at at = qkv_places(s->c);
     size_t to[3] = { at.q, at.k, at.v };
-    struct matmul m = { .s = s };
+    struct matmul m = { .ops = s->ops, .pool = s->pool };
 
     if (s->c->arch->qkv == QKV_PER_HEAD) {
         project(s, layer, ROLE_QKV, s->h, n, s->qkv);
         return;
     }
     for (int i = 0; i < 3; i++)
-        add_part(&m, weights_get(s->w, layer, split[i], false),
+        matmul_add(&m, weights_get(s->w, layer, split[i], false),
             weights_get(s->w, layer, split[i], true), s->h, n, s->qkv + to[i],
             qkv_len(s->c));
     matmul_run(&m);
@@ -291,13 +215,13 @@ static void mlp(
     bool gated = s->c->arch->mlp == MLP_GATED;
     size_t inner = s->c->inner;
     struct activate a = { .s = s, .n = n * inner };
-    struct matmul m = { .s = s };
+    struct matmul m = { .ops = s->ops, .pool = s->pool };
 
     if (gated)
-        add_part(&m, weights_get(s->w, layer, ROLE_GATE, false),
+        matmul_add(&m, weights_get(s->w, layer, ROLE_GATE, false),
             weights_get(s->w, layer, ROLE_GATE, true), s->h, n, s->inner,
             inner);
-    add_part(&m, weights_get(s->w, layer, ROLE_UP, false),
+    matmul_add(&m, weights_get(s->w, layer, ROLE_UP, false),
         weights_get(s->w, layer, ROLE_UP, true), s->h, n,
         gated ? s->inner2 : s->inner, inner);
     matmul_run(&m);

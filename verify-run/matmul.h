@@ -1,0 +1,54 @@
+/*
+ * matmul.h - matrices times vectors, shared out over threads.
+ *
+ * A round is up to three matrices that read the same vectors (or vectors of
+ * the same length), so that the threads meet once for all of them:
+ *
+ *     struct matmul m = { .ops = ops, .pool = pool };
+ *
+ *     matmul_add(&m, wq, bq, x, n, q, step);
+ *     matmul_add(&m, wk, bk, x, n, k, step);
+ *     matmul_run(&m);
+ *
+ * Every output is computed by one thread in the fixed order of ops->rows, so
+ * it has the same bits whatever the number of threads and whether the
+ * vectors came in one round or in several.
+ */
+#ifndef VERIFY_RUN_MATMUL_H
+#define VERIFY_RUN_MATMUL_H
+
+#include "base/pool.h"
+#include "verify-run/ops.h"
+#include "verify-run/weights.h"
+
+enum { MATMUL_PARTS = 3 };
+
+struct matmul_part {
+    struct ops_rows rows;
+    const float *bias; /* (count), or NULL */
+    size_t count;      /* rows of the matrix */
+    size_t items;      /* set by matmul_run */
+};
+
+struct matmul {
+    const struct ops *ops;
+    struct pool *pool;
+    struct matmul_part part[MATMUL_PARTS];
+    size_t parts;
+    size_t piece; /* set by matmul_run: rows of an item of work */
+};
+
+/*
+ * matmul_add - one more matrix of the round, at most MATMUL_PARTS
+ * bias     of w->rows; its data NULL for none
+ * x        (n, w->cols); w->cols is the same for all of a round
+ * y        out: (n, y_step), of which the first w->rows of each are written
+ */
+void matmul_add(struct matmul *m, const struct weight *w,
+    const struct weight *bias, const float *x, size_t n, float *y,
+    size_t y_step);
+
+/* matmul_run - y = W x + b for all that was added; returns when it is done. */
+void matmul_run(struct matmul *m);
+
+#endif
