@@ -56,7 +56,7 @@ LIB_mlconvert    := convert cache formats base
 LIB_mlverify     := verify cache formats base
 LIB_mlverify-run := verify-run cache formats base
 EXT_base         := -lcrypto -lcjson -lm
-EXT_mlfetch      := -lcurl -lsodium
+EXT_mlfetch      := -lcurl -lssl -lsodium
 EXT_mlverify     := -lsodium
 
 .PHONY: all

@@ -9,22 +9,89 @@
 #include <sys/utsname.h>
 
 #include "base/cancel.h"
+#include "base/clock.h"
 #include "base/env.h"
 #include "base/version.h"
+#include "fetch/tls.h"
+#include "fetch/waiter.h"
 
 _Static_assert(sizeof(((struct http_call *)0)->why) >= CURL_ERROR_SIZE,
     "libcurl writes its message there");
 
-enum { BUFFER_BYTES = 256 * 1024, STALL_BYTES_PER_S = 64 };
+enum {
+    BUFFER_BYTES = 256 * 1024,
+    STALL_BYTES_PER_S = 64,
+    /* A record may bring nothing: the size of a chunk, half of the headers. */
+    QUIET_MOST = 3
+};
+
+#define NEVER UINT64_MAX
 
 struct http {
     CURLM *multi;
+    struct waiter waiter;
+    uint64_t due_ms; /* when libcurl wants to be called, or NEVER */
+    bool ahead;      /* TLS may read ahead */
+    bool more;       /* and has, so that no socket tells of it */
+    struct http_call *running;
     struct http_opts opts;
     uint64_t requests;
     char agent[128];
     char ca_file[PATH_MAX]; /* "" when not set */
     char ca_dir[PATH_MAX];
 };
+
+/* ---- what libcurl waits for ---- */
+
+static int on_socket(
+    CURL *easy, curl_socket_t fd, int what, void *arg, void *unused)
+{
+    struct http *h = arg;
+    char *private = NULL;
+    struct http_call *c;
+
+    (void)unused;
+    curl_easy_getinfo(easy, CURLINFO_PRIVATE, &private);
+    c = (struct http_call *)(void *)private;
+    c->fd = what == CURL_POLL_REMOVE ? -1 : fd;
+    if (what != CURL_POLL_REMOVE)
+        return waiter_watch(
+            &h->waiter, fd, what != CURL_POLL_OUT, what != CURL_POLL_IN);
+    waiter_forget(&h->waiter, fd);
+    return 0;
+}
+
+static int on_timer(CURLM *multi, long ms, void *arg)
+{
+    struct http *h = arg;
+
+    (void)multi;
+    h->due_ms = ms < 0 ? NEVER : clock_ms() + (uint64_t)ms;
+    return 0;
+}
+
+static void be_told(struct http *h)
+{
+    curl_multi_setopt(h->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
+    curl_multi_setopt(h->multi, CURLMOPT_SOCKETDATA, h);
+    curl_multi_setopt(h->multi, CURLMOPT_TIMERFUNCTION, on_timer);
+    curl_multi_setopt(h->multi, CURLMOPT_TIMERDATA, h);
+}
+
+/* TLS inside of TLS: nothing tells what the outer one has read ahead. */
+static bool tls_proxy(void)
+{
+    static const char *const names[] = { "http_proxy", "https_proxy",
+        "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY" };
+
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        const char *proxy = env_get(names[i]);
+
+        if (proxy != NULL && strncasecmp(proxy, "https:", 6) == 0)
+            return true;
+    }
+    return false;
+}
 
 struct http *http_open(const struct http_opts *opts, struct err *e)
 {
@@ -37,6 +104,14 @@ struct http *http_open(const struct http_opts *opts, struct err *e)
         err_set(e, ERR_NOMEM, "cannot start the HTTP library");
         return NULL;
     }
+    h->due_ms = NEVER;
+    h->ahead = !tls_proxy();
+    h->waiter = (struct waiter)WAITER_INIT;
+    if (waiter_open(&h->waiter, e) != 0) {
+        http_close(h);
+        return NULL;
+    }
+    be_told(h);
     h->opts = *opts;
     snprintf(h->agent, sizeof(h->agent), "mlfetch/%s; linux/%.60s", ML_VERSION,
         uname(&u) == 0 ? u.machine : "unknown");
@@ -54,7 +129,19 @@ void http_close(struct http *h)
     if (h == NULL)
         return;
     curl_multi_cleanup(h->multi);
+    waiter_close(&h->waiter);
     free(h);
+}
+
+/* ---- a request ---- */
+
+static void leave(struct http_call *c)
+{
+    struct http_call **at = &c->http->running;
+
+    while (*at != c)
+        at = &(*at)->next;
+    *at = c->next;
 }
 
 static size_t on_body(char *bytes, size_t size, size_t n, void *arg)
@@ -67,7 +154,16 @@ static size_t on_body(char *bytes, size_t size, size_t n, void *arg)
     rc = c->body != NULL ? c->body(c->arg, bytes, size * n) : 0;
     if (rc == HTTP_PAUSE)
         return CURL_WRITEFUNC_PAUSE;
+    c->quiet = 0;
     return rc == 0 ? size * n : 0; /* any other number stops curl */
+}
+
+static CURLcode on_context(CURL *easy, void *context, void *arg)
+{
+    (void)easy;
+    (void)arg;
+    tls_read_ahead(context);
+    return CURLE_OK;
 }
 
 static bool add_header(struct http_call *c, const char *line)
@@ -121,6 +217,8 @@ static void set_limits(const struct http *h, CURL *easy)
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT, (long)h->opts.connect_s);
     curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, (long)STALL_BYTES_PER_S);
     curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME, (long)h->opts.stall_s);
+    if (h->ahead)
+        curl_easy_setopt(easy, CURLOPT_SSL_CTX_FUNCTION, on_context);
     if (h->ca_file[0] != '\0')
         curl_easy_setopt(easy, CURLOPT_CAINFO, h->ca_file);
     if (h->ca_dir[0] != '\0')
@@ -171,12 +269,17 @@ int http_start(struct http *h, struct http_call *c, struct err *e)
         return err_set(e, ERR_NOMEM, "out of memory for a request");
     c->end = HTTP_RUNNING;
     c->status = 0;
+    c->http = h;
+    c->quiet = 0;
+    c->fd = -1;
     set_limits(h, c->easy);
     if (!set_request(c) || curl_multi_add_handle(h->multi, c->easy) != 0) {
         c->end = HTTP_BROKEN;
         return err_set(e, ERR_NOMEM, "out of memory for a request");
     }
     h->requests++;
+    c->next = h->running;
+    h->running = c;
     return 0;
 }
 
@@ -228,6 +331,7 @@ static void finish(struct http *h, struct http_call *c, CURLcode code)
 {
     double connected = 0;
 
+    leave(c);
     curl_easy_getinfo(c->easy, CURLINFO_RESPONSE_CODE, &c->status);
     c->end = end_of(code, c);
     if (code == CURLE_OPERATION_TIMEDOUT) {
@@ -266,19 +370,73 @@ static struct http_call *next_done(struct http *h)
     return NULL;
 }
 
+static void act(struct http *h, curl_socket_t fd, int what)
+{
+    int running;
+
+    curl_multi_socket_action(h->multi, fd, what, &running);
+}
+
+/* Bytes that TLS has read, so that the socket has nothing to tell. */
+static bool buffered(const struct http_call *c)
+{
+    struct curl_tlssessioninfo *tls = NULL;
+
+    return c->fd >= 0 && c->quiet < QUIET_MOST &&
+           curl_easy_getinfo(c->easy, CURLINFO_TLS_SSL_PTR, &tls) == CURLE_OK &&
+           tls != NULL && tls->backend == CURLSSLBACKEND_OPENSSL &&
+           tls_buffered(tls->internals);
+}
+
+/* Once around: who has more has it again next time, after the sockets. */
+static void drain(struct http *h)
+{
+    h->more = false;
+    for (struct http_call *c = h->running; c != NULL; c = c->next) {
+        if (!buffered(c))
+            continue;
+        c->quiet++;
+        h->more = true;
+        act(h, c->fd, CURL_CSELECT_IN);
+    }
+}
+
+static unsigned wait_ms(const struct http *h, unsigned ms)
+{
+    uint64_t now = clock_ms();
+
+    if (h->more || h->due_ms <= now)
+        return 0;
+    return (unsigned)size_min(ms, h->due_ms - now);
+}
+
+static void let_go_on(struct http *h, unsigned ms)
+{
+    struct waited v[WAITED_MAX];
+    unsigned n = waiter_wait(&h->waiter, wait_ms(h, ms), v);
+
+    for (unsigned i = 0; i < n; i++)
+        act(h, v[i].fd,
+            (v[i].in ? CURL_CSELECT_IN : 0) |
+                (v[i].out ? CURL_CSELECT_OUT : 0) |
+                (v[i].broken ? CURL_CSELECT_ERR : 0));
+    if (h->due_ms <= clock_ms()) {
+        h->due_ms = NEVER;
+        act(h, CURL_SOCKET_TIMEOUT, 0);
+    }
+    for (struct http_call *c = h->running; n > 0 && c != NULL; c = c->next)
+        c->quiet = 0;
+    if (h->ahead)
+        drain(h);
+}
+
 struct http_call *http_wait(struct http *h, unsigned ms)
 {
     struct http_call *c = next_done(h);
-    int running;
 
     if (c != NULL)
         return c;
-    curl_multi_perform(h->multi, &running);
-    c = next_done(h);
-    if (c != NULL || ms == 0)
-        return c;
-    curl_multi_poll(h->multi, NULL, 0, (int)ms, NULL);
-    curl_multi_perform(h->multi, &running);
+    let_go_on(h, ms);
     return next_done(h);
 }
 
@@ -300,6 +458,7 @@ void http_stop(struct http *h, struct http_call *c)
 {
     if (c->end != HTTP_RUNNING || c->easy == NULL)
         return;
+    leave(c);
     curl_multi_remove_handle(h->multi, c->easy);
     c->end = HTTP_STOPPED;
 }
@@ -312,7 +471,7 @@ void http_resume(struct http_call *c)
 
 void http_wake(struct http *h)
 {
-    curl_multi_wakeup(h->multi);
+    waiter_wake(&h->waiter);
 }
 
 uint64_t http_connect_us(const struct http_call *c)

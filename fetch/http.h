@@ -52,8 +52,13 @@ struct http_call {
     long status;
     char why[256]; /* what went wrong, "" after HTTP_ANSWERED */
 
-    void *easy; /* http.c's; kept for the next use of this struct */
+    /* http.c's; kept for the next use of this struct. */
+    void *easy;
     void *headers;
+    struct http *http;
+    struct http_call *next;
+    int fd;         /* that is watched; -1: none */
+    unsigned quiet; /* times in a row that TLS had something, but no body */
 };
 
 #define HTTP_CALL_INIT                                                         \

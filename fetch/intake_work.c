@@ -12,8 +12,8 @@ enum {
     RESERVE = 4,
     /* How far it reads ahead of the hasher. */
     AHEAD = 8 * BLOCK_BYTES,
-    SAVE_MS = 1000,               /* what a loss of power may cost */
-    NOTE_BYTES = BLOCK_BYTES / 2, /* and a kill, per lane, beside the queue */
+    SAVE_MS = 1000,           /* what a loss of power may cost */
+    NOTE_BYTES = BLOCK_BYTES, /* and a kill, per lane, beside the queue */
     SCRIBE_MS = 100
 };
 

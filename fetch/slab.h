@@ -29,7 +29,9 @@ struct block {
 };
 
 struct slab {
-    uint8_t *memory;
+    uint8_t *map;
+    size_t mapped;
+    uint8_t *memory; /* the blocks', in map */
     struct block *blocks;
     struct block *idle;
     size_t n;
@@ -38,7 +40,7 @@ struct slab {
 
 #define SLAB_INIT                                                              \
     {                                                                          \
-        .memory = NULL                                                         \
+        .map = NULL                                                            \
     }
 
 /* slab_open - n blocks. 0, or -1 with *e: NOMEM. */

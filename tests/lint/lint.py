@@ -21,6 +21,7 @@ FLOORS = {
 }
 FOREIGN = {
     "openssl/": "base/hash.c",
+    "openssl/ssl": "fetch/tls.c",
     "cjson/": "base/json.c",
     "curl/": "fetch/http.c",
     "sodium": "base/sign.c",
@@ -217,7 +218,7 @@ def rule_upward_calls():
         done = subprocess.run(
             ["cc", "-pthread", "-o", "build/release/stub", stub,
              "-Wl,--whole-archive", f"build/release/libml-{room}.a",
-             "-Wl,--no-whole-archive", *libs, "-lcurl", "-lsodium",
+             "-Wl,--no-whole-archive", *libs, "-lcurl", "-lssl", "-lsodium",
              "-lcrypto", "-lcjson", "-lm"], capture_output=True, text=True)
         if done.returncode != 0:
             bad = [x for x in done.stderr.splitlines() if "undefined" in x]

@@ -1,0 +1,17 @@
+#include "fetch/tls.h"
+
+#include <openssl/ssl.h>
+
+/* Two records. OpenSSL moves what is left to the front for each record. */
+enum { AHEAD_BYTES = 34 << 10 };
+
+void tls_read_ahead(void *context)
+{
+    SSL_CTX_set_read_ahead(context, 1);
+    SSL_CTX_set_default_read_buffer_len(context, AHEAD_BYTES);
+}
+
+bool tls_buffered(const void *session)
+{
+    return session != NULL && SSL_has_pending(session) != 0;
+}

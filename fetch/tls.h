@@ -1,0 +1,20 @@
+/*
+ * tls.h - what libcurl does not do with OpenSSL: read far ahead of a record,
+ * so that many come with one call to the kernel. tls.c is the only file that
+ * includes OpenSSL's TLS.
+ */
+#ifndef FETCH_TLS_H
+#define FETCH_TLS_H
+
+#include <stdbool.h>
+
+/* tls_read_ahead - of a libcurl's context, an SSL_CTX. */
+void tls_read_ahead(void *context);
+
+/*
+ * tls_buffered - bytes were read ahead, which no poll will tell of
+ * session is an SSL, or NULL
+ */
+bool tls_buffered(const void *session);
+
+#endif
