@@ -6,48 +6,19 @@
  */
 #include "verify-run/backend.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "base/cancel.h"
 #include "base/file.h"
-#include "verify-run/matmul.h"
+#include "formats/cast.h"
+#include "verify-run/alibi.h"
+#include "verify-run/cpu_internal.h"
 #include "verify-run/memory.h"
 
-enum {
-    BLOCK = 32,          /* tokens per reading of the weights */
-    SMALL_WORK = 1 << 15 /* multiplications below which threads only cost */
-};
-
-struct backend_state {
-    const struct model_config *c;
-    const struct weights *w;
-    const struct ops *ops;
-    struct pool *pool;
-    struct arena arena;
-    uint32_t capacity;
-    float *inv_freq; /* (rope.dims / 2) */
-    float *keys;     /* (layers, kv_heads, capacity, head_dim) */
-    float *values;   /* the same */
-    float *scores;   /* (heads, capacity) */
-    float *cs;       /* (BLOCK, rope.dims) */
-    /* (BLOCK, ...) of dim unless said otherwise */
-    float *x;       /* the residual stream */
-    float *h;       /* normalised input of a branch */
-    float *branch;  /* output of the attention */
-    float *branch2; /* output of the MLP */
-    float *qkv;     /* (heads + 2 kv_heads) * head_dim */
-    float *heads;   /* heads * head_dim */
-    float *inner;   /* the MLP's inner */
-    float *inner2;  /* the gated MLP's other half */
-};
-
-/* ---- a layer ---- */
-
 /* y = W x + b for n vectors; y is (n, rows). */
-static void project(const struct backend_state *s, uint32_t layer, enum role r,
+void cpu_project(const struct backend_state *s, uint32_t layer, enum role r,
     const float *x, size_t n, float *y)
 {
     const struct weight *w = weights_get(s->w, layer, r, false);
@@ -55,178 +26,6 @@ static void project(const struct backend_state *s, uint32_t layer, enum role r,
 
     matmul_add(&m, w, weights_get(s->w, layer, r, true), x, n, y, w->rows);
     matmul_run(&m);
-}
-
-static void norm(const struct backend_state *s, uint32_t layer, enum role r,
-    const float *x, size_t n, float *y)
-{
-    const float *w = weights_get(s->w, layer, r, false)->data;
-    const float *b = weights_get(s->w, layer, r, true)->data;
-    size_t dim = s->c->dim;
-
-    for (size_t t = 0; t < n; t++) {
-        if (s->c->arch->norm == NORM_RMS)
-            ops_rmsnorm(y + t * dim, x + t * dim, w, dim, s->c->eps);
-        else
-            ops_layernorm(y + t * dim, x + t * dim, w, b, dim, s->c->eps);
-    }
-}
-
-/* Where one token's query, key and value heads stand in its qkv vector. */
-struct qkv_at {
-    size_t q, k, v;         /* of head 0 */
-    size_t q_step, kv_step; /* to the next head */
-};
-
-static struct qkv_at qkv_places(const struct model_config *c)
-{
-    size_t hd = c->head_dim;
-
-    if (c->arch->qkv == QKV_PER_HEAD)
-        return (struct qkv_at){ 0, hd, 2 * hd, 3 * hd, 3 * hd };
-    return (struct qkv_at){ 0, c->heads * hd, (c->heads + c->kv_heads) * hd, hd,
-        hd };
-}
-
-static size_t qkv_len(const struct model_config *c)
-{
-    return ((size_t)c->heads + 2 * (size_t)c->kv_heads) * c->head_dim;
-}
-
-static void project_qkv(const struct backend_state *s, uint32_t layer, size_t n)
-{
-    static const enum role split[3] = { ROLE_Q, ROLE_K, ROLE_V };
-    struct qkv_at at = qkv_places(s->c);
-    size_t to[3] = { at.q, at.k, at.v };
-    struct matmul m = { .ops = s->ops, .pool = s->pool };
-
-    if (s->c->arch->qkv == QKV_PER_HEAD) {
-        project(s, layer, ROLE_QKV, s->h, n, s->qkv);
-        return;
-    }
-    for (int i = 0; i < 3; i++)
-        matmul_add(&m, weights_get(s->w, layer, split[i], false),
-            weights_get(s->w, layer, split[i], true), s->h, n, s->qkv + to[i],
-            qkv_len(s->c));
-    matmul_run(&m);
-}
-
-static size_t cache_at(
-    const struct backend_state *s, uint32_t layer, size_t kv_head, size_t pos)
-{
-    return (((size_t)layer * s->c->kv_heads + kv_head) * s->capacity + pos) *
-           s->c->head_dim;
-}
-
-/* Rotate queries in place; rotated keys and values go to the cache. */
-static void rotate_and_store(
-    struct backend_state *s, uint32_t layer, size_t t, uint32_t pos)
-{
-    const struct model_config *c = s->c;
-    struct qkv_at at = qkv_places(c);
-    float *z = s->qkv + t * qkv_len(c);
-    const float *cs = s->cs + t * c->rope.dims;
-    size_t half = c->rope.dims / 2;
-    size_t bytes = c->head_dim * sizeof(*z);
-
-    for (size_t h = 0; h < c->heads; h++)
-        ops_rope(z + at.q + h * at.q_step, cs, half);
-    for (size_t g = 0; g < c->kv_heads; g++) {
-        float *k = z + at.k + g * at.kv_step;
-
-        ops_rope(k, cs, half);
-        memcpy(s->keys + cache_at(s, layer, g, pos), k, bytes);
-        memcpy(s->values + cache_at(s, layer, g, pos),
-            z + at.v + g * at.kv_step, bytes);
-    }
-}
-
-struct attend {
-    const struct backend_state *s;
-    uint32_t layer;
-    uint32_t pos;
-    size_t n;
-};
-
-static void attend_head(void *ctx, size_t h)
-{
-    const struct attend *a = ctx;
-    const struct backend_state *s = a->s;
-    const struct model_config *c = s->c;
-    struct qkv_at at = qkv_places(c);
-    size_t g = h / (c->heads / c->kv_heads);
-
-    for (size_t t = 0; t < a->n; t++) {
-        struct ops_attention one = {
-            .q = s->qkv + t * qkv_len(c) + at.q + h * at.q_step,
-            .k = s->keys + cache_at(s, a->layer, g, 0),
-            .v = s->values + cache_at(s, a->layer, g, 0),
-            .n = a->pos + t + 1,
-            .head_dim = c->head_dim,
-            .scale = 1.0f / sqrtf((float)c->head_dim),
-            .scores = s->scores + h * s->capacity,
-            .out = s->heads + (t * c->heads + h) * c->head_dim,
-        };
-
-        ops_attention(s->ops, &one);
-    }
-}
-
-static void attention(
-    struct backend_state *s, uint32_t layer, uint32_t pos, size_t n, float *out)
-{
-    struct attend a = { .s = s, .layer = layer, .pos = pos, .n = n };
-    size_t work = n * (pos + n) * s->c->heads * s->c->head_dim;
-
-    for (size_t t = 0; t < n; t++)
-        rotate_and_store(s, layer, t, pos + (uint32_t)t);
-    if (work >= SMALL_WORK)
-        pool_run(s->pool, s->c->heads, attend_head, &a);
-    else
-        for (size_t h = 0; h < s->c->heads; h++)
-            attend_head(&a, h);
-    project(s, layer, ROLE_O, s->heads, n, out);
-}
-
-/* The activation between the MLP's matrices, a token's slice per item. */
-enum { ACT_SLICE = 2048 };
-
-struct activate {
-    const struct backend_state *s;
-    size_t n; /* floats */
-};
-
-static void activate_slice(void *ctx, size_t i)
-{
-    const struct activate *a = ctx;
-    bool gated = a->s->c->arch->mlp == MLP_GATED;
-    float *x = a->s->inner + i * ACT_SLICE;
-    const float *up = a->s->inner2 + i * ACT_SLICE;
-    size_t n = size_min(ACT_SLICE, a->n - i * ACT_SLICE);
-
-    ops_activate(x, n, a->s->c->act);
-    for (size_t k = 0; gated && k < n; k++)
-        x[k] *= up[k];
-}
-
-static void mlp(
-    const struct backend_state *s, uint32_t layer, size_t n, float *out)
-{
-    bool gated = s->c->arch->mlp == MLP_GATED;
-    size_t inner = s->c->inner;
-    struct activate a = { .s = s, .n = n * inner };
-    struct matmul m = { .ops = s->ops, .pool = s->pool };
-
-    if (gated)
-        matmul_add(&m, weights_get(s->w, layer, ROLE_GATE, false),
-            weights_get(s->w, layer, ROLE_GATE, true), s->h, n, s->inner,
-            inner);
-    matmul_add(&m, weights_get(s->w, layer, ROLE_UP, false),
-        weights_get(s->w, layer, ROLE_UP, true), s->h, n,
-        gated ? s->inner2 : s->inner, inner);
-    matmul_run(&m);
-    pool_run(s->pool, (a.n + ACT_SLICE - 1) / ACT_SLICE, activate_slice, &a);
-    project(s, layer, ROLE_DOWN, s->inner, n, out);
 }
 
 static void check(struct backend_pass *p, const float *x, size_t n,
@@ -238,59 +37,139 @@ static void check(struct backend_pass *p, const float *x, size_t n,
         (struct backend_fault){ .found = true, .layer = layer, .role = r };
 }
 
-static void layer_forward(struct backend_state *s, struct backend_pass *p,
-    uint32_t layer, uint32_t pos, size_t n)
+/* ---- a layer ---- */
+
+/* The input of a branch, in s->h. */
+static void enter(struct backend_state *s, struct backend_pass *p,
+    const struct cpu_block *b, enum role norm)
+{
+    size_t len = b->n * s->c->dim;
+
+    if (!shape_residual(s->c->kinds.residual).pre) {
+        memcpy(s->h, s->x, len * sizeof(*s->h));
+        return;
+    }
+    cpu_norm(s, b->layer, norm, s->x, b->n, s->h);
+    check(p, s->h, len, b->layer, norm);
+}
+
+/* The output of a branch, normalised again in some families and scaled. */
+static void leave(struct backend_state *s, struct backend_pass *p,
+    const struct cpu_block *b, enum role last, enum role norm, float *branch)
+{
+    size_t len = b->n * s->c->dim;
+
+    check(p, branch, len, b->layer, last);
+    if (shape_residual(s->c->kinds.residual).post) {
+        cpu_norm(s, b->layer, norm, branch, b->n, branch);
+        check(p, branch, len, b->layer, norm);
+    }
+    if (s->c->residual_scale != 1)
+        ops_scale(branch, (float)s->c->residual_scale, len);
+}
+
+static void layer_forward(
+    struct backend_state *s, struct backend_pass *p, const struct cpu_block *b)
 {
     const struct model_config *c = s->c;
-    bool parallel = c->residual == RESIDUAL_PARALLEL;
-    bool split = c->arch->qkv == QKV_SPLIT;
-    size_t len = n * c->dim;
+    struct shape_residual r = shape_residual(c->kinds.residual);
+    bool grouped = c->kinds.qkv == QKV_GROUPED;
+    size_t len = b->n * c->dim;
 
-    norm(s, layer, ROLE_NORM1, s->x, n, s->h);
-    check(p, s->h, len, layer, ROLE_NORM1);
-    project_qkv(s, layer, n);
-    check(p, s->qkv, n * qkv_len(c), layer, split ? ROLE_Q : ROLE_QKV);
-    attention(s, layer, pos, n, s->branch);
-    check(p, s->branch, len, layer, ROLE_O);
-    if (!parallel)
+    enter(s, p, b, ROLE_NORM1);
+    cpu_qkv(s, b);
+    check(p, s->qkv, b->n * cpu_qkv_len(c), b->layer,
+        grouped ? ROLE_QKV : ROLE_Q);
+    cpu_attention(s, b, s->branch);
+    leave(s, p, b, ROLE_O, ROLE_NORM1_POST, s->branch);
+    if (!r.parallel)
         ops_add(s->x, s->branch, len);
-    norm(s, layer, ROLE_NORM2, s->x, n, s->h);
-    check(p, s->h, len, layer, ROLE_NORM2);
-    mlp(s, layer, n, s->branch2);
-    check(p, s->inner, n * c->inner, layer, ROLE_UP);
-    check(p, s->branch2, len, layer, ROLE_DOWN);
-    if (parallel)
+    if (!r.shared)
+        enter(s, p, b, ROLE_NORM2);
+    cpu_mlp(s, b, s->branch2);
+    if (c->kinds.mlp == MLP_MOE)
+        check(p, s->routes, b->n * c->experts, b->layer, ROLE_ROUTER);
+    else
+        check(p, s->inner, b->n * c->inner, b->layer, ROLE_UP);
+    leave(s, p, b, ROLE_DOWN, ROLE_NORM2_POST, s->branch2);
+    if (r.parallel)
         ops_add(s->x, s->branch, len);
     ops_add(s->x, s->branch2, len);
-    check(p, s->x, len, layer, ROLE_DOWN);
+    check(p, s->x, len, b->layer, ROLE_DOWN);
 }
 
 /* ---- a pass ---- */
 
-static void embed(struct backend_state *s, const uint32_t *tokens, uint32_t n)
+/* One row of a table, widened. */
+static void look_up(float *out, const struct weight *w, size_t row)
 {
-    const struct weight *w = weights_get(s->w, 0, ROLE_EMBED, false);
-    size_t row = w->cols * dtype_bytes(w->dtype);
+    size_t bytes = w->cols * dtype_bytes(w->dtype);
 
-    for (uint32_t t = 0; t < n; t++)
-        ops_widen(s->x + (size_t)t * w->cols,
-            (const uint8_t *)w->data + tokens[t] * row, w->dtype, w->cols);
+    ops_widen(out, (const uint8_t *)w->data + row * bytes, w->dtype, w->cols);
+}
+
+/* The factor of embeddings, as a number of the type they are stored in. */
+static float embed_scale(const struct model_config *c, enum dtype dtype)
+{
+    float f = (float)c->embed_scale;
+
+    if (dtype == DTYPE_F16)
+        return cast_f16_to_f32(cast_f32_to_f16(f));
+    if (dtype == DTYPE_BF16)
+        return cast_bf16_to_f32(cast_f32_to_bf16(f));
+    return f;
+}
+
+static void embed(
+    struct backend_state *s, const uint32_t *tokens, uint32_t pos, uint32_t n)
+{
+    const struct model_config *c = s->c;
+    const struct weight *w = weights_get(s->w, 0, ROLE_EMBED, false);
+    const struct weight *places = weights_get(s->w, 0, ROLE_POSITION, false);
+    float scale = embed_scale(c, w->dtype);
+
+    for (uint32_t t = 0; t < n; t++) {
+        float *x = s->x + (size_t)t * c->dim;
+
+        look_up(x, w, tokens[t]);
+        if (c->embed_scale != 1)
+            ops_scale(x, scale, c->dim);
+        if (c->kinds.position == POSITION_LEARNED) {
+            look_up(s->branch, places, (size_t)c->position_offset + pos + t);
+            ops_add(x, s->branch, c->dim);
+        }
+    }
 }
 
 static void block_forward(
     struct backend_state *s, struct backend_pass *p, uint32_t first, uint32_t n)
 {
-    uint32_t pos = p->pos + first;
+    struct cpu_block b = { .pos = p->pos + first, .n = n };
+    size_t len = (size_t)n * s->c->dim;
 
-    embed(s, p->tokens + first, n);
-    check(p, s->x, (size_t)n * s->c->dim, 0, ROLE_EMBED);
-    for (uint32_t t = 0; t < n; t++)
-        ops_rope_table(s->cs + (size_t)t * s->c->rope.dims, s->inv_freq,
-            s->c->rope.dims / 2, pos + t);
-    for (uint32_t layer = 0; layer < s->c->layers; layer++)
-        layer_forward(s, p, layer, pos, n);
-    norm(s, 0, ROLE_NORM_OUT, s->x, n, s->h);
-    check(p, s->h, (size_t)n * s->c->dim, 0, ROLE_NORM_OUT);
+    embed(s, p->tokens + first, b.pos, n);
+    check(p, s->x, len, 0, ROLE_EMBED);
+    if (s->c->arch->names[ROLE_EMBED_NORM] != NULL) {
+        cpu_norm(s, 0, ROLE_EMBED_NORM, s->x, n, s->x);
+        check(p, s->x, len, 0, ROLE_EMBED_NORM);
+    }
+    cpu_positions(s, b.pos, n);
+    for (; b.layer < s->c->layers; b.layer++)
+        layer_forward(s, p, &b);
+    cpu_norm(s, 0, ROLE_NORM_OUT, s->x, n, s->h);
+    check(p, s->h, len, 0, ROLE_NORM_OUT);
+}
+
+static void head(
+    const struct backend_state *s, const float *x, size_t n, float *out)
+{
+    size_t len = n * s->c->vocab;
+
+    cpu_project(s, 0, ROLE_HEAD, x, n, out);
+    if (s->c->logit_scale != 1)
+        ops_scale(out, (float)s->c->logit_scale, len);
+    if (s->c->logit_softcap > 0)
+        ops_softcap(out, (float)s->c->logit_softcap, len);
 }
 
 static int cpu_forward(
@@ -307,18 +186,18 @@ static int cpu_forward(
     if (out == NULL)
         return -1;
     p->fault.found = false;
-    for (uint32_t at = 0; at < p->n; at += BLOCK) {
-        uint32_t n = (uint32_t)size_min(BLOCK, p->n - at);
+    for (uint32_t at = 0; at < p->n; at += CPU_BLOCK) {
+        uint32_t n = (uint32_t)size_min(CPU_BLOCK, p->n - at);
 
         if (cancel_check(e) != 0)
             return -1;
         block_forward(s, p, at, n);
         last = n - 1;
         if (p->all)
-            project(s, 0, ROLE_HEAD, s->h, n, out + at * vocab);
+            head(s, s->h, n, out + at * vocab);
     }
     if (!p->all)
-        project(s, 0, ROLE_HEAD, s->h + last * s->c->dim, 1, out);
+        head(s, s->h + last * s->c->dim, 1, out);
     last = p->all ? (p->n - 1) * vocab : 0;
     check(p, out + last, vocab, 0, ROLE_HEAD);
     p->argmax = (uint32_t)ops_argmax(out + last, vocab);
@@ -382,22 +261,33 @@ static int make_buffers(struct backend_state *s, struct err *e)
     const struct model_config *c = s->c;
     uint64_t cache = (uint64_t)c->layers * c->kv_heads * c->head_dim;
     uint64_t q = (uint64_t)c->heads * c->head_dim;
+    uint64_t local = c->has_local ? c->rope.dims : 0;
+    uint64_t moe = c->experts > 0 ? c->dim : 0;
     const struct want wanted[] = {
         { &s->inv_freq, c->rope.dims, 1 },
+        { &s->local_inv_freq, local, 1 },
+        { &s->slopes, c->heads, 1 },
         { &s->keys, cache, s->capacity },
         { &s->values, cache, s->capacity },
         { &s->scores, c->heads, s->capacity },
-        { &s->cs, BLOCK, c->rope.dims },
-        { &s->x, BLOCK, c->dim },
-        { &s->h, BLOCK, c->dim },
-        { &s->branch, BLOCK, c->dim },
-        { &s->branch2, BLOCK, c->dim },
-        { &s->qkv, BLOCK, qkv_len(c) },
-        { &s->heads, BLOCK, q },
-        { &s->inner, BLOCK, c->inner },
-        { &s->inner2, BLOCK, c->inner },
+        { &s->cs, CPU_BLOCK, c->rope.dims },
+        { &s->local_cs, CPU_BLOCK, local },
+        { &s->x, CPU_BLOCK, c->dim },
+        { &s->h, CPU_BLOCK, c->dim },
+        { &s->branch, CPU_BLOCK, c->dim },
+        { &s->branch2, CPU_BLOCK, c->dim },
+        { &s->qkv, CPU_BLOCK, cpu_qkv_len(c) },
+        { &s->heads, CPU_BLOCK, q },
+        { &s->inner, CPU_BLOCK, c->inner },
+        { &s->inner2, CPU_BLOCK, c->inner },
+        { &s->routes, CPU_BLOCK, c->experts },
+        { &s->one, CPU_BLOCK, moe },
     };
 
+    s->choices = arena_alloc(&s->arena, (uint64_t)CPU_BLOCK * c->experts_used,
+        sizeof(*s->choices), e);
+    if (s->choices == NULL)
+        return -1;
     return make_wanted(s, wanted, ARRAY_LEN(wanted), e);
 }
 
@@ -431,7 +321,10 @@ static struct backend_state *cpu_open(const struct backend_model *m,
         cpu_close(s);
         return NULL;
     }
-    rope_inv_freq(&s->c->rope, s->inv_freq);
+    rope_inv_freq(&s->c->rope, s->capacity, s->inv_freq);
+    if (s->c->has_local)
+        rope_inv_freq(&s->c->local, s->capacity, s->local_inv_freq);
+    alibi_slopes(s->c, s->slopes);
     describe(device, s->ops, pool_size(s->pool));
     return s;
 }

@@ -5,12 +5,9 @@
 #include <unistd.h>
 
 #include "base/path.h"
+#include "verify-run/shape.h"
 
-enum {
-    COUNT_MAX = 1 << 24, /* above any model; keeps products inside 64 bits */
-    LAYERS_MAX = 4096,
-    CONFIG_TEXT_MAX = 16 << 20
-};
+enum { CONFIG_TEXT_MAX = 16 << 20 };
 
 struct activation_name {
     const char *name;
@@ -22,11 +19,24 @@ static const struct activation_name activations[] = {
     { "gelu_python", ACT_GELU },
     { "gelu_new", ACT_GELU_TANH },
     { "gelu_accurate", ACT_GELU_TANH },
+    { "gelu_fast", ACT_GELU_TANH }, /* its constant is the same float */
     { "gelu_pytorch_tanh", ACT_GELU_TANH },
+    { "gelu_python_tanh", ACT_GELU_TANH },
+    { "gelu_10", ACT_GELU_CLIP10 },
+    { "quick_gelu", ACT_GELU_QUICK },
     { "silu", ACT_SILU },
     { "swish", ACT_SILU },
     { "relu", ACT_RELU },
+    { "relu2", ACT_RELU2 },
+    { "relu6", ACT_RELU6 },
+    { "tanh", ACT_TANH },
+    { "sigmoid", ACT_SIGMOID },
+    { "linear", ACT_LINEAR },
+    { "leaky_relu", ACT_LEAKY_RELU },
+    { "mish", ACT_MISH },
 };
+
+/* ---- members ---- */
 
 static bool absent(const struct json *v)
 {
@@ -38,17 +48,31 @@ static int bad_member(struct err *e, const char *key, const char *wanted)
     return err_set(e, ERR_REFUSED, "config: %s is not %s", key, wanted);
 }
 
+/* A number left out or null; of a MAYBE, null says 0. */
+static bool take_default(
+    double *out, const struct json *v, const struct arch_key *k, bool maybe)
+{
+    if (!absent(v))
+        return false;
+    if (v != NULL && maybe)
+        *out = 0;
+    else if (!isnan(k->fallback))
+        *out = k->fallback;
+    return true;
+}
+
 static int read_count(uint32_t *out, const struct json *v,
     const struct arch_key *k, struct err *e)
 {
+    bool maybe = k->kind == KEY_MAYBE;
+    double standing = *out;
     uint64_t n = 0;
 
-    if (absent(v)) {
-        if (!isnan(k->fallback))
-            *out = (uint32_t)k->fallback;
+    if (take_default(&standing, v, k, maybe)) {
+        *out = (uint32_t)standing;
         return 0;
     }
-    if (!json_u64(v, &n) || n == 0 || n > COUNT_MAX)
+    if (!json_u64(v, &n) || (n == 0 && !maybe) || n > CONFIG_COUNT_MAX)
         return bad_member(e, k->key, "a whole number from 1 to 16777216");
     *out = (uint32_t)n;
     return 0;
@@ -57,45 +81,108 @@ static int read_count(uint32_t *out, const struct json *v,
 static int read_real(
     double *out, const struct json *v, const struct arch_key *k, struct err *e)
 {
+    bool maybe = k->kind == KEY_REAL_MAYBE;
+    double d = NAN;
+
+    if (take_default(out, v, k, maybe))
+        return 0;
+    if (!json_double(v, &d) || !(config_sane(d) || (maybe && d == 0)))
+        return bad_member(e, k->key, "a number above 0");
+    if (k->kind == KEY_INVERSE)
+        d = 1 / d;
+    else if (k->kind == KEY_RSQRT)
+        d = 1 / sqrt(d);
+    *out = d;
+    return 0;
+}
+
+/* A flag, which some members have as a number, null or not at all. */
+static int read_flag(
+    bool *out, const struct json *v, const struct arch_key *k, struct err *e)
+{
     if (absent(v)) {
         if (!isnan(k->fallback))
-            *out = k->fallback;
+            *out = k->fallback != 0;
         return 0;
     }
-    if (!json_double(v, out) || !isfinite(*out) || *out <= 0)
-        return bad_member(e, k->key, "a number above 0");
+    if (!json_bool(v, out))
+        return bad_member(e, k->key, "true or false");
     return 0;
+}
+
+static int read_must(
+    const struct json *v, const struct arch_key *k, struct err *e)
+{
+    double d = NAN;
+    bool flag = false;
+
+    if (absent(v))
+        return 0;
+    if (json_bool(v, &flag))
+        d = flag;
+    else
+        json_double(v, &d);
+    if (d == k->fallback)
+        return 0;
+    return err_set(e, ERR_UNSUPPORTED,
+        "config: %s: only %g is supported (for a flag, 1 is true)", k->key,
+        k->fallback);
 }
 
 static int read_key(struct model_config *c, const struct json *root,
     const struct arch_key *k, struct err *e)
 {
-    const struct json *v = k->key == NULL ? NULL : json_get(root, k->key);
-    char *at = (char *)c + k->at;
+    const struct json *v = k->key == NULL ? NULL : arch_member(root, k->key);
+    void *at = (char *)c + k->at;
+    bool flag = false;
 
     switch (k->kind) {
     case KEY_COUNT:
-        return read_count((uint32_t *)(void *)at, v, k, e);
+    case KEY_MAYBE:
+        return read_count(at, v, k, e);
     case KEY_REAL:
-        return read_real((double *)(void *)at, v, k, e);
+    case KEY_REAL_MAYBE:
+    case KEY_INVERSE:
+    case KEY_RSQRT:
+        return read_real(at, v, k, e);
     case KEY_FLAG:
-        if (absent(v))
-            *(bool *)at = k->fallback != 0;
-        else if (!json_bool(v, (bool *)at))
-            return bad_member(e, k->key, "true or false");
+        return read_flag(at, v, k, e);
+    case KEY_CHOICE:
+        if (read_flag(&flag, v, k, e) != 0)
+            return -1;
+        if (v != NULL || !isnan(k->fallback))
+            *(uint32_t *)at = flag ? k->yes : k->no;
         return 0;
+    case KEY_UNLESS:
+        if (read_flag(&flag, v, k, e) != 0)
+            return -1;
+        if (!flag)
+            *(uint32_t *)at = 0;
+        return 0;
+    case KEY_MUST:
+        return read_must(v, k, e);
     }
+    return 0;
+}
+
+static int read_keys(
+    struct model_config *c, const struct json *root, struct err *e)
+{
+    for (const struct arch_key *k = c->arch->keys; k->at || k->key; k++)
+        if (read_key(c, root, k, e) != 0)
+            return -1;
     return 0;
 }
 
 static int read_activation(
     struct model_config *c, const struct json *root, struct err *e)
 {
+    const char *key = c->arch->act_key;
     const char *name = c->arch->activation;
-    const struct json *v = json_get(root, "hidden_act");
+    const struct json *v = key == NULL ? NULL : arch_member(root, key);
 
     if (!absent(v) && !json_str(v, &name))
-        return bad_member(e, "hidden_act", "a name");
+        return bad_member(e, key, "a name");
     for (size_t i = 0; i < ARRAY_LEN(activations); i++) {
         if (strcmp(activations[i].name, name) == 0) {
             c->act = activations[i].act;
@@ -103,63 +190,63 @@ static int read_activation(
         }
     }
     return err_set(
-        e, ERR_UNSUPPORTED, "config: hidden_act '%s' is not supported", name);
+        e, ERR_UNSUPPORTED, "config: %s '%s' is not supported", key, name);
 }
 
-static int positive(
-    const struct json *obj, const char *key, double *out, struct err *e)
+static void set_window(struct model_config *c, uint32_t layer, bool on)
 {
-    if (json_double(json_get(obj, key), out) && isfinite(*out) && *out > 0)
+    uint8_t bit = (uint8_t)(1u << layer % 8);
+
+    if (on)
+        c->windowed[layer / 8] |= bit;
+    else
+        c->windowed[layer / 8] &= (uint8_t)~bit;
+}
+
+uint32_t config_window(const struct model_config *c, uint32_t layer)
+{
+    return c->windowed[layer / 8] >> layer % 8 & 1 ? c->window : 0;
+}
+
+/* Newer files name the kind of every layer; that is heeded before a rule. */
+static int read_layer_types(
+    struct model_config *c, const struct json *root, struct err *e)
+{
+    const struct json *v = arch_member(root, "layer_types");
+    uint32_t layer = 0;
+
+    if (absent(v))
         return 0;
-    return err_set(e, ERR_REFUSED,
-        "config: rope_scaling: %s is not a number above 0", key);
-}
+    if (json_kind(v) != JSON_ARRAY || json_count(v) != c->layers)
+        return bad_member(e, "layer_types", "a list of all layers");
+    for (v = json_first(v); v != NULL; v = json_next(v), layer++) {
+        const char *type = "?";
 
-static int read_llama3(struct rope *r, const struct json *v, struct err *e)
-{
-    if (positive(v, "factor", &r->factor, e) != 0 ||
-        positive(v, "low_freq_factor", &r->low_freq_factor, e) != 0 ||
-        positive(v, "high_freq_factor", &r->high_freq_factor, e) != 0 ||
-        positive(v, "original_max_position_embeddings", &r->original_context,
-            e) != 0)
-        return -1;
-    if (r->high_freq_factor <= r->low_freq_factor)
-        return err_set(e, ERR_REFUSED,
-            "config: rope_scaling: high_freq_factor is not above "
-            "low_freq_factor");
-    r->scaling = ROPE_LLAMA3;
+        json_str(v, &type);
+        if (strcmp(type, "sliding_attention") != 0 &&
+            strcmp(type, "full_attention") != 0)
+            return err_set(e, ERR_UNSUPPORTED,
+                "config: layer_types: '%s' is not supported", type);
+        set_window(c, layer, type[0] == 's');
+    }
     return 0;
 }
 
-/* rope_scaling, or the rope_parameters of newer files. */
+/* rope_scaling, or the rope_parameters of newer files, some by layer type. */
 static int read_rope(
     struct model_config *c, const struct json *root, struct err *e)
 {
-    const struct json *v = json_get(root, "rope_scaling");
-    const char *type = "default";
+    const struct json *v = arch_member(root, "rope_scaling");
+    const struct json *full, *sliding;
 
     if (absent(v))
-        v = json_get(root, "rope_parameters");
-    if (absent(v))
-        return 0;
-    if (json_kind(v) != JSON_OBJECT)
-        return bad_member(e, "rope_scaling", "an object");
-    json_double(json_get(v, "rope_theta"), &c->rope.base);
-    json_double(json_get(v, "partial_rotary_factor"), &c->rope.fraction);
-    if (!json_str(json_get(v, "rope_type"), &type))
-        json_str(json_get(v, "type"), &type);
-    if (strcmp(type, "default") == 0)
-        return 0;
-    if (strcmp(type, "llama3") == 0)
-        return read_llama3(&c->rope, v, e);
-    if (strcmp(type, "linear") == 0) {
-        c->rope.scaling = ROPE_LINEAR;
-        return positive(v, "factor", &c->rope.factor, e);
-    }
-    return err_set(e, ERR_UNSUPPORTED,
-        "config: rotary scaling '%s' is not supported (supported: default, "
-        "linear, llama3)",
-        type);
+        v = arch_member(root, "rope_parameters");
+    full = json_get(v, "full_attention");
+    sliding = json_get(v, "sliding_attention");
+    if (sliding != NULL && c->has_local &&
+        rope_read(&c->local, sliding, e) != 0)
+        return -1;
+    return rope_read(&c->rope, full != NULL ? full : v, e);
 }
 
 static void add_eos(struct model_config *c, const struct json *v)
@@ -187,13 +274,10 @@ static void read_eos(struct model_config *c, const struct json *root)
         add_eos(c, v);
 }
 
-static int derive(struct model_config *c, struct err *e)
-{
-    struct rope *r = &c->rope;
+/* ---- derived numbers ---- */
 
-    if (c->layers > LAYERS_MAX)
-        return err_set(e, ERR_REFUSED, "config: %u layers: the most is %d",
-            c->layers, LAYERS_MAX);
+static int finish_heads(struct model_config *c, struct err *e)
+{
     if (c->kv_heads == 0)
         c->kv_heads = c->heads;
     if (c->heads % c->kv_heads != 0)
@@ -206,66 +290,161 @@ static int derive(struct model_config *c, struct err *e)
             c->heads);
     if (c->head_dim == 0)
         c->head_dim = c->dim / c->heads;
-    if ((uint64_t)c->heads * c->head_dim > COUNT_MAX)
+    if ((uint64_t)c->heads * c->head_dim > CONFIG_COUNT_MAX)
         return err_set(e, ERR_REFUSED,
             "config: %u heads of %u: more than 16777216", c->heads,
             c->head_dim);
-    if (!(r->fraction > 0 && r->fraction <= 1) || !(r->base > 0) ||
-        !isfinite(r->base))
-        return err_set(e, ERR_REFUSED,
-            "config: the rotary fraction %g or base %g makes no sense",
-            r->fraction, r->base);
-    r->dims = (uint32_t)(c->head_dim * r->fraction);
-    if (r->dims % 2 != 0)
-        return err_set(e, ERR_REFUSED,
-            "config: %u rotary dimensions: the number must be even", r->dims);
-    c->residual =
-        c->parallel_residual ? c->arch->parallel : RESIDUAL_SEQUENTIAL;
+    if (c->attention_scale == 0)
+        c->attention_scale = (double)(1.0f / sqrtf((float)c->head_dim));
     return 0;
 }
 
-static int find_arch(struct model_config *c, const struct json *root,
-    const struct arch *guess, struct err *e)
+static int finish_mlp(struct model_config *c, struct err *e)
 {
-    const char *type = NULL;
-    char list[256];
+    uint64_t inner = c->inner;
+    uint32_t step = c->inner_multiple;
 
-    c->arch = guess;
-    if (json_str(json_get(root, "model_type"), &type))
-        c->arch = arch_find(type);
-    if (c->arch != NULL)
-        return 0;
-    arch_supported(list, sizeof(list));
-    if (type != NULL)
-        return err_set(e, ERR_UNSUPPORTED,
-            "config: model_type '%s' is not supported (supported: %s)", type,
-            list);
-    return err_set(e, ERR_UNSUPPORTED,
-        "config: no model_type, and no tensor that tells the family "
-        "(supported: %s)",
-        list);
+    if (inner == 0 && c->inner_ratio > 0)
+        inner = (uint64_t)c->dim * c->inner_ratio;
+    else if (inner == 0 && step > 0)
+        inner = ((uint64_t)c->dim * 8 / 3 + step - 1) / step * step;
+    if (inner == 0 || inner > CONFIG_COUNT_MAX)
+        return err_set(e, ERR_REFUSED,
+            "config: the MLP's inner size is 0, or more than 16777216");
+    c->inner = (uint32_t)inner;
+    if (c->kinds.mlp != MLP_MOE)
+        c->experts = c->experts_used = 0;
+    else if (c->experts == 0 || c->experts > CONFIG_EXPERTS_MAX ||
+             c->experts_used == 0 || c->experts_used > c->experts)
+        return err_set(e, ERR_REFUSED,
+            "config: %u of %u experts: at least 1 of at most %d",
+            c->experts_used, c->experts, CONFIG_EXPERTS_MAX);
+    return 0;
 }
 
-int config_parse(struct model_config *out, const struct json *root,
-    const struct arch *guess, struct err *e)
+static int finish_positions(struct model_config *c, struct err *e)
+{
+    if (c->kinds.position != POSITION_ROPE_HALF &&
+        c->kinds.position != POSITION_ROPE_ADJACENT) {
+        c->rope.dims = 0;
+        c->has_local = false;
+        return 0;
+    }
+    if (c->has_local && c->local.fraction == 0)
+        c->local.fraction = c->rope.fraction;
+    if (c->has_local &&
+        rope_finish(&c->local, c->head_dim, &c->context, e) != 0)
+        return -1;
+    if (rope_finish(&c->rope, c->head_dim, &c->context, e) != 0)
+        return -1;
+    if (c->has_local && c->local.dims != c->rope.dims)
+        return err_set(e, ERR_REFUSED,
+            "config: layers that turn %u and %u dimensions of a head",
+            c->local.dims, c->rope.dims);
+    return 0;
+}
+
+static int finish_layers(struct model_config *c, struct err *e)
+{
+    uint64_t parts = 0;
+
+    if (c->layers > CONFIG_LAYERS_MAX)
+        return err_set(e, ERR_REFUSED, "config: %u layers: the most is %d",
+            c->layers, CONFIG_LAYERS_MAX);
+    for (int r = ROLE_NORM1; r < ROLE_COUNT; r++)
+        parts += shape_items(c, r);
+    if (parts * c->layers > CONFIG_PARTS_MAX)
+        return err_set(e, ERR_REFUSED,
+            "config: %u layers of %u heads and %u experts: too many parts",
+            c->layers, c->heads, c->experts);
+    for (uint32_t i = 0; i < c->layers; i++) {
+        bool global = c->window_period > 1 && (i + 1) % c->window_period == 0;
+
+        set_window(c, i, i >= c->window_from && !global);
+    }
+    return 0;
+}
+
+int config_finish(struct model_config *c, struct err *e)
+{
+    if (c->vocab == 0 || c->dim == 0 || c->layers == 0 || c->heads == 0 ||
+        c->context == 0)
+        return err_set(e, ERR_REFUSED,
+            "config: a size is not given: %u rows of the vocabulary, %u wide, "
+            "%u layers, %u heads, %u positions",
+            c->vocab, c->dim, c->layers, c->heads, c->context);
+    if (c->arch->embed_by_root)
+        c->embed_scale = (double)sqrtf((float)c->dim);
+    if (finish_heads(c, e) != 0 || finish_mlp(c, e) != 0)
+        return -1;
+    if (finish_positions(c, e) != 0)
+        return -1;
+    return finish_layers(c, e);
+}
+
+/* ---- whole configs ---- */
+
+void config_begin(struct model_config *c, const struct arch *a)
+{
+    struct err none = ERR_INIT;
+
+    memset(c, 0, sizeof(*c));
+    c->arch = a;
+    c->kinds = a->kinds;
+    c->rope.fraction = 1;
+    c->embed_scale = c->residual_scale = c->logit_scale = 1;
+    c->bos = -1;
+    read_keys(c, NULL, &none);
+    read_activation(c, NULL, &none);
+}
+
+int config_read(struct model_config *c, const struct arch *a,
+    const struct json *root, struct err *e)
 {
     int64_t bos = -1;
 
-    memset(out, 0, sizeof(*out));
-    if (json_kind(root) != JSON_OBJECT)
-        return err_set(e, ERR_REFUSED, "config: not a JSON object");
-    if (find_arch(out, root, guess, e) != 0)
-        return -1;
-    for (const struct arch_key *k = out->arch->keys; k->at || k->key; k++)
-        if (read_key(out, root, k, e) != 0)
-            return -1;
-    if (read_activation(out, root, e) != 0 || read_rope(out, root, e) != 0 ||
-        derive(out, e) != 0)
+    config_begin(c, a);
+    if (read_keys(c, root, e) != 0 || read_activation(c, root, e) != 0 ||
+        read_rope(c, root, e) != 0 || config_finish(c, e) != 0 ||
+        read_layer_types(c, root, e) != 0)
         return -1;
     json_i64(json_get(root, "bos_token_id"), &bos);
-    out->bos = bos >= 0 && bos < out->vocab ? bos : -1;
-    read_eos(out, root);
+    c->bos = bos >= 0 && bos < c->vocab ? bos : -1;
+    read_eos(c, root);
     return 0;
+}
+
+static int no_arch(const char *type, struct err *e)
+{
+    const char *lacks = type == NULL ? NULL : arch_lacks(type);
+    char list[300];
+
+    if (lacks != NULL)
+        err_set(e, ERR_UNSUPPORTED,
+            "config: model_type '%s' is not supported: it needs %s", type,
+            lacks);
+    else if (type != NULL)
+        err_set(e, ERR_UNSUPPORTED, "config: model_type '%s' is not supported",
+            type);
+    else
+        err_set(e, ERR_UNSUPPORTED,
+            "config: no model_type, and no tensor that tells the family");
+    return err_hint(e, "supported: %s", arch_supported(list, sizeof(list)));
+}
+
+int config_parse(struct model_config *out, const struct json *root,
+    const struct checkpoint *c, struct err *e)
+{
+    const char *type = NULL;
+    const struct arch *a;
+
+    if (json_kind(root) != JSON_OBJECT)
+        return err_set(e, ERR_REFUSED, "config: not a JSON object");
+    json_str(json_get(root, "model_type"), &type);
+    a = arch_choose(type, root, c);
+    if (a == NULL)
+        return no_arch(type, e);
+    return config_read(out, a, root, e);
 }
 
 /* Best effort: a model without generation_config.json is complete. */
@@ -280,11 +459,25 @@ static void add_generation(struct model_config *c, const char *folder)
         read_eos(c, doc.root);
 }
 
+/* Early models of some families have norms without a bias. */
+static void adapt(struct model_config *c, const struct checkpoint *ckpt)
+{
+    struct arch_part p = { .role = ROLE_NORM_OUT, .bias = true };
+    struct arch_wrap wrap = arch_wrap_of(c->arch, ckpt);
+    char name[ARCH_NAME_MAX];
+    char full[ARCH_WRAPPED_MAX];
+
+    if (!c->arch->bias_may_lack || c->kinds.norm != NORM_LAYER)
+        return;
+    arch_tensor(c->arch, p, name);
+    if (checkpoint_find(ckpt, arch_outer(&wrap, name, full)) == NULL)
+        c->kinds.norm = NORM_LAYER_NO_BIAS;
+}
+
 int config_load(
     struct model_config *out, const struct checkpoint *c, struct err *e)
 {
     struct json_doc doc AUTO(json_free) = JSON_DOC_INIT;
-    const struct arch *guess = arch_guess(c);
     char path[PATH_MAX];
 
     if (path_join(path, c->folder, "config.json", e) != 0)
@@ -292,15 +485,17 @@ int config_load(
     if (access(path, F_OK) == 0) {
         if (json_read(&doc, path, CONFIG_TEXT_MAX, e) != 0)
             return -1;
-        if (config_parse(out, doc.root, guess, e) != 0)
+        if (config_parse(out, doc.root, c, e) != 0)
             return err_ctx(e, "%s", path);
         add_generation(out, c->folder);
+        adapt(out, c);
         return 0;
     }
     if (c->config.len > 0) {
         if (json_parse(&doc, c->config, 0, e) != 0 ||
-            config_parse(out, doc.root, guess, e) != 0)
+            config_parse(out, doc.root, c, e) != 0)
             return err_ctx(e, "the config inside %s", c->files[0].path);
+        adapt(out, c);
         return 0;
     }
     err_set(
@@ -314,93 +509,4 @@ bool config_is_eos(const struct model_config *c, uint32_t id)
         if (c->eos[i] == id)
             return true;
     return false;
-}
-
-static bool has_bias(const struct model_config *c, enum role r)
-{
-    switch (r) {
-    case ROLE_NORM_OUT:
-    case ROLE_NORM1:
-    case ROLE_NORM2:
-        return c->arch->norm == NORM_LAYER;
-    case ROLE_QKV:
-    case ROLE_Q:
-    case ROLE_K:
-    case ROLE_V:
-        return c->qkv_bias;
-    case ROLE_O:
-        return c->o_bias;
-    case ROLE_GATE:
-    case ROLE_UP:
-    case ROLE_DOWN:
-        return c->mlp_bias;
-    default:
-        return false;
-    }
-}
-
-static void matrix_shape(
-    const struct model_config *c, enum role r, uint64_t shape[2])
-{
-    uint64_t q = (uint64_t)c->heads * c->head_dim;
-    uint64_t kv = (uint64_t)c->kv_heads * c->head_dim;
-
-    shape[0] = c->dim;
-    shape[1] = c->dim;
-    if (r == ROLE_EMBED || r == ROLE_HEAD)
-        shape[0] = c->vocab;
-    else if (r == ROLE_QKV)
-        shape[0] = q + 2 * kv;
-    else if (r == ROLE_Q)
-        shape[0] = q;
-    else if (r == ROLE_K || r == ROLE_V)
-        shape[0] = kv;
-    else if (r == ROLE_O)
-        shape[1] = q;
-    else if (r == ROLE_GATE || r == ROLE_UP)
-        shape[0] = c->inner;
-    else if (r == ROLE_DOWN)
-        shape[1] = c->inner;
-}
-
-uint32_t config_shape(
-    const struct model_config *c, enum role r, bool bias, uint64_t shape[2])
-{
-    if (c->arch->names[r] == NULL || (bias && !has_bias(c, r)) ||
-        (r == ROLE_HEAD && c->tied))
-        return 0;
-    matrix_shape(c, r, shape);
-    return bias || role_is_norm(r) ? 1 : 2;
-}
-
-/* Wavelengths beyond the original context are stretched, short ones kept. */
-static float llama3_scale(const struct rope *r, float f)
-{
-    float wave = 2 * (float)M_PI / f;
-    float factor = (float)r->factor;
-    float low = (float)r->low_freq_factor;
-    float high = (float)r->high_freq_factor;
-    float context = (float)r->original_context;
-    float blend;
-
-    if (wave < context / high)
-        return f;
-    if (wave > context / low)
-        return f / factor;
-    blend = (context / wave - low) / (high - low);
-    return (1 - blend) * f / factor + blend * f;
-}
-
-void rope_inv_freq(const struct rope *r, float *out)
-{
-    for (uint32_t i = 0; i < r->dims / 2; i++) {
-        float power = (float)(2 * i) / (float)r->dims;
-        float f = 1.0f / powf((float)r->base, power);
-
-        if (r->scaling == ROPE_LINEAR)
-            f /= (float)r->factor;
-        else if (r->scaling == ROPE_LLAMA3)
-            f = llama3_scale(r, f);
-        out[i] = f;
-    }
 }

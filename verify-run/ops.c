@@ -86,16 +86,30 @@ void ops_widen(float *out, const void *row, enum dtype dtype, size_t n)
         out[k] = element(row, dtype, k);
 }
 
-void ops_rmsnorm(float *y, const float *x, const float *w, size_t n, double eps)
+static float rms_scale(const float *x, size_t n, double eps)
 {
     double sum = 0;
-    float scale;
 
     for (size_t k = 0; k < n; k++)
         sum += (double)x[k] * (double)x[k];
-    scale = (float)(1.0 / sqrt(sum / (double)n + eps));
+    return (float)(1.0 / sqrt(sum / (double)n + eps));
+}
+
+void ops_rmsnorm(float *y, const float *x, const float *w, size_t n, double eps)
+{
+    float scale = rms_scale(x, n, eps);
+
     for (size_t k = 0; k < n; k++)
         y[k] = x[k] * scale * w[k];
+}
+
+void ops_rmsnorm_plus_one(
+    float *y, const float *x, const float *w, size_t n, double eps)
+{
+    float scale = rms_scale(x, n, eps);
+
+    for (size_t k = 0; k < n; k++)
+        y[k] = x[k] * scale * (1.0f + w[k]);
 }
 
 void ops_layernorm(float *y, const float *x, const float *w, const float *b,
@@ -112,7 +126,9 @@ void ops_layernorm(float *y, const float *x, const float *w, const float *b,
         var += ((double)x[k] - mean) * ((double)x[k] - mean);
     scale = 1.0 / sqrt(var / (double)n + eps);
     for (size_t k = 0; k < n; k++) {
-        y[k] = (float)(((double)x[k] - mean) * scale) * w[k];
+        y[k] = (float)(((double)x[k] - mean) * scale);
+        if (w != NULL)
+            y[k] *= w[k];
         if (b != NULL)
             y[k] += b[k];
     }
@@ -136,6 +152,17 @@ void ops_rope(float *head, const float *cs, size_t half)
 
         head[i] = a * cs[i] - b * cs[half + i];
         head[i + half] = b * cs[i] + a * cs[half + i];
+    }
+}
+
+void ops_rope_adjacent(float *head, const float *cs, size_t half)
+{
+    for (size_t i = 0; i < half; i++) {
+        float a = head[2 * i];
+        float b = head[2 * i + 1];
+
+        head[2 * i] = a * cs[i] - b * cs[half + i];
+        head[2 * i + 1] = b * cs[i] + a * cs[half + i];
     }
 }
 
@@ -168,27 +195,94 @@ static float gelu_erf(float x)
     return 0.5f * x * (1.0f + erff(x * 0.7071067811865476f));
 }
 
+static float sigmoid(float x)
+{
+    return 1.0f / (1.0f + expf(-x));
+}
+
+/* Written so that a NaN stays one: the finite check must see it. */
+static float clip(float x, float low, float high)
+{
+    if (x < low)
+        return low;
+    return x > high ? high : x;
+}
+
+static float relu(float x)
+{
+    return x < 0.0f ? 0.0f : x;
+}
+
+/* log(1 + e^x), which is x where e^x would be too large. */
+static float softplus(float x)
+{
+    return x > 20.0f ? x : log1pf(expf(x));
+}
+
+/* One loop per kind, so that the compiler sees the function in it. */
+#define EACH(f)                                                                \
+    do {                                                                       \
+        for (size_t k = 0; k < n; k++)                                         \
+            x[k] = (f);                                                        \
+    } while (0)
+
 void ops_activate(float *x, size_t n, enum activation act)
 {
     switch (act) {
     case ACT_GELU:
-        for (size_t k = 0; k < n; k++)
-            x[k] = gelu_erf(x[k]);
+        EACH(gelu_erf(x[k]));
         return;
     case ACT_GELU_TANH:
-        for (size_t k = 0; k < n; k++)
-            x[k] = gelu_tanh(x[k]);
+        EACH(gelu_tanh(x[k]));
+        return;
+    case ACT_GELU_QUICK:
+        EACH(x[k] * sigmoid(1.702f * x[k]));
+        return;
+    case ACT_GELU_CLIP10:
+        EACH(clip(gelu_erf(x[k]), -10.0f, 10.0f));
         return;
     case ACT_SILU:
-        for (size_t k = 0; k < n; k++)
-            x[k] = x[k] / (1.0f + expf(-x[k]));
+        EACH(x[k] / (1.0f + expf(-x[k])));
         return;
     case ACT_RELU:
-        /* A NaN stays one: the finite check must see it. */
-        for (size_t k = 0; k < n; k++)
-            x[k] = x[k] < 0.0f ? 0.0f : x[k];
+        EACH(relu(x[k]));
+        return;
+    case ACT_RELU2:
+        EACH(relu(x[k]) * relu(x[k]));
+        return;
+    case ACT_RELU6:
+        EACH(clip(x[k], 0.0f, 6.0f));
+        return;
+    case ACT_TANH:
+        EACH(tanhf(x[k]));
+        return;
+    case ACT_SIGMOID:
+        EACH(sigmoid(x[k]));
+        return;
+    case ACT_LINEAR:
+        return;
+    case ACT_LEAKY_RELU:
+        EACH(x[k] < 0.0f ? 0.01f * x[k] : x[k]);
+        return;
+    case ACT_MISH:
+        EACH(x[k] * tanhf(softplus(x[k])));
         return;
     }
+}
+
+void ops_scale(float *x, float a, size_t n)
+{
+    EACH(x[k] * a);
+}
+
+void ops_clip(float *x, float limit, size_t n)
+{
+    EACH(clip(x[k], -limit, limit));
+}
+
+void ops_softcap(float *x, float cap, size_t n)
+{
+    EACH(cap * tanhf(x[k] / cap));
 }
 
 void ops_add(float *x, const float *y, size_t n)
@@ -202,6 +296,10 @@ void ops_attention(const struct ops *o, const struct ops_attention *a)
     for (size_t i = 0; i < a->n; i++)
         a->scores[i] =
             a->scale * o->dot(a->q, a->k + i * a->head_dim, a->head_dim);
+    if (a->softcap > 0)
+        ops_softcap(a->scores, a->softcap, a->n);
+    for (size_t i = 0; a->slope != 0 && i < a->n; i++)
+        a->scores[i] -= a->slope * (float)(a->n - 1 - i);
     ops_softmax(a->scores, a->n);
     memset(a->out, 0, a->head_dim * sizeof(*a->out));
     for (size_t i = 0; i < a->n; i++)

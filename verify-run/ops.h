@@ -12,7 +12,7 @@
 #define VERIFY_RUN_OPS_H
 
 #include "formats/dtype.h"
-#include "verify-run/arch.h"
+#include "verify-run/kinds.h"
 
 /* Rows first .. end-1 of Y = X W^T. */
 struct ops_rows {
@@ -53,7 +53,11 @@ void ops_widen(float *out, const void *row, enum dtype dtype, size_t n);
 void ops_rmsnorm(
     float *y, const float *x, const float *w, size_t n, double eps);
 
-/* y = (x - mean) / sqrt(var + eps) * w + b, b may be NULL; y may be x. */
+/* The same, times 1 + w. */
+void ops_rmsnorm_plus_one(
+    float *y, const float *x, const float *w, size_t n, double eps);
+
+/* y = (x - mean) / sqrt(var + eps) * w + b, w or b may be NULL; y may be x. */
 void ops_layernorm(float *y, const float *x, const float *w, const float *b,
     size_t n, double eps);
 
@@ -67,6 +71,9 @@ void ops_rope_table(
  */
 void ops_rope(float *head, const float *cs, size_t half);
 
+/* The same where entry 2i pairs with entry 2i + 1. */
+void ops_rope_adjacent(float *head, const float *cs, size_t half);
+
 /* x = softmax(x), by the largest subtracted first. */
 void ops_softmax(float *x, size_t n);
 
@@ -76,6 +83,15 @@ void ops_activate(float *x, size_t n, enum activation act);
 /* x[k] += y[k] */
 void ops_add(float *x, const float *y, size_t n);
 
+/* x[k] *= a */
+void ops_scale(float *x, float a, size_t n);
+
+/* x[k] into -limit .. limit; a NaN stays. */
+void ops_clip(float *x, float limit, size_t n);
+
+/* x[k] = cap tanh(x[k] / cap) */
+void ops_softcap(float *x, float cap, size_t n);
+
 /* One query head over n positions. */
 struct ops_attention {
     const float *q; /* (head_dim) */
@@ -84,11 +100,13 @@ struct ops_attention {
     size_t n;
     size_t head_dim;
     float scale;
+    float softcap; /* of the scaled scores, or 0 */
+    float slope;   /* ALiBi: what a key one nearer to the last has more */
     float *scores; /* scratch, n */
     float *out;    /* (head_dim) */
 };
 
-/* out = softmax(scale q K^T) V */
+/* out = softmax(softcap(scale q K^T) + slope * position) V */
 void ops_attention(const struct ops *o, const struct ops_attention *a);
 
 /* Every one is a number, none infinite. */

@@ -21,25 +21,46 @@ struct taken {
 struct binding {
     struct weights *w;
     const struct weights_source *src;
-    const char *prefix;
+    struct arch_wrap wrap;
     bool *used;                   /* by index into the checkpoint's tensors */
     const struct tensor **of;     /* by slot; NULL: none that fits */
     const struct tensor **scales; /* by slot; of an I8 matrix, or NULL */
     struct taken *taken;
     size_t n_taken;
     uint64_t copied; /* bytes that cannot be read where they lie */
+    uint64_t turned; /* bytes of the largest matrix stored [in, out] */
     uint64_t bytes_of[DTYPE_COUNT];
 };
 
-static size_t slot(uint32_t layer, enum role r, bool bias)
+static size_t slot(const struct weights *w, struct arch_part p)
 {
-    return ((size_t)layer * ROLE_COUNT + r) * 2 + bias;
+    size_t width = w->first[ROLE_COUNT];
+
+    return (p.layer * width + w->first[p.role] + p.item) * 2 + p.bias;
+}
+
+/* All of the table. */
+static size_t slots(const struct weights *w)
+{
+    return (size_t)w->layers * w->first[ROLE_COUNT] * 2;
+}
+
+const struct weight *weights_item(const struct weights *w, uint32_t layer,
+    enum role r, uint32_t item, bool bias)
+{
+    return &w->table[slot(w, (struct arch_part){ r, layer, item, bias })];
 }
 
 const struct weight *weights_get(
     const struct weights *w, uint32_t layer, enum role r, bool bias)
 {
-    return &w->table[slot(layer, r, bias)];
+    return weights_item(w, layer, r, 0, bias);
+}
+
+static struct weight *at(
+    struct binding *b, uint32_t layer, enum role r, bool bias)
+{
+    return &b->w->table[slot(b->w, (struct arch_part){ r, layer, 0, bias })];
 }
 
 bool weights_complete(const struct weights *w)
@@ -94,12 +115,11 @@ static const struct tensor *find_tensor(
     const struct binding *b, const char *name)
 {
     const struct checkpoint *c = b->src->checkpoint;
-    char full[ARCH_NAME_MAX + 32];
+    char full[ARCH_WRAPPED_MAX];
     const struct tensor *t;
 
-    snprintf(full, sizeof(full), "%s%s", b->prefix, name);
-    t = checkpoint_find(c, full);
-    if (t == NULL && b->prefix[0] != '\0')
+    t = checkpoint_find(c, arch_outer(&b->wrap, name, full));
+    if (t == NULL && b->wrap.add[0] != '\0')
         t = checkpoint_find(c, name);
     return t != NULL ? t : find_alias(b, full);
 }
@@ -135,11 +155,10 @@ static void count_unique(struct binding *b)
 }
 
 /* Read and widen in pieces, so that only the result is held. */
-static const void *read_fp32(
-    struct binding *b, const struct tensor *t, struct err *e)
+static const void *read_fp32(const struct checkpoint *c, const struct tensor *t,
+    struct arena *to, struct err *e)
 {
-    const struct checkpoint *c = b->src->checkpoint;
-    float *out = arena_alloc(&b->w->arena, t->n, sizeof(*out), e);
+    float *out = arena_alloc(to, t->n, sizeof(*out), e);
     size_t size = dtype_bytes(t->dtype);
     struct arena scratch AUTO(arena_free) = ARENA_INIT(UINT64_MAX);
     void *piece = arena_alloc(&scratch, size_min(t->n, READ_ELEMENTS), size, e);
@@ -156,68 +175,110 @@ static const void *read_fp32(
     return out;
 }
 
-static const void *read_as_is(
-    struct binding *b, const struct tensor *t, struct err *e)
+static const void *read_as_is(const struct checkpoint *c,
+    const struct tensor *t, struct arena *to, struct err *e)
 {
-    void *out = arena_alloc(&b->w->arena, t->n, dtype_bytes(t->dtype), e);
+    void *out = arena_alloc(to, t->n, dtype_bytes(t->dtype), e);
 
-    if (out == NULL ||
-        checkpoint_read(b->src->checkpoint, t, 0, t->n, out, e) != 0)
+    if (out == NULL || checkpoint_read(c, t, 0, t->n, out, e) != 0)
         return NULL;
     return out;
 }
 
-static const void *read_int8(struct binding *b, const struct tensor *t,
-    const struct tensor *scales, struct err *e)
+static const void *read_int8(const struct checkpoint *c, const struct tensor *t,
+    const struct tensor *scales, struct arena *to, struct err *e)
 {
-    float *out = arena_alloc(&b->w->arena, t->n, sizeof(*out), e);
+    float *out = arena_alloc(to, t->n, sizeof(*out), e);
 
     for (uint64_t at = 0; out != NULL && at < t->n; at += READ_ELEMENTS)
         if (cancel_check(e) != 0 ||
-            int8_read(b->src->checkpoint, t, scales, at,
-                size_min(t->n - at, READ_ELEMENTS), out + at, e) != 0)
+            int8_read(c, t, scales, at, size_min(t->n - at, READ_ELEMENTS),
+                out + at, e) != 0)
             return NULL;
     return out;
+}
+
+/* Does the file have this role's matrix [in, out]? */
+static bool is_turned(const struct binding *b, enum role r)
+{
+    return b->src->config->arch->in_out && role_in_layer(r) && !role_is_norm(r);
 }
 
 /* A role's tensor was found: in the file as it lies, or to be copied. */
 static int place(struct binding *b, struct weight *w, const struct tensor *t,
     const struct tensor *scales, struct err *e)
 {
-    bool wide = w->cols == 1 || b->src->fp32 || t->dtype == DTYPE_F64;
+    bool wide = w->vector || b->src->fp32 || t->dtype == DTYPE_F64 ||
+                (w->turned && scales != NULL);
     uint64_t bytes;
 
     if (scales != NULL && !wide)
         b->copied += scales->n * sizeof(float);
     w->dtype = wide ? DTYPE_F32 : t->dtype;
-    if (w->dtype == t->dtype)
+    if (w->dtype == t->dtype && !w->turned)
         w->data = checkpoint_data(b->src->checkpoint, t);
     w->mapped = w->data != NULL;
     if (w->mapped)
         return 0;
+    if (w->turned)
+        b->turned = size_max(b->turned, t->n * dtype_bytes(w->dtype));
     if (!size_mul(t->n, dtype_bytes(w->dtype), &bytes) ||
         !size_add(b->copied, bytes, &b->copied))
         return err_set(e, ERR_NOMEM, "the weights: more than any memory holds");
     return 0;
 }
 
-static const void *read_data(
-    struct binding *b, const struct weight *w, size_t i, struct err *e)
+static const void *read_data(struct binding *b, const struct weight *w,
+    size_t i, struct arena *to, struct err *e)
 {
+    const struct checkpoint *c = b->src->checkpoint;
     const struct tensor *t = b->of[i];
 
     if (w->dtype == t->dtype)
-        return read_as_is(b, t, e);
-    return b->scales[i] != NULL ? read_int8(b, t, b->scales[i], e)
-                                : read_fp32(b, t, e);
+        return read_as_is(c, t, to, e);
+    return b->scales[i] != NULL ? read_int8(c, t, b->scales[i], to, e)
+                                : read_fp32(c, t, to, e);
+}
+
+/* out[r][c] = in[c][r], in squares that stay in the cache. */
+static void turn(
+    char *out, const char *in, uint64_t rows, uint64_t cols, size_t size)
+{
+    enum { SQUARE = 32 };
+
+    for (uint64_t r0 = 0; r0 < rows; r0 += SQUARE)
+        for (uint64_t c0 = 0; c0 < cols; c0 += SQUARE)
+            for (uint64_t r = r0; r < size_min(rows, r0 + SQUARE); r++)
+                for (uint64_t c = c0; c < size_min(cols, c0 + SQUARE); c++)
+                    memcpy(out + (r * cols + c) * size,
+                        in + (c * rows + r) * size, size);
+}
+
+static const void *read_turned(
+    struct binding *b, const struct weight *w, size_t i, struct err *e)
+{
+    struct arena scratch AUTO(arena_free) = ARENA_INIT(UINT64_MAX);
+    size_t size = dtype_bytes(w->dtype);
+    const void *in = read_data(b, w, i, &scratch, e);
+    void *out;
+
+    if (in == NULL)
+        return NULL;
+    out = arena_alloc(&b->w->arena, w->rows * w->cols, size, e);
+    if (out != NULL)
+        turn(out, in, w->rows, w->cols, size);
+    return out;
 }
 
 static int copy(struct binding *b, struct weight *w, size_t i, struct err *e)
 {
-    if (!w->mapped)
-        w->data = read_data(b, w, i, e);
+    if (!w->mapped && w->turned)
+        w->data = read_turned(b, w, i, e);
+    else if (!w->mapped)
+        w->data = read_data(b, w, i, &b->w->arena, e);
     if (w->data != NULL && w->dtype == DTYPE_I8)
-        w->scales = read_fp32(b, b->scales[i], e);
+        w->scales =
+            read_fp32(b->src->checkpoint, b->scales[i], &b->w->arena, e);
     if (w->data == NULL || (w->dtype == DTYPE_I8 && w->scales == NULL))
         return err_ctx(e, "tensor '%.*s'", STR_ARG(b->of[i]->name));
     return 0;
@@ -226,11 +287,11 @@ static int copy(struct binding *b, struct weight *w, size_t i, struct err *e)
 /* A view may repeat a few bytes many times over, so the sum is asked first. */
 static int copy_all(struct binding *b, struct err *e)
 {
-    if (memory_check(b->copied, "the weights", e) != 0)
+    if (memory_check(b->copied + b->turned, "the weights", e) != 0)
         return err_hint(e,
             "leave out --dtype fp32, or run what mlconvert makes of them: "
             "that is read where it lies");
-    for (size_t i = 0; i < slot(b->w->layers, 0, false); i++) {
+    for (size_t i = 0; i < slots(b->w); i++) {
         struct weight *w = &b->w->table[i];
 
         if (b->of[i] == NULL || (w->mapped && b->scales[i] == NULL))
@@ -280,101 +341,149 @@ static void judge(char why[NOTE_TEXT], const struct tensor *t,
 static void count(struct binding *b, const struct weight *w, enum role r,
     const struct tensor *t)
 {
+    const struct model_config *c = b->src->config;
     uint64_t bytes = w->rows * w->cols * dtype_bytes(w->dtype);
 
     if (w->dtype == DTYPE_I8)
         bytes += w->rows * sizeof(float);
     b->taken[b->n_taken++] = (struct taken){ t, bytes };
-    if (w->cols == 1)
+    if (w->vector)
         return;
     b->bytes_of[w->dtype] += bytes;
-    if (r != ROLE_EMBED || b->src->config->tied)
-        b->w->token_bytes += bytes;
+    if (r == ROLE_POSITION || (r == ROLE_EMBED && !c->tied))
+        return;
+    if (c->experts > 0 && shape_items(c, r) == c->experts)
+        bytes = bytes * c->experts_used / c->experts;
+    b->w->token_bytes += bytes;
 }
 
-/* An embedding is looked up row by row; it is never int8. */
+/* Tables that are looked up row by row are never int8. */
 static const struct tensor *scales_of(
     struct binding *b, const struct tensor *t, enum role r)
 {
     const struct checkpoint *c = b->src->checkpoint;
-    const struct tensor *s = r == ROLE_EMBED ? NULL : int8_scales_of(c, t);
+    bool table = r == ROLE_EMBED || r == ROLE_POSITION;
+    const struct tensor *s = table ? NULL : int8_scales_of(c, t);
 
     if (s != NULL)
         b->used[s - c->tensors] = true;
     return s;
 }
 
-static int bind_one(
-    struct binding *b, uint32_t layer, enum role r, bool bias, struct err *e)
+static int bind_one(struct binding *b, struct arch_part p, struct err *e)
 {
-    struct weight *w = &b->w->table[slot(layer, r, bias)];
+    size_t i = slot(b->w, p);
+    struct weight *w = &b->w->table[i];
     const struct model_config *c = b->src->config;
-    uint64_t shape[2];
-    uint32_t rank = config_shape(c, r, bias, shape);
+    uint64_t shape[2], stored[2];
+    uint32_t rank = shape_of(c, p.role, p.bias, shape);
+    bool turned = rank == 2 && is_turned(b, p.role);
     char name[ARCH_NAME_MAX];
     char why[NOTE_TEXT];
     const struct tensor *t, *scales;
 
     if (rank == 0)
         return 0;
-    arch_tensor(c->arch, r, layer, bias, name);
+    stored[0] = shape[turned];
+    stored[1] = shape[!turned];
+    arch_tensor(c->arch, p, name);
     t = find_tensor(b, name);
     if (t == NULL)
         return add_note(b->w, NOTE_MISSING, str_of(name), "", e);
-    scales = scales_of(b, t, r);
-    judge(why, t, scales, rank, shape);
+    scales = scales_of(b, t, p.role);
+    judge(why, t, scales, rank, stored);
     b->used[t - b->src->checkpoint->tensors] = true;
     if (why[0] != '\0')
         return add_note(b->w, NOTE_SHAPE, t->name, why, e);
-    w->rows = shape[0];
-    w->cols = rank == 1 ? 1 : shape[1];
+    *w = (struct weight){ .rows = shape[0], .cols = shape[1] };
+    w->vector = rank == 1 || role_is_norm(p.role);
+    w->turned = turned;
     if (place(b, w, t, scales, e) != 0)
         return -1;
-    b->of[slot(layer, r, bias)] = t;
-    b->scales[slot(layer, r, bias)] = scales;
-    count(b, w, r, t);
+    b->of[i] = t;
+    b->scales[i] = scales;
+    count(b, w, p.role, t);
     return 0;
+}
+
+static int bind_role(
+    struct binding *b, uint32_t layer, enum role r, struct err *e)
+{
+    uint32_t n = shape_items(b->src->config, r);
+
+    for (uint32_t item = 0; item < n; item++)
+        for (int bias = 0; bias < 2; bias++)
+            if (bind_one(b, (struct arch_part){ r, layer, item, bias }, e) != 0)
+                return -1;
+    return 0;
+}
+
+/* Rows of a matrix, or entries of a bias, as a tensor of their own. */
+static struct weight part_of(const struct weight *w, uint64_t first, uint64_t n)
+{
+    struct weight part = *w;
+    size_t step = w->cols * dtype_bytes(w->dtype);
+
+    part.rows = n;
+    if (w->data != NULL)
+        part.data = (const char *)w->data + first * step;
+    if (w->scales != NULL)
+        part.scales = w->scales + first;
+    return part;
+}
+
+/* What is stored as one matrix is used as its parts. */
+static void split(struct binding *b, uint32_t layer, bool bias)
+{
+    const struct model_config *c = b->src->config;
+    uint64_t q = (uint64_t)c->heads * c->head_dim;
+    uint64_t kv = (uint64_t)c->kv_heads * c->head_dim;
+    const struct weight *qkv = at(b, layer, ROLE_QKV, bias);
+    const struct weight *fused = at(b, layer, ROLE_GATE_UP, bias);
+
+    if (c->kinds.qkv == QKV_BLOCKS) {
+        *at(b, layer, ROLE_Q, bias) = part_of(qkv, 0, q);
+        *at(b, layer, ROLE_K, bias) = part_of(qkv, q, kv);
+        *at(b, layer, ROLE_V, bias) = part_of(qkv, q + kv, kv);
+    }
+    if (c->kinds.mlp == MLP_FUSED) {
+        *at(b, layer, ROLE_GATE, bias) = part_of(fused, 0, c->inner);
+        *at(b, layer, ROLE_UP, bias) = part_of(fused, c->inner, c->inner);
+    }
 }
 
 static int bind_all(struct binding *b, struct err *e)
 {
     for (uint32_t layer = 0; layer < b->w->layers; layer++)
         for (int r = 0; r < ROLE_COUNT; r++)
-            for (int bias = 0; bias < 2; bias++)
-                if ((layer == 0 || role_in_layer(r)) &&
-                    bind_one(b, layer, r, bias, e) != 0)
-                    return -1;
+            if ((layer == 0 || role_in_layer(r)) &&
+                bind_role(b, layer, r, e) != 0)
+                return -1;
     if (copy_all(b, e) != 0)
         return -1;
     if (b->src->config->tied)
-        b->w->table[slot(0, ROLE_HEAD, false)] =
-            b->w->table[slot(0, ROLE_EMBED, false)];
+        *at(b, 0, ROLE_HEAD, false) = *at(b, 0, ROLE_EMBED, false);
+    for (uint32_t layer = 0; layer < b->w->layers; layer++)
+        for (int bias = 0; bias < 2; bias++)
+            split(b, layer, bias);
     return 0;
-}
-
-static struct str without(struct str name, const char *prefix)
-{
-    size_t n = strlen(prefix);
-
-    if (str_starts(name, prefix))
-        return (struct str){ name.p + n, name.len - n };
-    return name;
 }
 
 /* A separate copy of a tied head is fine; with other values it is not used. */
 static bool is_tied_head(const struct binding *b, struct str name)
 {
+    struct arch_part p = { .role = ROLE_HEAD };
     char head[ARCH_NAME_MAX];
 
-    return b->src->config->tied &&
-           arch_tensor(b->src->config->arch, ROLE_HEAD, 0, false, head) &&
+    return b->src->config->tied && arch_tensor(b->src->config->arch, p, head) &&
            str_is(name, head);
 }
 
 static int note_unused(struct binding *b, const struct tensor *t, struct err *e)
 {
     const struct arch *a = b->src->config->arch;
-    struct str name = without(t->name, b->prefix);
+    char room[ARCH_WRAPPED_MAX];
+    struct str name = arch_inner(&b->wrap, a, t->name, room);
     enum note_kind kind = NOTE_UNEXPECTED;
     const char *why = "";
 
@@ -386,7 +495,7 @@ static int note_unused(struct binding *b, const struct tensor *t, struct err *e)
         why = "a leftover buffer";
     } else if (arch_knows(a, name)) {
         kind = NOTE_CONTRADICTS;
-        why = "the config has no such layer or bias";
+        why = "the config has no such layer, part or bias";
     }
     return add_note(b->w, kind, t->name, why, e);
 }
@@ -403,26 +512,35 @@ static int note_rest(struct binding *b, struct err *e)
     return 0;
 }
 
+/* Where each role's tensors stand within a layer's part of the table. */
+static void lay_out(struct weights *w, const struct model_config *c)
+{
+    w->layers = c->layers;
+    for (int r = 0; r < ROLE_COUNT; r++)
+        w->first[r + 1] = w->first[r] + shape_items(c, r);
+}
+
 int weights_bind(
     struct weights *w, const struct weights_source *src, struct err *e)
 {
     struct arena scratch AUTO(arena_free) = ARENA_INIT(UINT64_MAX);
     struct binding b = { .w = w, .src = src };
-    size_t slots = slot(src->config->layers, 0, false);
+    size_t n;
 
     *w = (struct weights){ .arena = ARENA_INIT(UINT64_MAX) };
     w->tail = &w->notes;
-    w->layers = src->config->layers;
-    w->table = arena_alloc(&w->arena, slots, sizeof(*w->table), e);
+    lay_out(w, src->config);
+    n = slots(w);
+    w->table = arena_alloc(&w->arena, n, sizeof(*w->table), e);
     b.used = arena_alloc(
         &scratch, src->checkpoint->n_tensors + 1, sizeof(*b.used), e);
-    b.of = arena_alloc(&scratch, slots, sizeof(*b.of), e);
-    b.scales = arena_alloc(&scratch, slots, sizeof(*b.scales), e);
-    b.taken = arena_alloc(&scratch, slots, sizeof(*b.taken), e);
+    b.of = arena_alloc(&scratch, n, sizeof(*b.of), e);
+    b.scales = arena_alloc(&scratch, n, sizeof(*b.scales), e);
+    b.taken = arena_alloc(&scratch, n, sizeof(*b.taken), e);
     if (w->table == NULL || b.used == NULL || b.of == NULL ||
         b.scales == NULL || b.taken == NULL)
         return -1;
-    b.prefix = arch_prefix(src->config->arch, src->checkpoint);
+    b.wrap = arch_wrap_of(src->config->arch, src->checkpoint);
     if (bind_all(&b, e) != 0 || note_rest(&b, e) != 0)
         return -1;
     count_unique(&b);

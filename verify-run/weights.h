@@ -10,7 +10,7 @@
 #define VERIFY_RUN_WEIGHTS_H
 
 #include "formats/manifest.h"
-#include "verify-run/config.h"
+#include "verify-run/shape.h"
 
 struct weight {
     const void *data;    /* rows * cols elements; NULL: the model has none */
@@ -19,6 +19,8 @@ struct weight {
     uint64_t rows;
     uint64_t cols; /* 1 for a vector */
     bool mapped;   /* lies in the file, not in memory of ours */
+    bool vector;   /* a norm or a bias: always F32 */
+    bool turned;   /* the file has it [in, out] */
 };
 
 enum note_kind {
@@ -40,8 +42,9 @@ struct note {
 struct weights {
     struct arena arena;
     uint32_t layers;
-    struct weight *table; /* one per slot, see weights_get */
-    struct note *notes;   /* in the order they were found */
+    uint32_t first[ROLE_COUNT + 1]; /* of a layer: where a role's tensors are */
+    struct weight *table;           /* one per slot, see weights_get */
+    struct note *notes;             /* in the order they were found */
     struct note **tail;
     uint64_t n_notes[NOTE_KINDS];
     uint64_t parameters;  /* elements of bound tensors, each storage once */
@@ -81,8 +84,14 @@ bool weights_complete(const struct weights *w);
 /*
  * weights_get - a role's tensor; .data is NULL when the model has none.
  * layer is 0 for what exists once. The head of a tied model is its embedding.
+ * Matrices are [out, in] whatever the file has; a fused matrix is there as
+ * its parts, ROLE_GATE and ROLE_UP, or with blocks ROLE_Q, ROLE_K and ROLE_V.
  */
 const struct weight *weights_get(
     const struct weights *w, uint32_t layer, enum role r, bool bias);
+
+/* weights_item - of a role with many: one head's, one expert's. */
+const struct weight *weights_item(const struct weights *w, uint32_t layer,
+    enum role r, uint32_t item, bool bias);
 
 #endif

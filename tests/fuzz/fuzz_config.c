@@ -9,7 +9,8 @@
 
 #include <math.h>
 
-#include "verify-run/config.h"
+#include "verify-run/alibi.h"
+#include "verify-run/shape.h"
 
 enum { DIMS_MAX = 8192 };
 
@@ -25,14 +26,14 @@ static void check(const struct model_config *c)
     must(c->rope.dims % 2 == 0 && c->rope.dims <= c->head_dim);
     for (unsigned r = 0; r < ROLE_COUNT; r++)
         for (unsigned bias = 0; bias < 2; bias++) {
-            uint32_t rank = config_shape(c, (enum role)r, bias, shape);
+            uint32_t rank = shape_of(c, (enum role)r, bias, shape);
 
             must(rank <= 2);
             must(rank == 0 || tensor_count(shape, rank, &n));
         }
     if (c->rope.dims > DIMS_MAX)
         return;
-    rope_inv_freq(&c->rope, freq);
+    rope_inv_freq(&c->rope, c->context, freq);
     for (uint32_t i = 0; i < c->rope.dims / 2; i++)
         must(isfinite(freq[i]) && freq[i] >= 0);
 }

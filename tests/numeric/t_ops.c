@@ -432,7 +432,7 @@ static double want_relu(double x)
     return x > 0 ? x : 0;
 }
 
-static void test_attention(const struct ops *o)
+static void test_attention(const struct ops *o, float softcap, float slope)
 {
     enum { N = 13, HD = 20 };
     float q[HD];
@@ -443,7 +443,8 @@ static void test_attention(const struct ops *o)
     double weight[N];
     double sum = 0;
     double far = 0;
-    struct ops_attention a = { q, k, v, N, HD, 0.25f, scores, out };
+    struct ops_attention a = { q, k, v, N, HD, 0.25f, softcap, slope, scores,
+        out };
 
     fill(q, HD);
     fill(k, N * HD);
@@ -452,7 +453,10 @@ static void test_attention(const struct ops *o)
         double s = 0;
         for (int d = 0; d < HD; d++)
             s += (double)q[d] * (double)k[i * HD + d];
-        weight[i] = exp(0.25 * s);
+        s *= 0.25;
+        if (softcap > 0)
+            s = (double)softcap * tanh(s / (double)softcap);
+        weight[i] = exp(s + (double)slope * i);
         sum += weight[i];
     }
     ops_attention(o, &a);
@@ -517,7 +521,9 @@ int main(void)
         test_rows_special(o);
         test_dot(o);
         test_axpy(o);
-        test_attention(o);
+        test_attention(o, 0, 0);
+        test_attention(o, 1.5f, 0);
+        test_attention(o, 0, 0.3f);
     }
     test_norms();
     test_norm_zero();

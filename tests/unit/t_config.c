@@ -3,7 +3,7 @@
 
 #include "tests/numeric/tinymodel.h"
 #include "tests/unit/tap.h"
-#include "verify-run/config.h"
+#include "verify-run/shape.h"
 
 static int parse(struct model_config *c, const char *text, struct err *e)
 {
@@ -34,15 +34,15 @@ static void test_pythia(void)
     is_int(c.head_dim, 80, "size of a head");
     is_int(c.kv_heads, 32, "as many key heads");
     is_int(c.rope.dims, 20, "rotary dimensions that are no power of two");
-    ok(c.residual == RESIDUAL_PARALLEL && c.act == ACT_GELU, "its kinds");
+    ok(c.kinds.residual == RESIDUAL_PARALLEL && c.act == ACT_GELU, "its kinds");
     ok(c.qkv_bias && c.o_bias && c.mlp_bias && !c.tied, "its biases");
     ok(c.n_eos == 1 && config_is_eos(&c, 0) && !config_is_eos(&c, 2) &&
             c.bos == 0,
         "its end token is 0");
-    is_int(config_shape(&c, ROLE_QKV, false, shape), 2, "qkv is a matrix");
+    is_int(shape_of(&c, ROLE_QKV, false, shape), 2, "qkv is a matrix");
     ok(shape[0] == 7680 && shape[1] == 2560, "of this shape");
-    is_int(config_shape(&c, ROLE_QKV, true, shape), 1, "with a bias");
-    is_int(config_shape(&c, ROLE_HEAD, true, shape), 0, "the head has none");
+    is_int(shape_of(&c, ROLE_QKV, true, shape), 1, "with a bias");
+    is_int(shape_of(&c, ROLE_HEAD, true, shape), 0, "the head has none");
 }
 
 static void test_llama(void)
@@ -60,17 +60,18 @@ static void test_llama(void)
            "\"eos_token_id\":[7,8,7,-1,100],\"pad_token_id\":null}",
            &e) == 0,
         "a Llama");
-    config_shape(&c, ROLE_Q, false, shape);
+    shape_of(&c, ROLE_Q, false, shape);
     ok(shape[0] == 192 && shape[1] == 64, "q need not be square");
-    config_shape(&c, ROLE_K, false, shape);
+    shape_of(&c, ROLE_K, false, shape);
     ok(shape[0] == 48 && shape[1] == 64, "k is shared by 4 heads");
-    config_shape(&c, ROLE_O, false, shape);
+    shape_of(&c, ROLE_O, false, shape);
     ok(shape[0] == 64 && shape[1] == 192, "o goes back");
-    is_int(config_shape(&c, ROLE_HEAD, false, shape), 0, "tied: no head");
+    is_int(shape_of(&c, ROLE_HEAD, false, shape), 0, "tied: no head");
     ok(c.o_bias && c.qkv_bias && !c.mlp_bias, "attention_bias means o too");
     is_int(c.n_eos, 2, "end tokens, each once, those inside the vocabulary");
     is_int(c.rope.dims, 24, "all of a head turns");
-    ok(c.residual == RESIDUAL_SEQUENTIAL && c.act == ACT_SILU, "its kinds");
+    ok(c.kinds.residual == RESIDUAL_SEQUENTIAL && c.act == ACT_SILU,
+        "its kinds");
     ok(parse(&c, "{\"model_type\":\"llama\",\"num_key_value_heads\":null}",
            &e) == 0 &&
             c.kv_heads == 32 && c.head_dim == 128,
@@ -99,7 +100,7 @@ static void test_rope(void)
            "\"original_max_position_embeddings\":8192}}",
            &e) == 0,
         "llama3 scaling");
-    rope_inv_freq(&c.rope, freq);
+    rope_inv_freq(&c.rope, c.context, freq);
     for (size_t i = 0; i < ARRAY_LEN(golden); i++)
         far = fmax(far, fabs((double)freq[golden[i].at] / golden[i].want - 1));
     ok(far < 1e-6, "its frequencies, off by %.2g", far);
@@ -108,7 +109,7 @@ static void test_rope(void)
            "{\"type\":\"linear\",\"factor\":4}}",
            &e) == 0,
         "linear scaling, the old spelling");
-    rope_inv_freq(&c.rope, freq);
+    rope_inv_freq(&c.rope, c.context, freq);
     ok(freq[0] == 0.25f, "divides");
     ok(parse(&c,
            "{\"model_type\":\"llama\",\"rope_parameters\":"
@@ -126,10 +127,11 @@ static void test_refusals(void)
         const char *word; /* in the message */
     } cases[] = {
         { "[]", ERR_REFUSED, "object" },
-        { "{}", ERR_UNSUPPORTED, "gpt_neox, llama" },
-        { "{\"model_type\":\"mamba\"}", ERR_UNSUPPORTED, "mamba" },
-        { "{\"model_type\":\"llama\",\"hidden_act\":\"mish\"}", ERR_UNSUPPORTED,
-            "mish" },
+        { "{}", ERR_UNSUPPORTED, "no model_type" },
+        { "{\"model_type\":\"mamba\"}", ERR_UNSUPPORTED, "state-space" },
+        { "{\"model_type\":\"unheard\"}", ERR_UNSUPPORTED, "unheard" },
+        { "{\"model_type\":\"llama\",\"hidden_act\":\"laplace\"}",
+            ERR_UNSUPPORTED, "laplace" },
         { "{\"model_type\":\"llama\",\"hidden_act\":3}", ERR_REFUSED,
             "hidden_act" },
         { "{\"model_type\":\"llama\",\"hidden_size\":0}", ERR_REFUSED,
@@ -161,8 +163,10 @@ static void test_refusals(void)
             "tie_word_embeddings" },
         { "{\"model_type\":\"llama\",\"rope_scaling\":[]}", ERR_REFUSED,
             "rope_scaling" },
+        { "{\"model_type\":\"llama\",\"rope_scaling\":{\"type\":\"mrope\"}}",
+            ERR_UNSUPPORTED, "mrope" },
         { "{\"model_type\":\"llama\",\"rope_scaling\":{\"type\":\"yarn\"}}",
-            ERR_UNSUPPORTED, "yarn" },
+            ERR_REFUSED, "factor" },
         { "{\"model_type\":\"llama\",\"rope_scaling\":{\"type\":\"linear\"}}",
             ERR_REFUSED, "factor" },
         { "{\"model_type\":\"llama\",\"rope_scaling\":{\"type\":\"llama3\","

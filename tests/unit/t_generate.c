@@ -3,7 +3,7 @@
 #include <signal.h>
 
 #include "base/cancel.h"
-#include "tests/numeric/golden_forward.h"
+#include "tests/numeric/golden.h"
 #include "tests/unit/tap.h"
 #include "verify-run/generate.h"
 
@@ -138,6 +138,7 @@ static void test_cancelled(void)
 
 int main(void)
 {
+    golden_load();
     test_top();
     test_degenerate();
     test_run();

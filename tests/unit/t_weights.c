@@ -3,7 +3,7 @@
 #include <signal.h>
 
 #include "base/cancel.h"
-#include "tests/numeric/golden_forward.h"
+#include "tests/numeric/golden.h"
 #include "tests/unit/tap.h"
 #include "verify-run/weights.h"
 
@@ -272,6 +272,7 @@ static void test_cancelled(void)
 
 int main(void)
 {
+    golden_load();
     test_complete();
     test_missing();
     test_shape();

@@ -284,9 +284,9 @@ def refused(base, name, config, tensors, status, word):
 def test_refused(base):
     t = small_model()
     refused(base, "family", {**CONFIG, "model_type": "mamba"}, t, 8, "llama")
-    refused(base, "rope", {**CONFIG, "rope_scaling": {"type": "yarn",
+    refused(base, "rope", {**CONFIG, "rope_scaling": {"type": "mrope",
                                                       "factor": 4}},
-            t, 8, "yarn")
+            t, 8, "mrope")
     refused(base, "no-config", None, t, 3, "config.json")
     refused(base, "negative", {**CONFIG, "hidden_size": -8}, t, 8,
             "hidden_size")
