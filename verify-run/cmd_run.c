@@ -1,6 +1,5 @@
 /* The one command of mlverify-run: options in, report out. */
 #include <stdio.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -13,7 +12,7 @@
 #include "verify-run/prompt.h"
 #include "verify-run/report.h"
 
-enum { TEXT_MAX = 64 << 20 };
+enum { TEXT_MAX = 256 << 20 };
 
 enum { RUN_STORED, RUN_FP32 };
 
@@ -25,6 +24,9 @@ struct run_opts {
     int dtype;
     int64_t threads;
     int64_t top_k;
+    int perplexity;
+    const char *against;
+    const char *golden;
     const char *logits;
     const char *volume;
     bool ignore_eos;
@@ -35,6 +37,7 @@ static const struct run_opts defaults = { .n = 32, .top_k = 5 };
 
 static const char *const backends[] = { "auto", "cpu", "cuda", NULL };
 static const char *const dtypes[] = { "stored", "fp32", NULL };
+static const char *const perplexities[] = { "short", "full", "none", NULL };
 
 #define AT(field) offsetof(struct run_opts, field)
 
@@ -57,6 +60,15 @@ static const struct opt opts[] = {
     { 'k', "top-k", OPT_INT, AT(top_k), "K",
         "candidates to show for the first new token (default 5)", 0, 1000,
         NULL },
+    { 0, "perplexity", OPT_CHOICE, AT(perplexity), "TEXTS",
+        "built-in texts to read: short (default: 64 tokens), full or none", 0,
+        0, perplexities },
+    { 0, "against", OPT_STR, AT(against), "MODEL",
+        "compare the logits with those of another form of the model", 0, 0,
+        NULL },
+    { 0, "golden", OPT_STR, AT(golden), "FILE",
+        "compare the run with the one kept in FILE; keep it when there is none",
+        0, 0, NULL },
     { 0, "logits", OPT_STR, AT(logits), "FILE",
         "write the logits after the prompt, little-endian float32", 0, 0,
         NULL },
@@ -67,14 +79,6 @@ static const struct opt opts[] = {
     OPT_END,
 };
 
-static uint64_t peak_memory(void)
-{
-    struct rusage u;
-
-    getrusage(RUSAGE_SELF, &u);
-    return (uint64_t)u.ru_maxrss * 1024;
-}
-
 static int print(const struct report *r, bool json, struct err *e)
 {
     struct buf out AUTO(buf_free) = BUF_INIT(TEXT_MAX);
@@ -83,74 +87,7 @@ static int print(const struct report *r, bool json, struct err *e)
         report_json(&out, r);
     else
         report_text(&out, r);
-    if (buf_check(&out, e) != 0)
-        return -1;
-    if (fwrite(out.p, 1, out.len, stdout) != out.len || fflush(stdout) != 0)
-        return err_sys(e, "standard output");
-    return 0;
-}
-
-/* The verdict was printed; an empty text says so. */
-static int verdict(const struct report *r, struct err *e)
-{
-    struct check checks[CHECK_COUNT];
-
-    return report_checks(r, checks) ? 0 : err_set(e, ERR_VERDICT, "%s", "");
-}
-
-static int join(struct ids *all, const struct ids *prompt,
-    const struct generation *g, struct err *e)
-{
-    for (size_t i = 0; i < prompt->n; i++)
-        if (ids_add(all, prompt->v[i], e) != 0)
-            return -1;
-    for (uint32_t i = 0; i < g->n_tokens; i++)
-        if (ids_add(all, g->tokens[i], e) != 0)
-            return -1;
-    return 0;
-}
-
-static int finish(const struct run_opts *o, struct report *r,
-    const struct ids *prompt, struct err *e)
-{
-    struct buf text AUTO(buf_free) = BUF_INIT(TEXT_MAX);
-    struct ids all AUTO(ids_free) = IDS_INIT;
-    const struct generation *g = r->generation;
-
-    if (join(&all, prompt, g, e) != 0 ||
-        prompt_read(r->session, &all, prompt->n, &text, &r->new_text, e) != 0)
-        return -1;
-    r->text = buf_str(&text);
-    if (o->logits != NULL &&
-        file_put(o->logits, g->logits, r->session->config.vocab * sizeof(float),
-            0644, e) != 0)
-        return -1;
-    if (print(r, o->json, e) != 0)
-        return -1;
-    return verdict(r, e);
-}
-
-static int run_model(const struct run_opts *o, struct session *s,
-    struct report *r, struct err *e)
-{
-    struct generation g AUTO(generate_free) = GENERATION_INIT;
-    struct ids prompt AUTO(ids_free) = IDS_INIT;
-    struct generate_opts how = { .n_new = (uint32_t)o->n,
-        .top_k = (uint32_t)o->top_k,
-        .ignore_eos = o->ignore_eos };
-
-    if (prompt_make(s, o->prompt, o->tokens, &prompt, e) != 0)
-        return -1;
-    how.prompt = prompt.v;
-    how.n_prompt = (uint32_t)prompt.n;
-    if (session_start(s, how.n_prompt + how.n_new, e) != 0 ||
-        generate_run(s, &how, &g, e) != 0)
-        return -1;
-    r->generation = &g;
-    r->prompt = prompt.v;
-    r->n_prompt = how.n_prompt;
-    r->peak_memory = peak_memory();
-    return finish(o, r, &prompt, e);
+    return cmd_print(&out, e);
 }
 
 /* What a long run is for must have a place before it starts. */
@@ -175,40 +112,81 @@ static int check_logits(const char *path, struct err *e)
     return 0;
 }
 
+/* How MODEL is opened: as it is, or in its converted form. */
+static int place(const char *model, const char *volume, char path[PATH_MAX],
+    bool *converted, struct err *e)
+{
+    struct found found;
+
+    if (find_model(model, volume, &found, e) != 0)
+        return -1;
+    *converted = converted_find(found.converted, found.commit, path);
+    if (*converted)
+        log_info("using the converted form in %s", path);
+    else
+        snprintf(path, PATH_MAX, "%s", found.path);
+    return 0;
+}
+
+static int run_model(const struct run_opts *o, struct report_opts *how,
+    const struct session_opts *session, struct err *e)
+{
+    struct session s AUTO(session_close) = SESSION_INIT;
+    struct report r AUTO(report_free) = REPORT_INIT;
+
+    if (session_open(&s, session, e) != 0)
+        return -1;
+    if (s.tokenizer == NULL && s.no_tokenizer.kind != ERR_MISSING)
+        log_warn("no tokenizer: %s", s.no_tokenizer.msg);
+    if (report_run(&r, how, &s, e) != 0)
+        return -1;
+    if (o->logits != NULL && r.ran &&
+        file_put(o->logits, r.generation.logits, s.config.vocab * sizeof(float),
+            0644, e) != 0)
+        return -1;
+    if (print(&r, o->json, e) != 0)
+        return -1;
+    /* The verdict was printed; an empty text says so. */
+    return r.checks.good ? 0 : err_set(e, ERR_VERDICT, "%s", "");
+}
+
 static int run(const struct cmd_ctx *ctx, void *values, int argc, char **argv,
     struct err *e)
 {
     const struct run_opts *o = values;
-    struct session s AUTO(session_close) = SESSION_INIT;
-    struct session_opts how = { .fp32 = o->dtype == RUN_FP32,
+    struct golden golden AUTO(golden_free) = GOLDEN_INIT;
+    char path[PATH_MAX];
+    char other[PATH_MAX];
+    struct session_opts session = { .path = path,
+        .fp32 = o->dtype == RUN_FP32,
         .threads = (unsigned)o->threads,
         .backend = (enum backend_choice)o->backend };
-    struct report r = { .model = argv[0], .note = "", .session = &s };
-    char converted[PATH_MAX];
-    struct found found;
+    struct session_opts against = session;
+    struct report_opts how = { .model = argv[0],
+        .prompt = o->prompt,
+        .tokens = o->tokens,
+        .n_new = (uint32_t)o->n,
+        .top_k = (uint32_t)o->top_k,
+        .ignore_eos = o->ignore_eos,
+        .perplexity = (enum perplexity_wish)o->perplexity,
+        .against = o->against,
+        .against_opts = &against,
+        .golden = o->golden != NULL ? &golden : NULL };
+    bool converted;
 
     (void)ctx;
     (void)argc;
+    against.path = other;
     if (prompt_check(o->prompt, o->tokens, e) != 0 ||
         check_logits(o->logits, e) != 0 ||
-        find_model(argv[0], o->volume, &found, e) != 0)
+        (o->golden != NULL && golden_open(&golden, o->golden, e) != 0) ||
+        place(argv[0], o->volume, path, &converted, e) != 0)
         return -1;
-    how.path = found.path;
-    if (converted_find(found.converted, found.commit, converted)) {
-        log_info("using the converted form in %s", converted);
-        how.path = converted;
-        r.note = converted;
-    }
-    if (session_open(&s, &how, e) != 0)
+    how.note = converted ? path : "";
+    if (o->against != NULL &&
+        place(o->against, o->volume, other, &converted, e) != 0)
         return -1;
-    if (s.tokenizer == NULL && s.no_tokenizer.kind != ERR_MISSING)
-        log_warn("no tokenizer: %s", s.no_tokenizer.msg);
-    if (weights_complete(&s.weights))
-        return run_model(o, &s, &r, e);
-    r.peak_memory = peak_memory();
-    if (print(&r, o->json, e) != 0)
-        return -1;
-    return verdict(&r, e);
+    return run_model(o, &how, &session, e);
 }
 
 static const struct cmd_example examples[] = {
@@ -217,6 +195,10 @@ static const struct cmd_example examples[] = {
         "continue a text, for a program to read" },
     { "mlverify-run ./model --tokens 1,15043 -n 0 --logits out.f32",
         "only the logits after two tokens" },
+    { "mlverify-run ./model --against ./model-int8",
+        "what quantisation changed" },
+    { "mlverify-run ./model --golden run.json",
+        "keep this run; the next time, compare with it" },
     { NULL, NULL },
 };
 
@@ -232,8 +214,18 @@ const struct cmd cmd_run = {
         "Checks: every tensor is there and none contradicts the config "
         "(tensors), shapes and types are right (shapes), no value is "
         "infinite or no number (finite), the logits tell tokens apart "
-        "(logits), and cached steps agree with one pass over the same "
-        "tokens (cache). When one fails the exit status is 9.",
+        "(logits), cached steps agree with one pass over the same tokens "
+        "(cache), the same pass twice gives the same bits (repeat), and a "
+        "built-in text is expected as by a model that was trained "
+        "(perplexity): much more than the same tokens shuffled, and more "
+        "than chance where they are worth little. Swapped tensors, random "
+        "weights and another model's tokenizer fail it.\n\n"
+        "--against reads the same tokens with another container, type or "
+        "quantisation of the model and judges how far the logits drift. "
+        "--golden keeps what a run computed in a small file; with a file "
+        "that is there the recorded prompt is run again and compared. "
+        "ml-run(5) has the keys of --json and of that file. When a check "
+        "fails the exit status is 9.",
     .opts = opts,
     .defaults = &defaults,
     .opts_size = sizeof(struct run_opts),

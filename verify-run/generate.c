@@ -8,7 +8,7 @@
 
 enum {
     AGREEMENT_STEPS = 4, /* cached steps the comparison covers at most */
-    AGREEMENT_MAX = 256  /* tokens; beyond, a second pass is not cheap */
+    AGREEMENT_MAX = 256  /* tokens; beyond, another pass is not cheap */
 };
 
 /* Share of the largest logit that two ways of computing may differ by. */
@@ -74,6 +74,39 @@ uint32_t generate_top(
     return len;
 }
 
+double generate_entropy(const float *logits, uint32_t n)
+{
+    double most = -INFINITY;
+    double sum = 0;
+    double weighted = 0;
+
+    for (uint32_t i = 0; i < n; i++)
+        most = fmax(most, (double)logits[i]);
+    for (uint32_t i = 0; i < n; i++) {
+        double below = (double)logits[i] - most;
+
+        sum += exp(below);
+        weighted += exp(below) * fmax(below, -1e4);
+    }
+    return log(sum) - weighted / sum;
+}
+
+float generate_lead(const float *logits, uint32_t n)
+{
+    float best = -INFINITY;
+    float second = -INFINITY;
+
+    for (uint32_t i = 0; i < n; i++) {
+        if (logits[i] > best) {
+            second = best;
+            best = logits[i];
+        } else if (logits[i] > second) {
+            second = logits[i];
+        }
+    }
+    return n > 1 ? best - second : 0;
+}
+
 static int prepare(struct run *r, struct err *e)
 {
     struct generation *g = r->g;
@@ -85,10 +118,11 @@ static int prepare(struct run *r, struct err *e)
     r->logits = arena_alloc(&g->arena, vocab, sizeof(float), e);
     r->kept = arena_alloc(&g->arena, vocab, sizeof(float), e);
     g->logits = arena_alloc(&g->arena, vocab, sizeof(float), e);
+    g->leads = arena_alloc(&g->arena, r->o->n_new, sizeof(*g->leads), e);
     g->top =
         arena_alloc(&g->arena, (uint64_t)r->o->top_k + 1, sizeof(*g->top), e);
     if (r->all == NULL || r->logits == NULL || r->kept == NULL ||
-        g->logits == NULL || g->top == NULL)
+        g->logits == NULL || g->leads == NULL || g->top == NULL)
         return -1;
     memcpy(r->all, r->o->prompt, r->o->n_prompt * sizeof(*r->all));
     r->n_all = r->o->n_prompt;
@@ -129,6 +163,7 @@ static int first_step(struct run *r, uint32_t *next, struct err *e)
         return -1;
     g->first_token_seconds = clock_seconds() - start;
     memcpy(g->logits, r->logits, vocab * sizeof(float));
+    g->entropy = generate_entropy(g->logits, vocab);
     g->n_top = generate_top(g->top, r->o->top_k, g->logits, vocab);
     return 0;
 }
@@ -137,7 +172,8 @@ static int first_step(struct run *r, uint32_t *next, struct err *e)
 static bool take(struct run *r, uint32_t token)
 {
     r->all[r->n_all++] = token;
-    r->g->n_tokens++;
+    r->g->leads[r->g->n_tokens++] =
+        generate_lead(r->logits, r->s->config.vocab);
     r->g->ended = !r->o->ignore_eos && config_is_eos(&r->s->config, token);
     return r->g->ended || r->g->n_tokens == r->o->n_new;
 }
@@ -160,21 +196,41 @@ static int decode(struct run *r, uint32_t next, struct err *e)
     return 0;
 }
 
+/* The first n tokens in one pass, into r->logits. */
+static int whole(struct run *r, uint32_t n, struct err *e)
+{
+    struct backend_pass p = { .tokens = r->all, .n = n, .logits = r->logits };
+
+    if (cancel_check(e) != 0)
+        return -1;
+    return r->s->backend->forward(r->s->state, &p, e);
+}
+
+/* The same pass twice is the same to the last bit. */
+static int repeat(struct run *r, struct err *e)
+{
+    struct generation *g = r->g;
+    size_t bytes = r->s->config.vocab * sizeof(float);
+
+    if (r->o->n_prompt > AGREEMENT_MAX || g->fault.found)
+        return 0;
+    if (whole(r, r->o->n_prompt, e) != 0)
+        return -1;
+    g->repeat = memcmp(r->logits, g->logits, bytes) == 0 ? AGREEMENT_HOLDS
+                                                         : AGREEMENT_BROKEN;
+    return 0;
+}
+
 /* The cache must not change the answer: the same tokens in one pass. */
 static int compare(struct run *r, struct err *e)
 {
     struct generation *g = r->g;
     uint32_t vocab = r->s->config.vocab;
-    struct backend_pass p = {
-        .tokens = r->all,
-        .n = r->n_kept,
-        .logits = r->logits,
-    };
     double largest = 1;
 
     if (r->n_kept == 0 || r->n_kept > AGREEMENT_MAX || g->fault.found)
         return 0;
-    if (cancel_check(e) != 0 || r->s->backend->forward(r->s->state, &p, e) != 0)
+    if (whole(r, r->n_kept, e) != 0)
         return -1;
     for (uint32_t i = 0; i < vocab; i++) {
         g->difference = fmax(
@@ -198,5 +254,7 @@ int generate_run(struct session *s, const struct generate_opts *o,
         return -1;
     if (o->n_new > 0 && decode(&r, next, e) != 0)
         return -1;
-    return compare(&r, e);
+    if (compare(&r, e) != 0)
+        return -1;
+    return repeat(&r, e);
 }

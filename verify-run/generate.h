@@ -21,7 +21,7 @@ struct candidate {
     double probability;
 };
 
-/* Cached steps against one pass over the same tokens. */
+/* Two ways to the same logits. */
 enum agreement {
     AGREEMENT_SKIPPED, /* nothing to compare, or too long to be cheap */
     AGREEMENT_HOLDS,
@@ -33,7 +33,9 @@ struct generation {
     uint32_t *tokens; /* the new ones */
     uint32_t n_tokens;
     bool ended;            /* an end token came; it is the last of tokens */
+    float *leads;          /* of each: its logit above the second best's */
     float *logits;         /* (vocab), of the prompt's last position */
+    double entropy;        /* of their distribution, in nats */
     struct candidate *top; /* best first */
     uint32_t n_top;
     double first_token_seconds; /* the prompt's pass */
@@ -42,6 +44,7 @@ struct generation {
     struct backend_fault fault; /* the first of all passes */
     uint32_t fault_pos;         /* first position of the pass with the fault */
     bool degenerate;            /* some logits: all equal, or not finite */
+    enum agreement repeat;      /* the prompt's pass again: the same bits */
     enum agreement agreement;
     double difference; /* largest, of the comparison */
     double allowed;
@@ -70,6 +73,12 @@ void generate_free(struct generation *g);
  */
 uint32_t generate_top(
     struct candidate *out, uint32_t k, const float *logits, uint32_t n);
+
+/* generate_entropy - of softmax(logits), in nats; NAN when that is nothing. */
+double generate_entropy(const float *logits, uint32_t n);
+
+/* generate_lead - how far the largest is above the second; n > 1, or 0. */
+float generate_lead(const float *logits, uint32_t n);
 
 /* generate_degenerate - all equal, or one not finite. */
 bool generate_degenerate(const float *logits, uint32_t n);

@@ -1,7 +1,9 @@
 #include "verify-run/memory.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -100,4 +102,26 @@ int memory_check(uint64_t bytes, const char *what, struct err *e)
         return 0;
     return err_set(e, ERR_NOMEM, "%s: %s of memory needed, %s available", what,
         human_size(a, bytes), human_size(b, there));
+}
+
+uint64_t memory_peak(void)
+{
+    char text[TEXT_MAX];
+    struct rusage u;
+    uint64_t kib;
+
+    if (read_text("/proc/self/status", text) &&
+        find_number(text, "VmHWM:", &kib))
+        return kib * 1024;
+    getrusage(RUSAGE_SELF, &u);
+    return (uint64_t)u.ru_maxrss * 1024;
+}
+
+void memory_peak_reset(void)
+{
+    int fd AUTO(fd_close) = open("/proc/self/clear_refs", O_WRONLY | O_CLOEXEC);
+
+    /* 5: the peak becomes what is held now (proc(5)) */
+    if (fd >= 0 && write(fd, "5", 1) != 1)
+        return;
 }

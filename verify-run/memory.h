@@ -27,4 +27,16 @@ bool memory_group(const char *root, uint64_t *out);
  */
 int memory_check(uint64_t bytes, const char *what, struct err *e);
 
+/*
+ * memory_peak - most bytes of memory this process has held at a time, its
+ * part of mapped files included
+ */
+uint64_t memory_peak(void);
+
+/*
+ * memory_peak_reset - let memory_peak() count from now on, where the kernel
+ * can; else it stays what it was
+ */
+void memory_peak_reset(void);
+
 #endif

@@ -1,41 +1,68 @@
 /*
- * report.h - what a run showed: for people, aligned and short, and for
- * programs, as one JSON document with stable keys.
+ * report.h - everything one run finds out about a model, and its two forms:
+ * for people, aligned and short, and for programs, as one JSON document
+ * with stable keys.
  */
 #ifndef VERIFY_RUN_REPORT_H
 #define VERIFY_RUN_REPORT_H
 
-#include "verify-run/generate.h"
+#include "verify-run/checks.h"
+
+struct report_opts {
+    const char *model;  /* as the user wrote it */
+    const char *note;   /* which converted form was taken, or "" */
+    const char *prompt; /* words, or NULL */
+    const char *tokens; /* ids, or NULL; see prompt_make */
+    uint32_t n_new;
+    uint32_t top_k;
+    bool ignore_eos;
+    enum perplexity_wish perplexity;
+    const char *against;                     /* its name, or NULL */
+    const struct session_opts *against_opts; /* how it is opened */
+    struct golden *golden;                   /* golden_open() was called */
+};
 
 struct report {
-    const char *model; /* as the user wrote it */
-    const char *note;  /* which converted form was taken, or "" */
+    const struct report_opts *o;
     const struct session *session;
-    const struct generation *generation; /* NULL: the weights did not allow */
-    const uint32_t *prompt;
-    uint32_t n_prompt;
-    struct str text;      /* prompt and continuation as read, or ids */
+    bool ran; /* else the weights did not allow it: only checks */
+    struct ids prompt;
+    struct generation generation;
+    struct perplexity perplexity;
+    struct against against;
+    struct buf text;      /* prompt and continuation as read, or ids */
     struct str new_text;  /* the continuation alone, or "" */
     uint64_t peak_memory; /* bytes */
+    struct checks checks;
 };
 
-enum check_result { CHECK_OK, CHECK_FAILED, CHECK_NOT_MADE };
+#define REPORT_INIT                                                            \
+    {                                                                          \
+        .text = BUF_INIT(64 << 20)                                             \
+    }
 
-struct check {
-    const char *name;
-    enum check_result result;
-    char detail[240];
-};
+/*
+ * report_run - run the model as wished, judge it, settle the golden file
+ * s        was opened, not started; it and o outlive the report
+ * Returns  0, also when a check failed; -1 with *e
+ */
+int report_run(struct report *r, const struct report_opts *o, struct session *s,
+    struct err *e);
 
-enum { CHECK_COUNT = 5 };
-
-/* report_checks - tensors, shapes, finite, logits, cache; true: none failed */
-bool report_checks(const struct report *r, struct check out[CHECK_COUNT]);
+/* report_free - idempotent, for AUTO. */
+void report_free(struct report *r);
 
 /* report_text - the text, an empty line, then the table. */
 void report_text(struct buf *out, const struct report *r);
 
 /* report_json - one document; keys as in mlverify-run(1). */
 void report_json(struct buf *out, const struct report *r);
+
+/* Of the steps after the first token; NAN when there were none. */
+double report_tokens_per_second(const struct report *r);
+double report_gb_per_second(const struct report *r);
+
+/* report_token - one token as JSON text, harmless to a terminal; or null. */
+void report_token(struct buf *out, const struct report *r, uint32_t id);
 
 #endif

@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/path.h"
+#include "verify-run/drift.h"
 
 /* A converted model says in its manifest which names it keeps only once. */
 static int read_manifest(struct session *s, struct err *e)
@@ -78,6 +79,21 @@ int session_start(struct session *s, uint32_t capacity, struct err *e)
     s->capacity = capacity;
     s->load_seconds += clock_seconds() - start;
     return s->state == NULL ? -1 : 0;
+}
+
+enum dtype session_coarsest(const struct session *s)
+{
+    enum dtype worst = DTYPE_F32;
+
+    for (uint32_t layer = 0; layer < s->config.layers; layer++)
+        for (int r = 0; r < ROLE_COUNT; r++) {
+            const struct weight *w =
+                weights_get(&s->weights, layer, (enum role)r, false);
+
+            if (w->data != NULL && drift_cost(w->dtype) > drift_cost(worst))
+                worst = w->dtype;
+        }
+    return worst;
 }
 
 void session_close(struct session *s)

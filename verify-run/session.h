@@ -50,6 +50,12 @@ int session_open(
  */
 int session_start(struct session *s, uint32_t capacity, struct err *e);
 
+/*
+ * session_coarsest - the type of its matrices that rounds the most. Of an
+ * int8 model that is I8, though an embedding kept in BF16 may be larger.
+ */
+enum dtype session_coarsest(const struct session *s);
+
 /* session_close - idempotent, for AUTO. */
 void session_close(struct session *s);
 

@@ -40,6 +40,22 @@ static void test_degenerate(void)
     ok(!generate_degenerate(flat, 1), "a vocabulary of one is never flat");
 }
 
+static void test_entropy(void)
+{
+    const float flat[4] = { 3, 3, 3, 3 };
+    const float sure[3] = { 90, 0, -90 };
+    const float barred[3] = { 1, -INFINITY, 1 };
+    const float bad[2] = { 1, NAN };
+
+    ok(fabs(generate_entropy(flat, 4) - log(4)) < 1e-12, "entropy of a guess");
+    ok(generate_entropy(sure, 3) < 1e-30, "of certainty");
+    ok(fabs(generate_entropy(barred, 3) - log(2)) < 1e-12, "one left out");
+    ok(isnan(generate_entropy(bad, 2)), "of no number: none");
+    ok(generate_lead(sure, 3) == 90 && generate_lead(flat, 4) == 0 &&
+            generate_lead(flat, 1) == 0,
+        "how far the best is ahead");
+}
+
 static int golden_session(
     struct session *s, struct tiny_model *m, int golden, struct err *e)
 {
@@ -79,6 +95,9 @@ static void test_run(void)
     ok(!g.fault.found && !g.degenerate && !g.ended, "nothing to complain of");
     ok(g.agreement == AGREEMENT_HOLDS && g.difference == 0,
         "steps and one pass agree, bit for bit");
+    ok(g.repeat == AGREEMENT_HOLDS, "the prompt again: the same bits");
+    ok(fabsf(g.leads[0] - (g.top[0].logit - g.top[1].logit)) < 1e-6f,
+        "the lead of the first token");
     tiny_remove(&m);
 }
 
@@ -119,6 +138,37 @@ static void test_broken_cache(void)
     tiny_remove(&m);
 }
 
+/* A backend that is off by one bit in one logit, every second time. */
+static int wavering(
+    struct backend_state *s, struct backend_pass *p, struct err *e)
+{
+    static int calls;
+
+    if (backend_cpu.forward(s, p, e) != 0)
+        return -1;
+    if (calls++ % 2 == 1)
+        p->logits[7] = nextafterf(p->logits[7], INFINITY);
+    return 0;
+}
+
+static void test_wavering(void)
+{
+    struct backend wavers = backend_cpu; /* outlives the session */
+    struct session s AUTO(session_close) = SESSION_INIT;
+    struct generation g AUTO(generate_free) = GENERATION_INIT;
+    struct generate_opts o = { .prompt = golden_ids, .n_prompt = GOLDEN_IDS };
+    struct tiny_model m;
+    struct err e = ERR_INIT;
+
+    wavers.forward = wavering;
+    ok(golden_session(&s, &m, 3, &e) == 0, "a session");
+    s.backend = &wavers;
+    ok(session_start(&s, 20, &e) == 0 && generate_run(&s, &o, &g, &e) == 0,
+        "a backend that wavers runs");
+    is_int(g.repeat, AGREEMENT_BROKEN, "and one bit gives it away");
+    tiny_remove(&m);
+}
+
 /* The last: an interrupt cannot be taken back. */
 static void test_cancelled(void)
 {
@@ -141,8 +191,10 @@ int main(void)
     golden_load();
     test_top();
     test_degenerate();
+    test_entropy();
     test_run();
     test_broken_cache();
+    test_wavering();
     test_cancelled();
     return done();
 }

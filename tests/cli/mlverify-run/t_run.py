@@ -21,10 +21,11 @@ import rawckpt  # noqa: E402
 
 BUILD = os.path.join(ROOT, os.environ.get("BUILD_DIR", "build/release"))
 PROGRAM = os.path.join(BUILD, "mlverify-run")
-KEYS = ["ok", "model", "architecture", "parameters", "dtype", "backend",
-        "device", "prompt_tokens", "tokens", "text", "top", "load_seconds",
+KEYS = ["ok", "model", "architecture", "parameters", "raw_parameters",
+        "weights_bytes", "dtype", "backend", "device", "prompt_tokens",
+        "tokens", "text", "top", "entropy_bits", "perplexity", "load_seconds",
         "first_token_seconds", "tokens_per_second", "bytes_per_token",
-        "gb_per_second", "peak_memory_bytes", "checks"]
+        "gb_per_second", "peak_memory_bytes", "tensors", "checks"]
 
 count = failed = 0
 
@@ -104,13 +105,13 @@ def small_model(value=lambda i: math.sin(i * 1.7) / 3):
     return t
 
 
-def test_expected(folder, expected, logits_file):
+def test_expected(folder, expected, logits_file, *options):
     """A model below tests/ gives the ids, texts and logits beside it."""
     name = os.path.relpath(folder, ROOT)
     for i, want in enumerate(expected["prompts"]):
         done, got = run_json(folder, "--prompt", want["prompt"], "-n",
                              len(want["greedy"]), "--ignore-eos", "--logits",
-                             logits_file)
+                             logits_file, *options)
         equal(done.returncode, 0, f"{name}: prompt {i} runs")
         equal(got["prompt_tokens"], want["ids"], "the prompt's tokens")
         equal(got["tokens"], want["greedy"], "greedy tokens")
@@ -160,7 +161,8 @@ def test_json(folder):
                 "gb_per_second", "peak_memory_bytes", "bytes_per_token"):
         ok(got[key] > 0, key, got[key])
     equal([c["name"] for c in got["checks"]],
-          ["tensors", "shapes", "finite", "logits", "cache"], "the checks")
+          ["tensors", "shapes", "finite", "logits", "cache", "repeat"],
+          "the checks")
     equal(got["text"], "", "no text without a tokenizer")
     other = run_json(folder, "--tokens", "1,5,9", "-n", "6", "--ignore-eos",
                      "--threads", "2")[1]
@@ -383,7 +385,8 @@ def main():
         test_terminal(base)
         test_eos(base)
         test_expected(os.path.join(llama, "safetensors"),
-                      expected_of(os.path.join(llama, "expected.json")), out)
+                      expected_of(os.path.join(llama, "expected.json")), out,
+                      "--perplexity", "none")
         test_containers([os.path.join(llama, d)
                          for d in sorted(os.listdir(llama))
                          if os.path.isdir(os.path.join(llama, d))])

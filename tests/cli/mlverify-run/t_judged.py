@@ -1,0 +1,302 @@
+#!/usr/bin/env python3
+"""What mlverify-run says of models that load and yet are wrong: swapped
+tensors, another model's tokenizer, another form that drifts too far, a run
+that is not the one recorded. Beside each stands a control that must pass.
+
+The models are those below tests/, taken apart here. Prints TAP.
+"""
+import json
+import os
+import random
+import shutil
+import struct
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
+                                "../.."))
+import kit  # noqa: E402
+
+TESTS = os.path.join(kit.ROOT, "tests")
+NEOX = os.path.join(TESTS, "model/tiny-neox")
+LLAMA = os.path.join(TESTS, "fixtures/llama/safetensors")
+
+t = kit.Tap()
+
+
+class Weights:
+    """A safetensors file in pieces."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        with open(os.path.join(folder, "model.safetensors"), "rb") as f:
+            data = f.read()
+        n = struct.unpack("<Q", data[:8])[0]
+        self.head = json.loads(data[8:8 + n])
+        self.meta = self.head.pop("__metadata__", None)
+        self.body = bytearray(data[8 + n:])
+
+    def swap(self, a, b):
+        """Two tensors of one shape change places."""
+        x, y = self.head[a], self.head[b]
+        assert x["shape"] == y["shape"] and x["dtype"] == y["dtype"]
+        x["data_offsets"], y["data_offsets"] = (y["data_offsets"],
+                                                x["data_offsets"])
+
+    def swap_rows(self, name, seed):
+        """The rows of a matrix in another order."""
+        first, end = self.head[name]["data_offsets"]
+        n = self.head[name]["shape"][0]
+        row = (end - first) // n
+        rows = [bytes(self.body[first + i * row:first + (i + 1) * row])
+                for i in range(n)]
+        random.Random(seed).shuffle(rows)
+        self.body[first:end] = b"".join(rows)
+
+    def write(self, folder, tokenizer=None):
+        head = json.dumps(self.head).encode()
+        head += b" " * (-len(head) % 8)
+        os.makedirs(folder)
+        with open(os.path.join(folder, "model.safetensors"), "wb") as f:
+            f.write(struct.pack("<Q", len(head)) + head + self.body)
+        shutil.copy(os.path.join(self.folder, "config.json"), folder)
+        shutil.copy(tokenizer or os.path.join(self.folder, "tokenizer.json"),
+                    os.path.join(folder, "tokenizer.json"))
+        return folder
+
+
+def run(*args):
+    done = kit.run(["mlverify-run", *args, "--json"], ENV)
+    try:
+        return done, json.loads(done.stdout)
+    except ValueError:
+        t.ok(False, f"JSON from {args}", done.stdout + done.stderr)
+        return done, {"checks": []}
+
+
+def check(got, name):
+    """ok and the words of one check; None when it was not made."""
+    for c in got["checks"]:
+        if c["name"] == name:
+            return c["ok"], c["detail"]
+    return None, ""
+
+
+def convert(base, kind, source):
+    out = os.path.join(base, f"{os.path.basename(source)}-{kind}")
+    done = kit.run(["mlconvert", f"--{kind}", "-q", "-o", out, source], ENV)
+    assert done.returncode == 0, done.stderr
+    return out
+
+
+# ---- perplexity ----
+
+def says(folder, want, label, *options):
+    done, got = run(folder, "-n", "1", *options)
+    good, words = check(got, "perplexity")
+    t.eq((done.returncode, good), (0, True) if want else (9, False), label)
+    if not want:
+        t.ok("untrained" in words and "tokenizer" in words, "in words", words)
+    return got
+
+
+def test_perplexity(base, neox):
+    got = says(neox, True, "a trained model, though of other texts")
+    p = got["perplexity"]
+    t.eq((p["untrained"], p["tokens"], p["texts"]), (512, 63, 1),
+         "beside what an untrained one would score")
+    t.ok(p["order_nats"] > 3, "the order of the text is worth a lot", p)
+    got = says(neox, True, "all texts", "--perplexity", "full")
+    p = got["perplexity"]
+    t.eq([x["name"] for x in p["passages"]],
+         ["story", "facts", "letter", "report", "code", "languages"],
+         "one number for each")
+    t.eq(sum(x["tokens"] for x in p["passages"]), p["tokens"], "of its tokens")
+    done, got = run(neox, "-n", "1", "--perplexity", "none")
+    t.eq((done.returncode, got["perplexity"], check(got, "perplexity")[0]),
+         (0, None, None), "not made when it is not wanted")
+    says(LLAMA, False, "random weights read like none")
+    layer = "gpt_neox.layers.%d."
+    w = Weights(neox)
+    w.swap("gpt_neox.embed_in.weight", "embed_out.weight")
+    says(w.write(os.path.join(base, "swapped-ends")), False,
+         "embedding and head swapped")
+    w = Weights(neox)
+    for part in ("attention.dense.weight", "attention.query_key_value.weight",
+                 "mlp.dense_h_to_4h.weight", "mlp.dense_4h_to_h.weight"):
+        w.swap(layer % 0 + part, layer % 2 + part)
+    says(w.write(os.path.join(base, "swapped-layers")), False,
+         "the first layer swapped with the last")
+    w = Weights(neox)
+    w.swap_rows("gpt_neox.embed_in.weight", 1)
+    says(w.write(os.path.join(base, "swapped-rows")), False,
+         "rows of the embedding swapped")
+    w = Weights(neox)
+    says(w.write(os.path.join(base, "other-tokenizer"),
+                 os.path.join(LLAMA, "tokenizer.json")), False,
+         "the tokenizer of another model")
+    says(Weights(neox).write(os.path.join(base, "whole")), True,
+         "control: taken apart and put together again")
+
+
+def test_beyond(base):
+    """A tokenizer with more tokens than the model has rows."""
+    folder = Weights(LLAMA).write(
+        os.path.join(base, "beyond"), os.path.join(NEOX, "tokenizer.json"))
+    done, got = run(folder, "--tokens", "1,2", "-n", "1")
+    good, words = check(got, "perplexity")
+    t.eq((done.returncode, good), (9, False), "ids past the vocabulary")
+    t.ok("another model's" in words and "383" in words, "in words", words)
+
+
+# ---- against ----
+
+def test_against(base, neox):
+    for kind, bound in (("fp32", 0.006), ("bf16", 0.05), ("int8", 0.2)):
+        other = convert(base, kind, NEOX)
+        done, got = run(neox, "--against", other, "-n", "8")
+        a = got.get("against", {})
+        t.eq((done.returncode, check(got, "against")[0]), (0, True),
+             f"fp16 against {kind}")
+        t.ok(a["share"] <= a["bound"] < bound, "within its bound", a)
+        t.ok(a["positions"] > 64 and a["top1_agreement"] > 0.95 and
+             a["mean_drift"] <= a["max_drift"] and a["kl_nats"] < 0.01,
+             "with the numbers", a)
+        t.eq(a["share"] == 0, kind == "fp32", "which fp32 has none of")
+    done, got = run(neox, "--against", NEOX)
+    t.eq((done.returncode, got["against"]["max_drift"]), (0, 0),
+         "another container: the same bits")
+    w = Weights(neox)
+    w.swap("gpt_neox.layers.0.input_layernorm.weight",
+           "gpt_neox.layers.0.post_attention_layernorm.weight")
+    done, got = run(neox, "--against",
+                    w.write(os.path.join(base, "swapped-norms")))
+    t.eq((done.returncode, check(got, "against")[0]), (9, False),
+         "two norms swapped: another model")
+    done, got = run(neox, "--against", LLAMA)
+    t.eq((done.returncode, check(got, "against")[0]), (9, False),
+         "a model of another size")
+    t.ok("vocabulary 384 instead of 512" in check(got, "against")[1],
+         "in words", check(got, "against"))
+    done = kit.run(["mlverify-run", neox, "--against", base + "/none"], ENV)
+    t.eq((done.returncode, "none" in done.stderr), (3, True),
+         "one that is not there")
+    done = kit.run(["mlverify-run", neox, "--against", NEOX], ENV)
+    t.ok("against" in done.stdout and "same best token" in done.stdout,
+         "for people", done.stdout)
+
+
+# ---- golden ----
+
+def broken(file, text, *word):
+    with open(file, "w", encoding="utf-8") as f:
+        f.write(text)
+    done = kit.run(["mlverify-run", NEOX, "--golden", file], ENV)
+    return done.returncode == 8 and os.path.basename(file) in done.stderr and \
+        all(w in done.stderr for w in word)
+
+
+def edited(file, recorded, label, word, **changes):
+    with open(file, "w", encoding="utf-8") as f:
+        json.dump({**recorded, **changes}, f)
+    done, got = run(NEOX, "--golden", file)
+    t.eq((done.returncode, check(got, "golden")[0]), (9, False), label)
+    t.ok(word in check(got, "golden")[1], "in words", check(got, "golden"))
+
+
+def test_golden(base, neox):
+    file = os.path.join(base, "golden.json")
+    done, first = run(neox, "--prompt", "The ferry", "-n", "12", "--golden",
+                      file)
+    t.eq((done.returncode, first["golden"]["state"]), (0, "recorded"),
+         "a run is recorded")
+    with open(file, encoding="utf-8") as f:
+        text = f.read()
+    kept = json.loads(text)
+    t.eq((kept["tokens"], kept["prompt"], kept["vocabulary"], kept["dtype"]),
+         (first["tokens"], first["prompt_tokens"], 512, "F16"), "what it was")
+    t.ok(os.path.getsize(file) < 64 << 10, "in a small file")
+    done, again = run(neox, "--golden", file)
+    t.eq((done.returncode, again["golden"]["state"], again["tokens"]),
+         (0, "holds", first["tokens"]), "and run again, without the prompt")
+    t.ok(again["golden"]["share"] < 1e-8, "as near as nine digits tell",
+         again["golden"])
+    t.eq(again["golden"]["same_tokens"], 12, "and all tokens")
+    for other in (NEOX, convert(base, "bf16", neox)):
+        done, got = run(other, "--golden", file)
+        t.eq((done.returncode, got["golden"]["state"]), (0, "holds"),
+             f"so does {os.path.basename(other)}")
+    with open(file, encoding="utf-8") as f:
+        t.eq(f.read(), text, "the file is left as it was")
+    w = Weights(neox)
+    w.swap("gpt_neox.layers.0.input_layernorm.weight",
+           "gpt_neox.layers.0.post_attention_layernorm.weight")
+    done, got = run(w.write(os.path.join(base, "golden-norms")), "--golden",
+                    file)
+    t.eq((done.returncode, got["golden"]["state"]), (9, "broken"),
+         "a model with swapped norms does not")
+    done, got = run(LLAMA, "--golden", file, "--perplexity", "none")
+    t.eq((done.returncode, check(got, "golden")[0]), (9, False),
+         "nor does another family")
+    done, got = run(neox, "--golden", file, "--prompt", "The")
+    t.eq((done.returncode, check(got, "golden")[0]), (9, False),
+         "nor another prompt")
+    test_edited(os.path.join(base, "edited.json"), kept)
+    test_malformed(os.path.join(base, "bad.json"), text, kept)
+    spoiled = os.path.join(base, "spoiled.json")
+    done, got = run(LLAMA, "--golden", spoiled)
+    t.eq((done.returncode, os.path.exists(spoiled)), (9, False),
+         "a run that fails its checks is not recorded")
+    done = kit.run(["mlverify-run", NEOX, "--golden", base + "/no/where"], ENV)
+    t.eq(done.returncode, 3, "no folder for the file")
+
+
+def test_edited(file, kept):
+    logits = [dict(x, logit=x["logit"] + 0.2) for x in kept["logits"]]
+    edited(file, kept, "other logits", "of their spread", logits=logits)
+    tokens = kept["tokens"][:5] + [7] + kept["tokens"][6:]
+    edited(file, kept, "another token", "new token 6 is", tokens=tokens)
+    edited(file, kept, "more tokens than there were", "new token 13 is",
+           tokens=kept["tokens"] + [1], leads=kept["leads"] + [9.0])
+    edited(file, kept, "more layers", "layers 4, not 3", layers=4)
+    leads = kept["leads"][:5] + [0.0] + kept["leads"][6:]
+    with open(file, "w", encoding="utf-8") as f:
+        json.dump({**kept, "tokens": tokens, "leads": leads}, f)
+    done, got = run(NEOX, "--golden", file)
+    t.eq((done.returncode, got["golden"]["same_tokens"]), (0, 5),
+         "control: where two were equally good either may win")
+
+
+def test_malformed(file, text, kept):
+    cut = [n for n in range(0, len(text) - 3, max(1, len(text) // 60))
+           if not broken(file, text[:n])]
+    t.eq(cut, [], "a file cut short is refused, wherever it is")
+    for key in kept:
+        if key in ("model", "backend"):
+            continue
+        less = {k: v for k, v in kept.items() if k != key}
+        t.ok(broken(file, json.dumps(less)), f"one without '{key}' as well")
+        t.ok(broken(file, json.dumps({**kept, key: {"a": 1}})),
+             f"and one with a strange '{key}'")
+    t.ok(broken(file, json.dumps({**kept, "logits": [{"id": 512,
+                                                       "logit": 1}]})),
+         "an id past the vocabulary")
+    t.ok(broken(file, "[]", "not written by --golden"), "another JSON file")
+
+
+def main():
+    base = kit.scratch()
+    global ENV
+    ENV = kit.clean_env(base)
+    try:
+        neox = convert(base, "keep", NEOX)
+        test_perplexity(base, neox)
+        test_beyond(base)
+        test_against(base, neox)
+        test_golden(base, neox)
+    finally:
+        shutil.rmtree(base, ignore_errors=True)
+    t.done()
+
+
+if __name__ == "__main__":
+    main()
