@@ -14,8 +14,6 @@
 
 enum { TEXT_MAX = 256 << 20 };
 
-enum { RUN_STORED, RUN_FP32 };
-
 struct run_opts {
     const char *prompt;
     const char *tokens;
@@ -36,7 +34,9 @@ struct run_opts {
 static const struct run_opts defaults = { .n = 32, .top_k = 5 };
 
 static const char *const backends[] = { "auto", "cpu", "cuda", NULL };
-static const char *const dtypes[] = { "stored", "fp32", NULL };
+static const char *const dtypes[] = { "stored", "fp32", "fp16", "bf16", NULL };
+static const enum dtype dtype_of[] = { DTYPE_NONE, DTYPE_F32, DTYPE_F16,
+    DTYPE_BF16 };
 static const char *const perplexities[] = { "short", "full", "none", NULL };
 
 #define AT(field) offsetof(struct run_opts, field)
@@ -54,7 +54,9 @@ static const struct opt opts[] = {
     { 0, "backend", OPT_CHOICE, AT(backend), "NAME",
         "what computes: auto, cpu or cuda", 0, 0, backends },
     { 0, "dtype", OPT_CHOICE, AT(dtype), "TYPE",
-        "weights as stored, or widened to fp32 first", 0, 0, dtypes },
+        "weights as stored, or cast first: fp32, fp16 or bf16; computing is "
+        "always in fp32",
+        0, 0, dtypes },
     { 0, "threads", OPT_INT, AT(threads), "N",
         "threads of the CPU (default: one per core)", 1, 1024, NULL },
     { 'k', "top-k", OPT_INT, AT(top_k), "K",
@@ -158,7 +160,7 @@ static int run(const struct cmd_ctx *ctx, void *values, int argc, char **argv,
     char path[PATH_MAX];
     char other[PATH_MAX];
     struct session_opts session = { .path = path,
-        .fp32 = o->dtype == RUN_FP32,
+        .as = dtype_of[o->dtype],
         .threads = (unsigned)o->threads,
         .backend = (enum backend_choice)o->backend };
     struct session_opts against = session;
@@ -177,6 +179,7 @@ static int run(const struct cmd_ctx *ctx, void *values, int argc, char **argv,
     (void)ctx;
     (void)argc;
     against.path = other;
+    against.as = DTYPE_NONE;
     if (prompt_check(o->prompt, o->tokens, e) != 0 ||
         check_logits(o->logits, e) != 0 ||
         (o->golden != NULL && golden_open(&golden, o->golden, e) != 0) ||
@@ -220,8 +223,10 @@ const struct cmd cmd_run = {
         "(perplexity): much more than the same tokens shuffled, and more "
         "than chance where they are worth little. Swapped tensors, random "
         "weights and another model's tokenizer fail it.\n\n"
-        "--against reads the same tokens with another container, type or "
-        "quantisation of the model and judges how far the logits drift. "
+        "--dtype rounds every weight to a type before it is used, int8 ones "
+        "too; sums are always made in fp32. --against reads the same tokens "
+        "with another container, type or quantisation of the model, as it is "
+        "stored, and judges how far the logits drift. "
         "--golden keeps what a run computed in a small file; with a file "
         "that is there the recorded prompt is run again and compared. "
         "ml-run(5) has the keys of --json and of that file. When a check "

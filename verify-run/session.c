@@ -36,7 +36,7 @@ static int open_parts(
         .config = &s->config,
         .checkpoint = &s->checkpoint,
         .manifest = &s->manifest,
-        .fp32 = o->fp32,
+        .as = o->as,
     };
 
     s->backend = backend_choose(o->backend, e);

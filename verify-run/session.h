@@ -10,7 +10,7 @@
 
 struct session_opts {
     const char *path; /* folder or file with the weights */
-    bool fp32;        /* widen the matrices instead of reading them stored */
+    enum dtype as;    /* round the weights to it; DTYPE_NONE: as stored */
     unsigned threads; /* 0: one per core */
     enum backend_choice backend;
 };

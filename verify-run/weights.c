@@ -154,23 +154,42 @@ static void count_unique(struct binding *b)
     }
 }
 
-/* Read and widen in pieces, so that only the result is held. */
-static const void *read_fp32(const struct checkpoint *c, const struct tensor *t,
-    struct arena *to, struct err *e)
+/* Vectors are held in F32, with the values of the type asked for. */
+static enum dtype rounding(const struct binding *b, enum dtype to)
 {
-    float *out = arena_alloc(to, t->n, sizeof(*out), e);
-    size_t size = dtype_bytes(t->dtype);
-    struct arena scratch AUTO(arena_free) = ARENA_INIT(UINT64_MAX);
-    void *piece = arena_alloc(&scratch, size_min(t->n, READ_ELEMENTS), size, e);
+    return b->src->as != DTYPE_NONE && b->src->as != to ? b->src->as
+                                                        : DTYPE_NONE;
+}
 
-    if (out == NULL || piece == NULL)
+/* Read and cast in pieces, so that only the result is held. */
+static const void *read_cast(const struct binding *b, const struct tensor *t,
+    const struct tensor *scales, enum dtype to, struct arena *in, struct err *e)
+{
+    const struct checkpoint *c = b->src->checkpoint;
+    enum dtype from = scales != NULL ? DTYPE_F32 : t->dtype;
+    enum dtype via = rounding(b, to);
+    size_t size = dtype_bytes(to);
+    struct arena scratch AUTO(arena_free) = ARENA_INIT(UINT64_MAX);
+    uint8_t *out = arena_alloc(in, t->n, size, e);
+    uint64_t most = size_min(t->n, READ_ELEMENTS);
+    void *piece = arena_alloc(&scratch, most, dtype_bytes(from), e);
+    void *half = arena_alloc(&scratch, most, sizeof(float), e);
+
+    if (out == NULL || piece == NULL || half == NULL)
         return NULL;
     for (uint64_t at = 0; at < t->n; at += READ_ELEMENTS) {
         uint64_t n = size_min(t->n - at, READ_ELEMENTS);
 
-        if (cancel_check(e) != 0 || checkpoint_read(c, t, at, n, piece, e) != 0)
+        if (cancel_check(e) != 0 ||
+            (scales != NULL ? int8_read(c, t, scales, at, n, piece, e)
+                            : checkpoint_read(c, t, at, n, piece, e)) != 0)
             return NULL;
-        cast_array(out + at, DTYPE_F32, piece, t->dtype, n);
+        if (via == DTYPE_NONE) {
+            cast_array(out + at * size, to, piece, from, n);
+        } else {
+            cast_array(half, via, piece, from, n);
+            cast_array(out + at * size, to, half, via, n);
+        }
     }
     return out;
 }
@@ -185,19 +204,6 @@ static const void *read_as_is(const struct checkpoint *c,
     return out;
 }
 
-static const void *read_int8(const struct checkpoint *c, const struct tensor *t,
-    const struct tensor *scales, struct arena *to, struct err *e)
-{
-    float *out = arena_alloc(to, t->n, sizeof(*out), e);
-
-    for (uint64_t at = 0; out != NULL && at < t->n; at += READ_ELEMENTS)
-        if (cancel_check(e) != 0 ||
-            int8_read(c, t, scales, at, size_min(t->n - at, READ_ELEMENTS),
-                out + at, e) != 0)
-            return NULL;
-    return out;
-}
-
 /* Does the file have this role's matrix [in, out]? */
 static bool is_turned(const struct binding *b, enum role r)
 {
@@ -208,14 +214,17 @@ static bool is_turned(const struct binding *b, enum role r)
 static int place(struct binding *b, struct weight *w, const struct tensor *t,
     const struct tensor *scales, struct err *e)
 {
-    bool wide = w->vector || b->src->fp32 || t->dtype == DTYPE_F64 ||
-                (w->turned && scales != NULL);
+    enum dtype stored = t->dtype == DTYPE_F64 || (w->turned && scales != NULL)
+                            ? DTYPE_F32
+                            : t->dtype;
+    enum dtype as = b->src->as != DTYPE_NONE ? b->src->as : stored;
     uint64_t bytes;
 
-    if (scales != NULL && !wide)
+    w->dtype = w->vector ? DTYPE_F32 : as;
+    if (scales != NULL && w->dtype == DTYPE_I8)
         b->copied += scales->n * sizeof(float);
-    w->dtype = wide ? DTYPE_F32 : t->dtype;
-    if (w->dtype == t->dtype && !w->turned)
+    if (w->dtype == t->dtype && !w->turned &&
+        rounding(b, w->dtype) == DTYPE_NONE)
         w->data = checkpoint_data(b->src->checkpoint, t);
     w->mapped = w->data != NULL;
     if (w->mapped)
@@ -231,13 +240,11 @@ static int place(struct binding *b, struct weight *w, const struct tensor *t,
 static const void *read_data(struct binding *b, const struct weight *w,
     size_t i, struct arena *to, struct err *e)
 {
-    const struct checkpoint *c = b->src->checkpoint;
     const struct tensor *t = b->of[i];
 
-    if (w->dtype == t->dtype)
-        return read_as_is(c, t, to, e);
-    return b->scales[i] != NULL ? read_int8(c, t, b->scales[i], to, e)
-                                : read_fp32(c, t, to, e);
+    if (w->dtype == t->dtype && rounding(b, w->dtype) == DTYPE_NONE)
+        return read_as_is(b->src->checkpoint, t, to, e);
+    return read_cast(b, t, b->scales[i], w->dtype, to, e);
 }
 
 /* out[r][c] = in[c][r], in squares that stay in the cache. */
@@ -278,7 +285,7 @@ static int copy(struct binding *b, struct weight *w, size_t i, struct err *e)
         w->data = read_data(b, w, i, &b->w->arena, e);
     if (w->data != NULL && w->dtype == DTYPE_I8)
         w->scales =
-            read_fp32(b->src->checkpoint, b->scales[i], &b->w->arena, e);
+            read_cast(b, b->scales[i], NULL, DTYPE_F32, &b->w->arena, e);
     if (w->data == NULL || (w->dtype == DTYPE_I8 && w->scales == NULL))
         return err_ctx(e, "tensor '%.*s'", STR_ARG(b->of[i]->name));
     return 0;
@@ -289,7 +296,7 @@ static int copy_all(struct binding *b, struct err *e)
 {
     if (memory_check(b->copied + b->turned, "the weights", e) != 0)
         return err_hint(e,
-            "leave out --dtype fp32, or run what mlconvert makes of them: "
+            "leave out --dtype, or run what mlconvert makes of them: "
             "that is read where it lies");
     for (size_t i = 0; i < slots(b->w); i++) {
         struct weight *w = &b->w->table[i];

@@ -63,7 +63,8 @@ struct weights_source {
     const struct model_config *config;
     const struct checkpoint *checkpoint; /* must outlive the weights */
     const struct manifest *manifest;     /* for aliases, or NULL */
-    bool fp32;                           /* widen every matrix */
+    enum dtype as; /* every matrix becomes F32, F16 or BF16, and what is held
+                      in F32 is rounded to it; DTYPE_NONE: as stored */
 };
 
 /*

@@ -30,7 +30,8 @@ static bool bench_open(
     struct bench *b, const char *folder, unsigned threads, bool fp32)
 {
     char device[BACKEND_DEVICE_MAX] = "";
-    struct weights_source src = { &b->config, &b->c, NULL, fp32 };
+    struct weights_source src = { &b->config, &b->c, NULL,
+        fp32 ? DTYPE_F32 : DTYPE_NONE };
     struct backend_model m = { &b->config, &b->w, CAPACITY, NULL };
 
     memset(b, 0, sizeof(*b));

@@ -52,7 +52,7 @@ static void drop(struct trial *x, const char *name)
 
 static int trial_bind(struct trial *x, const struct manifest *manifest)
 {
-    struct weights_source src = { &x->cfg, &x->c, manifest, false };
+    struct weights_source src = { &x->cfg, &x->c, manifest, DTYPE_NONE };
 
     x->m = tiny_make(x->config, x->t, x->n);
     if (checkpoint_open(&x->c, x->m.folder, NULL, &x->e) != 0 ||

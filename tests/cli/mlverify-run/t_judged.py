@@ -185,6 +185,49 @@ def test_against(base, neox):
          "for people", done.stdout)
 
 
+# ---- dtype ----
+
+def logits_of(base, folder, *options):
+    out = os.path.join(base, "logits")
+    done = kit.run(["mlverify-run", folder, "--prompt", "The sea", "-n", "0",
+                    "--logits", out, "--perplexity", "none", *options], ENV)
+    if done.returncode != 0:
+        return done.stderr or done.stdout
+    with open(out, "rb") as f:
+        return f.read()
+
+
+def test_dtype(base, neox):
+    """Rounding on the way in is the same as rounding what lies there."""
+    wide = convert(base, "fp32", neox)
+    seen = {}
+    for kind in ("fp32", "fp16", "bf16"):
+        there = logits_of(base, convert(base, kind, wide))
+        seen[kind] = logits_of(base, wide, "--dtype", kind)
+        t.ok(len(there) == 2048 and there == seen[kind],
+             f"--dtype {kind}: the logits of what mlconvert makes")
+        t.eq(logits_of(base, neox, "--dtype", kind), seen[kind],
+             "also from fp16")
+    t.ok(seen["fp32"] != seen["bf16"], "control: they differ")
+    eight = convert(base, "int8", wide)
+    a, b = (logits_of(base, eight, "--dtype", x) for x in ("fp32", "fp16"))
+    t.ok(len(a) == len(b) == 2048 and a != b, "int8 ones are rounded too")
+    done, got = run(wide, "--dtype", "bf16", "--against", wide)
+    t.ok(done.returncode == 0 and 0.0005 < got["against"]["share"] < 0.04,
+         "what rounding changes, against the stored ones", got["against"])
+    w = Weights(wide)
+    first = w.head["gpt_neox.layers.1.mlp.dense_4h_to_h.weight"]
+    at = first["data_offsets"][0]
+    w.body[at:at + 4] = struct.pack("<f", 1e6)
+    big = w.write(os.path.join(base, "big"))
+    done, got = run(big, "--dtype", "fp16", "-n", "1")
+    t.eq((done.returncode, check(got, "finite")),
+         (9, (False, "not finite after layer 1, MLP down, in the pass from "
+              "position 0")), "what fp16 cannot hold is found")
+    done, got = run(big, "--perplexity", "none", "-n", "1")
+    t.eq(check(got, "finite")[0], True, "control: fp32 can")
+
+
 # ---- golden ----
 
 def broken(file, text, *word):
@@ -292,6 +335,7 @@ def main():
         test_perplexity(base, neox)
         test_beyond(base)
         test_against(base, neox)
+        test_dtype(base, neox)
         test_golden(base, neox)
     finally:
         shutil.rmtree(base, ignore_errors=True)
