@@ -6,7 +6,6 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/path.h"
-#include "cache/find.h"
 #include "verify-run/commands.h"
 #include "verify-run/converted.h"
 #include "verify-run/prompt.h"
@@ -27,11 +26,16 @@ struct run_opts {
     const char *golden;
     const char *logits;
     const char *volume;
+    const char *out;
+    bool bench;
     bool ignore_eos;
     bool json;
 };
 
-static const struct run_opts defaults = { .n = 32, .top_k = 5 };
+/* n is 32, or of --bench 100, when it is not given. */
+static const struct run_opts defaults = { .n = -1, .top_k = 5 };
+
+enum { NEW_TOKENS = 32 };
 
 static const char *const backends[] = { "auto", "cpu", "cuda", NULL };
 static const char *const dtypes[] = { "stored", "fp32", "fp16", "bf16", NULL };
@@ -47,8 +51,9 @@ static const struct opt opts[] = {
     { 't', "tokens", OPT_STR, AT(tokens), "ID,ID...",
         "continue these token ids; needs no tokenizer", 0, 0, NULL },
     { 'n', "new", OPT_INT, AT(n), "N",
-        "how many new tokens; 0 only reads the prompt (default 32)", 0, 1 << 24,
-        NULL },
+        "how many new tokens; 0 only reads the prompt (default 32, with "
+        "--bench 100)",
+        0, 1 << 24, NULL },
     { 0, "ignore-eos", OPT_FLAG, AT(ignore_eos), NULL,
         "go on after an end token", 0, 0, NULL },
     { 0, "backend", OPT_CHOICE, AT(backend), "NAME",
@@ -76,6 +81,12 @@ static const struct opt opts[] = {
         NULL },
     { 0, "volume", OPT_STR, AT(volume), "VOLUME",
         "look for MODEL in this volume, not in the hub cache", 0, 0, NULL },
+    { 0, "bench", OPT_FLAG, AT(bench), NULL,
+        "measure the speed of all MODELs instead: 5 runs each after a "
+        "warm-up",
+        0, 0, NULL },
+    { 'o', "output", OPT_STR, AT(out), "FILE",
+        "with --bench, write the results as JSON to FILE too", 0, 0, NULL },
     { 0, "json", OPT_FLAG, AT(json), NULL, "print one JSON document", 0, 0,
         NULL },
     OPT_END,
@@ -93,7 +104,7 @@ static int print(const struct report *r, bool json, struct err *e)
 }
 
 /* What a long run is for must have a place before it starts. */
-static int check_logits(const char *path, struct err *e)
+static int check_place(const char *option, const char *path, struct err *e)
 {
     char folder[PATH_MAX];
     struct stat st;
@@ -101,32 +112,17 @@ static int check_logits(const char *path, struct err *e)
     if (path == NULL)
         return 0;
     if (*path_base(path) == '\0')
-        return err_set(e, ERR_USAGE, "--logits '%s': no name for a file", path);
+        return err_set(
+            e, ERR_USAGE, "%s '%s': no name for a file", option, path);
     if (stat(path, &st) == 0 && !S_ISREG(st.st_mode))
         return err_set(
-            e, ERR_USAGE, "--logits %s: is there, and no file", path);
+            e, ERR_USAGE, "%s %s: is there, and no file", option, path);
     path_dir(folder, sizeof(folder), path);
     if (stat(folder, &st) != 0 || access(folder, W_OK | X_OK) != 0)
-        return err_sys(e, "--logits %s: %s", path, folder);
+        return err_sys(e, "%s %s: %s", option, path, folder);
     if (!S_ISDIR(st.st_mode))
         return err_set(
-            e, ERR_USAGE, "--logits %s: %s is no folder", path, folder);
-    return 0;
-}
-
-/* How MODEL is opened: as it is, or in its converted form. */
-static int place(const char *model, const char *volume, char path[PATH_MAX],
-    bool *converted, struct err *e)
-{
-    struct found found;
-
-    if (find_model(model, volume, &found, e) != 0)
-        return -1;
-    *converted = converted_find(found.converted, found.commit, path);
-    if (*converted)
-        log_info("using the converted form in %s", path);
-    else
-        snprintf(path, PATH_MAX, "%s", found.path);
+            e, ERR_USAGE, "%s %s: %s is no folder", option, path, folder);
     return 0;
 }
 
@@ -152,6 +148,34 @@ static int run_model(const struct run_opts *o, struct report_opts *how,
     return r.checks.good ? 0 : err_set(e, ERR_VERDICT, "%s", "");
 }
 
+static struct session_opts session_of(const struct run_opts *o)
+{
+    return (struct session_opts){ .as = dtype_of[o->dtype],
+        .threads = (unsigned)o->threads,
+        .backend = (enum backend_choice)o->backend };
+}
+
+static int run_bench(
+    const struct run_opts *o, int argc, char **argv, struct err *e)
+{
+    struct bench_opts how = { .prompt = o->prompt,
+        .tokens = o->tokens,
+        .n_new = o->n < 0 ? BENCH_TOKENS : (uint32_t)o->n,
+        .dtype = dtypes[o->dtype],
+        .volume = o->volume,
+        .session = session_of(o) };
+    struct bench_out to = { .json = o->json, .file = o->out };
+
+    if (o->n == 0)
+        return err_set(e, ERR_USAGE, "--bench needs tokens to count: -n 0");
+    if (o->against != NULL || o->golden != NULL || o->logits != NULL)
+        return err_set(
+            e, ERR_USAGE, "--bench excludes --against, --golden and --logits");
+    if (check_place("--output", o->out, e) != 0)
+        return -1;
+    return cmd_bench(&how, &to, argc, argv, e);
+}
+
 static int run(const struct cmd_ctx *ctx, void *values, int argc, char **argv,
     struct err *e)
 {
@@ -159,15 +183,12 @@ static int run(const struct cmd_ctx *ctx, void *values, int argc, char **argv,
     struct golden golden AUTO(golden_free) = GOLDEN_INIT;
     char path[PATH_MAX];
     char other[PATH_MAX];
-    struct session_opts session = { .path = path,
-        .as = dtype_of[o->dtype],
-        .threads = (unsigned)o->threads,
-        .backend = (enum backend_choice)o->backend };
+    struct session_opts session = session_of(o);
     struct session_opts against = session;
     struct report_opts how = { .model = argv[0],
         .prompt = o->prompt,
         .tokens = o->tokens,
-        .n_new = (uint32_t)o->n,
+        .n_new = o->n < 0 ? NEW_TOKENS : (uint32_t)o->n,
         .top_k = (uint32_t)o->top_k,
         .ignore_eos = o->ignore_eos,
         .perplexity = (enum perplexity_wish)o->perplexity,
@@ -177,17 +198,24 @@ static int run(const struct cmd_ctx *ctx, void *values, int argc, char **argv,
     bool converted;
 
     (void)ctx;
-    (void)argc;
+    session.path = path;
     against.path = other;
     against.as = DTYPE_NONE;
-    if (prompt_check(o->prompt, o->tokens, e) != 0 ||
-        check_logits(o->logits, e) != 0 ||
+    if (prompt_check(o->prompt, o->tokens, e) != 0)
+        return -1;
+    if (o->bench)
+        return run_bench(o, argc, argv, e);
+    if (argc > 1 || o->out != NULL)
+        return err_set(e, ERR_USAGE,
+            argc > 1 ? "one MODEL at a time, except with --bench"
+                     : "--output goes with --bench");
+    if (check_place("--logits", o->logits, e) != 0 ||
         (o->golden != NULL && golden_open(&golden, o->golden, e) != 0) ||
-        place(argv[0], o->volume, path, &converted, e) != 0)
+        converted_place(argv[0], o->volume, path, &converted, e) != 0)
         return -1;
     how.note = converted ? path : "";
     if (o->against != NULL &&
-        place(o->against, o->volume, other, &converted, e) != 0)
+        converted_place(o->against, o->volume, other, &converted, e) != 0)
         return -1;
     return run_model(o, &how, &session, e);
 }
@@ -202,12 +230,14 @@ static const struct cmd_example examples[] = {
         "what quantisation changed" },
     { "mlverify-run ./model --golden run.json",
         "keep this run; the next time, compare with it" },
+    { "mlverify-run --bench ./model ./model-int8 -o speed.json",
+        "a table of both, and a file for other programs" },
     { NULL, NULL },
 };
 
 const struct cmd cmd_run = {
     .name = NULL,
-    .args = "MODEL",
+    .args = "MODEL...",
     .brief = "run a model and check that its numbers make sense",
     .text =
         "MODEL is a repository held in the hub cache, a folder, or one file "
@@ -235,7 +265,7 @@ const struct cmd cmd_run = {
     .defaults = &defaults,
     .opts_size = sizeof(struct run_opts),
     .min_args = 1,
-    .max_args = 1,
+    .max_args = -1,
     .run = run,
     .examples = examples,
 };

@@ -4,7 +4,9 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
+#include "base/log.h"
 #include "base/path.h"
+#include "cache/find.h"
 #include "formats/manifest.h"
 
 static bool newer(const struct timespec *a, const struct timespec *b)
@@ -53,4 +55,19 @@ bool converted_find(const char *folder, const char *commit, char out[PATH_MAX])
     }
     closedir(dir);
     return found;
+}
+
+int converted_place(const char *model, const char *volume, char out[PATH_MAX],
+    bool *converted, struct err *e)
+{
+    struct found found;
+
+    if (find_model(model, volume, &found, e) != 0)
+        return -1;
+    *converted = converted_find(found.converted, found.commit, out);
+    if (*converted)
+        log_info("using the converted form in %s", out);
+    else
+        snprintf(out, PATH_MAX, "%s", found.path);
+    return 0;
 }

@@ -15,4 +15,13 @@
  */
 bool converted_find(const char *folder, const char *commit, char out[PATH_MAX]);
 
+/*
+ * converted_place - where the weights of MODEL are read: what the user
+ * means by it, or its converted form when there is one
+ * volume   a volume to look in, or NULL: the hub cache
+ * Returns  as find_model()
+ */
+int converted_place(const char *model, const char *volume, char out[PATH_MAX],
+    bool *converted, struct err *e);
+
 #endif
