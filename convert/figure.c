@@ -2,8 +2,8 @@
 
 #include <math.h>
 
+#include "base/html.h"
 #include "base/human.h"
-#include "convert/html.h"
 
 enum { WIDE = 1000, LEFT = 78, RIGHT = 12, NAME_CHARS = 16, TITLE_CHARS = 80 };
 

@@ -1,12 +1,12 @@
 #include "convert/page.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
+#include "base/html.h"
 #include "base/human.h"
 #include "base/path.h"
-#include "base/version.h"
 #include "convert/figure.h"
-#include "convert/html.h"
 
 enum { WORST = 12, PAIR_CHARS = 512 };
 
@@ -124,19 +124,10 @@ static void put_head(struct buf *out, const struct page *r)
 {
     struct str name =
         str_of(r->repository[0] != '\0' ? r->repository : path_base(r->source));
+    char rest[32];
 
-    buf_puts(out, "<!DOCTYPE html>\n<html lang=\"en\"><head>"
-                  "<meta charset=\"utf-8\"><meta name=\"viewport\" "
-                  "content=\"width=device-width,initial-scale=1\">"
-                  "<meta http-equiv=\"Content-Security-Policy\" "
-                  "content=\"default-src 'none';style-src 'unsafe-inline'\">"
-                  "\n<title>");
-    html_text(out, name);
-    buf_printf(out, " to %s</title>\n<style>\n", target_name(r->recipe));
-    buf_puts(out, page_style);
-    buf_puts(out, "</style></head>\n<body><main>\n<h1>");
-    html_text(out, name);
-    buf_printf(out, " <span>to %s</span></h1>\n", target_name(r->recipe));
+    snprintf(rest, sizeof(rest), "to %s", target_name(r->recipe));
+    html_begin(out, name, rest);
     put_verdict(out, r);
     put_cards(out, r);
 }
@@ -479,7 +470,6 @@ int page_write(struct buf *out, const struct page *r, struct err *e)
     if (put_errors(out, r, e) != 0 || put_trouble(out, r, e) != 0)
         return -1;
     put_origin(out, r);
-    buf_puts(out,
-        "<footer>mlconvert " ML_VERSION "</footer>\n</main></body></html>\n");
+    html_end(out, "mlconvert");
     return buf_check(out, e);
 }

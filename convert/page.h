@@ -34,7 +34,4 @@ enum { PAGE_ROWS = 40, PAGE_DOTS = 4000, PAGE_NAMES = 1000 };
 /* page_write - 0, or -1 with *e: NOMEM. */
 int page_write(struct buf *out, const struct page *r, struct err *e);
 
-/* The style of the page. */
-extern const char page_style[];
-
 #endif

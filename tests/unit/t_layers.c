@@ -1,6 +1,6 @@
 #include "convert/layers.h"
 
-#include "convert/html.h"
+#include "base/html.h"
 #include "tests/unit/tap.h"
 
 enum { MANY = 500 };

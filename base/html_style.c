@@ -1,7 +1,7 @@
-/* How a report looks, by day and by night. */
-#include "convert/page.h"
+/* How pages look, by day and by night. */
+#include "base/html.h"
 
-const char page_style[] =
+const char html_style[] =
     ":root{color-scheme:light dark;--bg:#faf9f6;--card:#fff;--ink:#1c1e22;"
     "--soft:#686d75;--line:#e5e2da;--zone:#c2413b;--good:#2f7d54;"
     "--bad:#b3342e;--accent:#3566a8;--c0:#3f74b8;--c1:#dd8a2e;--c2:#3d9470;"
