@@ -30,6 +30,13 @@ struct backend_fault {
     enum role role; /* the matrix whose output it is, or ROLE_EMBED */
 };
 
+/* What the residual stream held, over all positions of a pass. */
+struct stream_range {
+    float min, max;
+    double squares; /* their sum */
+    uint64_t n;
+};
+
 /* One pass. */
 struct backend_pass {
     const uint32_t *tokens; /* each below config->vocab */
@@ -39,7 +46,9 @@ struct backend_pass {
     bool all;        /* logits of every position, not only of the last */
     float *logits;   /* out: (all ? n : 1, vocab), or NULL: argmax is enough */
     uint32_t argmax; /* out: of the last position, the first of equals */
-    struct backend_fault fault; /* out */
+    struct backend_fault fault;  /* out */
+    struct stream_range *stream; /* out: (layers + 1), all zero before: after
+                                  the embedding and each layer; or NULL */
 };
 
 struct backend_state;

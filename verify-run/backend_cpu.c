@@ -37,6 +37,23 @@ static void check(struct backend_pass *p, const float *x, size_t n,
         (struct backend_fault){ .found = true, .layer = layer, .role = r };
 }
 
+/* What stands in the residual stream before layer i. */
+static void watch(struct backend_pass *p, uint32_t i, const float *x, size_t n)
+{
+    struct stream_range *a = p->stream != NULL ? &p->stream[i] : NULL;
+
+    if (a == NULL)
+        return;
+    if (a->n == 0)
+        a->min = a->max = x[0];
+    for (size_t k = 0; k < n; k++) {
+        a->min = x[k] < a->min ? x[k] : a->min;
+        a->max = x[k] > a->max ? x[k] : a->max;
+        a->squares += (double)x[k] * (double)x[k];
+    }
+    a->n += n;
+}
+
 /* ---- a layer ---- */
 
 /* The input of a branch, in s->h. */
@@ -153,9 +170,12 @@ static void block_forward(
         cpu_norm(s, 0, ROLE_EMBED_NORM, s->x, n, s->x);
         check(p, s->x, len, 0, ROLE_EMBED_NORM);
     }
+    watch(p, 0, s->x, len);
     cpu_positions(s, b.pos, n);
-    for (; b.layer < s->c->layers; b.layer++)
+    for (; b.layer < s->c->layers; b.layer++) {
         layer_forward(s, p, &b);
+        watch(p, b.layer + 1, s->x, len);
+    }
     cpu_norm(s, 0, ROLE_NORM_OUT, s->x, n, s->h);
     check(p, s->h, len, 0, ROLE_NORM_OUT);
 }

@@ -25,6 +25,7 @@ struct run_opts {
     const char *against;
     const char *golden;
     const char *logits;
+    const char *report;
     const char *volume;
     const char *out;
     bool bench;
@@ -79,6 +80,8 @@ static const struct opt opts[] = {
     { 0, "logits", OPT_STR, AT(logits), "FILE",
         "write the logits after the prompt, little-endian float32", 0, 0,
         NULL },
+    { 0, "report", OPT_STR, AT(report), "FILE",
+        "write what was found as a page of HTML too", 0, 0, NULL },
     { 0, "volume", OPT_STR, AT(volume), "VOLUME",
         "look for MODEL in this volume, not in the hub cache", 0, 0, NULL },
     { 0, "bench", OPT_FLAG, AT(bench), NULL,
@@ -126,6 +129,18 @@ static int check_place(const char *option, const char *path, struct err *e)
     return 0;
 }
 
+static int write_page(const char *path, const struct report *r, struct err *e)
+{
+    struct buf out AUTO(buf_free) = BUF_INIT(TEXT_MAX);
+
+    if (path == NULL)
+        return 0;
+    report_html(&out, r);
+    if (buf_check(&out, e) != 0 || file_put(path, out.p, out.len, 0644, e) != 0)
+        return err_ctx(e, "--report");
+    return 0;
+}
+
 static int run_model(const struct run_opts *o, struct report_opts *how,
     const struct session_opts *session, struct err *e)
 {
@@ -142,7 +157,7 @@ static int run_model(const struct run_opts *o, struct report_opts *how,
         file_put(o->logits, r.generation.logits, s.config.vocab * sizeof(float),
             0644, e) != 0)
         return -1;
-    if (print(&r, o->json, e) != 0)
+    if (write_page(o->report, &r, e) != 0 || print(&r, o->json, e) != 0)
         return -1;
     /* The verdict was printed; an empty text says so. */
     return r.checks.good ? 0 : err_set(e, ERR_VERDICT, "%s", "");
@@ -210,6 +225,7 @@ static int run(const struct cmd_ctx *ctx, void *values, int argc, char **argv,
             argc > 1 ? "one MODEL at a time, except with --bench"
                      : "--output goes with --bench");
     if (check_place("--logits", o->logits, e) != 0 ||
+        check_place("--report", o->report, e) != 0 ||
         (o->golden != NULL && golden_open(&golden, o->golden, e) != 0) ||
         converted_place(argv[0], o->volume, path, &converted, e) != 0)
         return -1;
@@ -230,6 +246,8 @@ static const struct cmd_example examples[] = {
         "what quantisation changed" },
     { "mlverify-run ./model --golden run.json",
         "keep this run; the next time, compare with it" },
+    { "mlverify-run ./model --perplexity full --report model.html",
+        "a page to look at" },
     { "mlverify-run --bench ./model ./model-int8 -o speed.json",
         "a table of both, and a file for other programs" },
     { NULL, NULL },

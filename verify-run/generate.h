@@ -32,11 +32,12 @@ struct generation {
     struct arena arena;
     uint32_t *tokens; /* the new ones */
     uint32_t n_tokens;
-    bool ended;            /* an end token came; it is the last of tokens */
-    float *leads;          /* of each: its logit above the second best's */
-    float *logits;         /* (vocab), of the prompt's last position */
-    double entropy;        /* of their distribution, in nats */
-    struct candidate *top; /* best first */
+    bool ended;     /* an end token came; it is the last of tokens */
+    float *leads;   /* of each: its logit above the second best's */
+    float *logits;  /* (vocab), of the prompt's last position */
+    double entropy; /* of their distribution, in nats */
+    struct stream_range *stream; /* (layers + 1), of the prompt's pass */
+    struct candidate *top;       /* best first */
     uint32_t n_top;
     double first_token_seconds; /* the prompt's pass */
     double decode_seconds;      /* all later steps together */

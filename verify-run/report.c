@@ -89,7 +89,13 @@ static int generate(struct report *r, struct session *s, struct err *e)
             (uint32_t)size_max(room, (uint64_t)how.n_prompt + how.n_new),
             e) != 0)
         return -1;
-    return generate_run(s, &how, &r->generation, e);
+    if (generate_run(s, &how, &r->generation, e) != 0)
+        return -1;
+    timeline_add(&s->timeline, "prompt", r->generation.first_token_seconds);
+    if (r->generation.decode_steps > 0)
+        timeline_add(&s->timeline, "new tokens", r->generation.decode_seconds);
+    timeline_mark(&s->timeline, "same passes again");
+    return 0;
 }
 
 /* The prompt and what followed, as one list. */
@@ -120,7 +126,10 @@ static int compare(
         v[n++] = (struct sequence){ text.v, (uint32_t)text.n };
     }
     r->against.name = r->o->against;
-    return against_run(s, r->o->against_opts, v, n, &r->against, e);
+    if (against_run(s, r->o->against_opts, v, n, &r->against, e) != 0)
+        return -1;
+    timeline_mark(&s->timeline, "the other model");
+    return 0;
 }
 
 static void judge(struct report *r, const struct golden *golden)
@@ -160,11 +169,14 @@ static int run(struct report *r, struct session *s, struct err *e)
     struct ids all AUTO(ids_free) = IDS_INIT;
 
     r->ran = true;
+    timeline_start(&s->timeline);
     if (make_prompt(r, e) != 0 || generate(r, s, e) != 0)
         return -1;
     if (!r->generation.fault.found &&
         perplexity_measure(s, r->o->perplexity, &r->perplexity, e) != 0)
         return -1;
+    if (r->perplexity.state != PERPLEXITY_NOT_MADE)
+        timeline_mark(&s->timeline, "built-in texts");
     if (join(&all, r, e) != 0 ||
         prompt_read(s, &all, r->prompt.n, &r->text, &r->new_text, e) != 0)
         return -1;

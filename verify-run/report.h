@@ -58,6 +58,9 @@ void report_text(struct buf *out, const struct report *r);
 /* report_json - one document; keys as in mlverify-run(1). */
 void report_json(struct buf *out, const struct report *r);
 
+/* report_html - one page to look at, with pictures of it. */
+void report_html(struct buf *out, const struct report *r);
+
 /* Of the steps after the first token; NAN when there were none. */
 double report_tokens_per_second(const struct report *r);
 double report_gb_per_second(const struct report *r);

@@ -73,6 +73,37 @@ static void json_notes(struct buf *out, const struct weights *w)
     buf_putc(out, ']');
 }
 
+static void json_timeline(struct buf *out, const struct timeline *t)
+{
+    buf_puts(out, ",\"timeline\":[");
+    for (size_t i = 0; i < t->n; i++) {
+        buf_printf(out, "%s{\"name\":\"%s\"", i > 0 ? "," : "", t->v[i].name);
+        json_number(out, "seconds", t->v[i].seconds);
+        buf_putc(out, '}');
+    }
+    buf_putc(out, ']');
+}
+
+static void json_stream(struct buf *out, const struct report *r)
+{
+    const struct stream_range *a = r->generation.stream;
+    uint32_t n = a != NULL && a->n > 0 ? r->session->config.layers + 1 : 0;
+
+    buf_puts(out, ",\"layers\":[");
+    for (uint32_t i = 0; i < n; i++) {
+        buf_puts(out, i > 0 ? ",{\"after\":" : "{\"after\":");
+        if (i == 0)
+            buf_puts(out, "\"embedding\"");
+        else
+            buf_printf(out, "%u", i - 1);
+        json_number(out, "min", (double)a[i].min);
+        json_number(out, "max", (double)a[i].max);
+        json_number(out, "rms", sqrt(a[i].squares / (double)a[i].n));
+        buf_putc(out, '}');
+    }
+    buf_putc(out, ']');
+}
+
 static void json_perplexity(struct buf *out, const struct perplexity *p)
 {
     buf_puts(out, ",\"perplexity\":");
@@ -175,6 +206,8 @@ void report_json(struct buf *out, const struct report *r)
     json_number(out, "entropy_bits", r->ran ? g->entropy / log(2) : NAN);
     json_perplexity(out, &r->perplexity);
     json_speed(out, r);
+    json_timeline(out, &s->timeline);
+    json_stream(out, r);
     json_notes(out, &s->weights);
     json_against(out, r);
     json_golden(out, r->o->golden);

@@ -1,6 +1,7 @@
 /* The report for people: the text, then a table of two columns. */
 #include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
 
 #include "base/human.h"
 #include "verify-run/report.h"
@@ -140,17 +141,27 @@ static void put_next(struct buf *out, const struct report *r)
             g->entropy / log(2), log2(r->session->config.vocab));
 }
 
+static const char *short_number(char out[HUMAN_MAX], double v)
+{
+    if (v >= 1000 && v < 1e15)
+        return human_count(out, (uint64_t)(v + 0.5));
+    snprintf(out, HUMAN_MAX, "%.4g", v);
+    return out;
+}
+
 static void put_perplexity(struct buf *out, const struct perplexity *p)
 {
+    char text[HUMAN_MAX];
+
     if (p->state != PERPLEXITY_MADE)
         return;
     buf_printf(out,
-        "perplexity    %.4g over %u tokens, untrained %.0f; their order is "
+        "perplexity    %s over %u tokens, untrained %.0f; their order is "
         "worth %.2f nats\n",
-        p->value, p->tokens, p->untrained, p->order);
+        short_number(text, p->value), p->tokens, p->untrained, p->order);
     for (uint32_t i = 0; p->n > 1 && i < p->n; i++)
-        buf_printf(out, "%-13s %-10s %.4g over %u\n", "", p->passages[i].name,
-            p->passages[i].value, p->passages[i].tokens);
+        buf_printf(out, "%-13s %-10s %s over %u\n", "", p->passages[i].name,
+            short_number(text, p->passages[i].value), p->passages[i].tokens);
 }
 
 static void put_against(struct buf *out, const struct report *r)

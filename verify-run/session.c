@@ -29,8 +29,15 @@ static int read_tokenizer(struct session *s, struct err *e)
     return 0;
 }
 
-static int open_parts(
-    struct session *s, const struct session_opts *o, struct err *e)
+static int read_config(struct session *s, struct err *e)
+{
+    int rc = config_load(&s->config, &s->checkpoint, e);
+
+    timeline_mark(&s->timeline, "config");
+    return rc;
+}
+
+static int bind(struct session *s, const struct session_opts *o, struct err *e)
 {
     struct weights_source src = {
         .config = &s->config,
@@ -38,14 +45,26 @@ static int open_parts(
         .manifest = &s->manifest,
         .as = o->as,
     };
+    int rc = read_manifest(s, e) != 0 || weights_bind(&s->weights, &src, e) != 0
+                 ? -1
+                 : 0;
 
+    timeline_mark(&s->timeline, "weights");
+    return rc;
+}
+
+static int open_parts(
+    struct session *s, const struct session_opts *o, struct err *e)
+{
     s->backend = backend_choose(o->backend, e);
     if (s->backend == NULL ||
-        checkpoint_open(&s->checkpoint, o->path, NULL, e) != 0 ||
-        config_load(&s->config, &s->checkpoint, e) != 0 ||
-        read_manifest(s, e) != 0 || weights_bind(&s->weights, &src, e) != 0 ||
+        checkpoint_open(&s->checkpoint, o->path, NULL, e) != 0)
+        return -1;
+    timeline_mark(&s->timeline, "tables");
+    if (read_config(s, e) != 0 || bind(s, o, e) != 0 ||
         read_tokenizer(s, e) != 0)
         return -1;
+    timeline_mark(&s->timeline, "tokenizer");
     s->pool = pool_open(o->threads, e);
     return s->pool == NULL ? -1 : 0;
 }
@@ -53,7 +72,10 @@ static int open_parts(
 int session_open(struct session *s, const struct session_opts *o, struct err *e)
 {
     double start = clock_seconds();
-    int rc = open_parts(s, o, e);
+    int rc;
+
+    timeline_start(&s->timeline);
+    rc = open_parts(s, o, e);
 
     s->load_seconds = clock_seconds() - start;
     return rc;
@@ -77,6 +99,7 @@ int session_start(struct session *s, uint32_t capacity, struct err *e)
     }
     s->state = s->backend->open(&m, s->device, e);
     s->capacity = capacity;
+    timeline_mark(&s->timeline, "backend");
     s->load_seconds += clock_seconds() - start;
     return s->state == NULL ? -1 : 0;
 }

@@ -6,6 +6,7 @@
 #define VERIFY_RUN_SESSION_H
 
 #include "verify-run/backend.h"
+#include "verify-run/timeline.h"
 #include "verify-run/tokenizer.h"
 
 struct session_opts {
@@ -27,8 +28,9 @@ struct session {
     const struct backend *backend;
     struct backend_state *state; /* NULL until session_start */
     char device[BACKEND_DEVICE_MAX];
-    uint32_t capacity;   /* positions */
-    double load_seconds; /* spent in session_open and session_start */
+    uint32_t capacity;        /* positions */
+    double load_seconds;      /* spent in session_open and session_start */
+    struct timeline timeline; /* of these two, then of whoever runs it */
 };
 
 #define SESSION_INIT                                                           \

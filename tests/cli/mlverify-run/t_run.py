@@ -3,9 +3,11 @@
 
 The models are those below tests/, and small ones made here. Prints TAP.
 """
+import html.parser
 import json
 import math
 import os
+import re
 import resource
 import shutil
 import struct
@@ -25,7 +27,8 @@ KEYS = ["ok", "model", "architecture", "parameters", "raw_parameters",
         "weights_bytes", "dtype", "backend", "device", "prompt_tokens",
         "tokens", "text", "top", "entropy_bits", "perplexity", "load_seconds",
         "first_token_seconds", "tokens_per_second", "bytes_per_token",
-        "gb_per_second", "peak_memory_bytes", "tensors", "checks"]
+        "gb_per_second", "peak_memory_bytes", "timeline", "layers",
+        "tensors", "checks"]
 
 count = failed = 0
 
@@ -164,6 +167,13 @@ def test_json(folder):
           ["tensors", "shapes", "finite", "logits", "cache", "repeat"],
           "the checks")
     equal(got["text"], "", "no text without a tokenizer")
+    equal([x["after"] for x in got["layers"]], ["embedding", 0],
+          "ranges after each layer")
+    ok(all(x["min"] < -x["rms"] / 2 and x["max"] > x["rms"] / 2
+           for x in got["layers"]), "of the residual stream", got["layers"])
+    equal([x["name"] for x in got["timeline"]],
+          ["tables", "config", "weights", "tokenizer", "backend", "prompt",
+           "new tokens", "same passes again"], "what was done when")
     other = run_json(folder, "--tokens", "1,5,9", "-n", "6", "--ignore-eos",
                      "--threads", "2")[1]
     equal(other["tokens"], got["tokens"], "the same with two threads")
@@ -345,6 +355,65 @@ def test_terminal(base):
        "none is sent")
 
 
+class Page(html.parser.HTMLParser):
+    """Tags and text of a page; whatever it would load or run is kept."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.tags, self.text, self.alive = [], [], []
+        with open(path, encoding="utf-8") as f:
+            self.feed(f.read())
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.alive += [(tag, k) for k, _ in attrs
+                       if k in ("src", "href") or k.startswith("on")]
+        if tag in ("script", "link", "img", "iframe", "object"):
+            self.alive.append(tag)
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+    def has(self, text):
+        return text in "".join(self.text)
+
+
+def test_page(base):
+    """One page, whatever the model, with nothing alive in it."""
+    name = "<script>alert(1)<!-- & \x1b[1m"
+    folder = os.path.join(base, name)
+    write_model(folder, CONFIG, small_model())
+    path = os.path.join(base, "page.html")
+    done = run(folder, "--tokens", "1,5,9", "-n", "6", "--ignore-eos",
+               "--report", path)
+    equal(done.returncode, 0, "a page is written")
+    page = Page(path)
+    equal(page.alive, [], "which loads and runs nothing")
+    ok(page.has("<script>alert(1)<!-- & "), "the name is text in it")
+    ok(page.tags.count("svg") == 2 and page.has("All 6 checks are ok."),
+       "two pictures, the verdict", page.tags)
+    with open(path, "rb") as f:
+        ok(b"\x1b" not in f.read(), "no control characters")
+    t = small_model()
+    t["model.layers.0.mlp.down_proj.weight"] = floats(
+        (8, 12), lambda i: math.nan)
+    write_model(folder, CONFIG, t)
+    done = run(folder, "--tokens", "1,5", "--report", path)
+    page = Page(path)
+    ok(done.returncode == 9 and page.has("checks failed."),
+       "one of a model that failed")
+    with open(path, encoding="utf-8") as f:
+        ok(not re.search('"-?(nan|inf)', f.read()), "draws nothing nowhere")
+    del t["model.norm.weight"]
+    write_model(folder, CONFIG, t)
+    done = run(folder, "--tokens", "1,5", "--report", path)
+    page = Page(path)
+    ok(done.returncode == 9 and page.has("model.norm.weight"),
+       "and of one that could not run")
+    done = run(folder, "--report", base + "/no/page.html")
+    equal(done.returncode, 3, "its place is asked for before a run")
+
+
 def test_eos(base):
     """Whatever comes first is made the end token."""
     folder = os.path.join(base, "eos")
@@ -383,6 +452,7 @@ def main():
         test_refused(base)
         test_expanded(base)
         test_terminal(base)
+        test_page(base)
         test_eos(base)
         test_expected(os.path.join(llama, "safetensors"),
                       expected_of(os.path.join(llama, "expected.json")), out,
