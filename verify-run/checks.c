@@ -109,10 +109,14 @@ static void check_repeat(struct check *c, const struct generation *g)
                                      : "other logits the second time");
 }
 
-static void check_perplexity(struct check *c, const struct perplexity *p)
+static void check_perplexity(
+    struct check *c, const struct perplexity *p, bool tokenizer)
 {
-    if (p->state == PERPLEXITY_NOT_MADE)
+    if (p->state == PERPLEXITY_NOT_MADE) {
+        if (!tokenizer)
+            snprintf(c->detail, sizeof(c->detail), "needs a tokenizer");
         return;
+    }
     set(c, perplexity_trained(p));
     if (p->state == PERPLEXITY_BEYOND)
         snprintf(c->detail, sizeof(c->detail),
@@ -177,7 +181,7 @@ static void check_run(struct checks *out, const struct evidence *v)
     check_logits(&out->v[3], v->generation, v->session->config.vocab);
     check_cache(&out->v[4], v->generation);
     check_repeat(&out->v[5], v->generation);
-    check_perplexity(&out->v[6], v->perplexity);
+    check_perplexity(&out->v[6], v->perplexity, v->session->tokenizer != NULL);
 }
 
 void checks_make(struct checks *out, const struct evidence *v)

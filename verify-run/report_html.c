@@ -136,7 +136,8 @@ static void put_top(struct buf *out, const struct report *r)
     for (uint32_t i = 0; i < g->n_top; i++) {
         struct buf token AUTO(buf_free) = BUF_INIT(1 << 16);
 
-        report_token(&token, r, g->top[i].id);
+        if (r->session->tokenizer != NULL)
+            report_token(&token, r, g->top[i].id);
         buf_puts(out, "<tr><td class=\"t\">");
         html_short(out, buf_str(&token), 80);
         buf_printf(out,
