@@ -27,6 +27,29 @@ static void containers(void)
     ok(memory_group(at("v1"), &left) && left == 150, "the older version");
 }
 
+static void peak(void)
+{
+    const size_t size = 64 << 20;
+    uint64_t before = memory_peak();
+    volatile char *held = malloc(size);
+
+    if (held == NULL) {
+        skip("the peak of memory", "none to be had");
+        return;
+    }
+    for (size_t i = 0; i < size; i += 4096)
+        held[i] = 1;
+    ok(held[size / 2] == 1 && memory_peak() >= before + size / 2,
+        "the peak follows what is held");
+    free((char *)(uintptr_t)held);
+    ok(memory_peak() >= size, "and stays when it is given back");
+    memory_peak_reset();
+    if (memory_peak() >= size)
+        skip("the peak is set back", "this kernel or allocator does not");
+    else
+        ok(memory_peak() > 0, "until it is set back");
+}
+
 int main(void)
 {
     struct err e = ERR_INIT;
@@ -35,6 +58,7 @@ int main(void)
     scratch_open();
     containers();
     scratch_close();
+    peak();
     if (!memory_available(&there)) {
         ok(memory_check(UINT64_MAX, "all", &e) == 0, "unknown: no objection");
         return done();

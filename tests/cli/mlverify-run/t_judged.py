@@ -138,6 +138,34 @@ def test_perplexity(base, neox):
          "control: taken apart and put together again")
 
 
+def test_stories(base):
+    """A small model that was really trained, on children's stories."""
+    folder = os.path.join(kit.STORIES, "safetensors")
+    if not os.path.isdir(folder):
+        t.skip("stories260k: it reads, swapped it does not",
+               "../shared/models is not there")
+        return
+    for texts in ("short", "full"):
+        says(folder, True, f"stories260k reads ({texts})", "--perplexity",
+             texts)
+    w = Weights(folder)
+    for i in range(5):
+        layer = f"model.layers.{i}.self_attn."
+        w.swap(layer + "k_proj.weight", layer + "v_proj.weight")
+    says(w.write(os.path.join(base, "stories-kv")), False,
+         "with keys and values swapped it does not")
+    w = Weights(folder)
+    w.swap("model.layers.1.mlp.down_proj.weight",
+           "model.layers.3.mlp.down_proj.weight")
+    other = w.write(os.path.join(base, "stories-mlp"))
+    done, got = run(other, "--against", folder, "--perplexity", "none")
+    t.eq((done.returncode, check(got, "against")[0]), (9, False),
+         "two layers' MLP outputs swapped: another model")
+    says(Weights(folder).write(os.path.join(base, "stories-tokenizer"),
+                               os.path.join(NEOX, "tokenizer.json")), False,
+         "nor with another model's tokenizer")
+
+
 def test_beyond(base):
     """A tokenizer with more tokens than the model has rows."""
     folder = Weights(LLAMA).write(
@@ -333,6 +361,7 @@ def main():
     try:
         neox = convert(base, "keep", NEOX)
         test_perplexity(base, neox)
+        test_stories(base)
         test_beyond(base)
         test_against(base, neox)
         test_dtype(base, neox)
