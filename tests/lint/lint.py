@@ -37,7 +37,7 @@ BANNED = ["atoi", "atol", "atoll", "atof", "strcpy", "strcat", "strncpy",
 PRINTS = re.compile(r"\b(printf|puts|putchar)\s*\(|\bstdout\b")
 PRINTERS = re.compile(r"/(cmd|cmd_[a-z_]+)\.c$")
 NEEDED = {
-    "mlfetch": {"libcurl.so.4", "libsodium.so.23"},
+    "mlfetch": {"libcurl.so.4", "libssl.so.3", "libsodium.so.23"},
     "mlcache": set(), "mlconvert": set(),
     "mlverify": {"libsodium.so.23"},
     "mlverify-run": set(),
@@ -99,9 +99,10 @@ def rule_foreign():
     for path in sources():
         for n, line in enumerate(text_of(path).splitlines(), 1):
             m = re.match(r"#include <([^>]+)>", line)
-            for prefix, home in FOREIGN.items():
-                if m and m.group(1).startswith(prefix) and path != home:
-                    yield f"{path}:{n}: {m.group(1)}"
+            homes = [h for prefix, h in FOREIGN.items()
+                     if m and m.group(1).startswith(prefix)]
+            if homes and path != homes[-1]:
+                yield f"{path}:{n}: {m.group(1)}"
 
 
 def rule_nouns():
