@@ -100,14 +100,14 @@ static void describe(struct bench_model *out, const struct session *s)
 static int prepare(struct bench_model *out, struct session *s,
     const struct bench_opts *o, struct ids *prompt, struct err *e)
 {
-    const char *text = o->prompt;
+    struct prompt_wish wish = o->wish;
 
     if (!weights_complete(&s->weights))
         return err_set(e, ERR_VERDICT,
             "tensors are missing or wrong: run it without --bench");
-    if (text == NULL && s->tokenizer != NULL)
-        text = text_prompt;
-    if (prompt_make(s, text, o->tokens, prompt, e) != 0)
+    if (wish.text == NULL && s->tokenizer != NULL)
+        wish.text = text_prompt;
+    if (prompt_make(s, &wish, prompt, e) != 0)
         return -1;
     if (prompt->n >= s->config.context)
         return err_set(e, ERR_USAGE,

@@ -7,7 +7,7 @@
 #ifndef VERIFY_RUN_BENCH_H
 #define VERIFY_RUN_BENCH_H
 
-#include "verify-run/session.h"
+#include "verify-run/prompt.h"
 
 enum {
     BENCH_WARM_UP = 20, /* tokens */
@@ -16,8 +16,7 @@ enum {
 };
 
 struct bench_opts {
-    const char *prompt; /* words, or NULL */
-    const char *tokens; /* ids, or NULL; see prompt_make */
+    struct prompt_wish wish;
     uint32_t n_new;     /* tokens of each run; less where the context ends */
     const char *dtype;  /* what was asked for: "stored" */
     const char *volume; /* where models are looked for, or NULL */

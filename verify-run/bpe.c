@@ -1,7 +1,7 @@
 /*
  * The symbols of a word are a doubly linked list inside an array; the pairs
- * that can be joined wait in a heap ordered by rank, then by place. An entry
- * whose pair has changed since is recognised when it comes out.
+ * that can be joined wait in a heap. An entry whose pair has changed since is
+ * recognised when it comes out.
  */
 #include "verify-run/bpe.h"
 
@@ -23,7 +23,7 @@ struct bpe_node {
 void bpe_work_free(struct bpe_work *w)
 {
     free(w->nodes);
-    free(w->heap);
+    pairheap_free(&w->heap);
     *w = (struct bpe_work)BPE_WORK_INIT;
 }
 
@@ -73,11 +73,6 @@ int bpe_load(
     struct component c = { .part = "model", .type = "BPE", .v = model };
 
     *b = (struct bpe){ .unk = VOCAB_NONE };
-    if (model == NULL || json_kind(model) != JSON_OBJECT)
-        return err_set(e, ERR_REFUSED, "no object 'model'");
-    json_str(json_get(model, "type"), &c.type);
-    if (strcmp(c.type, "BPE") != 0)
-        return component_unknown(&c, e);
     if (vocab_load(&b->vocab, json_get(model, "vocab"), arena, e) != 0 ||
         merges_load(
             &b->merges, json_get(model, "merges"), &b->vocab, arena, e) != 0 ||
@@ -170,39 +165,6 @@ static int split(
 
 /* ---- joining ---- */
 
-static int heap_push(struct bpe_work *w, uint64_t key, struct err *e)
-{
-    uint64_t *h = grow(w->heap, &w->heap_cap, w->heap_n + 1, sizeof(*h), e);
-    size_t i = w->heap_n;
-
-    if (h == NULL)
-        return -1;
-    w->heap = h;
-    w->heap_n++;
-    for (; i > 0 && h[(i - 1) / 2] > key; i = (i - 1) / 2)
-        h[i] = h[(i - 1) / 2];
-    h[i] = key;
-    return 0;
-}
-
-static uint64_t heap_pop(struct bpe_work *w)
-{
-    uint64_t *h = w->heap;
-    uint64_t top = h[0], key = h[--w->heap_n];
-    size_t i = 0, child;
-
-    while ((child = 2 * i + 1) < w->heap_n) {
-        if (child + 1 < w->heap_n && h[child + 1] < h[child])
-            child++;
-        if (h[child] >= key)
-            break;
-        h[i] = h[child];
-        i = child;
-    }
-    h[i] = key;
-    return top;
-}
-
 /* What joins the symbol at a place with the next, or NULL. */
 static const struct merge *merge_at(
     const struct bpe *b, const struct bpe_work *w, uint32_t at)
@@ -221,7 +183,7 @@ static int offer(
 
     if (m == NULL)
         return 0;
-    return heap_push(w, (uint64_t)m->rank << 32 | at, e);
+    return pairheap_push(&w->heap, m->rank, at, e);
 }
 
 static void join(struct bpe_work *w, uint32_t at, uint32_t id)
@@ -238,15 +200,15 @@ static void join(struct bpe_work *w, uint32_t at, uint32_t id)
 
 static int join_all(const struct bpe *b, struct bpe_work *w, struct err *e)
 {
+    uint32_t rank = 0, at = 0;
+
     for (uint32_t i = 0; i + 1 < w->n; i++)
         if (offer(b, w, i, e) != 0)
             return -1;
-    while (w->heap_n > 0) {
-        uint64_t key = heap_pop(w);
-        uint32_t at = (uint32_t)key;
+    while (pairheap_pop(&w->heap, &rank, &at)) {
         const struct merge *m = merge_at(b, w, at);
 
-        if (m == NULL || m->rank != key >> 32)
+        if (m == NULL || m->rank != rank)
             continue;
         join(w, at, m->id - 1);
         if (offer(b, w, at, e) != 0 || offer(b, w, w->nodes[at].prev, e) != 0)
@@ -264,7 +226,7 @@ int bpe_word(const struct bpe *b, struct str word, struct bpe_work *w,
         if (id != VOCAB_NONE)
             return ids_add(out, id, e);
     }
-    w->n = w->heap_n = 0;
+    w->n = w->heap.n = 0;
     if (split(b, word, w, e) != 0)
         return -1;
     if (w->n == 0)

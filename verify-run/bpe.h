@@ -5,8 +5,9 @@
 #ifndef VERIFY_RUN_BPE_H
 #define VERIFY_RUN_BPE_H
 
+#include "verify-run/ids.h"
 #include "verify-run/merges.h"
-#include "verify-run/tokenizer.h"
+#include "verify-run/pairheap.h"
 #include "verify-run/vocab.h"
 
 enum { BPE_QUICK = 0x180 };
@@ -28,9 +29,7 @@ struct bpe_work {
     struct bpe_node *nodes;
     size_t n;
     size_t cap;
-    uint64_t *heap; /* rank in the upper half, place in the lower */
-    size_t heap_n;
-    size_t heap_cap;
+    struct pairheap heap;
 };
 
 #define BPE_WORK_INIT                                                          \
@@ -42,7 +41,7 @@ void bpe_work_free(struct bpe_work *w);
 
 /*
  * bpe_load - read the member "model"
- * Returns  0, or -1 with *e: REFUSED, NOMEM, UNSUPPORTED (another model)
+ * Returns  0, or -1 with *e: REFUSED, NOMEM, UNSUPPORTED (parts of words)
  */
 int bpe_load(struct bpe *b, const struct json *model, struct arena *arena,
     struct err *e);

@@ -37,3 +37,23 @@ void bytechar_show(struct str text, struct buf *out)
         buf_put(out, c, n);
     }
 }
+
+static int hex_digit(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    if ((c | 0x20) >= 'a' && (c | 0x20) <= 'f')
+        return (c | 0x20) - 'a' + 10;
+    return -1;
+}
+
+int bytechar_token(struct str t)
+{
+    int hi, lo;
+
+    if (t.len != 6 || !str_starts(t, "<0x") || t.p[5] != '>')
+        return -1;
+    hi = hex_digit(t.p[3]);
+    lo = hex_digit(t.p[4]);
+    return hi < 0 || lo < 0 ? -1 : hi * 16 + lo;
+}

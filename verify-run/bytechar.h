@@ -16,4 +16,7 @@ int bytechar_byte(uint32_t cp);
 /* bytechar_show - append text with each byte made visible. */
 void bytechar_show(struct str text, struct buf *out);
 
+/* bytechar_token - the byte of a token <0xHH>, or -1. */
+int bytechar_token(struct str t);
+
 #endif

@@ -31,6 +31,9 @@ struct run_opts {
     bool bench;
     bool ignore_eos;
     bool json;
+    bool chat;
+    int chat_format;
+    const char *system;
 };
 
 /* n is 32, or of --bench 100, when it is not given. */
@@ -51,6 +54,14 @@ static const struct opt opts[] = {
         NULL },
     { 't', "tokens", OPT_STR, AT(tokens), "ID,ID...",
         "continue these token ids; needs no tokenizer", 0, 0, NULL },
+    { 0, "chat", OPT_FLAG, AT(chat), NULL,
+        "--prompt is a question, put as the model's chat template puts it", 0,
+        0, NULL },
+    { 0, "chat-format", OPT_CHOICE, AT(chat_format), "NAME",
+        "the form of --chat, where the template is not known or not there", 0,
+        0, chat_names },
+    { 0, "system", OPT_STR, AT(system), "TEXT",
+        "with --chat: what the model is told first", 0, 0, NULL },
     { 'n', "new", OPT_INT, AT(n), "N",
         "how many new tokens; 0 only reads the prompt (default 32, with "
         "--bench 100)",
@@ -94,6 +105,15 @@ static const struct opt opts[] = {
         NULL },
     OPT_END,
 };
+
+static struct prompt_wish wish_of(const struct run_opts *o)
+{
+    return (struct prompt_wish){ .text = o->prompt,
+        .tokens = o->tokens,
+        .chat = o->chat || o->chat_format != CHAT_AUTO,
+        .format = (enum chat_format)o->chat_format,
+        .system = o->system };
+}
 
 static int print(const struct report *r, bool json, struct err *e)
 {
@@ -173,8 +193,7 @@ static struct session_opts session_of(const struct run_opts *o)
 static int run_bench(
     const struct run_opts *o, int argc, char **argv, struct err *e)
 {
-    struct bench_opts how = { .prompt = o->prompt,
-        .tokens = o->tokens,
+    struct bench_opts how = { .wish = wish_of(o),
         .n_new = o->n < 0 ? BENCH_TOKENS : (uint32_t)o->n,
         .dtype = dtypes[o->dtype],
         .volume = o->volume,
@@ -201,8 +220,7 @@ static int run(const struct cmd_ctx *ctx, void *values, int argc, char **argv,
     struct session_opts session = session_of(o);
     struct session_opts against = session;
     struct report_opts how = { .model = argv[0],
-        .prompt = o->prompt,
-        .tokens = o->tokens,
+        .wish = wish_of(o),
         .n_new = o->n < 0 ? NEW_TOKENS : (uint32_t)o->n,
         .top_k = (uint32_t)o->top_k,
         .ignore_eos = o->ignore_eos,
@@ -216,7 +234,7 @@ static int run(const struct cmd_ctx *ctx, void *values, int argc, char **argv,
     session.path = path;
     against.path = other;
     against.as = DTYPE_NONE;
-    if (prompt_check(o->prompt, o->tokens, e) != 0)
+    if (prompt_check(&how.wish, e) != 0)
         return -1;
     if (o->bench)
         return run_bench(o, argc, argv, e);

@@ -97,27 +97,6 @@ int detoken_load(
 
 /* ---- running ---- */
 
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if ((c | 0x20) >= 'a' && (c | 0x20) <= 'f')
-        return (c | 0x20) - 'a' + 10;
-    return -1;
-}
-
-/* The byte of a token <0xHH>, or -1. */
-static int fallback_byte(struct str t)
-{
-    int hi, lo;
-
-    if (t.len != 6 || !str_starts(t, "<0x") || t.p[5] != '>')
-        return -1;
-    hi = hex_digit(t.p[3]);
-    lo = hex_digit(t.p[4]);
-    return hi < 0 || lo < 0 ? -1 : hi * 16 + lo;
-}
-
 static bool is_utf8(struct str s)
 {
     uint32_t cp;
@@ -154,7 +133,7 @@ static int run_fallback(
 
     for (size_t i = 0; i < in->n; i++) {
         struct str t = words_get(in, i);
-        int byte = fallback_byte(t);
+        int byte = bytechar_token(t);
 
         if (byte >= 0)
             buf_putc(&bytes, (char)byte);

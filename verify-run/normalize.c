@@ -11,14 +11,18 @@ enum step_kind {
     STEP_BYTES,
     STEP_PREPEND,
     STEP_REPLACE,
-    STEP_STRIP
+    STEP_STRIP,
+    STEP_SPACES /* a Replace, too */
 };
+
+/* The one regex that converted SentencePiece models have. */
+#define SPACES " {2,}"
 
 struct normalize_step {
     struct normalize_step *next;
     enum step_kind kind;
     struct str from; /* REPLACE */
-    struct str to;   /* PREPEND, REPLACE */
+    struct str to;   /* PREPEND, REPLACE, SPACES */
     bool left;       /* STRIP */
     bool right;
 };
@@ -31,10 +35,11 @@ static int load_replace(struct normalize_step *s, const struct component *c,
     if (component_pattern(c, &s->from, &is_regex, arena, e) != 0 ||
         component_str(c, "content", &s->to, arena, e) != 0)
         return -1;
-    if (is_regex)
+    if (is_regex && !str_is(s->from, SPACES))
         return err_set(e, ERR_UNSUPPORTED,
             "normalizer Replace: this program does not know the regex '%.200s'",
             s->from.p);
+    s->kind = is_regex ? STEP_SPACES : STEP_REPLACE;
     return 0;
 }
 
@@ -131,6 +136,22 @@ static struct str strip(
     return text;
 }
 
+/* Runs of two spaces and more. */
+static void replace_spaces(struct str text, struct str to, struct buf *out)
+{
+    for (size_t i = 0; i < text.len;) {
+        size_t n = 0;
+
+        while (i + n < text.len && text.p[i + n] == ' ')
+            n++;
+        if (n >= 2)
+            buf_put(out, to.p, to.len);
+        else
+            buf_put(out, text.p + i, n = 1);
+        i += n;
+    }
+}
+
 static int run_step(const struct normalize_step *s, struct str text,
     struct buf *out, bool *cut, struct err *e)
 {
@@ -148,6 +169,9 @@ static int run_step(const struct normalize_step *s, struct str text,
         break;
     case STEP_REPLACE:
         normalize_replace(text, s->from, s->to, out);
+        break;
+    case STEP_SPACES:
+        replace_spaces(text, s->to, out);
         break;
     case STEP_STRIP:
         text = strip(s, text, cut);

@@ -1,7 +1,7 @@
 /*
  * normalize.h - the normalizer of a tokenizer.json. Source: tokenizers,
- * section 4. NFC, NFD, Prepend, Replace of a text, Strip, ByteLevel and
- * sequences of them.
+ * section 4. NFC, NFD, Prepend, Replace of a text or of runs of spaces, Strip,
+ * ByteLevel and sequences of them.
  */
 #ifndef VERIFY_RUN_NORMALIZE_H
 #define VERIFY_RUN_NORMALIZE_H

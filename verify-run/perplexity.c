@@ -42,8 +42,8 @@ void perplexity_shuffle(uint32_t *ids, size_t n)
 static int encode(
     const struct session *s, uint32_t text, struct ids *out, struct err *e)
 {
-    if (tokenizer_encode(
-            s->tokenizer, str_of(textset[text].text), true, out, e) != 0)
+    if (tokenizer_encode(s->tokenizer, str_of(textset[text].text),
+            TOKENIZE_ENDS, out, e) != 0)
         return err_ctx(e, "built-in text '%s'", textset[text].name);
     out->n = size_min(out->n, s->config.context);
     return 0;

@@ -3,7 +3,10 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "verify-run/words.h"
+
 static const char default_prompt[] = "The capital of France is";
+static const char default_question[] = "What is the capital of France?";
 
 int prompt_ids(const char *text, struct ids *out, struct err *e)
 {
@@ -31,28 +34,75 @@ int prompt_ids(const char *text, struct ids *out, struct err *e)
     }
 }
 
-int prompt_check(const char *text, const char *tokens, struct err *e)
+int prompt_check(const struct prompt_wish *w, struct err *e)
 {
     struct ids ids AUTO(ids_free) = IDS_INIT;
 
-    if (text != NULL && tokens != NULL)
+    if (w->text != NULL && w->tokens != NULL)
         return err_set(
             e, ERR_USAGE, "--prompt and --tokens exclude each other");
-    return tokens != NULL ? prompt_ids(tokens, &ids, e) : 0;
+    if (w->chat && w->tokens != NULL)
+        return err_set(e, ERR_USAGE, "--chat and --tokens exclude each other");
+    if (w->system != NULL && !w->chat)
+        return err_set(e, ERR_USAGE, "--system is a part of --chat");
+    return w->tokens != NULL ? prompt_ids(w->tokens, &ids, e) : 0;
+}
+
+static int need_tokenizer(
+    const struct session *s, const char *option, struct err *e)
+{
+    if (s->tokenizer != NULL)
+        return 0;
+    err_set(
+        e, ERR_USAGE, "%s needs a tokenizer: %s", option, s->no_tokenizer.msg);
+    return err_hint(e, "give token ids with --tokens 1,2,3");
 }
 
 static int encode(
     const struct session *s, const char *text, struct ids *out, struct err *e)
 {
-    if (s->tokenizer == NULL) {
-        err_set(e, ERR_USAGE, "--prompt needs a tokenizer: %s",
-            s->no_tokenizer.msg);
-        return err_hint(e, "give token ids with --tokens 1,2,3");
-    }
-    if (tokenizer_encode(s->tokenizer, str_of(text), true, out, e) != 0)
+    if (need_tokenizer(s, "--prompt", e) != 0)
+        return -1;
+    if (tokenizer_encode(s->tokenizer, str_of(text), TOKENIZE_ENDS, out, e) !=
+        0)
         return err_ctx(e, "prompt");
     if (out->n == 0)
         return err_set(e, ERR_USAGE, "the prompt gives no tokens");
+    return 0;
+}
+
+static int check_chat(
+    const struct session *s, const struct chat *c, struct err *e)
+{
+    const char *names[8];
+    uint32_t id;
+
+    for (const char *const *name = chat_tokens(c, names); *name; name++)
+        if (!tokenizer_find(s->tokenizer, str_of(*name), &id))
+            return err_set(e, ERR_REFUSED,
+                "the chat form '%s' needs the token '%s', which the tokenizer "
+                "does not have",
+                chat_names[c->format], *name);
+    return 0;
+}
+
+/* The form says itself whether a text starts with BOS. */
+static int encode_chat(const struct session *s, const struct prompt_wish *w,
+    struct ids *out, struct err *e)
+{
+    struct buf text AUTO(buf_free) = BUF_INIT(WORDS_MAX_BYTES);
+    struct chat chat;
+
+    if (need_tokenizer(s, "--chat", e) != 0 ||
+        chat_find(&chat, s->checkpoint.folder, w->format, e) != 0 ||
+        check_chat(s, &chat, e) != 0)
+        return -1;
+    chat_render(
+        &chat, w->system, w->text != NULL ? w->text : default_question, &text);
+    if (buf_check(&text, e) != 0 ||
+        tokenizer_encode(
+            s->tokenizer, buf_str(&text), TOKENIZE_MARKUP, out, e) != 0)
+        return err_ctx(e, "prompt");
     return 0;
 }
 
@@ -62,22 +112,24 @@ static int start_token(const struct session *s, struct ids *out, struct err *e)
     return ids_add(out, s->config.bos >= 0 ? (uint32_t)s->config.bos : 0, e);
 }
 
-int prompt_make(const struct session *s, const char *text, const char *tokens,
+int prompt_make(const struct session *s, const struct prompt_wish *w,
     struct ids *out, struct err *e)
 {
     int rc;
 
-    if (tokens != NULL)
-        rc = prompt_ids(tokens, out, e);
-    else if (text != NULL || s->tokenizer != NULL)
-        rc = encode(s, text != NULL ? text : default_prompt, out, e);
+    if (w->tokens != NULL)
+        rc = prompt_ids(w->tokens, out, e);
+    else if (w->chat)
+        rc = encode_chat(s, w, out, e);
+    else if (w->text != NULL || s->tokenizer != NULL)
+        rc = encode(s, w->text != NULL ? w->text : default_prompt, out, e);
     else
         rc = start_token(s, out, e);
     if (rc != 0)
         return -1;
     for (size_t i = 0; i < out->n; i++)
         if (out->v[i] >= s->config.vocab)
-            return err_set(e, tokens != NULL ? ERR_USAGE : ERR_REFUSED,
+            return err_set(e, w->tokens != NULL ? ERR_USAGE : ERR_REFUSED,
                 "token id %u: the model's vocabulary ends at %u", out->v[i],
                 s->config.vocab - 1);
     return 0;

@@ -51,7 +51,8 @@ static bool replays(const struct report *r)
     const struct golden *g = r->o->golden;
 
     return g != NULL && g->there && g->state != GOLDEN_BROKEN &&
-           r->o->prompt == NULL && r->o->tokens == NULL;
+           r->o->wish.text == NULL && r->o->wish.tokens == NULL &&
+           !r->o->wish.chat;
 }
 
 static int make_prompt(struct report *r, struct err *e)
@@ -59,8 +60,7 @@ static int make_prompt(struct report *r, struct err *e)
     const struct golden *g = r->o->golden;
 
     if (!replays(r))
-        return prompt_make(
-            r->session, r->o->prompt, r->o->tokens, &r->prompt, e);
+        return prompt_make(r->session, &r->o->wish, &r->prompt, e);
     for (uint32_t i = 0; i < g->n_prompt; i++) {
         if (g->prompt[i] >= r->session->config.vocab)
             return err_set(e, ERR_REFUSED,

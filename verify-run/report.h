@@ -7,12 +7,12 @@
 #define VERIFY_RUN_REPORT_H
 
 #include "verify-run/checks.h"
+#include "verify-run/prompt.h"
 
 struct report_opts {
-    const char *model;  /* as the user wrote it */
-    const char *note;   /* which converted form was taken, or "" */
-    const char *prompt; /* words, or NULL */
-    const char *tokens; /* ids, or NULL; see prompt_make */
+    const char *model; /* as the user wrote it */
+    const char *note;  /* which converted form was taken, or "" */
+    struct prompt_wish wish;
     uint32_t n_new;
     uint32_t top_k;
     bool ignore_eos;

@@ -197,6 +197,10 @@ void report_json(struct buf *out, const struct report *r)
     buf_printf(out, ",\"raw_parameters\":%" PRIu64, s->weights.raw);
     buf_printf(out, ",\"weights_bytes\":%" PRIu64, s->weights.bytes);
     json_text(out, "dtype", str_of(dtype_name(s->weights.dtype)));
+    if (s->tokenizer != NULL)
+        json_text(out, "tokenizer", str_of(s->tokenfile.name));
+    else
+        buf_puts(out, ",\"tokenizer\":null");
     json_text(out, "backend", str_of(s->backend->name));
     json_text(out, "device", str_of(s->device));
     json_ids(out, "prompt_tokens", r->prompt.v, r->prompt.n);

@@ -32,6 +32,22 @@ static void put_line(struct buf *out, const char *label, const char *text)
     buf_putc(out, '\n');
 }
 
+/* Which file was taken, and which one was not. */
+static void put_tokenizer(struct buf *out, const struct session *s)
+{
+    if (s->tokenizer == NULL)
+        return;
+    buf_printf(out, "%-13s ", "tokenizer");
+    put_safe(out, str_of(s->tokenfile.name));
+    buf_printf(out, ": %s, %u tokens", tokenizer_about(s->tokenizer),
+        tokenizer_size(s->tokenizer));
+    if (s->tokenfile.other[0] != '\0') {
+        buf_puts(out, "; not ");
+        put_safe(out, str_of(s->tokenfile.other));
+    }
+    buf_putc(out, '\n');
+}
+
 static void put_model(struct buf *out, const struct report *r)
 {
     const struct model_config *c = &r->session->config;
@@ -52,6 +68,7 @@ static void put_model(struct buf *out, const struct report *r)
         buf_printf(out, " (%s elements in the files)", human_count(b, w->raw));
     buf_printf(out, "\nweights       %s, %s%s\n", dtype_name(w->dtype),
         human_size(a, w->bytes), c->tied ? ", tied head" : "");
+    put_tokenizer(out, r->session);
 }
 
 static const char *const note_words[NOTE_KINDS] = {

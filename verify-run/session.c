@@ -19,16 +19,6 @@ static int read_manifest(struct session *s, struct err *e)
     return manifest_read(&s->manifest, path, &s->manifest_arena, e);
 }
 
-static int read_tokenizer(struct session *s, struct err *e)
-{
-    char path[PATH_MAX];
-
-    if (path_join(path, s->checkpoint.folder, "tokenizer.json", e) != 0)
-        return -1;
-    s->tokenizer = tokenizer_open(path, &s->no_tokenizer);
-    return 0;
-}
-
 static int read_config(struct session *s, struct err *e)
 {
     int rc = config_load(&s->config, &s->checkpoint, e);
@@ -61,9 +51,10 @@ static int open_parts(
         checkpoint_open(&s->checkpoint, o->path, NULL, e) != 0)
         return -1;
     timeline_mark(&s->timeline, "tables");
-    if (read_config(s, e) != 0 || bind(s, o, e) != 0 ||
-        read_tokenizer(s, e) != 0)
+    if (read_config(s, e) != 0 || bind(s, o, e) != 0)
         return -1;
+    s->tokenizer =
+        tokenfile_open(&s->tokenfile, s->checkpoint.folder, &s->no_tokenizer);
     timeline_mark(&s->timeline, "tokenizer");
     s->pool = pool_open(o->threads, e);
     return s->pool == NULL ? -1 : 0;

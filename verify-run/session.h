@@ -7,7 +7,7 @@
 
 #include "verify-run/backend.h"
 #include "verify-run/timeline.h"
-#include "verify-run/tokenizer.h"
+#include "verify-run/tokenfile.h"
 
 struct session_opts {
     const char *path; /* folder or file with the weights */
@@ -23,6 +23,7 @@ struct session {
     struct arena manifest_arena;
     struct weights weights;
     struct tokenizer *tokenizer; /* or NULL */
+    struct tokenfile tokenfile;  /* where it came from */
     struct err no_tokenizer;     /* why it is NULL */
     struct pool *pool;
     const struct backend *backend;

@@ -8,7 +8,7 @@
 
 #include "base/arena.h"
 #include "base/json.h"
-#include "verify-run/tokenizer.h"
+#include "verify-run/ids.h"
 
 struct template
 {

@@ -1,124 +1,112 @@
 #include "verify-run/tokenizer.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
-#include "base/json.h"
-#include "verify-run/added.h"
-#include "verify-run/bpe.h"
-#include "verify-run/detoken.h"
-#include "verify-run/grow.h"
-#include "verify-run/normalize.h"
-#include "verify-run/pretoken.h"
-#include "verify-run/template.h"
+#include "base/file.h"
+#include "base/path.h"
+#include "verify-run/spm.h"
+#include "verify-run/tiktoken.h"
+#include "verify-run/tokenjson.h"
 #include "verify-run/unicode.h"
 
 /* The largest known file has 33 MB. */
 #define FILE_MAX_BYTES ((size_t)128 << 20)
 #define ARENA_MAX_BYTES ((uint64_t)512 << 20)
 
-struct name {
-    struct str text; /* .p is NULL for an id without a token */
-    bool special;
-};
+enum engine { ENGINE_JSON, ENGINE_SPM, ENGINE_TIKTOKEN };
 
 struct tokenizer {
-    struct arena arena; /* everything below but the template */
-    struct bpe bpe;
-    struct normalizer normalizer;
-    struct pretoken pretoken;
-    struct detoken detoken;
-    struct added added;
-    struct name *names; /* by id */
-    uint32_t size;
-    struct template template;
+    struct arena arena; /* everything below but its template */
+    enum engine engine;
+    struct tokenjson json;
+    struct spm spm;
+    struct tiktoken tiktoken;
+    struct prefixes markup; /* of SPM: its control pieces */
+    uint32_t bos;           /* of the last two; or VOCAB_NONE */
+    uint32_t eos;
+    bool add_bos;
+    bool add_eos;
+    char about[64];
 };
-
-void ids_free(struct ids *ids)
-{
-    free(ids->v);
-    *ids = (struct ids)IDS_INIT;
-}
-
-int ids_add(struct ids *ids, uint32_t id, struct err *e)
-{
-    uint32_t *v = grow(ids->v, &ids->cap, ids->n + 1, sizeof(*v), e);
-
-    if (v == NULL)
-        return -1;
-    ids->v = v;
-    v[ids->n++] = id;
-    return 0;
-}
 
 /* ---- loading ---- */
 
-static int name_added(struct tokenizer *t, struct err *e)
+static int load_json(struct tokenizer *t, struct str bytes, struct err *e)
 {
-    for (size_t i = 0; i < t->added.n; i++) {
-        const struct added_token *a = &t->added.v[i];
-        struct name *name = &t->names[a->id];
+    struct json_doc doc AUTO(json_free) = JSON_DOC_INIT;
 
-        if (name->text.p != NULL && !str_eq(name->text, a->content))
-            return err_set(e, ERR_REFUSED,
-                "added tokens '%.100s' and '%.100s' have the same id %u",
-                name->text.p, a->content.p, a->id);
-        name->text = a->content;
-        name->special = name->special || a->special;
-    }
-    for (size_t i = 0; i < t->added.n; i++)
-        t->names[t->added.v[i].id].text = t->added.v[i].form;
+    if (json_parse(&doc, bytes, 0, e) != 0)
+        return -1;
+    if (tokenjson_load(&t->json, doc.root, &t->arena, e) != 0)
+        return -1;
+    snprintf(t->about, sizeof(t->about), "%s",
+        t->json.model == TOKENJSON_BPE ? "BPE" : "Unigram");
     return 0;
 }
 
-static int load_names(struct tokenizer *t, struct err *e)
+static uint32_t piece_id(const struct spm *s, int32_t id)
 {
-    const struct vocab *vocab = &t->bpe.vocab;
-
-    t->size = vocab->size;
-    for (size_t i = 0; i < t->added.n; i++)
-        t->size = (uint32_t)size_max(t->size, t->added.v[i].id + 1u);
-    t->names = arena_alloc(&t->arena, t->size, sizeof(*t->names), e);
-    if (t->names == NULL)
-        return -1;
-    for (uint32_t i = 0; i < vocab->size; i++)
-        t->names[i].text = vocab->by_id[i];
-    return name_added(t, e);
+    return id >= 0 && (uint32_t)id < s->model.n ? (uint32_t)id : VOCAB_NONE;
 }
 
-static int check_template(
-    const struct tokenizer *t, const struct ids *ids, struct err *e)
+static int load_spm(struct tokenizer *t, struct str bytes, struct err *e)
 {
-    for (size_t i = 0; i < ids->n; i++)
-        if (ids->v[i] >= t->size || t->names[ids->v[i]].text.p == NULL)
-            return err_set(e, ERR_REFUSED,
-                "post_processor adds the id %u, which no token has", ids->v[i]);
+    struct spm *s = &t->spm;
+
+    if (spm_load(s, bytes, &t->arena, e) != 0 ||
+        prefixes_make(&t->markup, s->model.n, &t->arena, e) != 0)
+        return -1;
+    for (uint32_t id = 0; id < s->model.n; id++)
+        if (s->model.pieces[id].type == SP_CONTROL)
+            prefixes_add(&t->markup, s->model.pieces[id].text, id);
+    prefixes_sort(&t->markup);
+    t->bos = piece_id(s, s->model.bos);
+    t->eos = piece_id(s, s->model.eos);
+    snprintf(t->about, sizeof(t->about), "SentencePiece %s",
+        s->model.kind == SP_UNIGRAM ? "unigram" : "BPE");
     return 0;
 }
 
-static int load(struct tokenizer *t, const struct json *root, struct err *e)
+static int load_tiktoken(
+    struct tokenizer *t, struct str bytes, const char *file, struct err *e)
 {
-    struct arena *a = &t->arena;
+    struct tiktoken *k = &t->tiktoken;
+    struct str bos;
 
-    if (json_kind(root) != JSON_OBJECT)
-        return err_set(e, ERR_REFUSED, "the document is no object");
-    if (normalizer_load(&t->normalizer, json_get(root, "normalizer"), a, e) !=
-            0 ||
-        pretoken_load(&t->pretoken, json_get(root, "pre_tokenizer"), a, e) !=
-            0 ||
-        detoken_load(&t->detoken, json_get(root, "decoder"), a, e) != 0 ||
-        template_load(&t->template, json_get(root, "post_processor"), a, e) !=
-            0 ||
-        bpe_load(&t->bpe, json_get(root, "model"), a, e) != 0 ||
-        added_load(&t->added, json_get(root, "added_tokens"), &t->bpe.vocab,
-            &t->normalizer, a, e) != 0 ||
-        load_names(t, e) != 0)
+    if (tiktoken_load(k, bytes, NULL, file, &t->arena, e) != 0)
         return -1;
-    if (check_template(t, &t->template.before, e) != 0)
-        return -1;
-    return check_template(t, &t->template.after, e);
+    t->markup = k->matcher;
+    bos = str_of(k->family->bos != NULL ? k->family->bos : "");
+    if (bos.len == 0 || prefixes_longest(&k->matcher, bos, &t->bos) != bos.len)
+        t->bos = VOCAB_NONE;
+    snprintf(t->about, sizeof(t->about), "tiktoken, %s", k->family->name);
+    return 0;
 }
 
-static struct tokenizer *from_json(const struct json *root, struct err *e)
+static bool is_json(struct str bytes)
+{
+    size_t i = 0;
+
+    while (i < bytes.len && strchr(" \t\r\n", bytes.p[i]) != NULL)
+        i++;
+    return i < bytes.len && bytes.p[i] == '{';
+}
+
+static int load(
+    struct tokenizer *t, struct str bytes, const char *file, struct err *e)
+{
+    t->bos = t->eos = VOCAB_NONE;
+    t->add_bos = true;
+    if (is_json(bytes))
+        return load_json(t, bytes, e);
+    t->engine = spmodel_looks(bytes) ? ENGINE_SPM : ENGINE_TIKTOKEN;
+    return t->engine == ENGINE_SPM ? load_spm(t, bytes, e)
+                                   : load_tiktoken(t, bytes, file, e);
+}
+
+static struct tokenizer *from_bytes(
+    struct str bytes, const char *file, struct err *e)
 {
     struct tokenizer *t AUTO(tokenizer_close_auto) = calloc(1, sizeof(*t));
     struct tokenizer *done;
@@ -128,30 +116,26 @@ static struct tokenizer *from_json(const struct json *root, struct err *e)
         return NULL;
     }
     t->arena = (struct arena)ARENA_INIT(ARENA_MAX_BYTES);
-    if (load(t, root, e) != 0)
+    if (load(t, bytes, file, e) != 0)
         return NULL;
     done = t;
     t = NULL;
     return done;
 }
 
-struct tokenizer *tokenizer_parse(struct str json, struct err *e)
+struct tokenizer *tokenizer_parse(struct str bytes, struct err *e)
 {
-    struct json_doc doc AUTO(json_free) = JSON_DOC_INIT;
-
-    if (json_parse(&doc, json, 0, e) != 0)
-        return NULL;
-    return from_json(doc.root, e);
+    return from_bytes(bytes, "", e);
 }
 
 struct tokenizer *tokenizer_open(const char *path, struct err *e)
 {
-    struct json_doc doc AUTO(json_free) = JSON_DOC_INIT;
+    struct buf bytes AUTO(buf_free) = BUF_INIT(FILE_MAX_BYTES);
     struct tokenizer *t;
 
-    if (json_read(&doc, path, FILE_MAX_BYTES, e) != 0)
+    if (file_slurp(path, &bytes, e) != 0)
         return NULL;
-    t = from_json(doc.root, e);
+    t = from_bytes(buf_str(&bytes), path_base(path), e);
     if (t == NULL)
         err_ctx(e, "%s", path);
     return t;
@@ -161,7 +145,7 @@ void tokenizer_close(struct tokenizer *t)
 {
     if (t == NULL)
         return;
-    template_free(&t->template);
+    tokenjson_free(&t->json);
     arena_free(&t->arena);
     free(t);
 }
@@ -171,127 +155,138 @@ void tokenizer_close_auto(struct tokenizer **t)
     tokenizer_close(*t);
 }
 
+void tokenizer_set_ends(struct tokenizer *t, bool bos, bool eos)
+{
+    t->add_bos = bos;
+    t->add_eos = eos;
+}
+
 uint32_t tokenizer_size(const struct tokenizer *t)
 {
-    return t->size;
+    switch (t->engine) {
+    case ENGINE_JSON:
+        return t->json.size;
+    case ENGINE_SPM:
+        return t->spm.model.n;
+    case ENGINE_TIKTOKEN:
+        break;
+    }
+    return tiktoken_size(&t->tiktoken);
+}
+
+bool tokenizer_find(const struct tokenizer *t, struct str text, uint32_t *id)
+{
+    if (t->engine != ENGINE_JSON)
+        return text.len > 0 &&
+               prefixes_longest(&t->markup, text, id) == text.len;
+    *id = tokenjson_find(&t->json, text);
+    return *id != VOCAB_NONE;
+}
+
+const char *tokenizer_about(const struct tokenizer *t)
+{
+    return t->about;
 }
 
 /* ---- text to ids ---- */
 
-/* One encoding: its working memory and where it writes. */
-struct encoding {
-    const struct tokenizer *t;
-    struct ids *out;
-    struct buf normal;
-    uint64_t normalizing; /* left of NORMALIZE_WORK */
-    struct words words;
-    struct bpe_work work;
-};
-
-static void encoding_free(struct encoding *c)
+static int encode_plain(
+    const struct tokenizer *t, struct str text, struct ids *out, struct err *e)
 {
-    buf_free(&c->normal);
-    words_free(&c->words);
-    bpe_work_free(&c->work);
+    if (text.len == 0)
+        return 0;
+    return t->engine == ENGINE_SPM
+               ? spm_encode(&t->spm, text, out, e)
+               : tiktoken_encode(&t->tiktoken, text, out, e);
 }
 
-static int encode_words(
-    struct encoding *c, struct str text, bool at_start, struct err *e)
+/* Special tokens are cut out, the text between them is encoded on its own. */
+static int encode_markup(
+    const struct tokenizer *t, struct str text, struct ids *out, struct err *e)
 {
-    if (pretoken_run(&c->t->pretoken, text, at_start, &c->words, e) != 0)
-        return -1;
-    for (size_t i = 0; i < c->words.n; i++)
-        if (bpe_word(
-                &c->t->bpe, words_get(&c->words, i), &c->work, c->out, e) != 0)
+    size_t from = 0;
+
+    for (size_t i = 0; i < text.len;) {
+        struct str rest = { text.p + i, text.len - i };
+        uint32_t id = VOCAB_NONE;
+        size_t n = prefixes_longest(&t->markup, rest, &id);
+
+        if (n == 0) {
+            i++;
+            continue;
+        }
+        if (encode_plain(t, (struct str){ text.p + from, i - from }, out, e) !=
+                0 ||
+            ids_add(out, id, e) != 0)
             return -1;
-    return 0;
-}
-
-/* A stretch of raw text between added tokens. */
-static int encode_stretch(
-    struct encoding *c, struct str text, bool at_start, struct err *e)
-{
-    struct added_walk walk = { .set = &c->t->added.normal };
-    struct added_piece piece;
-    bool cut = false;
-
-    if (normalizer_run(
-            &c->t->normalizer, text, &c->normal, &cut, &c->normalizing, e) != 0)
-        return -1;
-    walk.text = buf_str(&c->normal);
-    while (added_next(&walk, &piece)) {
-        int rc = piece.token != NULL
-                     ? ids_add(c->out, piece.token->id, e)
-                     : encode_words(c, piece.text,
-                           at_start && !cut && piece.from == 0, e);
-
-        if (rc != 0)
-            return -1;
+        from = i += n;
     }
-    return 0;
+    return encode_plain(
+        t, (struct str){ text.p + from, text.len - from }, out, e);
 }
 
-static int encode_text(struct encoding *c, struct str text, struct err *e)
+static int add_end(uint32_t id, bool wanted, struct ids *out, struct err *e)
 {
-    struct added_walk walk = { .set = &c->t->added.raw, .text = text };
-    struct added_piece piece;
-
-    while (added_next(&walk, &piece)) {
-        int rc = piece.token != NULL
-                     ? ids_add(c->out, piece.token->id, e)
-                     : encode_stretch(c, piece.text, piece.from == 0, e);
-
-        if (rc != 0)
-            return -1;
-    }
-    return 0;
+    return wanted && id != VOCAB_NONE ? ids_add(out, id, e) : 0;
 }
 
-static int add_all(struct ids *out, const struct ids *more, struct err *e)
-{
-    for (size_t i = 0; i < more->n; i++)
-        if (ids_add(out, more->v[i], e) != 0)
-            return -1;
-    return 0;
-}
-
-int tokenizer_encode(const struct tokenizer *t, struct str text, bool special,
+int tokenizer_encode(const struct tokenizer *t, struct str text, unsigned flags,
     struct ids *out, struct err *e)
 {
     struct buf good AUTO(buf_free) = BUF_INIT(WORDS_MAX_BYTES);
-    struct encoding c AUTO(encoding_free) = {
-        .t = t,
-        .out = out,
-        .normal = BUF_INIT(WORDS_MAX_BYTES),
-        .normalizing = NORMALIZE_WORK,
-        .words = WORDS_INIT,
-        .work = BPE_WORK_INIT,
-    };
+    bool ends = (flags & TOKENIZE_ENDS) != 0;
+    int rc;
 
     unicode_repair(text, &good);
     if (buf_check(&good, e) != 0)
         return -1;
-    if (special && add_all(out, &t->template.before, e) != 0)
+    text = buf_str(&good);
+    if (t->engine == ENGINE_JSON)
+        return tokenjson_encode(&t->json, text, ends, out, e);
+    if (add_end(t->bos, ends && t->add_bos, out, e) != 0)
         return -1;
-    if (encode_text(&c, buf_str(&good), e) != 0)
-        return -1;
-    return special ? add_all(out, &t->template.after, e) : 0;
+    rc = flags & TOKENIZE_MARKUP ? encode_markup(t, text, out, e)
+                                 : encode_plain(t, text, out, e);
+    return rc != 0 ? -1 : add_end(t->eos, ends && t->add_eos, out, e);
 }
 
 /* ---- ids to text ---- */
 
+static int decode_spm(const struct tokenizer *t, const uint32_t *ids, size_t n,
+    bool special, struct buf *out, struct err *e)
+{
+    struct ids known AUTO(ids_free) = IDS_INIT;
+
+    for (size_t i = 0; i < n; i++)
+        if (ids[i] < t->spm.model.n && ids_add(&known, ids[i], e) != 0)
+            return -1;
+    return spm_decode(&t->spm, known.v, known.n, special, out, e);
+}
+
+static int decode_tiktoken(const struct tokenizer *t, const uint32_t *ids,
+    size_t n, bool special, struct buf *out, struct err *e)
+{
+    struct buf bytes AUTO(buf_free) = BUF_INIT(WORDS_MAX_BYTES);
+
+    for (size_t i = 0; i < n; i++)
+        if (ids[i] < tiktoken_size(&t->tiktoken))
+            tiktoken_decode(&t->tiktoken, ids[i], special, &bytes);
+    if (buf_check(&bytes, e) != 0)
+        return -1;
+    unicode_repair(buf_str(&bytes), out);
+    return buf_check(out, e);
+}
+
 int tokenizer_decode(const struct tokenizer *t, const uint32_t *ids, size_t n,
     bool special, struct buf *out, struct err *e)
 {
-    struct words tokens AUTO(words_free) = WORDS_INIT;
-
-    for (size_t i = 0; i < n; i++) {
-        const struct name *name = ids[i] < t->size ? &t->names[ids[i]] : NULL;
-
-        if (name == NULL || name->text.p == NULL || (name->special && !special))
-            continue;
-        if (words_add(&tokens, name->text, e) != 0)
-            return -1;
+    switch (t->engine) {
+    case ENGINE_JSON:
+        return tokenjson_decode(&t->json, ids, n, special, out, e);
+    case ENGINE_SPM:
+        return decode_spm(t, ids, n, special, out, e);
+    case ENGINE_TIKTOKEN:
+        break;
     }
-    return detoken_run(&t->detoken, &tokens, out, e);
+    return decode_tiktoken(t, ids, n, special, out, e);
 }

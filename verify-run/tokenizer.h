@@ -1,55 +1,57 @@
 /*
- * tokenizer.h - text to token ids and back, from a tokenizer.json.
+ * tokenizer.h - text to token ids and back.
  *
- * Byte-level BPE (GPT-2, NeoX, Llama-3 regexes) and SentencePiece-style BPE
- * with byte fallback; added tokens; NFC; template post-processing; decoders.
- * An unknown component stops the load with its type's name.
- * Source: tokenizers, sections 2 to 9.
+ * Three kinds of files describe a tokenizer; which one it is, its bytes say:
+ *   tokenizer.json   tokenjson.h: byte-level BPE, BPE over characters with
+ *                    byte fallback, Unigram
+ *   SentencePiece    spm.h: BPE and unigram, as its own library does it
+ *   tiktoken         tiktoken.h: a table of tokens by rank
+ * An unknown component stops the load with its name.
  */
 #ifndef VERIFY_RUN_TOKENIZER_H
 #define VERIFY_RUN_TOKENIZER_H
 
 #include "base/buf.h"
-#include "base/err.h"
+#include "verify-run/ids.h"
 
 struct tokenizer;
 
 /*
- * tokenizer_open - read a tokenizer.json
- * Returns NULL with *e: MISSING, REFUSED (naming the member),
- *         UNSUPPORTED (naming the component's type), NOMEM
+ * tokenizer_open - read one file
+ * Returns NULL with *e: MISSING, NOMEM, UNSUPPORTED (naming the component),
+ *         REFUSED (naming the member or the offset); all name the file
  */
 struct tokenizer *tokenizer_open(const char *path, struct err *e);
 
-/* tokenizer_parse - the same from text in memory; nothing of it is kept. */
-struct tokenizer *tokenizer_parse(struct str json, struct err *e);
+/* tokenizer_parse - the same from bytes in memory; nothing of them is kept. */
+struct tokenizer *tokenizer_parse(struct str bytes, struct err *e);
 
 void tokenizer_close(struct tokenizer *t);
 void tokenizer_close_auto(struct tokenizer **t); /* for AUTO */
 
-struct ids {
-    uint32_t *v;
-    size_t n;
-    size_t cap;
+/*
+ * tokenizer_set_ends - which ids TOKENIZE_ENDS adds. A tokenizer.json says it
+ * itself and is left alone. A SentencePiece model starts with its BOS unless
+ * told otherwise, a tiktoken table with what its family starts with.
+ */
+void tokenizer_set_ends(struct tokenizer *t, bool bos, bool eos);
+
+enum {
+    TOKENIZE_ENDS = 1,  /* with the tokens that go around a text: BOS */
+    TOKENIZE_MARKUP = 2 /* special tokens in the text count as such */
 };
-
-#define IDS_INIT                                                               \
-    {                                                                          \
-        .v = NULL                                                              \
-    }
-
-void ids_free(struct ids *ids);
-int ids_add(struct ids *ids, uint32_t id, struct err *e);
 
 /*
  * tokenizer_encode - append the ids of a text
  * text     bytes that are no UTF-8 are read as U+FFFD
- * special  let the post-processor add its tokens (BOS)
+ * flags    of the above. With a tokenizer.json special tokens in a text always
+ *          count; the libraries of the other two never read them in a text,
+ *          so there it takes TOKENIZE_MARKUP.
  * Returns  0, or -1 with *e: NOMEM; REFUSED when the text is longer than 16
  *          MiB, or needs an unknown token that the file does not have
  * Cost     n log n in the length of a word
  */
-int tokenizer_encode(const struct tokenizer *t, struct str text, bool special,
+int tokenizer_encode(const struct tokenizer *t, struct str text, unsigned flags,
     struct ids *out, struct err *e);
 
 /*
@@ -63,5 +65,11 @@ int tokenizer_decode(const struct tokenizer *t, const uint32_t *ids, size_t n,
 
 /* Ids known: one more than the largest. */
 uint32_t tokenizer_size(const struct tokenizer *t);
+
+/* tokenizer_find - the id of a special token; false when there is none. */
+bool tokenizer_find(const struct tokenizer *t, struct str text, uint32_t *id);
+
+/* tokenizer_about - "BPE", "SentencePiece unigram", "tiktoken, Llama 3". */
+const char *tokenizer_about(const struct tokenizer *t);
 
 #endif

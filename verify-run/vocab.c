@@ -33,13 +33,20 @@ static int measure(const struct json *object, uint32_t *size, uint64_t *n,
     return 0;
 }
 
-static void insert(struct vocab *v, uint32_t id)
+uint32_t vocab_put(struct vocab *v, uint32_t id, struct str text)
 {
-    uint64_t hash = hash_text(v->by_id[id]), at = hash & v->mask;
+    uint64_t hash = hash_text(text), at = hash & v->mask;
+    uint32_t before = VOCAB_NONE;
 
-    while (v->slots[at] != 0)
-        at = (at + 1) & v->mask;
+    v->by_id[id] = text;
+    for (; v->slots[at] != 0; at = (at + 1) & v->mask) {
+        before = (uint32_t)v->slots[at] - 1;
+        if (v->slots[at] >> 32 == hash >> 32 && str_eq(v->by_id[before], text))
+            break;
+        before = VOCAB_NONE;
+    }
     v->slots[at] = hash >> 32 << 32 | (id + 1);
+    return before;
 }
 
 static int fill(
@@ -55,31 +62,40 @@ static int fill(
                 "vocab: '%.100s' and '%.100s' have the same id %u",
                 v->by_id[id].p, key.p, (unsigned)id);
         memcpy(text, key.p, key.len + 1);
-        v->by_id[id] = (struct str){ text, key.len };
+        vocab_put(v, (uint32_t)id, (struct str){ text, key.len });
         text += key.len + 1;
-        insert(v, (uint32_t)id);
     }
     return 0;
+}
+
+int vocab_make(struct vocab *v, uint32_t size, uint64_t n, struct arena *arena,
+    struct err *e)
+{
+    uint64_t slots = 16;
+
+    while (slots < 2 * n)
+        slots *= 2;
+    *v = (struct vocab){ .size = size, .mask = slots - 1 };
+    v->by_id = arena_alloc(arena, size, sizeof(*v->by_id), e);
+    v->slots = arena_alloc(arena, slots, sizeof(*v->slots), e);
+    return v->by_id == NULL || v->slots == NULL ? -1 : 0;
 }
 
 int vocab_load(struct vocab *v, const struct json *object, struct arena *arena,
     struct err *e)
 {
-    uint64_t n = 0, bytes = 0, slots = 16;
+    uint64_t n = 0, bytes = 0;
+    uint32_t size = 0;
     char *text;
 
     *v = (struct vocab){ .by_id = NULL };
     if (object == NULL || json_kind(object) != JSON_OBJECT)
         return err_set(e, ERR_REFUSED, "the model has no object 'vocab'");
-    if (measure(object, &v->size, &n, &bytes, e) != 0)
+    if (measure(object, &size, &n, &bytes, e) != 0 ||
+        vocab_make(v, size, n, arena, e) != 0)
         return -1;
-    while (slots < 2 * n)
-        slots *= 2;
-    v->mask = slots - 1;
-    v->by_id = arena_alloc(arena, v->size, sizeof(*v->by_id), e);
-    v->slots = arena_alloc(arena, slots, sizeof(*v->slots), e);
     text = arena_alloc(arena, bytes, 1, e);
-    if (v->by_id == NULL || v->slots == NULL || text == NULL)
+    if (text == NULL)
         return -1;
     return fill(v, object, text, e);
 }

@@ -27,6 +27,19 @@ enum {
 int vocab_load(struct vocab *v, const struct json *object, struct arena *arena,
     struct err *e);
 
+/*
+ * vocab_make - an empty vocabulary for ids below size and n texts
+ * Returns  0, or -1 with *e: NOMEM, REFUSED
+ */
+int vocab_make(struct vocab *v, uint32_t size, uint64_t n, struct arena *arena,
+    struct err *e);
+
+/*
+ * vocab_put - give an id, which has none yet, a text that lives as long
+ * Returns  the id that the same text had before, which loses it, or VOCAB_NONE
+ */
+uint32_t vocab_put(struct vocab *v, uint32_t id, struct str text);
+
 /* vocab_find - the id of a text, or VOCAB_NONE. */
 uint32_t vocab_find(const struct vocab *v, struct str text);
 

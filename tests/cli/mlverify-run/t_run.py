@@ -24,7 +24,7 @@ import rawckpt  # noqa: E402
 BUILD = os.path.join(ROOT, os.environ.get("BUILD_DIR", "build/release"))
 PROGRAM = os.path.join(BUILD, "mlverify-run")
 KEYS = ["ok", "model", "architecture", "parameters", "raw_parameters",
-        "weights_bytes", "dtype", "backend", "device", "prompt_tokens",
+        "weights_bytes", "dtype", "tokenizer", "backend", "device", "prompt_tokens",
         "tokens", "text", "top", "entropy_bits", "perplexity", "load_seconds",
         "first_token_seconds", "tokens_per_second", "bytes_per_token",
         "gb_per_second", "peak_memory_bytes", "timeline", "layers",
