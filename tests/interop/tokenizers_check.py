@@ -13,7 +13,7 @@ One difference is known and kept out of the texts: the library's tables for
 normal forms are older than ours, so marks younger than Unicode 3.2 are left
 out where a normal form is taken.
 """
-# packages: safetensors huggingface_hub tokenizers gguf
+# packages: tokenizers sentencepiece tiktoken
 import argparse
 import copy
 import json
@@ -162,6 +162,68 @@ def trained_pieces(rng, vocab=500):
     doc["added_tokens"] = doc["added_tokens"][:3]
     doc["post_processor"] = template([1], [])
     return doc
+
+
+def trained_unigram(rng, vocab=500, **model):
+    tok = Tokenizer(models.Unigram())
+    tok.pre_tokenizer = pre_tokenizers.Metaspace()
+    tok.decoder = decoders.Metaspace()
+    tok.train_from_iterator(corpus(rng), trainers.UnigramTrainer(
+        vocab_size=vocab, special_tokens=["<unk>", "<s>"], unk_token="<unk>",
+        show_progress=False))
+    doc = json.loads(tok.to_str())
+    doc["model"].update(model)
+    doc["post_processor"] = template([1], [])
+    return doc
+
+
+def with_bytes(doc, step=1):
+    """Every so many of the byte pieces, and byte fallback."""
+    doc = copy.deepcopy(doc)
+    doc["model"]["vocab"] += [[f"<0x{b:02X}>", -30.0]
+                              for b in range(0, 256, step)]
+    doc["model"]["byte_fallback"] = True
+    return doc
+
+
+def equal(doc, step):
+    """Scores that are often equal, and sums that are nearly so."""
+    doc = copy.deepcopy(doc)
+    for entry in doc["model"]["vocab"]:
+        entry[1] = round(entry[1] / step) * step
+    return doc
+
+
+def more(doc, **parts):
+    return dict(copy.deepcopy(doc), **parts)
+
+
+def unigrams(rng):
+    base = trained_unigram(rng)
+    fallback = seq("decoders", {"type": "ByteFallback"}, metaspace("always"))
+    yield "unigram", base
+    yield "unigram of one word", more(base, pre_tokenizer=None, normalizer=seq(
+        "normalizers", {"type": "Prepend", "prepend": MARK},
+        {"type": "Replace", "pattern": {"String": " "}, "content": MARK}))
+    yield "unigram, runs of spaces made one", more(base, normalizer={
+        "type": "Replace", "pattern": {"Regex": " {2,}"}, "content": MARK})
+    yield "unigram, byte fallback", more(with_bytes(base), decoder=fallback)
+    yield "unigram, half of the bytes", more(with_bytes(base, 2),
+                                             decoder=fallback)
+    yield "unigram, equal scores", equal(base, 3)
+    yield "unigram, scores in tenths", equal(base, 0.1)
+    yield "unigram, pieces of SentencePiece's size", trained_unigram(rng, 1500)
+    added = copy.deepcopy(base)
+    ids = {v[0]: i for i, v in enumerate(base["model"]["vocab"])}
+    for content, flags in ADDED:
+        token = {"id": ids.setdefault(content, len(ids)), "content": content,
+                 "special": False, "single_word": False, "lstrip": False,
+                 "rstrip": False, "normalized": True}
+        added["added_tokens"].append({**token, **flags})
+    yield "unigram, added tokens", added
+    for scheme in ("first", "never"):
+        yield f"unigram, Metaspace {scheme}", more(
+            base, pre_tokenizer=metaspace(scheme), decoder=metaspace(scheme))
 
 
 def template(before, after):
@@ -368,6 +430,10 @@ class Ours:
         out = self.ask(("E " if special else "e ") + text.encode().hex())
         return out if out.startswith("!") else [int(x) for x in out.split()]
 
+    def markup(self, text):
+        out = self.ask("m " + text.encode().hex())
+        return out if out.startswith("!") else [int(x) for x in out.split()]
+
     def decode(self, ids, special):
         out = self.ask(("D" if special else "d") +
                        "".join(f" {i}" for i in ids))
@@ -430,6 +496,7 @@ def main():
     args = argparse.ArgumentParser()
     args.add_argument("--texts", type=int, default=1000)
     args.add_argument("--seed", type=int, default=1)
+    args.add_argument("--only", default="", help="part of a tokenizer's name")
     args.add_argument("files", nargs="*")
     args = args.parse_args()
     rng = random.Random(args.seed)
@@ -437,8 +504,11 @@ def main():
     n = failed = 0
     with tempfile.TemporaryDirectory() as tmp:
         path = os.path.join(tmp, "tokenizer.json")
-        for make in (files(args.files), byte_level(rng), pieces(rng)):
+        for make in (files(args.files), byte_level(rng), pieces(rng),
+                     unigrams(rng)):
             for name, doc in make:
+                if args.only not in name:
+                    continue
                 with open(path, "w", encoding="utf-8") as f:
                     json.dump(doc, f, ensure_ascii=bool(n % 2))
                 bad = compare(rng, doc, path, program, args.texts)

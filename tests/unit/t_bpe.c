@@ -99,9 +99,6 @@ static void refusals(void)
     static const struct {
         const char *json, *want;
     } row[] = {
-        { "[]", "! no object 'model'" },
-        { "{\"type\":\"Unigram\"}",
-            "! this program has no model of type 'Unigram'" },
         { "{\"type\":\"BPE\"}", "! the model has no object 'vocab'" },
         { "{\"vocab\":{}}", "! the model has no list 'merges'" },
         { MODEL("", "\"a\":-1", ""),
