@@ -75,6 +75,7 @@ int lane_begin(
     l->seen_commit = false;
     l->seen_etag = false;
     l->streams = false;
+    l->shared = false;
     l->brought = 0;
     l->fatal = false;
     err_clear(&l->err);
@@ -161,7 +162,7 @@ static int check_part(struct lane *l)
     struct content_range r;
 
     if (!l->call.ranged || text == NULL || !content_range(text, &r) ||
-        r.from != l->seg.from || r.to != l->seg.to ||
+        r.from != l->call.from || r.to != l->call.to ||
         (r.sized && r.size != file_of(l)->size))
         return strike(l, ERR_CORRUPT, "sent another part than was asked for");
     return 0;
@@ -199,6 +200,8 @@ static int take_bytes(struct lane *l, const void *bytes, size_t len)
     uint64_t new = 0, skip = l->seg.from - l->at;
     enum sink_took took;
 
+    if (len > l->seg.to - l->at && l->shared)
+        len = l->seg.to - l->at;
     if (len > l->seg.to - l->at)
         return strike(l, ERR_CORRUPT, "sent more bytes than it announced");
     if (skip >= len) {
@@ -229,7 +232,7 @@ static int take_bytes(struct lane *l, const void *bytes, size_t len)
         return HTTP_PAUSE;
     }
     l->at += len;
-    return 0;
+    return l->shared && l->at == l->seg.to ? -1 : 0; /* the rest is not ours */
 }
 
 static int on_body(void *arg, const void *bytes, size_t len)
@@ -357,7 +360,7 @@ enum lane_end lane_over(struct lane *l)
     if (c->end == HTTP_ANSWERED ||
         (c->end == HTTP_STOPPED && l->body.bad != ERR_NONE))
         return answered(l);
-    if (c->end == HTTP_STOPPED)
+    if (c->end == HTTP_STOPPED && !(l->shared && l->seg.from == l->seg.to))
         return judge(l);
     if (l->checked && l->err.kind == ERR_NONE && l->seg.from == l->seg.to)
         return LANE_DONE;
@@ -377,6 +380,15 @@ void lane_resume(struct lane *l)
 {
     l->paused = false;
     http_resume(&l->call);
+}
+
+int lane_share(struct lane *l, uint64_t at, struct err *e)
+{
+    struct segment rest = { .from = at, .to = l->seg.to };
+
+    l->shared = true;
+    l->seg.to = at;
+    return download_give(l->d, rest, e);
 }
 
 void lane_leave(struct lane *l, struct http *http)

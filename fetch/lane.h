@@ -32,6 +32,7 @@ struct lane {
     bool seen_etag;      /* and the digest, and both were right */
     bool checked;        /* this answer's head was looked at */
     bool streams;        /* it gets the whole file, from byte 0 on */
+    bool shared;         /* it gets more than its segment */
     uint64_t brought;    /* new bytes of this attempt */
     uint64_t untold;     /* of them, not yet shown */
     uint64_t wait_s;     /* LANE_AGAIN: the server names a wait; else 0 */
@@ -60,6 +61,12 @@ enum lane_end lane_over(struct lane *l);
 
 /* lane_resume - go on after a pause. */
 void lane_resume(struct lane *l);
+
+/*
+ * lane_share - it goes on only up to byte at of the file, which lies behind
+ * what it has; what is behind that is for another lane. -1: NOMEM.
+ */
+int lane_share(struct lane *l, uint64_t at, struct err *e);
 
 /* lane_leave - stop: what came is written, the rest of it forgotten. */
 void lane_leave(struct lane *l, struct http *http);

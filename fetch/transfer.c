@@ -206,6 +206,41 @@ static int feed_lane(struct transfer *t, struct lane *l, struct err *e)
 }
 
 /*
+ * Lanes are idle, and nothing is left to ask for: the lane that would be the
+ * last to end gives some of its segment away. 1, 0: it is not worth it, or
+ * -1: *e.
+ */
+static int relieve(struct transfer *t, struct err *e)
+{
+    uint64_t now = clock_ns();
+    struct lane *last = NULL;
+    double longest = 0;
+    uint64_t ms, at;
+
+    for (unsigned i = 0; i < t->jobs; i++) {
+        struct lane *l = &t->lanes[i];
+        double left;
+
+        if (l->d == NULL || l->d->stream || !l->checked || l->paused)
+            continue;
+        left = (double)(l->seg.to - l->seg.from) * (double)(now - l->sent_ns) /
+               (double)(l->brought + 1);
+        if (left > longest) {
+            longest = left;
+            last = l;
+        }
+    }
+    if (last == NULL)
+        return 0;
+    ms = (now - last->sent_ns) / 1000000;
+    at =
+        tuner_share(&t->tuner, last->seg.from, last->seg.to, last->brought, ms);
+    if (at == last->seg.to)
+        return 0;
+    return lane_share(last, at, e) != 0 ? -1 : 1;
+}
+
+/*
  * As many lanes at work as are wanted. One that ends within a round trip
  * does not count: its successor's request is on its way meanwhile.
  */
@@ -227,6 +262,9 @@ static int feed(struct transfer *t, struct err *e)
         if (t->lanes[i].d != NULL)
             continue;
         rc = feed_lane(t, &t->lanes[i], e);
+        if (rc == 0 && t->next == t->plan->n_fetch && t->pace.rate == 0 &&
+            relieve(t, e) > 0)
+            rc = feed_lane(t, &t->lanes[i], e);
         full += rc > 0;
     }
     if (t->busy != was)

@@ -6,7 +6,11 @@ enum {
     /* Of a request's time, so many round trips: the gap is one of them. */
     PIECE_TRIPS = 8,
     GAIN_PERCENT = 8,
-    CUT_BYTES = 1 << 20
+    CUT_BYTES = 1 << 20,
+    /* So many times slower than others, for so long, and for longer. */
+    SLOW = 3,
+    SHARE_MS = 1000,
+    SHARE_BYTES = 256 << 10
 };
 
 struct tuner tuner_begin(unsigned most, uint64_t now_ms)
@@ -100,6 +104,28 @@ uint64_t tuner_cut(uint64_t from, uint64_t to, uint64_t piece)
         return to;
     at -= at % CUT_BYTES;
     return at > from ? at : to;
+}
+
+/* What one connection brings on average, in bytes a second. */
+static double usual(const struct tuner *t)
+{
+    return t->rate / size_max(1, t->want);
+}
+
+uint64_t tuner_share(const struct tuner *t, uint64_t from, uint64_t to,
+    uint64_t brought, uint64_t ms)
+{
+    double own = (double)brought * 1000 / (double)size_max(1, ms);
+    double left = (double)(to - from);
+    uint64_t at;
+
+    /* Too soon to tell; no slower than others; or soon over. */
+    if (ms < SHARE_MS || own * SLOW > usual(t) || left < own * SHARE_MS / 1000)
+        return to;
+    /* Both are to end at the same time. */
+    at = from + (uint64_t)(left * own / (own + usual(t)));
+    at += SHARE_BYTES - at % SHARE_BYTES;
+    return at < to ? at : to;
 }
 
 bool tuner_ending(const struct tuner *t, uint64_t left)

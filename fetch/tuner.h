@@ -62,6 +62,14 @@ uint64_t tuner_piece(const struct tuner *t, uint64_t left, uint64_t memory);
  */
 uint64_t tuner_cut(uint64_t from, uint64_t to, uint64_t piece);
 
+/*
+ * tuner_share - a request brought so many bytes in so many milliseconds and
+ * has [from, to) to go, while others have nothing to do: from where on should
+ * one of them take over? to: it is not worth a request.
+ */
+uint64_t tuner_share(const struct tuner *t, uint64_t from, uint64_t to,
+    uint64_t brought, uint64_t ms);
+
 /* tuner_ending - a request with so much to come: time to send the next. */
 bool tuner_ending(const struct tuner *t, uint64_t left);
 

@@ -60,6 +60,10 @@ class Bytes(http.server.BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(b - a))
         self.end_headers()
         rate = s.rate if a >= s.slow_to else s.slow
+        with s.guard:
+            s.served += 1
+            if s.served == s.lame:
+                rate = s.slow
         while a < b:
             n = min(b - a, max(4096, rate // 20) if rate else MIB)
             self.wfile.write(s.data[a:a + n])
@@ -74,10 +78,12 @@ class Host(http.server.ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, data, refuse=None, rate=0, slow=0, slow_to=0):
+    def __init__(self, data, refuse=None, rate=0, slow=0, slow_to=0,
+                 lame=0):
         super().__init__(("127.0.0.2", 0), Bytes)
         self.data, self.refuse, self.rate = memoryview(data), refuse, rate
         self.slow, self.slow_to = slow, slow_to
+        self.lame, self.served = lame, 0
         self.guard, self.now, self.most = threading.Lock(), 0, 0
         self.sent = []
 
@@ -132,6 +138,16 @@ def slow_front(tap, hub, files):
                   slow=MIB // 2, slow_to=MIB)
     early = sum(n for t, n in h.sent if t < h.sent[-1][0] - 0.5)
     tap.ok(early > SIZE * 3 // 4, "does not hold up the others", early)
+
+
+def lame(tap, hub, files):
+    """One connection is slow: the others take over what it would bring."""
+    for which in (2, 3):
+        h, took = pulled(tap, hub, files, f"request {which} is answered slowly",
+                         "-j", "4", rate=8 * MIB, slow=64 << 10, lame=which)
+        sent = sum(n for _, n in h.sent)
+        tap.ok(took < 20, "nobody waits for it", took)
+        tap.ok(sent < 1.05 * SIZE, "and little comes twice", sent)
 
 
 def rates(tap, hub, files):
@@ -272,6 +288,7 @@ def main():
         connections(tap, hub, large)
         refusals(tap, hub, large)
         slow_front(tap, hub, large)
+        lame(tap, hub, large)
         rates(tap, hub, large)
         descriptors(tap, hub, large, many)
         failed_sync(tap, hub, many)

@@ -128,11 +128,35 @@ static void paces(void)
     is_int((long long)pace_wait_ms(&p, 100), 0, "unless it is given back");
 }
 
+static void shares(void)
+{
+    struct tuner t = tuner_begin(4, 0);
+    uint64_t at;
+
+    t.rate = 40.0 * MIB; /* 10 MiB/s each */
+    at = tuner_share(&t, 0, 8 * MIB, MIB / 10, 1000);
+    ok(at > 0 && at < MIB, "a slow one gives away nearly all: from %llu on",
+        (unsigned long long)at);
+    is_int(at % (256 << 10), 0, "whole blocks");
+    is_int(tuner_share(&t, 0, 8 * MIB, 9 * MIB, 1000), 8 * MIB,
+        "one as fast as others keeps it");
+    is_int(tuner_share(&t, 0, 8 * MIB, MIB / 10, 500), 8 * MIB,
+        "too soon to tell");
+    is_int(tuner_share(&t, 0, MIB / 16, MIB / 10, 1000), MIB / 16,
+        "and one that is done soon");
+    at = tuner_share(&t, MIB, 8 * MIB, 0, 2000);
+    is_int(at, MIB + (256 << 10), "one that brings nothing keeps a block");
+    t.rate = 0;
+    is_int(tuner_share(&t, 0, 8 * MIB, 0, 5000), 8 * MIB,
+        "nobody is fast: nothing is known");
+}
+
 int main(void)
 {
     growth();
     distance();
     refusals();
+    shares();
     pieces();
     paces();
     return done();
