@@ -19,7 +19,7 @@ from pulling import World, good, kit, noise, write  # noqa: E402
 REPO = "acme/records"
 FILE = "model.safetensors"
 SIZE = (5 << 20) + 12345
-SOON_S = 10
+SOON_S = 18  # the stall time is 20
 
 
 def sized(data, head):
