@@ -2,29 +2,15 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <sys/wait.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "base/cancel.h"
-#include "base/clock.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "base/path.h"
+#include "cache/sibling.h"
 
-extern char **environ;
-
-enum {
-    MANIFEST_MAX = 512 << 20,
-    OPTION_MAX = 16,
-    POLL_MS = 20,
-    GRACE_MS = 500
-};
+enum { MANIFEST_MAX = 512 << 20, OPTION_MAX = 16 };
 
 static const char manifest_name[] = "ml-manifest.json";
 
@@ -143,41 +129,6 @@ int conversion_check(const struct conversion *c, struct err *e)
 
 /* ---- making it ---- */
 
-static bool runnable(char out[PATH_MAX], struct str dir)
-{
-    struct err ignored = ERR_INIT;
-
-    return path_fmt(out, &ignored, "%.*s/mlconvert", STR_ARG(dir)) == 0 &&
-           access(out, X_OK) == 0;
-}
-
-/*
- * The one that was installed with us, else what PATH has: of its folders
- * only those that are the same wherever we are.
- */
-static int find_program(char out[PATH_MAX], struct err *e)
-{
-    const char *path = getenv("PATH");
-    char self[PATH_MAX], dir[PATH_MAX];
-    ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
-
-    if (n > 0) {
-        self[n] = '\0';
-        path_dir(dir, sizeof(dir), self);
-        if (runnable(out, str_of(dir)))
-            return 0;
-    }
-    while (path != NULL) {
-        struct str part = { path, strcspn(path, ":") };
-
-        if (part.len > 0 && part.p[0] == '/' && runnable(out, part))
-            return 0;
-        path = part.p[part.len] == ':' ? part.p + part.len + 1 : NULL;
-    }
-    err_set(e, ERR_MISSING, "mlconvert is not beside mlfetch, nor in PATH");
-    return err_hint(e, "install it; the suite comes with it");
-}
-
 int conversion_able(struct conversion *c, struct err *e)
 {
     char program[PATH_MAX];
@@ -185,20 +136,17 @@ int conversion_able(struct conversion *c, struct err *e)
 
     if (have != HAVE_NOT)
         return have < 0 ? -1 : 0;
-    return find_program(program, e);
+    return sibling_find("mlconvert", program, e);
 }
 
-static int start(
-    const struct conversion *c, const char *program, pid_t *out, struct err *e)
+/* How mlconvert ended, in *out. */
+static int run(const struct conversion *c, const char *program,
+    enum err_kind *out, struct err *e)
 {
-    static const char *const hows[] = { "auto", "tty", "plain", "json",
-        "none" };
     char option[OPTION_MAX], source[512];
     const char *argv[8] = { "mlconvert", option, "--progress",
-        hows[c->progress] };
-    posix_spawn_file_actions_t actions;
+        sibling_progress(c->progress) };
     size_t n = 4;
-    int error;
 
     snprintf(option, sizeof(option), "--%s", names[c->kind]);
     /* As an address no folder that is here can be meant by it. */
@@ -210,69 +158,12 @@ static int start(
         argv[n++] = c->volume;
     }
     argv[n++] = source;
-    if (posix_spawn_file_actions_init(&actions) != 0)
-        return err_set(e, ERR_NOMEM, "out of memory");
-    /* The path it prints is found in another way; our stdout is our own. */
-    error = posix_spawn_file_actions_addopen(
-        &actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
-    if (error == 0)
-        error = posix_spawn(out, program, &actions, NULL,
-            (char *const *)(uintptr_t)argv, environ);
-    posix_spawn_file_actions_destroy(&actions);
-    if (error == 0)
-        return 0;
-    errno = error;
-    return err_sys(e, "cannot run %s", program);
+    return sibling_run(program, argv, out, e);
 }
 
-/* What the exit status of a program of the suite means. */
-static enum err_kind kind_of(int status)
+static int failed(const struct conversion *c, const char *program,
+    enum err_kind kind, struct err *e)
 {
-    static const enum err_kind kinds[] = { ERR_NONE, ERR_IO, ERR_BUG,
-        ERR_MISSING, ERR_AUTH, ERR_NET, ERR_CORRUPT, ERR_NOSPACE, ERR_REFUSED,
-        ERR_VERDICT };
-
-    if (!WIFEXITED(status))
-        return ERR_IO;
-    if (WEXITSTATUS(status) == 130)
-        return ERR_CANCELLED;
-    return (size_t)WEXITSTATUS(status) < ARRAY_LEN(kinds)
-               ? kinds[WEXITSTATUS(status)]
-               : ERR_IO;
-}
-
-/*
- * An interrupt from a terminal reaches it, too, and it ends by itself; one
- * that only we got is handed on.
- */
-static int wait_for(pid_t child, int *status, struct err *e)
-{
-    const struct timespec nap = { .tv_nsec = POLL_MS * 1000000L };
-    uint64_t asked_ms = 0;
-    bool told = false;
-
-    for (;;) {
-        pid_t got = waitpid(child, status, WNOHANG);
-
-        if (got == child)
-            return 0;
-        if (got < 0 && errno != EINTR)
-            return err_sys(e, "waiting for mlconvert");
-        if (cancel_asked() && asked_ms == 0)
-            asked_ms = clock_ms();
-        if (asked_ms != 0 && !told && clock_ms() - asked_ms >= GRACE_MS) {
-            kill(child, SIGTERM);
-            told = true;
-        }
-        nanosleep(&nap, NULL);
-    }
-}
-
-static int failed(
-    const struct conversion *c, const char *program, int status, struct err *e)
-{
-    enum err_kind kind = kind_of(status);
-
     if (cancel_check(e) != 0)
         return -1;
     err_set(e, kind, "%s@%s was fetched, but not converted to %s", c->repo->id,
@@ -284,17 +175,17 @@ static int failed(
 
 int conversion_make(struct conversion *c, struct err *e)
 {
-    int have = conversion_find(c, e), status = 0;
+    int have = conversion_find(c, e);
+    enum err_kind kind = ERR_NONE;
     char program[PATH_MAX];
-    pid_t child;
 
     if (have != HAVE_NOT)
         return have < 0 ? -1 : 0;
-    if (find_program(program, e) != 0 || start(c, program, &child, e) != 0 ||
-        wait_for(child, &status, e) != 0)
+    if (sibling_find("mlconvert", program, e) != 0 ||
+        run(c, program, &kind, e) != 0)
         return -1;
-    if (kind_of(status) != ERR_NONE)
-        return failed(c, program, status, e);
+    if (kind != ERR_NONE)
+        return failed(c, program, kind, e);
     have = conversion_find(c, e);
     if (have == HAVE_NOT)
         err_set(e, ERR_BUG, "%s left no %s form of %s", program, names[c->kind],
