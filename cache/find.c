@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "cache/hubdir.h"
+#include "cache/unfinished.h"
 #include "cache/volume.h"
 
 #include "base/hash.h"
@@ -143,6 +144,8 @@ static int find_repo(const char *text, const char *volume,
         return -1;
     if (stat(out->path, &st) != 0 || !S_ISDIR(st.st_mode))
         return not_held(&r, h, text, volume, e);
+    if (unfinished_check(h, &r, out->commit, e) != 0)
+        return -1;
     snprintf(out->repository, sizeof(out->repository), "%s", r.id);
     out->kind = FOUND_REPO;
     return 0;

@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/path.h"
+#include "cache/unfinished.h"
 #include "fetch/heldcheck.h"
 #include "fetch/partial.h"
 #include "fetch/pattern.h"
@@ -534,12 +535,22 @@ static int record(struct pull *p, struct err *e)
     if (p->tree_is_new &&
         hubdir_set_tree(p->dir, &p->repo, p->commit, &p->tree, e) != 0)
         return -1;
+    if (p->local == NULL)
+        unfinished_clear(p->dir, &p->repo, p->commit);
     have = hubdir_ref(p->dir, &p->repo, commit, e);
     if (have < 0)
         return -1;
     if (have == HAVE && strcmp(commit, p->commit) == 0)
         return 0;
     return hubdir_set_ref(p->dir, &p->repo, p->commit, e);
+}
+
+/* Whose listing is not here yet, or will not be: a lock has its own. */
+static int mark(const struct pull *p, struct err *e)
+{
+    if (p->local != NULL || (!p->tree_is_new && p->pin_tree == NULL))
+        return 0;
+    return unfinished_mark(p->dir, &p->repo, p->commit, e);
 }
 
 static int fetch(struct pull *p, struct hub *hub, struct err *e)
@@ -552,7 +563,8 @@ static int fetch(struct pull *p, struct hub *hub, struct err *e)
             log_debug("%s", ignored.msg);
         return 0;
     }
-    if (hubdir_init(p->dir, e) != 0 || transfer(p, hub, e) != 0)
+    if (hubdir_init(p->dir, e) != 0 || mark(p, e) != 0 ||
+        transfer(p, hub, e) != 0)
         return -1;
     return record(p, e);
 }
