@@ -144,6 +144,10 @@ powercuts: all ## 50 power cuts each on ext4 and xfs (root); minutes
 huge: all ## 100 GB through mlfetch in 64 MB of memory (root); minutes
 	$(Q)BUILD_DIR=$(OUT) $(PYTHON) tests/e2e/huge.py --long
 
+.PHONY: flips
+flips: all ## 1,000 flipped bits found by mlcache verify, and repaired
+	$(Q)BUILD_DIR=$(OUT) $(PYTHON) tests/e2e/verify.py --long
+
 .PHONY: clients
 clients: all ## the official client and mlfetch under the same faults: a table
 	$(Q)BUILD_DIR=$(OUT) $(PYTHON) tests/interop/clients_table.py

@@ -7,5 +7,6 @@
 extern const struct cmd cmd_ls;
 extern const struct cmd cmd_path;
 extern const struct cmd cmd_du;
+extern const struct cmd cmd_verify;
 
 #endif

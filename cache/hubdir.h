@@ -15,6 +15,7 @@
  *                          ml/journal/<etag>    ranges of a partial download
  *                          ml/journal/<etag>.live   the same, not yet synced
  *                          blobs/<etag>.ml.incomplete   its bytes
+ *                          ml/quarantine/<etag>  found wrong (quarantine.h)
  *
  * Order of writing: blob, snapshot entries, tree listing, ref: a reader that
  * follows ref -> snapshot -> blob never meets a half. Everything is synced

@@ -5,12 +5,13 @@ static const struct cmd *const cmds[] = {
     &cmd_ls,
     &cmd_path,
     &cmd_du,
+    &cmd_verify,
     NULL,
 };
 
 static const struct program program = {
     .name = "mlcache",
-    .brief = "list and find the models held on this machine",
+    .brief = "list, find and check the models held on this machine",
     .text = "Looks into the hub cache that every Python tool shares, or into a "
             "volume.",
     .cmds = cmds,

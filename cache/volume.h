@@ -11,6 +11,8 @@
  *          hub/                      a hub cache (hubdir.h)
  *          uniform/<key>/            conversions of put files (find.h)
  *          tmp/                      unfinished puts
+ *          quarantine/<sha256>       found wrong (quarantine.h)
+ *          verify.log                what an interrupted check found right
  *
  * names/ is the truth, files/ a view for other tools. (So a file x and a
  * folder x.json cannot stand side by side.) A name is written only

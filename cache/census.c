@@ -1,0 +1,508 @@
+#include "cache/census.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cache/walk.h"
+
+#include "base/json.h"
+#include "base/log.h"
+#include "base/path.h"
+
+enum { MANIFEST_MAX = 512 << 20, REF_AGE_S = 60 };
+
+/* The lists grow while the census goes on. */
+struct count {
+    const struct place *p;
+    const struct target *targets;
+    size_t n_targets;
+    struct census *out;
+    struct arena *arena;
+    uint64_t objects_cap, names_cap, refs_cap;
+    uint64_t blobs_from, blobs_to; /* those of the repository at hand */
+};
+
+static bool wanted(
+    const struct count *c, const struct repo *r, const char *commit)
+{
+    for (size_t i = 0; i < c->n_targets; i++)
+        if (target_has(&c->targets[i], r, commit))
+            return true;
+    return c->n_targets == 0;
+}
+
+static bool wanted_put(const struct count *c, struct str name)
+{
+    for (size_t i = 0; i < c->n_targets; i++)
+        if (target_has_put(&c->targets[i], name))
+            return true;
+    return c->n_targets == 0;
+}
+
+static int add_object(struct count *c, struct object o, const char *path,
+    struct str shown, struct err *e)
+{
+    struct census *out = c->out;
+    struct object *list = walk_grow(c->arena, out->objects, out->n_objects,
+        &c->objects_cap, sizeof(*list), e);
+
+    if (list == NULL)
+        return -1;
+    out->objects = list;
+    o.path = arena_str(c->arena, str_of(path), e);
+    o.shown = shown;
+    if (o.path.p == NULL)
+        return -1;
+    list[out->n_objects++] = o;
+    return 0;
+}
+
+static int add_name(struct count *c, struct census_name name, struct err *e)
+{
+    struct census *out = c->out;
+    struct census_name *list = walk_grow(
+        c->arena, out->names, out->n_names, &c->names_cap, sizeof(*list), e);
+
+    if (list == NULL)
+        return -1;
+    out->names = list;
+    list[out->n_names++] = name;
+    return 0;
+}
+
+static int add_ref(struct count *c, struct census_ref ref, struct err *e)
+{
+    struct census *out = c->out;
+    struct census_ref *list = walk_grow(
+        c->arena, out->refs, out->n_refs, &c->refs_cap, sizeof(*list), e);
+
+    if (list == NULL)
+        return -1;
+    out->refs = list;
+    list[out->n_refs++] = ref;
+    return 0;
+}
+
+/* ---- a repository ---- */
+
+static int count_blobs(struct count *c, const struct repo *r, struct err *e)
+{
+    char root[PATH_MAX], path[PATH_MAX];
+    struct walk_entry *found;
+    uint64_t n;
+
+    c->blobs_from = c->blobs_to = c->out->n_objects;
+    if (path_fmt(root, e, "%s/%s/blobs", c->p->hub.root, r->folder) != 0 ||
+        walk(root, c->arena, &found, &n, e) != 0)
+        return -1;
+    for (uint64_t i = 0; i < n; i++) {
+        struct object o = { .kind = OBJECT_BLOB, .repo = r };
+
+        if (!digest_parse(&o.digest, found[i].path) ||
+            path_join(path, root, found[i].path.p, e) != 0 ||
+            stat(path, &o.st) != 0 || !S_ISREG(o.st.st_mode)) {
+            if (e->kind != ERR_NONE)
+                return -1;
+            continue;
+        }
+        if (add_object(c, o, path, found[i].path, e) != 0)
+            return -1;
+    }
+    c->blobs_to = c->out->n_objects;
+    return 0;
+}
+
+static int cmp_digest(const void *key, const void *object)
+{
+    const struct digest *d = key;
+    const struct object *o = object;
+
+    return strcmp(d->hex, o->digest.hex);
+}
+
+static struct object *blob_of(struct count *c, const struct digest *d)
+{
+    if (c->blobs_from == c->blobs_to)
+        return NULL;
+    return bsearch(d, c->out->objects + c->blobs_from,
+        c->blobs_to - c->blobs_from, sizeof(struct object), cmp_digest);
+}
+
+static struct object *blob_of_inode(struct count *c, const struct stat *st)
+{
+    for (uint64_t i = c->blobs_from; i < c->blobs_to; i++) {
+        struct object *o = &c->out->objects[i];
+        if (o->st.st_ino == st->st_ino && o->st.st_dev == st->st_dev)
+            return o;
+    }
+    return NULL;
+}
+
+static int cmp_path(const void *key, const void *file)
+{
+    const struct str *name = key;
+    const struct tree_file *f = file;
+
+    return str_cmp(*name, f->path);
+}
+
+static const struct tree_file *listed(const struct tree *t, struct str name)
+{
+    if (t->n == 0)
+        return NULL;
+    return bsearch(&name, t->files, t->n, sizeof(*t->files), cmp_path);
+}
+
+/* What a link of a snapshot says it leads to. */
+static bool link_digest(const char *path, struct digest *out)
+{
+    char target[PATH_MAX];
+    ssize_t n = readlink(path, target, sizeof(target) - 1);
+
+    if (n <= 0)
+        return false;
+    target[n] = '\0';
+    return digest_parse(out, str_of(path_base(target)));
+}
+
+/* A link: of the blob it names, whether that is there or not. */
+static void count_link(struct count *c, const char *path,
+    const struct tree_file *f, struct census_name *name)
+{
+    struct object *blob;
+    struct stat st;
+
+    name->broken = stat(path, &st) != 0 || !S_ISREG(st.st_mode);
+    if (!link_digest(path, &name->digest)) {
+        if (f != NULL)
+            name->digest = *tree_etag(f);
+        return;
+    }
+    name->other = f != NULL && !digest_eq(&name->digest, tree_etag(f));
+    blob = blob_of(c, &name->digest);
+    if (blob != NULL) {
+        blob->named = true;
+        blob->shown = name->name;
+    }
+}
+
+/* A file in a snapshot: a blob under another name, or bytes of its own. */
+static int count_file(struct count *c, const char *path,
+    const struct tree_file *f, struct census_name *name, struct err *e)
+{
+    struct object o = {
+        .kind = OBJECT_COPY, .repo = name->repo, .named = true
+    };
+    struct object *blob = NULL;
+
+    if (stat(path, &o.st) != 0) {
+        name->broken = true;
+        return 0;
+    }
+    if (o.st.st_nlink > 1)
+        blob = blob_of_inode(c, &o.st);
+    if (blob != NULL) {
+        blob->named = true;
+        blob->shown = name->name;
+        name->digest = blob->digest;
+        name->other = f != NULL && !digest_eq(&blob->digest, tree_etag(f));
+        return 0;
+    }
+    if (f == NULL) {
+        c->out->unknown++;
+        return 0;
+    }
+    o.digest = name->digest = *tree_etag(f);
+    return add_object(c, o, path, name->name, e);
+}
+
+struct commit {
+    struct str name;
+    struct tree tree;
+    bool wanted;
+};
+
+/* The commit that "<commit>/<path>" begins with; its listing, once. */
+static int turn_to(struct count *c, const struct repo *r, struct str name,
+    struct commit *at, struct err *e)
+{
+    if (str_eq(at->name, name))
+        return 0;
+    *at = (struct commit){ .name = arena_str(c->arena, name, e) };
+    if (at->name.p == NULL)
+        return -1;
+    at->wanted = wanted(c, r, at->name.p);
+    if (!at->wanted)
+        return 0;
+    return hubdir_tree(&c->p->hub, r, at->name.p, c->arena, &at->tree, e) < 0
+               ? -1
+               : 0;
+}
+
+static int count_snapshots(struct count *c, const struct repo *r, struct err *e)
+{
+    char root[PATH_MAX], path[PATH_MAX];
+    struct commit at = { .wanted = false };
+    struct walk_entry *found;
+    uint64_t n;
+
+    if (path_fmt(root, e, "%s/%s/snapshots", c->p->hub.root, r->folder) != 0 ||
+        walk(root, c->arena, &found, &n, e) != 0)
+        return -1;
+    for (uint64_t i = 0; i < n; i++) {
+        const char *slash = strchr(found[i].path.p, '/');
+        struct census_name name = { .repo = r };
+        const struct tree_file *f;
+
+        if (slash == NULL)
+            continue;
+        name.commit =
+            (struct str){ found[i].path.p, (size_t)(slash - found[i].path.p) };
+        if (turn_to(c, r, name.commit, &at, e) != 0)
+            return -1;
+        if (!at.wanted)
+            continue;
+        name.commit = at.name;
+        name.name = str_of(slash + 1);
+        f = listed(&at.tree, name.name);
+        if (path_join(path, root, found[i].path.p, e) != 0)
+            return -1;
+        if (found[i].kind == WALK_LINK)
+            count_link(c, path, f, &name);
+        else if (count_file(c, path, f, &name, e) != 0)
+            return -1;
+        if (add_name(c, name, e) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+/*
+ * The official client writes a ref first, and not in one step: one that is
+ * new says nothing, nor does one whose commit is not here.
+ */
+static int count_refs(struct count *c, const struct repo *r, struct err *e)
+{
+    struct walk_entry *found;
+    char root[PATH_MAX], path[PATH_MAX], commit[41];
+    uint64_t n;
+
+    if (path_fmt(root, e, "%s/%s/refs", c->p->hub.root, r->folder) != 0 ||
+        walk(root, c->arena, &found, &n, e) != 0)
+        return -1;
+    for (uint64_t i = 0; i < n; i++) {
+        struct repo named = *r;
+        struct stat st;
+        int have;
+
+        if (found[i].path.len >= sizeof(named.revision))
+            continue;
+        memcpy(named.revision, found[i].path.p, found[i].path.len + 1);
+        have = hubdir_ref(&c->p->hub, &named, commit, e);
+        if (have < 0 || path_join(path, root, found[i].path.p, e) != 0)
+            return -1;
+        if (have != HAVE_DAMAGED || stat(path, &st) != 0 ||
+            time(NULL) - st.st_mtime < REF_AGE_S)
+            continue;
+        if (add_ref(c, (struct census_ref){ .repo = r, .name = found[i].path },
+                e) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* ---- conversions ---- */
+
+static int add_converted(struct count *c, const struct repo *r,
+    const char *folder, const struct json *v, struct err *e)
+{
+    struct object o = { .kind = OBJECT_CONVERTED, .repo = r, .named = true };
+    struct err unsafe = ERR_INIT;
+    const char *hex;
+    char path[PATH_MAX];
+    struct str shown;
+
+    if (path_check(str_of(json_key(v)), &unsafe) != 0 ||
+        !json_str(json_get(v, "sha256"), &hex) ||
+        !digest_parse(&o.digest, str_of(hex))) {
+        c->out->unknown++;
+        return 0;
+    }
+    shown = arena_str(c->arena, str_of(json_key(v)), e);
+    if (shown.p == NULL || path_join(path, folder, shown.p, e) != 0)
+        return -1;
+    /* One that is gone is found out when it is hashed. */
+    if (stat(path, &o.st) != 0)
+        o.st.st_size = 0;
+    return add_object(c, o, path, shown, e);
+}
+
+/* A folder without a manifest is no conversion: left to gc. */
+static int count_conversion(
+    struct count *c, const struct repo *r, const char *folder, struct err *e)
+{
+    struct json_doc doc AUTO(json_free) = JSON_DOC_INIT;
+    struct err why = ERR_INIT;
+    const char *commit = NULL;
+    char path[PATH_MAX];
+
+    if (path_join(path, folder, "ml-manifest.json", e) != 0)
+        return -1;
+    if (json_read(&doc, path, MANIFEST_MAX, &why) != 0) {
+        if (why.kind != ERR_MISSING)
+            log_warn("%s", why.msg);
+        return 0;
+    }
+    json_str(json_get(json_get(doc.root, "source"), "commit"), &commit);
+    if (r != NULL && !wanted(c, r, commit))
+        return 0;
+    for (const struct json *v = json_first(json_get(doc.root, "files"));
+         v != NULL; v = json_next(v))
+        if (add_converted(c, r, folder, v, e) != 0)
+            return -1;
+    return 0;
+}
+
+static void dir_close(DIR **d)
+{
+    if (*d != NULL)
+        closedir(*d);
+}
+
+static int count_conversions(
+    struct count *c, const struct repo *r, const char *root, struct err *e)
+{
+    DIR *d AUTO(dir_close) = opendir(root);
+    char folder[PATH_MAX];
+    struct dirent *entry;
+
+    if (d == NULL)
+        return errno == ENOENT ? 0 : err_sys(e, "%s", root);
+    while ((entry = readdir(d)) != NULL) {
+        if (entry->d_name[0] == '.' || str_ends(str_of(entry->d_name), ".tmp"))
+            continue;
+        if (path_join(folder, root, entry->d_name, e) != 0 ||
+            count_conversion(c, r, folder, e) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* ---- a volume ---- */
+
+static int count_content(struct count *c, struct err *e)
+{
+    const struct volume *v = &c->p->volume;
+    char root[PATH_MAX], path[PATH_MAX];
+    struct walk_entry *found;
+    uint64_t n;
+
+    c->blobs_from = c->blobs_to = c->out->n_objects;
+    if (path_join(root, v->root, "store/sha256", e) != 0 ||
+        walk(root, c->arena, &found, &n, e) != 0)
+        return -1;
+    for (uint64_t i = 0; i < n; i++) {
+        struct object o = { .kind = OBJECT_CONTENT };
+        const char *base = path_base(found[i].path.p);
+
+        if (!digest_parse(&o.digest, str_of(base)) ||
+            o.digest.kind != HASH_SHA256)
+            continue;
+        if (path_join(path, root, found[i].path.p, e) != 0)
+            return -1;
+        if (stat(path, &o.st) == 0 && S_ISREG(o.st.st_mode) &&
+            add_object(c, o, path, str_of(base), e) != 0)
+            return -1;
+    }
+    c->blobs_to = c->out->n_objects;
+    return 0;
+}
+
+static int count_puts(struct count *c, struct err *e)
+{
+    struct volume_entry *list;
+    uint64_t n;
+
+    if (count_content(c, e) != 0 ||
+        volume_list(&c->p->volume, NULL, c->arena, &list, &n, e) != 0)
+        return -1;
+    for (uint64_t i = 0; i < n; i++) {
+        struct census_name name = { .name = list[i].name,
+            .digest = list[i].sha256 };
+        struct object *o = blob_of(c, &list[i].sha256);
+
+        if (!wanted_put(c, list[i].name))
+            continue;
+        name.broken = o == NULL;
+        if (o != NULL) {
+            o->named = true;
+            o->shown = list[i].name;
+        }
+        if (add_name(c, name, e) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* ---- all of it ---- */
+
+static int count_repo(struct count *c, const struct repo *r, struct err *e)
+{
+    char root[PATH_MAX];
+
+    if (count_blobs(c, r, e) != 0 || count_snapshots(c, r, e) != 0 ||
+        count_refs(c, r, e) != 0 ||
+        hubdir_converted(&c->p->hub, r, root, e) != 0)
+        return -1;
+    return count_conversions(c, r, root, e);
+}
+
+/* Of some targets only what they lead to is meant. */
+static void drop_unnamed(struct count *c)
+{
+    struct census *out = c->out;
+    uint64_t n = 0;
+
+    for (uint64_t i = 0; i < out->n_objects; i++) {
+        const struct object *o = &out->objects[i];
+        bool keep = o->named;
+
+        for (size_t k = 0; k < c->n_targets && !keep; k++)
+            keep = o->repo != NULL && c->targets[k].kind == TARGET_REPO &&
+                   target_has(&c->targets[k], o->repo, NULL);
+        if (keep)
+            out->objects[n++] = *o;
+    }
+    out->n_objects = n;
+}
+
+int census(const struct place *p, const struct target *targets,
+    size_t n_targets, struct census *out, struct arena *arena, struct err *e)
+{
+    struct count c = { .p = p,
+        .targets = targets,
+        .n_targets = n_targets,
+        .out = out,
+        .arena = arena };
+    char root[PATH_MAX];
+
+    *out = (struct census){ .n_repos = 0 };
+    if (hubdir_repos(&p->hub, arena, &out->repos, &out->n_repos, e) != 0)
+        return -1;
+    for (uint64_t i = 0; i < out->n_repos; i++)
+        if (wanted(&c, &out->repos[i], NULL) &&
+            count_repo(&c, &out->repos[i], e) != 0)
+            return err_ctx(e, "%s", out->repos[i].id);
+    if (p->has_volume && count_puts(&c, e) != 0)
+        return -1;
+    if (p->has_volume && n_targets == 0 &&
+        (volume_converted(&p->volume, root, e) != 0 ||
+            count_conversions(&c, NULL, root, e) != 0))
+        return -1;
+    if (n_targets > 0)
+        drop_unnamed(&c);
+    return 0;
+}

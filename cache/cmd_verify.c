@@ -1,0 +1,261 @@
+#include <stdio.h>
+
+#include "cache/commands.h"
+#include "cache/look.h"
+#include "cache/repair.h"
+
+#include "base/human.h"
+#include "base/json.h"
+
+enum { JSON_MAX = 1 << 30, SAMPLES_MAX = 1000000 };
+
+/* A listing of a commit and an entry take about 300 bytes a file. */
+#define ARENA_MAX ((uint64_t)16 << 30)
+
+struct verify_opts {
+    const char *volume;
+    const char *sample;
+    bool repair;
+    bool json;
+};
+
+static const struct opt opts[] = {
+    { .name = "volume",
+        .type = OPT_STR,
+        .at = offsetof(struct verify_opts, volume),
+        .arg = "VOLUME",
+        .help = "check this volume, not the hub cache" },
+    { .name = "sample",
+        .type = OPT_STR,
+        .at = offsetof(struct verify_opts, sample),
+        .arg = "N/T",
+        .help = "hash the N-th of T parts only; the T parts together are "
+                "everything" },
+    { .name = "repair",
+        .type = OPT_FLAG,
+        .at = offsetof(struct verify_opts, repair),
+        .help = "fetch again what is wrong, and nothing else (runs mlfetch)" },
+    { .name = "json",
+        .type = OPT_FLAG,
+        .at = offsetof(struct verify_opts, json),
+        .help = "print one JSON document: root, checked, bytes, resumed, "
+                "unreadable, unknown, wrong" },
+    OPT_END,
+};
+
+static const char *const kinds[] = {
+    [WRONG_DAMAGED] = "damaged",
+    [WRONG_MISSING] = "missing",
+    [WRONG_OTHER] = "other",
+    [WRONG_REF] = "ref",
+};
+
+/* "3/10": the digits of a number, and what is behind it. */
+static const char *number(const char *text, uint64_t *out)
+{
+    *out = 0;
+    while (*text >= '0' && *text <= '9' && *out <= SAMPLES_MAX)
+        *out = 10 * *out + (uint64_t)(*text++ - '0');
+    return text;
+}
+
+static int parse_sample(struct verify *v, const char *text, struct err *e)
+{
+    const char *at;
+
+    if (text == NULL)
+        return 0;
+    at = number(text, &v->sample);
+    if (*at == '/')
+        at = number(at + 1, &v->samples);
+    if (*at == '\0' && v->sample >= 1 && v->sample <= v->samples &&
+        v->samples <= SAMPLES_MAX)
+        return 0;
+    err_set(e, ERR_USAGE, "--sample %s: not N/T with N from 1 to T", text);
+    return err_hint(e, "--sample 3/10 is the third tenth");
+}
+
+static const char *place_root(const struct place *p)
+{
+    return p->has_volume ? p->volume.root : p->hub.root;
+}
+
+static void json_text(struct buf *b, const char *key, struct str text)
+{
+    buf_printf(b, ", \"%s\": ", key);
+    if (text.len > 0)
+        json_quote(b, text);
+    else
+        buf_puts(b, "null");
+}
+
+static void json_wrong(struct buf *b, const struct wrong *w)
+{
+    buf_printf(b, "{\"kind\": \"%s\"", kinds[w->kind]);
+    json_text(b, "type",
+        str_of(w->repo != NULL ? repo_type_names[w->repo->type] : ""));
+    json_text(b, "repository", str_of(w->repo != NULL ? w->repo->id : ""));
+    json_text(b, "commit", w->commit);
+    json_text(b, "name", w->name);
+    json_text(b, "digest", str_of(w->digest.hex));
+    json_text(b, "why", w->why);
+    json_text(b, "path", w->path);
+    json_text(b, "moved_to", w->moved);
+    buf_printf(b, ", \"names\": %llu, \"repaired\": %s}",
+        (unsigned long long)w->names, w->repaired ? "true" : "false");
+}
+
+static void put_json(struct buf *b, const struct verify *v)
+{
+    buf_puts(b, "{\"root\": ");
+    json_quote(b, str_of(place_root(v->place)));
+    buf_printf(b,
+        ", \"checked\": %llu, \"bytes\": %llu, \"resumed\": %llu, "
+        "\"unreadable\": %llu, \"unknown\": %llu, \"wrong\": [",
+        (unsigned long long)v->checked, (unsigned long long)v->checked_bytes,
+        (unsigned long long)v->resumed, (unsigned long long)v->unreadable,
+        (unsigned long long)v->census.unknown);
+    for (uint64_t i = 0; i < v->n_wrong; i++) {
+        buf_puts(b, i > 0 ? ",\n  " : "\n  ");
+        json_wrong(b, &v->wrong[i]);
+    }
+    buf_puts(b, "]}\n");
+}
+
+static void put_wrong(struct buf *b, const struct wrong *w)
+{
+    char name[192];
+
+    buf_printf(b, "%s  ", w->repaired ? "repaired" : kinds[w->kind]);
+    if (w->repo != NULL)
+        buf_puts(b, look_name(w->repo, name));
+    if (w->commit.len > 0)
+        buf_printf(b, "@%.12s", w->commit.p);
+    buf_puts(b, w->repo != NULL ? "  " : "");
+    buf_visible(b, w->name);
+    if (w->names > 1)
+        buf_printf(
+            b, " (and %llu names more)", (unsigned long long)(w->names - 1));
+    if (w->names == 0 && !w->converted)
+        buf_puts(b, " (nobody needs it)");
+    buf_puts(b, ": ");
+    buf_visible(b, w->why);
+    if (w->moved.len > 0) {
+        buf_puts(b, "; moved to ");
+        buf_visible(b, w->moved);
+    }
+    buf_putc(b, '\n');
+}
+
+static void put_text(struct buf *b, const struct verify *v)
+{
+    char size[HUMAN_MAX];
+
+    for (uint64_t i = 0; i < v->n_wrong; i++)
+        put_wrong(b, &v->wrong[i]);
+    buf_printf(b, "%llu objects, %s hashed", (unsigned long long)v->checked,
+        human_size(size, v->checked_bytes));
+    if (v->resumed > 0)
+        buf_printf(b, ", %llu found right before it was interrupted",
+            (unsigned long long)v->resumed);
+    if (v->census.unknown > 0)
+        buf_printf(b, ", %llu without a recorded digest",
+            (unsigned long long)v->census.unknown);
+    buf_printf(b, ": %s\n", v->n_wrong == 0 ? "all right" : "not all right");
+}
+
+/* What the exit status is about. */
+static int outcome(
+    const struct verify *v, bool repaired, const struct err *why, struct err *e)
+{
+    uint64_t left = repaired ? verify_left(v) : v->n_wrong;
+
+    if (left > 0 && why->kind != ERR_NONE) {
+        *e = *why;
+        return -1;
+    }
+    if (left > 0) {
+        err_set(e, ERR_CORRUPT, "%s: %llu %s wrong", place_root(v->place),
+            (unsigned long long)left, left == 1 ? "thing is" : "things are");
+        return err_hint(e, "%s",
+            repaired ? "put files are mended by putting them again"
+                     : "mlcache verify --repair fetches again what a hub has");
+    }
+    if (v->unreadable > 0)
+        return err_set(e, ERR_IO, "%s: %llu objects could not be looked at",
+            place_root(v->place), (unsigned long long)v->unreadable);
+    return 0;
+}
+
+static int run(const struct cmd_ctx *ctx, void *values, int argc, char **argv,
+    struct err *e)
+{
+    const struct verify_opts *o = values;
+    struct arena arena AUTO(arena_free) = ARENA_INIT(ARENA_MAX);
+    struct buf b AUTO(buf_free) = BUF_INIT(JSON_MAX);
+    struct err why = ERR_INIT;
+    struct target *targets;
+    struct place place;
+    struct verify v = {
+        .place = &place, .n_targets = (size_t)argc, .progress = ctx->progress
+    };
+
+    if (parse_sample(&v, o->sample, e) != 0 ||
+        place_targets(
+            &place, o->volume, argv, (size_t)argc, &targets, &arena, e) != 0)
+        return -1;
+    v.targets = targets;
+    if (verify_run(&v, &arena, e) != 0)
+        return -1;
+    if (o->repair && v.n_wrong > 0)
+        repair_run(&v, ctx->quiet, &why);
+    if (o->json)
+        put_json(&b, &v);
+    else
+        put_text(&b, &v);
+    if (cmd_print(&b, e) != 0)
+        return -1;
+    return outcome(&v, o->repair, &why, e);
+}
+
+static const struct cmd_example examples[] = {
+    { "mlcache verify", "everything in the hub cache" },
+    { "mlcache verify --repair EleutherAI/pythia-1b",
+        "one repository; what is wrong is fetched again" },
+    { "mlcache verify --volume /models --sample 3/7",
+        "a seventh of a volume, for every day of the week" },
+    { NULL, NULL },
+};
+
+const struct cmd cmd_verify = {
+    .name = "verify",
+    .args = "[REF...]",
+    .brief = "hash what is held, and move aside what is wrong",
+    .text =
+        "Reads every stored object on all cores and compares its digest with "
+        "its name: blobs of the hub cache, files put into a volume, files of "
+        "conversions. REF is ORG/NAME[@REVISION], NAME of a put file, or "
+        "VOLUME:NAME; without one all is checked. Status 6 when something is "
+        "wrong.\n\n"
+        "What is wrong is moved aside, into ml/quarantine/ of its repository "
+        "or quarantine/ of the volume, and never deleted. Its names lead "
+        "nowhere from then on, so that the next mlfetch pull fetches it, and "
+        "nobody loads it meanwhile. With --repair that is done at once: "
+        "mlfetch fetches the files concerned, and nothing else; the status is "
+        "0 when nothing is missing any more. A damaged conversion is made "
+        "anew when it is next asked for; a put file has to be put again.\n\n"
+        "A check that was interrupted goes on where it ended, if what it had "
+        "found right was not touched since, for a week.\n\n"
+        "Each line is an object or a name: \"damaged\", \"missing\" (a name "
+        "leads nowhere), \"other\" (it leads to other content than its "
+        "commit's listing says), \"ref\" (a branch names no commit), "
+        "\"repaired\". With --json: root, checked (objects), bytes, resumed "
+        "(right before the interruption), unreadable, unknown (files without "
+        "a recorded digest), wrong: a list of kind, type, repository, commit, "
+        "name, digest, why, path, moved_to, names (that need it), repaired.",
+    .opts = opts,
+    .opts_size = sizeof(struct verify_opts),
+    .max_args = -1,
+    .run = run,
+    .examples = examples,
+};
