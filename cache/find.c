@@ -7,7 +7,9 @@
 #include <sys/stat.h>
 
 #include "cache/hubdir.h"
+#include "cache/lease.h"
 #include "cache/unfinished.h"
+#include "cache/used.h"
 #include "cache/volume.h"
 
 #include "base/hash.h"
@@ -72,8 +74,11 @@ static int find_put(
     struct arena arena AUTO(arena_free) = ARENA_INIT(FIND_ARENA_MAX);
     struct volume_entry entry, *below;
     struct err why = ERR_INIT;
+    char lease[PATH_MAX];
     uint64_t n;
 
+    if (volume_exists(v) && lease_of_volume(v, lease, e) == 0)
+        lease_for_life(lease);
     if (volume_find(v, name, &arena, &entry, &why) == 0)
         return found_put(v, &entry, name, out, e);
     if (why.kind == ERR_MISSING && volume_exists(v) &&
@@ -123,11 +128,13 @@ static int not_held(const struct repo *r, const struct hubdir *h,
 static int find_repo(const char *text, const char *volume,
     const struct hubdir *h, struct found *out, struct err *e)
 {
+    char lease[PATH_MAX];
     struct stat st;
     struct repo r;
     int have;
 
-    if (repo_parse(&r, REPO_MODEL, text, e) != 0)
+    if (repo_parse(&r, REPO_MODEL, text, e) != 0 ||
+        lease_of_repo(h, &r, lease, e) != 0)
         return -1;
     have = hubdir_ref(h, &r, out->commit, e);
     if (have < 0)
@@ -139,6 +146,8 @@ static int find_repo(const char *text, const char *volume,
     }
     if (have == HAVE_NOT)
         return not_held(&r, h, text, volume, e);
+    /* Before the look at what is there, which then stays. */
+    lease_for_life(lease);
     if (hubdir_snapshot(h, &r, out->commit, out->path, e) != 0 ||
         hubdir_converted(h, &r, out->converted, e) != 0)
         return -1;
@@ -148,6 +157,7 @@ static int find_repo(const char *text, const char *volume,
         return -1;
     snprintf(out->repository, sizeof(out->repository), "%s", r.id);
     out->kind = FOUND_REPO;
+    used_note(h, &r, out->commit);
     return 0;
 }
 

@@ -16,6 +16,8 @@
  *                          ml/journal/<etag>.live   the same, not yet synced
  *                          blobs/<etag>.ml.incomplete   its bytes
  *                          ml/quarantine/<etag>  found wrong (quarantine.h)
+ *                          ml/{pins,used,pulling}/<commit>   marks
+ *                          ml/trash/             of who removes (reaper.h)
  *
  * Order of writing: blob, snapshot entries, tree listing, ref: a reader that
  * follows ref -> snapshot -> blob never meets a half. Everything is synced

@@ -11,6 +11,7 @@
  *          hub/                      a hub cache (hubdir.h)
  *          uniform/<key>/            conversions of put files (find.h)
  *          tmp/                      unfinished puts
+ *          lease, trash/             of who removes things (reaper.h)
  *          quarantine/<sha256>       found wrong (quarantine.h)
  *          verify.log                what an interrupted check found right
  *

@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "cache/lease.h"
 #include "cache/mode.h"
 
 #include "base/cancel.h"
@@ -308,10 +309,15 @@ int volume_put(const struct volume *v, const char *file, const char *name,
     struct err *e)
 {
     struct put p = { .v = v, .file = file, .fd = -1 };
+    struct lease lease AUTO(lease_free) = LEASE_INIT;
     struct err view = ERR_INIT;
+    char path[PATH_MAX];
     int rc;
 
-    if (volume_check(v, e) != 0 || check_name(v, name, arena, e) != 0)
+    /* Content that is here, or comes, is not collected before it has a name. */
+    if (volume_check(v, e) != 0 || lease_of_volume(v, path, e) != 0 ||
+        lease_hold(&lease, path, true, e) != 0 ||
+        check_name(v, name, arena, e) != 0)
         return -1;
     if (open_source(&p, e) != 0) {
         fd_close(&p.fd);

@@ -1,4 +1,5 @@
 #include "fetch/pull.h"
+#include "fetch/pull_internal.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,13 +12,14 @@
 #include "base/log.h"
 #include "base/path.h"
 #include "cache/unfinished.h"
+#include "cache/used.h"
 #include "fetch/heldcheck.h"
 #include "fetch/partial.h"
 #include "fetch/pattern.h"
 #include "fetch/space.h"
 #include "fetch/transfer.h"
 
-static struct space space_of(struct pull *p)
+struct space pull_space(struct pull *p)
 {
     return (struct space){ .dir = p->dir,
         .repo = &p->repo,
@@ -27,10 +29,11 @@ static struct space space_of(struct pull *p)
 
 void pull_free(struct pull *p)
 {
-    struct space s = space_of(p);
+    struct space s = pull_space(p);
 
     space_release(&s);
     fd_close(&p->entered);
+    lease_free(&p->lease);
     arena_free(&p->arena);
     p->plan = (struct plan){ .files = NULL };
     p->tree = (struct tree){ .files = NULL };
@@ -72,13 +75,13 @@ static int not_held(const struct pull *p, const char *what, struct err *e)
 }
 
 /* Nothing is written: every byte, and every name, must be there. */
-static bool is_proof(const struct pull *p)
+bool pull_is_proof(const struct pull *p)
 {
     return p->verify && p->offline;
 }
 
 /* Files that cannot come, since nobody may be asked; by the first name. */
-static int check_offline(const struct pull *p, struct err *e)
+int pull_check_offline(const struct pull *p, struct err *e)
 {
     const struct plan *plan = &p->plan;
     struct str first = { NULL, 0 };
@@ -88,7 +91,8 @@ static int check_offline(const struct pull *p, struct err *e)
     for (size_t i = 0; i < plan->n; i++) {
         const struct plan_file *f = &plan->files[i];
 
-        if (f->state == PLAN_HELD || (f->state == PLAN_LINK && !is_proof(p)))
+        if (f->state == PLAN_HELD ||
+            (f->state == PLAN_LINK && !pull_is_proof(p)))
             continue;
         if (missing++ == 0 || str_cmp(f->file->path, first) < 0)
             first = f->file->path;
@@ -251,7 +255,7 @@ static int check_held(
     return err_hint(e, "the same command without --offline fetches it again");
 }
 
-static int make_plan(struct pull *p, struct err *e)
+int pull_make_plan(struct pull *p, struct err *e)
 {
     struct plan_file *files =
         arena_alloc(&p->arena, p->tree.n, sizeof(*files), e);
@@ -291,7 +295,7 @@ static int find_blob(struct pull *p, const struct tree_file *f, char *out,
 }
 
 /* Bytes that a plain folder gets from a cache that it cannot share with. */
-static int count_copies(struct pull *p, struct err *e)
+int pull_count_copies(struct pull *p, struct err *e)
 {
     char blob[PATH_MAX];
     bool known = false, shares = false, ours;
@@ -316,7 +320,7 @@ static int count_copies(struct pull *p, struct err *e)
 
 static int measure(struct pull *p, struct err *e)
 {
-    struct space s = space_of(p);
+    struct space s = pull_space(p);
 
     if (space_needed(&s, 1, &p->space_bytes, e) != 0)
         return -1;
@@ -331,7 +335,8 @@ static int plan(struct pull *p, struct hub *hub, struct err *e)
             ? path_fmt(p->path, e, "%s", p->local->root) != 0
             : hubdir_snapshot(p->dir, &p->repo, p->commit, p->path, e) != 0)
         return -1;
-    if (find_tree(p, hub, e) != 0 || make_plan(p, e) != 0)
+    if (pull_hold(p, false, e) != 0 || find_tree(p, hub, e) != 0 ||
+        pull_make_plan(p, e) != 0)
         return -1;
     return measure(p, e);
 }
@@ -347,83 +352,6 @@ int pull_plan(
     rc = plan(p, hub, e);
     p->requests = hub_requests(hub) - before;
     return rc;
-}
-
-/* ---- room ---- */
-
-/* Is there anything to write? A cache that cannot be written may do. */
-static bool changes(const struct pull *p)
-{
-    for (size_t i = 0; i < p->plan.n; i++)
-        if (p->plan.files[i].state != PLAN_HELD)
-            return true;
-    return p->tree_is_new;
-}
-
-static struct conversion conversion_of(const struct pull *p)
-{
-    return (struct conversion){ .kind = p->convert,
-        .dir = p->dir,
-        .repo = &p->repo,
-        .commit = p->commit,
-        .volume = p->volume,
-        .progress = p->progress };
-}
-
-/* What cannot be converted in the end need not be fetched. */
-static int check_convert(const struct pull *p, struct err *e)
-{
-    struct conversion c = conversion_of(p);
-
-    if (p->convert == CONVERSION_NONE || is_proof(p))
-        return 0;
-    return conversion_able(&c, e);
-}
-
-/* A plain folder is filled by one process at a time. */
-static int enter(struct pull *p, struct err *e)
-{
-    bool waited;
-
-    if (p->local == NULL)
-        return 0;
-    if (localdir_init(p->local, e) != 0)
-        return -1;
-    p->entered = localdir_enter(p->local, &waited, e);
-    if (p->entered < 0 || (waited && make_plan(p, e) != 0))
-        return -1;
-    return count_copies(p, e);
-}
-
-/* What stands in the way of n pulls; with take their room is taken, too. */
-static int prepare(struct pull *v, size_t n, bool take, struct err *e)
-{
-    struct arena arena AUTO(arena_free) = ARENA_INIT((uint64_t)64 << 20);
-    struct space *parts = arena_alloc(&arena, n, sizeof(*parts), e);
-    size_t used = 0;
-
-    if (parts == NULL)
-        return -1;
-    for (size_t i = 0; i < n; i++) {
-        if (check_convert(&v[i], e) != 0 || check_offline(&v[i], e) != 0)
-            return -1;
-        if (!changes(&v[i]))
-            continue;
-        if (take && enter(&v[i], e) != 0)
-            return -1;
-        parts[used++] = space_of(&v[i]);
-    }
-    return (take ? space_reserve : space_check)(parts, used, e);
-}
-
-int pull_check(struct pull *v, size_t n, struct err *e)
-{
-    return prepare(v, n, false, e);
-}
-
-int pull_reserve(struct pull *v, size_t n, struct err *e)
-{
-    return prepare(v, n, true, e);
 }
 
 /* ---- the work ---- */
@@ -442,7 +370,7 @@ static int transfer(struct pull *p, struct hub *hub, struct err *e)
 
     if (p->plan.n_fetch == 0)
         return 0;
-    if (check_offline(p, e) != 0)
+    if (pull_check_offline(p, e) != 0)
         return -1;
     if (p->of > 1)
         snprintf(
@@ -557,7 +485,7 @@ static int fetch(struct pull *p, struct hub *hub, struct err *e)
 {
     struct err ignored = ERR_INIT;
 
-    if (!changes(p)) {
+    if (!pull_changes(p)) {
         /* All is here; a name that cannot be written costs nothing. */
         if (record(p, &ignored) != 0)
             log_debug("%s", ignored.msg);
@@ -571,14 +499,14 @@ static int fetch(struct pull *p, struct hub *hub, struct err *e)
 
 static int convert(struct pull *p, struct err *e)
 {
-    struct conversion c = conversion_of(p);
+    struct conversion c = pull_conversion(p);
     char what[64];
     int have;
 
     if (p->convert == CONVERSION_NONE)
         return 0;
     have = conversion_find(&c, e);
-    if (have == HAVE_NOT && is_proof(p)) {
+    if (have == HAVE_NOT && pull_is_proof(p)) {
         snprintf(what, sizeof(what), "the %s form", conversion_name(c.kind));
         return not_held(p, what, e);
     }
@@ -593,8 +521,10 @@ static int convert(struct pull *p, struct err *e)
 int pull_fetch(struct pull *p, struct hub *hub, struct err *e)
 {
     uint64_t before = hub_requests(hub);
-    int rc = is_proof(p) ? check_offline(p, e) : fetch(p, hub, e);
+    int rc = pull_is_proof(p) ? pull_check_offline(p, e) : fetch(p, hub, e);
 
     p->requests += hub_requests(hub) - before;
+    if (rc == 0 && p->local == NULL && !pull_is_proof(p))
+        used_note(p->dir, &p->repo, p->commit);
     return rc == 0 ? convert(p, e) : -1;
 }

@@ -9,6 +9,7 @@
 
 #include "base/arena.h"
 #include "base/progress.h"
+#include "cache/lease.h"
 #include "fetch/conversion.h"
 #include "fetch/hub.h"
 #include "fetch/localdir.h"
@@ -58,13 +59,15 @@ struct pull {
     const struct hubdir *seed; /* the hub cache beside a plain folder */
     bool tree_is_new;          /* not kept here yet */
     int entered;               /* local's lock, or -1 */
+    struct lease lease;        /* what is here is not collected meanwhile */
     struct arena arena;
 };
 
 /* Memory for the largest listing that is believed. */
 #define PULL_INIT                                                              \
     {                                                                          \
-        .entered = -1, .arena = ARENA_INIT((uint64_t)4 << 30)                  \
+        .entered = -1, .lease = LEASE_INIT,                                    \
+        .arena = ARENA_INIT((uint64_t)4 << 30)                                 \
     }
 
 /* pull_free - idempotent; room that was reserved in vain is given back. */

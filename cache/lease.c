@@ -1,0 +1,291 @@
+#include "cache/lease.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cache/honest.h"
+
+#include "base/cancel.h"
+#include "base/file.h"
+#include "base/hex.h"
+#include "base/log.h"
+#include "base/path.h"
+
+enum { POLL_MS = 20, NOTE_MAX = 256, BOOT_DIGITS = 36, TRIES_MAX = 100 };
+
+int lease_of_repo(
+    const struct hubdir *h, const struct repo *r, char *out, struct err *e)
+{
+    return path_fmt(out, e, "%s/.locks/%s/ml.lease", h->root, r->folder);
+}
+
+int lease_of_volume(const struct volume *v, char *out, struct err *e)
+{
+    return path_join(out, v->root, "lease", e);
+}
+
+/* ---- the lock ---- */
+
+static int open_lease(const char *path, bool create)
+{
+    struct err ignored = ERR_INIT;
+    char dir[PATH_MAX];
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+
+    /* Others' file in a cache of many users: to read it is enough. */
+    if (fd < 0 && errno == EACCES)
+        fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd >= 0 || errno != ENOENT || !create)
+        return fd;
+    path_dir(dir, sizeof(dir), path);
+    if (dir_make(dir, &ignored) != 0)
+        return -1;
+    return open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0664);
+}
+
+static bool is_that(int fd, const char *path)
+{
+    struct stat a, b;
+
+    return fstat(fd, &a) == 0 && stat(path, &b) == 0 && a.st_ino == b.st_ino &&
+           a.st_dev == b.st_dev;
+}
+
+/* "7: FLOCK  ADVISORY  READ 1234 08:01:5678 0 EOF": 1234, if it is ours. */
+static long pid_of_line(const char *line, const struct stat *st)
+{
+    const char *at = strstr(line, "READ ");
+    char *end, want[64];
+    long pid;
+
+    if (at == NULL)
+        at = strstr(line, "WRITE ");
+    if (at == NULL || strstr(line, "FLOCK") == NULL)
+        return 0;
+    pid = strtol(strchr(at, ' '), &end, 10);
+    snprintf(want, sizeof(want), " %02x:%02x:%llu ", major(st->st_dev),
+        minor(st->st_dev), (unsigned long long)st->st_ino);
+    return strncmp(end, want, strlen(want)) == 0 ? pid : 0;
+}
+
+/* A process that holds it; 0 where the system does not say. */
+static long pid_of(int fd)
+{
+    FILE *f = fopen("/proc/locks", "re");
+    char line[256];
+    struct stat st;
+    long pid = 0;
+
+    if (f == NULL)
+        return 0;
+    if (fstat(fd, &st) == 0)
+        while (pid <= 0 && fgets(line, sizeof(line), f) != NULL)
+            pid = pid_of_line(line, &st);
+    fclose(f);
+    return pid > 0 ? pid : 0;
+}
+
+/* ---- where locks lie: a file per holder ---- */
+
+static void boot_id(char out[BOOT_DIGITS + 1])
+{
+    int fd AUTO(fd_close) =
+        open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? 0 : read(fd, out, BOOT_DIGITS);
+
+    out[n > 0 ? n : 0] = '\0';
+}
+
+/* "ml-lease <boot> <pid>": another machine has another boot. */
+static void leave_note(struct lease *l, const char *path)
+{
+    struct err ignored = ERR_INIT;
+    char note[NOTE_MAX], boot[BOOT_DIGITS + 1], tmp[PATH_MAX], dir[PATH_MAX];
+    int n;
+
+    boot_id(boot);
+    path_dir(dir, sizeof(dir), path);
+    n = snprintf(note, sizeof(note), "ml-lease %s %ld\n", boot, (long)getpid());
+    /* <name>.<16 hex>.tmp: the name without its end is ours alone. */
+    if (file_temp_name(tmp, dir, path, &ignored) != 0)
+        return;
+    tmp[strlen(tmp) - 4] = '\0';
+    if (file_put(tmp, note, (size_t)n, 0644, &ignored) == 0)
+        memcpy(l->holder, tmp, sizeof(l->holder));
+    else
+        log_debug("%s", ignored.msg);
+}
+
+/* Of this start of this machine, and no process of that number is left. */
+static bool is_dead(const char *path)
+{
+    struct buf b AUTO(buf_free) = BUF_INIT(NOTE_MAX);
+    struct err ignored = ERR_INIT;
+    char front[NOTE_MAX], boot[BOOT_DIGITS + 1], *end;
+    long pid;
+    int n;
+
+    boot_id(boot);
+    n = snprintf(front, sizeof(front), "ml-lease %s ", boot);
+    if (boot[0] == '\0' || file_slurp(path, &b, &ignored) != 0 ||
+        !str_starts(buf_str(&b), front))
+        return false;
+    pid = strtol(b.p + n, &end, 10);
+    return pid > 0 && *end == '\n' && kill((pid_t)pid, 0) != 0 &&
+           errno == ESRCH;
+}
+
+static bool is_live(const char *path, time_t now)
+{
+    struct stat st;
+
+    return lstat(path, &st) == 0 && now - st.st_mtime < LEASE_EXPIRES_S &&
+           !is_dead(path);
+}
+
+/* The file system's clock, not ours. */
+static time_t now_there(int fd)
+{
+    struct stat st;
+
+    if (futimens(fd, NULL) != 0 || fstat(fd, &st) != 0)
+        return time(NULL);
+    return st.st_mtime;
+}
+
+static void dir_close(DIR **d)
+{
+    if (*d != NULL)
+        closedir(*d);
+}
+
+/* Does anybody's file say that he holds it? What is dead is swept. */
+static bool noted(const struct lease *l, const char *path)
+{
+    char dir[PATH_MAX], holder[PATH_MAX];
+    struct err ignored = ERR_INIT;
+    const char *base = path_base(path);
+    size_t n = strlen(base);
+    time_t now = now_there(l->fd);
+    struct dirent *entry;
+    DIR *d AUTO(dir_close) = NULL;
+
+    path_dir(dir, sizeof(dir), path);
+    d = opendir(dir);
+    while (d != NULL && (entry = readdir(d)) != NULL) {
+        const char *name = entry->d_name;
+
+        if (strncmp(name, base, n) != 0 || name[n] != '.' ||
+            !hex_is(str_of(name + n + 1), 16) ||
+            path_join(holder, dir, name, &ignored) != 0)
+            continue;
+        if (is_live(holder, now))
+            return true;
+        unlink(holder);
+    }
+    return false;
+}
+
+/* ---- */
+
+/* 0: held; 1: somebody removes things; 2: no locks here. */
+static int try_share(int fd)
+{
+    if (flock(fd, LOCK_SH | LOCK_NB) == 0)
+        return 0;
+    return errno == EWOULDBLOCK || errno == EINTR ? 1 : 2;
+}
+
+static void tell_waiting(int fd, const char *path)
+{
+    char dir[PATH_MAX];
+
+    path_dir(dir, sizeof(dir), path);
+    log_info("waiting for process %ld, which is removing files of %s",
+        pid_of(fd), path_base(dir));
+}
+
+int lease_hold(struct lease *l, const char *path, bool create, struct err *e)
+{
+    const struct timespec nap = { .tv_nsec = POLL_MS * 1000000L };
+    bool told = false;
+
+    if (l->fd >= 0)
+        return 0;
+    for (int tries = 0; tries < TRIES_MAX; tries++) {
+        int rc = 2;
+
+        l->fd = open_lease(path, create);
+        while (l->fd >= 0 && (rc = try_share(l->fd)) == 1) {
+            if (!told)
+                tell_waiting(l->fd, path);
+            told = true;
+            if (cancel_check(e) != 0) {
+                lease_free(l);
+                return -1;
+            }
+            nanosleep(&nap, NULL);
+        }
+        if (l->fd < 0 || is_that(l->fd, path))
+            break;
+        fd_close(&l->fd);
+    }
+    l->honest = l->fd >= 0 && honest_lock(l->fd);
+    if (l->fd >= 0 && !l->honest)
+        leave_note(l, path);
+    return 0;
+}
+
+int lease_take(
+    struct lease *l, const char *path, const char *what, struct err *e)
+{
+    long pid;
+
+    l->fd = open_lease(path, true);
+    if (l->fd < 0)
+        return err_sys(e, "cannot open %s", path);
+    if ((flock(l->fd, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK) &&
+        is_that(l->fd, path)) {
+        l->honest = honest_lock(l->fd);
+        if (!noted(l, path))
+            return 0;
+    }
+    pid = pid_of(l->fd);
+    lease_free(l);
+    if (pid > 0)
+        err_set(e, ERR_BUSY, "%s is in use by process %ld", what, pid);
+    else
+        err_set(e, ERR_BUSY, "%s is in use by another process", what);
+    return err_hint(e, "try again when it has ended");
+}
+
+bool lease_lost(const struct lease *l, const char *path)
+{
+    return !l->honest && noted(l, path);
+}
+
+void lease_free(struct lease *l)
+{
+    if (l->holder[0] != '\0')
+        unlink(l->holder);
+    l->holder[0] = '\0';
+    fd_close(&l->fd);
+}
+
+void lease_for_life(const char *path)
+{
+    struct lease l = LEASE_INIT;
+    struct err ignored = ERR_INIT;
+
+    /* Not let go of: the descriptor ends with the process. */
+    lease_hold(&l, path, true, &ignored);
+}
