@@ -148,6 +148,11 @@ huge: all ## 100 GB through mlfetch in 64 MB of memory (root); minutes
 flips: all ## 1,000 flipped bits found by mlcache verify, and repaired
 	$(Q)BUILD_DIR=$(OUT) $(PYTHON) tests/e2e/verify.py --long
 
+.PHONY: collector
+collector: all ## ten minutes of gc against 16 writers and readers; every step of rm and gc killed
+	$(Q)BUILD_DIR=$(OUT) $(PYTHON) tests/e2e/collector.py --long
+	$(Q)BUILD_DIR=$(OUT) $(PYTHON) tests/e2e/gc.py --long
+
 .PHONY: clients
 clients: all ## the official client and mlfetch under the same faults: a table
 	$(Q)BUILD_DIR=$(OUT) $(PYTHON) tests/interop/clients_table.py

@@ -22,7 +22,8 @@ struct count {
     struct census *out;
     struct arena *arena;
     uint64_t objects_cap, names_cap, refs_cap;
-    uint64_t blobs_from, blobs_to; /* those of the repository at hand */
+    struct census_part blobs; /* those of the repository at hand */
+    bool bare;
 };
 
 static bool wanted(
@@ -38,6 +39,14 @@ static bool wanted_put(const struct count *c, struct str name)
 {
     for (size_t i = 0; i < c->n_targets; i++)
         if (target_has_put(&c->targets[i], name))
+            return true;
+    return c->n_targets == 0;
+}
+
+static bool wants_puts(const struct count *c)
+{
+    for (size_t i = 0; i < c->n_targets; i++)
+        if (c->targets[i].kind == TARGET_PUT)
             return true;
     return c->n_targets == 0;
 }
@@ -94,7 +103,7 @@ static int count_blobs(struct count *c, const struct repo *r, struct err *e)
     struct walk_entry *found;
     uint64_t n;
 
-    c->blobs_from = c->blobs_to = c->out->n_objects;
+    c->blobs.from = c->blobs.to = c->out->n_objects;
     if (path_fmt(root, e, "%s/%s/blobs", c->p->hub.root, r->folder) != 0 ||
         walk(root, c->arena, &found, &n, e) != 0)
         return -1;
@@ -111,7 +120,7 @@ static int count_blobs(struct count *c, const struct repo *r, struct err *e)
         if (add_object(c, o, path, found[i].path, e) != 0)
             return -1;
     }
-    c->blobs_to = c->out->n_objects;
+    c->blobs.to = c->out->n_objects;
     return 0;
 }
 
@@ -123,17 +132,31 @@ static int cmp_digest(const void *key, const void *object)
     return strcmp(d->hex, o->digest.hex);
 }
 
-static struct object *blob_of(struct count *c, const struct digest *d)
+static struct object *blob_in(const struct census *c,
+    const struct census_part *part, const struct digest *d)
 {
-    if (c->blobs_from == c->blobs_to)
+    if (part->from == part->to)
         return NULL;
-    return bsearch(d, c->out->objects + c->blobs_from,
-        c->blobs_to - c->blobs_from, sizeof(struct object), cmp_digest);
+    return bsearch(d, c->objects + part->from, part->to - part->from,
+        sizeof(struct object), cmp_digest);
+}
+
+static struct object *blob_of(const struct count *c, const struct digest *d)
+{
+    return blob_in(c->out, &c->blobs, d);
+}
+
+struct object *census_blob(
+    const struct census *c, const struct repo *r, const struct digest *d)
+{
+    uint64_t i = r != NULL ? (uint64_t)(r - c->repos) : c->n_repos;
+
+    return blob_in(c, &c->parts[i], d);
 }
 
 static struct object *blob_of_inode(struct count *c, const struct stat *st)
 {
-    for (uint64_t i = c->blobs_from; i < c->blobs_to; i++) {
+    for (uint64_t i = c->blobs.from; i < c->blobs.to; i++) {
         struct object *o = &c->out->objects[i];
         if (o->st.st_ino == st->st_ino && o->st.st_dev == st->st_dev)
             return o;
@@ -235,7 +258,7 @@ static int turn_to(struct count *c, const struct repo *r, struct str name,
     if (at->name.p == NULL)
         return -1;
     at->wanted = wanted(c, r, at->name.p);
-    if (!at->wanted)
+    if (!at->wanted || c->bare)
         return 0;
     return hubdir_tree(&c->p->hub, r, at->name.p, c->arena, &at->tree, e) < 0
                ? -1
@@ -317,9 +340,11 @@ static int count_refs(struct count *c, const struct repo *r, struct err *e)
 /* ---- conversions ---- */
 
 static int add_converted(struct count *c, const struct repo *r,
-    const char *folder, const struct json *v, struct err *e)
+    const char *folder, const struct json *v, struct str commit, struct err *e)
 {
-    struct object o = { .kind = OBJECT_CONVERTED, .repo = r, .named = true };
+    struct object o = {
+        .kind = OBJECT_CONVERTED, .repo = r, .commit = commit, .named = true
+    };
     struct err unsafe = ERR_INIT;
     const char *hex;
     char path[PATH_MAX];
@@ -346,7 +371,8 @@ static int count_conversion(
 {
     struct json_doc doc AUTO(json_free) = JSON_DOC_INIT;
     struct err why = ERR_INIT;
-    const char *commit = NULL;
+    const char *text = "";
+    struct str commit;
     char path[PATH_MAX];
 
     if (path_join(path, folder, "ml-manifest.json", e) != 0)
@@ -356,12 +382,15 @@ static int count_conversion(
             log_warn("%s", why.msg);
         return 0;
     }
-    json_str(json_get(json_get(doc.root, "source"), "commit"), &commit);
-    if (r != NULL && !wanted(c, r, commit))
+    json_str(json_get(json_get(doc.root, "source"), "commit"), &text);
+    if (r != NULL && !wanted(c, r, text))
         return 0;
+    commit = arena_str(c->arena, str_of(text), e);
+    if (commit.p == NULL)
+        return -1;
     for (const struct json *v = json_first(json_get(doc.root, "files"));
          v != NULL; v = json_next(v))
-        if (add_converted(c, r, folder, v, e) != 0)
+        if (add_converted(c, r, folder, v, commit, e) != 0)
             return -1;
     return 0;
 }
@@ -400,7 +429,7 @@ static int count_content(struct count *c, struct err *e)
     struct walk_entry *found;
     uint64_t n;
 
-    c->blobs_from = c->blobs_to = c->out->n_objects;
+    c->blobs.from = c->blobs.to = c->out->n_objects;
     if (path_join(root, v->root, "store/sha256", e) != 0 ||
         walk(root, c->arena, &found, &n, e) != 0)
         return -1;
@@ -417,7 +446,7 @@ static int count_content(struct count *c, struct err *e)
             add_object(c, o, path, str_of(base), e) != 0)
             return -1;
     }
-    c->blobs_to = c->out->n_objects;
+    c->blobs.to = c->out->n_objects;
     return 0;
 }
 
@@ -453,11 +482,13 @@ static int count_repo(struct count *c, const struct repo *r, struct err *e)
 {
     char root[PATH_MAX];
 
-    if (count_blobs(c, r, e) != 0 || count_snapshots(c, r, e) != 0 ||
-        count_refs(c, r, e) != 0 ||
+    if (count_blobs(c, r, e) != 0)
+        return -1;
+    c->out->parts[r - c->out->repos] = c->blobs;
+    if (count_snapshots(c, r, e) != 0 || count_refs(c, r, e) != 0 ||
         hubdir_converted(&c->p->hub, r, root, e) != 0)
         return -1;
-    return count_conversions(c, r, root, e);
+    return c->bare ? 0 : count_conversions(c, r, root, e);
 }
 
 /* Of some targets only what they lead to is meant. */
@@ -480,25 +511,32 @@ static void drop_unnamed(struct count *c)
 }
 
 int census(const struct place *p, const struct target *targets,
-    size_t n_targets, struct census *out, struct arena *arena, struct err *e)
+    size_t n_targets, unsigned flags, struct census *out, struct arena *arena,
+    struct err *e)
 {
     struct count c = { .p = p,
         .targets = targets,
         .n_targets = n_targets,
         .out = out,
-        .arena = arena };
+        .arena = arena,
+        .bare = flags & CENSUS_BARE };
     char root[PATH_MAX];
 
     *out = (struct census){ .n_repos = 0 };
     if (hubdir_repos(&p->hub, arena, &out->repos, &out->n_repos, e) != 0)
         return -1;
+    out->parts = arena_alloc(arena, out->n_repos + 1, sizeof(*out->parts), e);
+    if (out->parts == NULL)
+        return -1;
     for (uint64_t i = 0; i < out->n_repos; i++)
-        if (wanted(&c, &out->repos[i], NULL) &&
+        if (!(flags & CENSUS_PUTS) && wanted(&c, &out->repos[i], NULL) &&
             count_repo(&c, &out->repos[i], e) != 0)
             return err_ctx(e, "%s", out->repos[i].id);
-    if (p->has_volume && count_puts(&c, e) != 0)
+    c.blobs = (struct census_part){ out->n_objects, out->n_objects };
+    if (p->has_volume && wants_puts(&c) && count_puts(&c, e) != 0)
         return -1;
-    if (p->has_volume && n_targets == 0 &&
+    out->parts[out->n_repos] = c.blobs;
+    if (p->has_volume && n_targets == 0 && !c.bare &&
         (volume_converted(&p->volume, root, e) != 0 ||
             count_conversions(&c, NULL, root, e) != 0))
         return -1;

@@ -24,6 +24,7 @@ struct object {
     const struct repo *repo; /* NULL: of the volume itself */
     struct str path;         /* on disk */
     struct str shown;        /* a name people know it by */
+    struct str commit;       /* of a copy, or that a conversion is of; or "" */
     struct digest digest;    /* that it must have */
     struct stat st;
     bool named; /* some name leads to it */
@@ -44,10 +45,16 @@ struct census_ref {
     struct str name;
 };
 
+/* Where the blobs of a repository, or a store's contents, are in objects. */
+struct census_part {
+    uint64_t from, to;
+};
+
 struct census {
     struct repo *repos;
     uint64_t n_repos;
-    struct object *objects; /* of a kind and folder: sorted by digest */
+    struct census_part *parts; /* one per repository, and one for the store */
+    struct object *objects;
     uint64_t n_objects;
     struct census_name *names;
     uint64_t n_names;
@@ -56,11 +63,22 @@ struct census {
     uint64_t unknown; /* files whose digest nobody recorded */
 };
 
+enum {
+    CENSUS_BARE = 1, /* no listings, no conversions: what leads where alone */
+    CENSUS_PUTS = 2  /* the volume's own alone, not its hub cache */
+};
+
 /*
  * census - count what the targets hold; n_targets 0: everything
  * Returns 0, or -1 with *e: IO, NOMEM, CANCELLED. Everything is in arena.
  */
 int census(const struct place *p, const struct target *targets,
-    size_t n_targets, struct census *out, struct arena *arena, struct err *e);
+    size_t n_targets, unsigned flags, struct census *out, struct arena *arena,
+    struct err *e);
+
+/* census_blob - the blob, or repo NULL: the content, of a digest; or NULL.
+ * Not of a census of some targets only. */
+struct object *census_blob(
+    const struct census *c, const struct repo *r, const struct digest *d);
 
 #endif

@@ -52,13 +52,13 @@ static int cmp_sums(const void *a, const void *b)
 static void read_line(struct checklog *l, struct str line)
 {
     uint64_t sum;
-    char digits[SUM_DIGITS + 1] = "";
+    char digits[SUM_DIGITS + 1];
 
     if (line.len <= SUM_DIGITS)
         return;
-    memcpy(digits, line.p + line.len - SUM_DIGITS, SUM_DIGITS);
     sum = sum_of(line.p, line.len - SUM_DIGITS);
-    if (sum != 0 && strtoull(digits, NULL, 16) == sum)
+    snprintf(digits, sizeof(digits), "%016llx", (unsigned long long)sum);
+    if (sum != 0 && str_ends(line, digits))
         l->seen[l->n++] = sum;
 }
 

@@ -35,9 +35,11 @@ static void json_revision(struct buf *b, const struct held_revision *rev)
         buf_puts(b, i > 0 ? ", " : "");
         json_quote(b, rev->refs[i]);
     }
-    buf_printf(b, "], \"files\": %llu, \"missing\": %llu, \"bytes\": %llu}",
+    buf_printf(b,
+        "], \"files\": %llu, \"missing\": %llu, \"bytes\": %llu, "
+        "\"pinned\": %s}",
         (unsigned long long)rev->files, (unsigned long long)rev->missing,
-        (unsigned long long)rev->bytes);
+        (unsigned long long)rev->bytes, rev->pinned ? "true" : "false");
 }
 
 static void json_repo(struct buf *b, const struct held_repo *r)
@@ -46,12 +48,14 @@ static void json_repo(struct buf *b, const struct held_repo *r)
         "{\"type\": \"%s\", \"id\": \"%s\", \"bytes\": %llu, "
         "\"partial_files\": %llu, \"partial_bytes\": %llu, "
         "\"conversions\": %llu, \"conversion_bytes\": %llu, "
+        "\"quarantine\": %llu, \"quarantine_bytes\": %llu, "
         "\"revisions\": [",
         repo_type_names[r->repo.type], r->repo.id, (unsigned long long)r->bytes,
         (unsigned long long)r->partial_files,
         (unsigned long long)r->partial_bytes,
         (unsigned long long)r->conversions,
-        (unsigned long long)r->conversion_bytes);
+        (unsigned long long)r->conversion_bytes,
+        (unsigned long long)r->aside_files, (unsigned long long)r->aside_bytes);
     for (uint64_t i = 0; i < r->n_revisions; i++) {
         buf_puts(b, i > 0 ? ", " : "");
         json_revision(b, &r->revisions[i]);
@@ -99,7 +103,9 @@ static void print_revision(
     for (uint64_t i = 0; i < rev->n_refs && n < sizeof(text); i++)
         n += (size_t)snprintf(text + n, sizeof(text) - n, "%s%.*s",
             i > 0 ? "," : "", STR_ARG(rev->refs[i]));
-    err_escape(safe, sizeof(safe), n > 0 ? text : "-");
+    if (rev->pinned && n < sizeof(text))
+        snprintf(text + n, sizeof(text) - n, "%s(pinned)", n > 0 ? " " : "");
+    err_escape(safe, sizeof(safe), text[0] != '\0' ? text : "-");
     print_row(width, name, safe, rev->commit.p, rev->files, rev->bytes);
     if (rev->missing > 0)
         print_row(width, name, "missing", rev->commit.p, rev->missing, 0);
@@ -118,7 +124,11 @@ static void print_repo(int width, const struct held_repo *r)
     if (r->conversions > 0)
         print_row(
             width, name, "converted", "-", r->conversions, r->conversion_bytes);
-    if (r->n_revisions + r->partial_files + r->conversions == 0)
+    if (r->aside_files > 0)
+        print_row(
+            width, name, "quarantine", "-", r->aside_files, r->aside_bytes);
+    if (r->n_revisions + r->partial_files + r->conversions + r->aside_files ==
+        0)
         print_row(width, name, "empty", "-", 0, r->bytes);
 }
 
@@ -166,7 +176,9 @@ const struct cmd cmd_ls = {
     .brief = "list what is held: repositories, revisions, put files",
     .text = "One line per revision of every repository in the hub cache, or "
             "in --volume: the branches and tags that name it, its commit, "
-            "files and size. Unfinished downloads show as \"partial\", "
+            "files and size; \"(pinned)\" when mlcache pin keeps it. "
+            "Unfinished downloads show as \"partial\", what mlcache verify "
+            "moved aside as \"quarantine\", "
             "conversions as \"converted\", files put into the volume as "
             "\"put\", entries that lead to no file as \"missing\".",
     .opts = opts,

@@ -8,5 +8,9 @@ extern const struct cmd cmd_ls;
 extern const struct cmd cmd_path;
 extern const struct cmd cmd_du;
 extern const struct cmd cmd_verify;
+extern const struct cmd cmd_rm;
+extern const struct cmd cmd_gc;
+extern const struct cmd cmd_pin;
+extern const struct cmd cmd_unpin;
 
 #endif

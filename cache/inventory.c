@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
+#include "cache/pin.h"
 #include "cache/walk.h"
 
 #include "base/log.h"
@@ -50,8 +51,9 @@ static int count_blobs(const struct hubdir *h, struct held_repo *out,
     return 0;
 }
 
-static struct held_revision *last_revision(struct held_repo *out,
-    struct str commit, uint64_t *cap, struct arena *arena, struct err *e)
+static struct held_revision *last_revision(const struct hubdir *h,
+    struct held_repo *out, struct str commit, uint64_t *cap,
+    struct arena *arena, struct err *e)
 {
     struct held_revision *list = out->revisions;
 
@@ -64,6 +66,8 @@ static struct held_revision *last_revision(struct held_repo *out,
     out->revisions = list;
     list += out->n_revisions++;
     *list = (struct held_revision){ .commit = arena_str(arena, commit, e) };
+    list->pinned =
+        list->commit.p != NULL && pin_is(h, &out->repo, list->commit.p);
     return list->commit.p != NULL ? list : NULL;
 }
 
@@ -84,7 +88,7 @@ static int count_snapshots(const struct hubdir *h, struct held_repo *out,
 
         if (slash == NULL)
             continue;
-        rev = last_revision(out,
+        rev = last_revision(h, out,
             (struct str){ found[i].path.p, (size_t)(slash - found[i].path.p) },
             &cap, arena, e);
         if (rev == NULL || path_join(path, root, found[i].path.p, e) != 0)
@@ -168,6 +172,22 @@ static int count_conversions(const struct hubdir *h, struct held_repo *out,
     return 0;
 }
 
+static int count_aside(const struct hubdir *h, struct held_repo *out,
+    struct arena *arena, struct err *e)
+{
+    struct walk_entry *found;
+    char root[PATH_MAX];
+    uint64_t n;
+
+    if (walk_part(h, &out->repo, "ml/quarantine", root, arena, &found, &n, e) !=
+        0)
+        return -1;
+    for (uint64_t i = 0; i < n; i++)
+        out->aside_bytes += found[i].size;
+    out->aside_files = n;
+    return 0;
+}
+
 static int count(const struct hubdir *h, struct held_repo *out,
     struct arena *arena, struct err *e)
 {
@@ -175,7 +195,9 @@ static int count(const struct hubdir *h, struct held_repo *out,
         count_snapshots(h, out, arena, e) != 0 ||
         add_refs(h, out, arena, e) != 0)
         return -1;
-    return count_conversions(h, out, arena, e);
+    return count_conversions(h, out, arena, e) != 0
+               ? -1
+               : count_aside(h, out, arena, e);
 }
 
 int inventory(const struct hubdir *h, struct arena *arena,

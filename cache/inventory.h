@@ -14,6 +14,7 @@ struct held_revision {
     uint64_t files;   /* entries of its snapshot that lead to a file */
     uint64_t missing; /* entries that lead nowhere */
     uint64_t bytes;   /* of those files */
+    bool pinned;
 };
 
 struct held_repo {
@@ -25,6 +26,8 @@ struct held_repo {
     uint64_t partial_bytes; /* and what they take on disk */
     uint64_t conversions;
     uint64_t conversion_bytes;
+    uint64_t aside_files; /* found wrong, in quarantine */
+    uint64_t aside_bytes;
 };
 
 /*

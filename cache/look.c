@@ -37,6 +37,7 @@ int look(
             volume_list(&v, NULL, arena, &out->files, &out->n_files, e) != 0 ||
             measure(&v, "store", &out->stored_bytes, arena, e) != 0 ||
             measure(&v, "uniform", &out->converted_bytes, arena, e) != 0 ||
+            measure(&v, "quarantine", &out->aside_bytes, arena, e) != 0 ||
             volume_hub(&v, &h, e) != 0)
             return -1;
         memcpy(out->root, v.root, sizeof(v.root));

@@ -13,6 +13,7 @@ struct look {
     uint64_t n_files;
     uint64_t stored_bytes;    /* what the put files take, each content once */
     uint64_t converted_bytes; /* and what was made of them */
+    uint64_t aside_bytes;     /* what verify moved aside of them */
 };
 
 /* look - volume NULL: the hub cache. All of *out is in arena. */

@@ -6,12 +6,16 @@ static const struct cmd *const cmds[] = {
     &cmd_path,
     &cmd_du,
     &cmd_verify,
+    &cmd_rm,
+    &cmd_gc,
+    &cmd_pin,
+    &cmd_unpin,
     NULL,
 };
 
 static const struct program program = {
     .name = "mlcache",
-    .brief = "list, find and check the models held on this machine",
+    .brief = "look after the models held on this machine",
     .text = "Looks into the hub cache that every Python tool shares, or into a "
             "volume.",
     .cmds = cmds,

@@ -1,14 +1,11 @@
 #include "cache/quarantine.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <unistd.h>
+
+#include "cache/aside.h"
 
 #include "base/file.h"
 #include "base/path.h"
-
-enum { NAMES_MAX = 10000 };
 
 int quarantine_dir(
     const struct place *p, const struct repo *r, char *out, struct err *e)
@@ -16,44 +13,6 @@ int quarantine_dir(
     if (r != NULL)
         return path_fmt(out, e, "%s/%s/ml/quarantine", p->hub.root, r->folder);
     return path_join(out, p->volume.root, "quarantine", e);
-}
-
-/* Never onto a name that is there, where the file system can promise that. */
-static int rename_free(const char *from, const char *to)
-{
-    struct stat st;
-
-    if (renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) == 0)
-        return 0;
-    if (errno != EINVAL && errno != ENOSYS)
-        return -1;
-    if (lstat(to, &st) == 0) {
-        errno = EEXIST;
-        return -1;
-    }
-    return rename(from, to);
-}
-
-int move_aside(const char *path, const char *dir, const char *name, char *out,
-    struct err *e)
-{
-    char from[PATH_MAX];
-    int rc = -1;
-
-    if (dir_make(dir, e) != 0)
-        return -1;
-    for (int i = 1; i < NAMES_MAX && rc != 0; i++) {
-        if (i == 1 ? path_join(out, dir, name, e) != 0
-                   : path_fmt(out, e, "%s/%s.%d", dir, name, i) != 0)
-            return -1;
-        rc = rename_free(path, out);
-        if (rc != 0 && errno != EEXIST && errno != ENOTEMPTY)
-            break;
-    }
-    if (rc != 0)
-        return err_sys(e, "cannot move %s aside", path);
-    path_dir(from, sizeof(from), path);
-    return dir_sync(dir, e) != 0 ? -1 : dir_sync(from, e);
 }
 
 static bool is_same(const struct stat *a, const struct stat *b)
@@ -82,14 +41,11 @@ static int move_file(
         return err_sys(e, "%s", o->path.p);
     if (!is_same(&st, &o->st))
         return replaced(o->path.p, e);
-    if (move_aside(o->path.p, dir, o->digest.hex, out, e) != 0)
+    if (aside_move(o->path.p, dir, o->digest.hex, out, e) != 0)
         return -1;
     if (stat(out, &st) != 0 || is_same(&st, &o->st))
         return 0;
-    if (rename_free(out, o->path.p) == 0) {
-        path_dir(out, PATH_MAX, o->path.p);
-        dir_sync(out, &ignored);
-    }
+    aside_back(out, o->path.p, &ignored);
     return replaced(o->path.p, e);
 }
 
@@ -115,7 +71,7 @@ static int move_conversion(
 
     if (path_fmt(folder, e, "%.*s", (int)n, o->path.p) != 0)
         return -1;
-    return move_aside(folder, dir, path_base(folder), out, e);
+    return aside_move(folder, dir, path_base(folder), out, e);
 }
 
 int quarantine_entry(const char *path, const struct object *o, struct err *e)
@@ -177,5 +133,5 @@ int quarantine_ref(const struct place *p, const struct census_ref *ref,
         path_fmt(path, e, "%s/%s/refs/%s", p->hub.root, ref->repo->folder,
             ref->name.p) != 0)
         return -1;
-    return move_aside(path, dir, path_base(path), out, e);
+    return aside_move(path, dir, path_base(path), out, e);
 }

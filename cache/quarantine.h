@@ -35,8 +35,4 @@ int quarantine_ref(const struct place *p, const struct census_ref *ref,
 int quarantine_dir(
     const struct place *p, const struct repo *r, char *out, struct err *e);
 
-/* move_aside - rename to a name in dir that is free; both folders synced. */
-int move_aside(const char *path, const char *dir, const char *name, char *out,
-    struct err *e);
-
 #endif

@@ -393,7 +393,8 @@ int verify_run(struct verify *v, struct arena *arena, struct err *e)
     struct job *jobs;
     uint64_t n, bytes;
 
-    if (census(v->place, v->targets, v->n_targets, &v->census, arena, e) != 0 ||
+    if (census(v->place, v->targets, v->n_targets, 0, &v->census, arena, e) !=
+            0 ||
         log_path(v->place, path, e) != 0)
         return -1;
     checklog_open(&log, path, arena);

@@ -120,7 +120,7 @@ def gets(hub, host=None, part=""):
 
 def shimmed(folder, text):
     """A library to preload, None where that cannot be."""
-    shim = os.path.join(folder, "shim.so")
+    shim = os.path.join(folder, f"shim{len(text)}.so")
     built = subprocess.run(["cc", "-shared", "-fPIC", "-x", "c", "-", "-o",
                             shim, "-ldl"], input=text, text=True,
                            capture_output=True)

@@ -86,6 +86,65 @@ def official_then_ours(tap, hub):
     shutil.rmtree(home)
 
 
+def looked_after(tap, hub):
+    """What mlcache keeps and does in a cache disturbs no official client."""
+    home = kit.scratch()
+    env = kit.clean_env(home, HF_ENDPOINT=hub.url)
+    top = kit.run(["mlfetch", "pull", "org/llama"], env).stdout.strip()
+    kit.run(["mlfetch", "pull", "org/deep"], env)
+    kit.run(["mlcache", "pin", "org/llama"], env)
+    blob = os.path.realpath(os.path.join(top, "config.json"))
+    os.chmod(blob, 0o644)
+    with open(blob, "a", encoding="utf-8") as f:
+        f.write("x")
+    done = kit.run(["mlcache", "verify"], env)
+    tap.eq(done.returncode, 6, "a blob is moved to the quarantine")
+    theirs, log = official(env, "online", "org/llama")
+    tap.ok(theirs is not None and theirs["warnings"] == [],
+           "huggingface_hub fetches it again", log)
+    tap.eq(kit.run(["mlcache", "verify"], env).returncode, 0,
+           "and all is right")
+    for args in (["gc", "--grace", "0", "--partial"],
+                 ["rm", "--yes", "org/deep@main"],
+                 ["gc", "--grace", "0", "--quarantine"]):
+        done = kit.run(["mlcache", *args], env)
+        theirs, log = official(env, "offline", "org/llama")
+        tap.ok(done.returncode == 0 and theirs is not None and
+               theirs["warnings"] == [], f"mlcache {args[0]}: its scanner is "
+               "content", done.stderr + log)
+    tap.eq(theirs["repos"], ["org/llama"], "and sees what was removed")
+    shutil.rmtree(home)
+
+
+def official_removed(tap, hub):
+    """What the official client fetched and deletes: we see it the same."""
+    home = kit.scratch()
+    env = kit.clean_env(home, HF_ENDPOINT=hub.url)
+    theirs, log = official(env, "online", "org/llama")
+    done = kit.run(["mlcache", "verify", "--json"], env)
+    tap.ok(done.returncode == 0 and json.loads(done.stdout)["checked"] > 3,
+           "mlcache verify is content with what it fetched",
+           done.stdout + done.stderr + log)
+    kit.run(["mlcache", "path", "org/llama"], env)
+    commit = os.path.basename(theirs["path"])
+    done = python(env, DELETE, commit)
+    tap.ok(done.returncode == 0, "it deletes the revision", done.stderr)
+    done = kit.run(["mlcache", "ls", "--json"], env)
+    rows = json.loads(done.stdout)["repositories"]
+    tap.ok(all(r["revisions"] == [] for r in rows), "mlcache sees none",
+           done.stdout)
+    done = kit.run(["mlcache", "gc", "--grace", "0"], env)
+    theirs, log = official(env, "online", "org/llama")
+    tap.ok(done.returncode == 0 and theirs is not None and
+           theirs["warnings"] == [], "and both go on", log)
+    shutil.rmtree(home)
+
+
+DELETE = """
+import sys
+from huggingface_hub import scan_cache_dir
+scan_cache_dir().delete_revisions(sys.argv[1]).execute()
+"""
 PLAIN = """
 import sys
 from huggingface_hub import snapshot_download
@@ -179,6 +238,8 @@ def main():
     with kit.Hub(repos, tokens=tokens) as hub:
         ours_then_official(tap, hub, deep)
         official_then_ours(tap, hub)
+        looked_after(tap, hub)
+        official_removed(tap, hub)
         plain_folders(tap, hub, deep)
         token_files(tap, hub)
     shutil.rmtree(folder)

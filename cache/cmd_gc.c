@@ -1,0 +1,198 @@
+#include <stdio.h>
+
+#include "cache/collect.h"
+#include "cache/commands.h"
+#include "cache/reaper.h"
+
+#include "base/human.h"
+#include "base/json.h"
+#include "base/log.h"
+
+enum { TEXT_MAX = 1 << 30, HOURS_MAX = 24 * 3650 };
+
+#define ARENA_MAX ((uint64_t)16 << 30)
+
+struct gc_opts {
+    const char *volume;
+    uint64_t max_size;
+    int64_t grace_h;
+    bool partial;
+    bool quarantine;
+    bool dry_run;
+    bool json;
+};
+
+static const struct gc_opts defaults = { .grace_h = REAPER_GRACE_S / 3600 };
+
+static const struct opt opts[] = {
+    { .name = "volume",
+        .type = OPT_STR,
+        .at = offsetof(struct gc_opts, volume),
+        .arg = "VOLUME",
+        .help = "in this volume, not in the hub cache" },
+    { .name = "max-size",
+        .type = OPT_SIZE,
+        .at = offsetof(struct gc_opts, max_size),
+        .arg = "SIZE",
+        .help = "remove revisions, those used longest ago first, until no "
+                "more than this is taken (500G, 2TB)" },
+    { .name = "grace",
+        .type = OPT_INT,
+        .at = offsetof(struct gc_opts, grace_h),
+        .arg = "HOURS",
+        .help = "leave what is younger (default 24)",
+        .min = 0,
+        .max = HOURS_MAX },
+    { .name = "partial",
+        .type = OPT_FLAG,
+        .at = offsetof(struct gc_opts, partial),
+        .help = "unfinished downloads, too, of any age" },
+    { .name = "quarantine",
+        .type = OPT_FLAG,
+        .at = offsetof(struct gc_opts, quarantine),
+        .help = "what mlcache verify moved aside, too" },
+    { .letter = 'n',
+        .name = "dry-run",
+        .type = OPT_FLAG,
+        .at = offsetof(struct gc_opts, dry_run),
+        .help = "show what would go, and change nothing" },
+    { .name = "json",
+        .type = OPT_FLAG,
+        .at = offsetof(struct gc_opts, json),
+        .help =
+            "print one JSON document: removed, freed, left, busy, partial" },
+    OPT_END,
+};
+
+static const char *const kinds[] = {
+    [COLLECTED_OBJECT] = "object",
+    [COLLECTED_LEFTOVER] = "leftover",
+    [COLLECTED_PARTIAL] = "partial",
+    [COLLECTED_QUARANTINE] = "quarantine",
+    [COLLECTED_REVISION] = "revision",
+};
+
+static void put_json(struct buf *b, const struct collect *c)
+{
+    buf_puts(b, "{\"removed\": [");
+    for (uint64_t i = 0; i < c->n; i++) {
+        const struct collected *x = &c->v[i];
+
+        buf_printf(b,
+            "%s{\"kind\": \"%s\", \"repository\": ", i > 0 ? ",\n  " : "\n  ",
+            kinds[x->kind]);
+        if (x->repo.len > 0)
+            json_quote(b, x->repo);
+        else
+            buf_puts(b, "null");
+        buf_puts(b, ", \"name\": ");
+        json_quote(b, x->name);
+        buf_printf(b, ", \"bytes\": %llu}", (unsigned long long)x->bytes);
+    }
+    buf_printf(b,
+        "], \"freed\": %llu, \"left\": %llu, \"busy\": %llu, "
+        "\"partial\": %llu}\n",
+        (unsigned long long)c->bytes, (unsigned long long)c->left_bytes,
+        (unsigned long long)c->busy, (unsigned long long)c->kept_partial_bytes);
+}
+
+static void put_text(struct buf *b, const struct collect *c)
+{
+    char size[HUMAN_MAX], left[HUMAN_MAX];
+
+    for (uint64_t i = 0; i < c->n; i++) {
+        const struct collected *x = &c->v[i];
+
+        buf_printf(
+            b, "%-10s  %9s  ", kinds[x->kind], human_size(size, x->bytes));
+        if (x->repo.len > 0) {
+            buf_visible(b, x->repo);
+            buf_puts(b, x->kind == COLLECTED_REVISION ? "@" : "  ");
+        }
+        buf_visible(b, x->name);
+        buf_putc(b, '\n');
+    }
+    buf_printf(b, "%s %s, %s %s\n", human_size(size, c->bytes),
+        c->dry_run ? "would be freed" : "freed",
+        human_size(left, c->left_bytes), c->dry_run ? "would be left" : "left");
+}
+
+static void tell(const struct collect *c)
+{
+    char size[HUMAN_MAX], more[HUMAN_MAX];
+
+    if (c->kept_partial_bytes > 0)
+        log_info("unfinished downloads take %s; --partial removes them",
+            human_size(size, c->kept_partial_bytes));
+    if (c->max_size > 0 && c->left_bytes > c->max_size)
+        log_warn("still %s more than %s: the rest is pinned, in use, or was "
+                 "put there",
+            human_size(more, c->left_bytes - c->max_size),
+            human_size(size, c->max_size));
+}
+
+static int run(const struct cmd_ctx *ctx, void *values, int argc, char **argv,
+    struct err *e)
+{
+    const struct gc_opts *o = values;
+    struct arena arena AUTO(arena_free) = ARENA_INIT(ARENA_MAX);
+    struct buf b AUTO(buf_free) = BUF_INIT(TEXT_MAX);
+    struct place place;
+    struct collect c = { .place = &place,
+        .grace_s = (uint64_t)o->grace_h * 3600,
+        .max_size = o->max_size,
+        .partial = o->partial,
+        .quarantine = o->quarantine,
+        .dry_run = o->dry_run,
+        .arena = &arena };
+
+    (void)ctx;
+    (void)argc;
+    (void)argv;
+    if (place_open(&place, o->volume, e) != 0 || collect_run(&c, e) != 0)
+        return -1;
+    if (o->json)
+        put_json(&b, &c);
+    else
+        put_text(&b, &c);
+    if (cmd_print(&b, e) != 0)
+        return -1;
+    tell(&c);
+    return 0;
+}
+
+static const struct cmd_example examples[] = {
+    { "mlcache gc", "what nothing needs any more" },
+    { "mlcache gc --max-size 500GB --dry-run",
+        "what would have to go for no more than that" },
+    { "mlcache gc --partial", "unfinished downloads, too" },
+    { NULL, NULL },
+};
+
+const struct cmd cmd_gc = {
+    .name = "gc",
+    .args = "",
+    .brief = "free what nothing needs any more",
+    .text =
+        "Removes blobs that no revision leads to, content that no put name "
+        "leads to, and what killed programs left behind, where it is older "
+        "than the time of grace. Revisions, pinned or not, and put files stay; "
+        "with --max-size the revisions that were used longest ago go, with "
+        "the branches that name them and their conversions, but none that is "
+        "pinned.\n\n"
+        "May run at any time. What a program is at work on is passed by: pull, "
+        "put, mlconvert, mlverify and mlverify-run hold a lease on what they "
+        "use, and the locks of the official client are heeded. The time of "
+        "grace is for other tools, which hold nothing between two steps: with "
+        "--grace 0 none of them should be at work.\n\n"
+        "With --json: removed, a list of kind (object, leftover, partial, "
+        "quarantine, revision), repository (null: the volume's own), name, "
+        "bytes; and the sums freed and left, busy (repositories passed by), "
+        "partial (bytes of unfinished downloads that stay).",
+    .opts = opts,
+    .defaults = &defaults,
+    .opts_size = sizeof(struct gc_opts),
+    .max_args = 0,
+    .run = run,
+    .examples = examples,
+};

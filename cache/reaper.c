@@ -1,0 +1,513 @@
+#include "cache/reaper.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cache/aside.h"
+#include "cache/walk.h"
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/path.h"
+
+/* The names of one repository. */
+#define CENSUS_MAX ((uint64_t)16 << 30)
+
+static bool is_volume(const struct reaper *r)
+{
+    return r->repo.folder[0] == '\0';
+}
+
+static void dir_close(DIR **d)
+{
+    if (*d != NULL)
+        closedir(*d);
+}
+
+/* A path inside the repository's folder. */
+static int inside(
+    const struct reaper *r, const char *part, char *out, struct err *e)
+{
+    return path_fmt(
+        out, e, "%s/%s/%s", r->place->hub.root, r->repo.folder, part);
+}
+
+/* What the names say now. */
+static int look(const struct reaper *r, struct census *out, struct arena *arena,
+    struct err *e)
+{
+    struct target t = { .kind = TARGET_REPO, .repo = r->repo };
+
+    if (is_volume(r))
+        return census(
+            r->place, NULL, 0, CENSUS_BARE | CENSUS_PUTS, out, arena, e);
+    return census(r->place, &t, 1, CENSUS_BARE, out, arena, e);
+}
+
+/* ---- the trash ---- */
+
+static int home_of(
+    const struct reaper *r, const struct digest *d, char *out, struct err *e)
+{
+    if (is_volume(r))
+        return path_fmt(out, e, "%s/store/sha256/%.2s/%s",
+            r->place->volume.root, d->hex, d->hex);
+    return hubdir_blob(&r->place->hub, &r->repo, d, out, e);
+}
+
+static int cmp_hex(const void *key, const void *digest)
+{
+    const struct digest *a = key, *b = digest;
+
+    return strcmp(a->hex, b->hex);
+}
+
+static bool is_old(const char *path, uint64_t age_s)
+{
+    struct stat st;
+
+    return lstat(path, &st) == 0 && time(NULL) - st.st_ctime >= (time_t)age_s;
+}
+
+/* Back to its place, unless that is filled by now. */
+static int put_back(
+    const struct reaper *r, const struct digest *d, struct err *e)
+{
+    char from[PATH_MAX], to[PATH_MAX];
+    struct err why = ERR_INIT;
+
+    if (path_join(from, r->trash, d->hex, e) != 0 || home_of(r, d, to, e) != 0)
+        return -1;
+    if (access(from, F_OK) != 0 || aside_back(from, to, &why) == 0)
+        return 0;
+    if (why.kind == ERR_BUSY)
+        return 0;
+    *e = why;
+    return -1;
+}
+
+/* Those in the trash that some name misses go back: trashed is sorted. */
+static int put_needed_back(const struct reaper *r, const struct digest *trashed,
+    uint64_t n, struct err *e)
+{
+    struct arena arena AUTO(arena_free) = ARENA_INIT(CENSUS_MAX);
+    struct census c;
+
+    if (look(r, &c, &arena, e) != 0)
+        return -1;
+    for (uint64_t i = 0; i < c.n_names; i++)
+        if (c.names[i].broken && c.names[i].digest.hex[0] != '\0' &&
+            bsearch(&c.names[i].digest, trashed, n, sizeof(*trashed),
+                cmp_hex) != NULL &&
+            put_back(r, &c.names[i].digest, e) != 0)
+            return -1;
+    return 0;
+}
+
+/* What the trash holds, sorted: objects only. */
+static int list_trash(const struct reaper *r, struct arena *arena,
+    struct digest **out, uint64_t *n, struct err *e)
+{
+    DIR *d AUTO(dir_close) = opendir(r->trash);
+    struct dirent *entry;
+    struct digest one;
+    uint64_t cap = 0;
+
+    *out = NULL;
+    *n = 0;
+    while (d != NULL && (entry = readdir(d)) != NULL) {
+        struct digest *list;
+
+        if (!digest_parse(&one, str_of(entry->d_name)))
+            continue;
+        if (*n == cap) {
+            cap = cap == 0 ? 64 : 2 * cap;
+            list = arena_alloc(arena, cap, sizeof(*list), e);
+            if (list == NULL)
+                return -1;
+            if (*n > 0)
+                memcpy(list, *out, *n * sizeof(*list));
+            *out = list;
+        }
+        (*out)[(*n)++] = one;
+    }
+    if (*n > 1)
+        qsort(*out, *n, sizeof(**out), cmp_hex);
+    return 0;
+}
+
+/* All of it; where locks lie, only what has been there long enough. */
+static int empty_trash(const struct reaper *r, struct err *e)
+{
+    DIR *d AUTO(dir_close) = opendir(r->trash);
+    struct dirent *entry;
+    char path[PATH_MAX];
+
+    while (d != NULL && (entry = readdir(d)) != NULL) {
+        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+            continue;
+        if (path_join(path, r->trash, entry->d_name, e) != 0)
+            return -1;
+        if ((r->lease.honest || is_old(path, r->grace_s)) &&
+            aside_remove(path, e) != 0)
+            return -1;
+    }
+    rmdir(r->trash);
+    return 0;
+}
+
+static int recover(const struct reaper *r, struct err *e)
+{
+    struct arena arena AUTO(arena_free) = ARENA_INIT(CENSUS_MAX);
+    struct digest *trashed;
+    uint64_t n;
+
+    if (access(r->trash, F_OK) != 0)
+        return 0;
+    if (list_trash(r, &arena, &trashed, &n, e) != 0 ||
+        (n > 0 && put_needed_back(r, trashed, n, e) != 0))
+        return -1;
+    return empty_trash(r, e);
+}
+
+/* ---- taking it ---- */
+
+static int find_paths(struct reaper *r, struct err *e)
+{
+    if (is_volume(r)) {
+        if (path_join(r->trash, r->place->volume.root, "trash", e) != 0)
+            return -1;
+        return lease_of_volume(&r->place->volume, r->lease_path, e);
+    }
+    if (inside(r, "ml/trash", r->trash, e) != 0)
+        return -1;
+    return lease_of_repo(&r->place->hub, &r->repo, r->lease_path, e);
+}
+
+int reaper_open(struct reaper *out, const struct place *p, const struct repo *r,
+    uint64_t grace_s, struct err *e)
+{
+    *out = (struct reaper)REAPER_INIT;
+    out->place = p;
+    out->grace_s = grace_s;
+    if (r != NULL)
+        out->repo = *r;
+    if (find_paths(out, e) != 0 ||
+        lease_take(&out->lease, out->lease_path,
+            r != NULL ? r->id : p->volume.root, e) != 0)
+        return -1;
+    if (recover(out, e) == 0)
+        return 0;
+    reaper_close(out);
+    return -1;
+}
+
+void reaper_close(struct reaper *r)
+{
+    lease_free(&r->lease);
+}
+
+/* ---- objects ---- */
+
+bool reaper_dead(const struct object *o, uint64_t grace_s)
+{
+    return !o->named && (o->kind == OBJECT_BLOB || o->kind == OBJECT_CONTENT) &&
+           time(NULL) - o->st.st_ctime >= (time_t)grace_s;
+}
+
+/* 1: it is in the trash; 0: somebody is at it, or it is gone; -1: *e. */
+static int trash_one(
+    const struct reaper *r, const struct object *o, struct err *e)
+{
+    int lock AUTO(fd_close) = -1;
+    struct err ignored = ERR_INIT;
+    char to[PATH_MAX];
+    struct stat st;
+
+    if (o->kind == OBJECT_BLOB && (hubdir_try_lock(&r->place->hub, &r->repo,
+                                       &o->digest, &lock, &ignored) != 0 ||
+                                      lock < 0))
+        return 0;
+    /* Somebody may have put another one there: that has its own age. */
+    if (lstat(o->path.p, &st) != 0 || st.st_ino != o->st.st_ino ||
+        st.st_ctim.tv_sec != o->st.st_ctim.tv_sec ||
+        st.st_ctim.tv_nsec != o->st.st_ctim.tv_nsec)
+        return 0;
+    if (path_join(to, r->trash, o->digest.hex, e) != 0)
+        return -1;
+    if (rename(o->path.p, to) == 0)
+        return 1;
+    return errno == ENOENT ? 0 : err_sys(e, "cannot move %s aside", o->path.p);
+}
+
+/* The folder of each is synced; contents of a store have many. */
+static int sync_homes(const struct reaper *r, const struct digest *trashed,
+    uint64_t n, struct err *e)
+{
+    char path[PATH_MAX], dir[PATH_MAX], last[PATH_MAX] = "";
+
+    if (dir_sync(r->trash, e) != 0)
+        return -1;
+    for (uint64_t i = 0; i < n; i++) {
+        if (home_of(r, &trashed[i], path, e) != 0)
+            return -1;
+        path_dir(dir, sizeof(dir), path);
+        if (strcmp(dir, last) != 0 && dir_sync(dir, e) != 0)
+            return -1;
+        memcpy(last, dir, sizeof(last));
+    }
+    return 0;
+}
+
+static int trash_all(struct reaper *r, struct object *const *objects,
+    uint64_t n, struct digest *trashed, uint64_t *n_trashed, struct err *e)
+{
+    *n_trashed = 0;
+    if (dir_make(r->trash, e) != 0)
+        return -1;
+    for (uint64_t i = 0; i < n; i++) {
+        int rc = trash_one(r, objects[i], e);
+
+        if (rc < 0)
+            return -1;
+        if (rc > 0)
+            trashed[(*n_trashed)++] = objects[i]->digest;
+    }
+    if (*n_trashed > 1)
+        qsort(trashed, *n_trashed, sizeof(*trashed), cmp_hex);
+    return sync_homes(r, trashed, *n_trashed, e);
+}
+
+/* Better too much than too little: what cannot be looked at stays. */
+static int all_back(
+    const struct reaper *r, const struct digest *trashed, uint64_t n)
+{
+    for (uint64_t i = 0; i < n; i++) {
+        struct err why = ERR_INIT;
+
+        if (put_back(r, &trashed[i], &why) != 0)
+            log_warn("%s", why.msg);
+    }
+    return -1;
+}
+
+static int in_use(const struct reaper *r, struct err *e)
+{
+    err_set(e, ERR_BUSY, "%s is in use by another process",
+        is_volume(r) ? r->place->volume.root : r->repo.id);
+    return err_hint(e, "try again when it has ended");
+}
+
+static uint64_t count_gone(
+    const struct reaper *r, struct object *const *objects, uint64_t n)
+{
+    struct err ignored = ERR_INIT;
+    char path[PATH_MAX];
+    uint64_t bytes = 0;
+
+    for (uint64_t i = 0; i < n; i++)
+        if (home_of(r, &objects[i]->digest, path, &ignored) == 0 &&
+            access(path, F_OK) != 0)
+            bytes += (uint64_t)objects[i]->st.st_size;
+    return bytes;
+}
+
+int reaper_objects(struct reaper *r, struct object *const *objects, uint64_t n,
+    uint64_t *out_bytes, struct err *e)
+{
+    struct arena arena AUTO(arena_free) = ARENA_INIT(CENSUS_MAX);
+    struct digest *trashed = arena_alloc(&arena, n, sizeof(*trashed), e);
+    uint64_t n_trashed;
+
+    *out_bytes = 0;
+    if (trashed == NULL)
+        return -1;
+    if (n == 0)
+        return 0;
+    if (trash_all(r, objects, n, trashed, &n_trashed, e) != 0 ||
+        (lease_lost(&r->lease, r->lease_path) && in_use(r, e) != 0) ||
+        (n_trashed > 0 && put_needed_back(r, trashed, n_trashed, e) != 0))
+        return all_back(r, trashed, n_trashed);
+    *out_bytes = count_gone(r, objects, n);
+    return empty_trash(r, e);
+}
+
+/* ---- names ---- */
+
+/* The official client locks what it fetches. */
+static int check_official(const struct reaper *r, struct err *e)
+{
+    char root[PATH_MAX], path[PATH_MAX];
+    DIR *d AUTO(dir_close) = NULL;
+    struct dirent *entry;
+
+    if (path_fmt(root, e, "%s/.locks/%s", r->place->hub.root, r->repo.folder) !=
+        0)
+        return -1;
+    d = opendir(root);
+    while (d != NULL && (entry = readdir(d)) != NULL) {
+        int fd AUTO(fd_close) = -1;
+
+        if (!str_ends(str_of(entry->d_name), ".lock"))
+            continue;
+        if (path_join(path, root, entry->d_name, e) != 0)
+            return -1;
+        fd = open(path, O_RDWR | O_CLOEXEC);
+        if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) != 0 &&
+            errno == EWOULDBLOCK) {
+            err_set(e, ERR_BUSY, "%s is being fetched by another process",
+                r->repo.id);
+            return err_hint(e, "try again when it has ended");
+        }
+    }
+    return 0;
+}
+
+static int remove_synced(const char *path, struct err *e)
+{
+    char dir[PATH_MAX];
+
+    if (unlink(path) != 0)
+        return errno == ENOENT || errno == ENOTDIR
+                   ? 0
+                   : err_sys(e, "cannot remove %s", path);
+    path_dir(dir, sizeof(dir), path);
+    return dir_sync(dir, e);
+}
+
+/* The refs that name the commit, and folders that they leave empty. */
+static int remove_refs(struct reaper *r, const char *commit, struct err *e)
+{
+    struct arena arena AUTO(arena_free) = ARENA_INIT(CENSUS_MAX);
+    char root[PATH_MAX], path[PATH_MAX], names[41];
+    struct walk_entry *found;
+    uint64_t n;
+
+    if (inside(r, "refs", root, e) != 0 ||
+        walk(root, &arena, &found, &n, e) != 0)
+        return -1;
+    for (uint64_t i = 0; i < n; i++) {
+        struct repo named = r->repo;
+        int have;
+
+        if (found[i].path.len >= sizeof(named.revision))
+            continue;
+        memcpy(named.revision, found[i].path.p, found[i].path.len + 1);
+        have = hubdir_ref(&r->place->hub, &named, names, e);
+        if (have < 0)
+            return -1;
+        if (have != HAVE || strcmp(names, commit) != 0)
+            continue;
+        if (path_join(path, root, found[i].path.p, e) != 0 ||
+            remove_synced(path, e) != 0)
+            return -1;
+        aside_prune(path, root);
+    }
+    return 0;
+}
+
+/* To the trash in one step: readers see all of it, or nothing. */
+static int trash_tree(
+    const struct reaper *r, const char *path, const char *name, struct err *e)
+{
+    char to[PATH_MAX];
+
+    if (access(path, F_OK) != 0)
+        return 0;
+    return aside_move(path, r->trash, name, to, e);
+}
+
+static int remove_conversions(
+    struct reaper *r, const char *commit, struct err *e)
+{
+    struct arena arena AUTO(arena_free) = ARENA_INIT(CENSUS_MAX);
+    struct target t = { .kind = TARGET_REVISION, .repo = r->repo };
+    char path[PATH_MAX];
+    struct census c;
+
+    snprintf(t.commit, sizeof(t.commit), "%s", commit);
+    if (census(r->place, &t, 1, 0, &c, &arena, e) != 0)
+        return -1;
+    for (uint64_t i = 0; i < c.n_objects; i++) {
+        const struct object *o = &c.objects[i];
+        size_t n = o->path.len - o->shown.len - 1;
+
+        if (o->kind != OBJECT_CONVERTED || !str_is(o->commit, commit))
+            continue;
+        if (path_fmt(path, e, "%.*s", (int)n, o->path.p) != 0 ||
+            trash_tree(r, path, path_base(path), e) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+int reaper_revision(struct reaper *r, const char *commit, struct err *e)
+{
+    static const struct {
+        const char *front, *tail;
+    } marks[] = { { "trees/", ".json" }, { "ml/used/", "" },
+        { "ml/pulling/", "" }, { "ml/pins/", "" } };
+    char part[128], path[PATH_MAX];
+
+    if (lease_lost(&r->lease, r->lease_path))
+        return in_use(r, e);
+    if (check_official(r, e) != 0 || remove_refs(r, commit, e) != 0 ||
+        remove_conversions(r, commit, e) != 0)
+        return -1;
+    snprintf(part, sizeof(part), "snapshots/%s", commit);
+    if (inside(r, part, path, e) != 0 ||
+        trash_tree(r, path, "snapshot", e) != 0)
+        return -1;
+    snprintf(part, sizeof(part), ".no_exist/%s", commit);
+    if (inside(r, part, path, e) != 0 ||
+        trash_tree(r, path, "no_exist", e) != 0)
+        return -1;
+    for (size_t i = 0; i < ARRAY_LEN(marks); i++) {
+        snprintf(part, sizeof(part), "%s%s%s", marks[i].front, commit,
+            marks[i].tail);
+        if (inside(r, part, path, e) != 0 || remove_synced(path, e) != 0)
+            return -1;
+    }
+    return empty_trash(r, e);
+}
+
+int reaper_repo(struct reaper *r, struct err *e)
+{
+    char path[PATH_MAX], locks[PATH_MAX], to[PATH_MAX];
+    struct stat st;
+
+    if (check_official(r, e) != 0 ||
+        path_join(path, r->place->hub.root, r->repo.folder, e) != 0 ||
+        path_join(locks, r->place->hub.root, ".locks", e) != 0)
+        return -1;
+    if (lease_lost(&r->lease, r->lease_path))
+        return in_use(r, e);
+    if (lstat(path, &st) == 0 && S_ISLNK(st.st_mode))
+        return err_set(e, ERR_REFUSED,
+            "%s: a symbolic link: remove what it leads to by hand", path);
+    if (aside_move(path, locks, "ml-trash", to, e) != 0)
+        return -1;
+    return aside_remove(to, e);
+}
+
+int reaper_put(struct reaper *r, struct str name, struct err *e)
+{
+    const char *root = r->place->volume.root;
+    char path[PATH_MAX], top[PATH_MAX];
+
+    if (path_fmt(path, e, "%s/names/%.*s.json", root, STR_ARG(name)) != 0 ||
+        remove_synced(path, e) != 0 || path_join(top, root, "names", e) != 0)
+        return -1;
+    aside_prune(path, top);
+    if (path_fmt(path, e, "%s/files/%.*s", root, STR_ARG(name)) != 0 ||
+        remove_synced(path, e) != 0 || path_join(top, root, "files", e) != 0)
+        return -1;
+    aside_prune(path, top);
+    return 0;
+}
