@@ -479,7 +479,7 @@ int reaper_revision(struct reaper *r, const char *commit, struct err *e)
 
 int reaper_repo(struct reaper *r, struct err *e)
 {
-    char path[PATH_MAX], locks[PATH_MAX], to[PATH_MAX];
+    char path[PATH_MAX], locks[PATH_MAX], name[PATH_MAX], to[PATH_MAX];
     struct stat st;
 
     if (check_official(r, e) != 0 ||
@@ -491,7 +491,9 @@ int reaper_repo(struct reaper *r, struct err *e)
     if (lstat(path, &st) == 0 && S_ISLNK(st.st_mode))
         return err_set(e, ERR_REFUSED,
             "%s: a symbolic link: remove what it leads to by hand", path);
-    if (aside_move(path, locks, "ml-trash", to, e) != 0)
+    /* A name of its own: gc may be removing another one at this moment. */
+    if (file_temp_name(name, locks, "ml-trash", e) != 0 ||
+        aside_move(path, locks, path_base(name), to, e) != 0)
         return -1;
     return aside_remove(to, e);
 }

@@ -407,8 +407,8 @@ def each_step(tap, hub, fault, title):
                 doc(w, "gc", "--grace", "0")
                 if torn(w) or sound(w) != [] or "9" * 64 in \
                         w.names(REPO, "blobs") or w.names(REPO, "ml/trash") \
-                        or os.path.exists(
-                            os.path.join(w.root, ".locks/ml-trash")):
+                        or [n for n in os.listdir(os.path.join(
+                            w.root, ".locks")) if "trash" in n]:
                     bad.append(f"{command} step {k}: not cleared up")
                 if not hit:
                     break
