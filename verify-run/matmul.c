@@ -1,7 +1,8 @@
 #include "verify-run/matmul.h"
 
 enum {
-    PIECE_BYTES = 1 << 16, /* of weights in one item of work, about */
+    SHARE_BYTES = 1 << 16, /* of weights in the smallest share, about */
+    SHARE_ROWS = 64,       /* in the smallest share when vectors are many */
     SMALL_WORK = 1 << 15   /* multiplications below which threads only cost */
 };
 
@@ -36,36 +37,65 @@ static void run_rows(const struct matmul *m, const struct matmul_part *p,
         ops_add(j->y + t * j->y_step + first, p->bias + first, end - first);
 }
 
-static void run_item(void *ctx, size_t i)
+/* Rows first .. end-1 of the round, its matrices one below the other. */
+static void run_share(const struct matmul *m, size_t first, size_t end)
 {
-    const struct matmul *m = ctx;
-    const struct matmul_part *p = m->part;
-    size_t first;
+    size_t top = 0; /* row of the round that the part begins with */
 
-    while (i >= p->items)
-        i -= p++->items;
-    first = i * m->piece;
-    run_rows(m, p, first, size_min(first + m->piece, p->count));
+    for (const struct matmul_part *p = m->part; top < end; p++) {
+        size_t from = size_max(first, top);
+        size_t to = size_min(end, top + p->count);
+
+        if (from < to)
+            run_rows(m, p, from - top, to - top);
+        top += p->count;
+    }
+}
+
+/*
+ * The next share: half of what each thread would get of the rest, so that
+ * shares are long (memory is read ahead along them) and yet nobody waits
+ * long for another at the end. Returns its rows, 0 at the end.
+ */
+static size_t next_share(struct matmul *m, size_t *first)
+{
+    size_t n;
+
+    *first = atomic_load(&m->next);
+    do {
+        size_t left = m->rows - *first;
+
+        n = left / (2 * (size_t)pool_size(m->pool)) / m->unit * m->unit;
+        n = size_min(left, size_max(n, m->unit));
+    } while (
+        n > 0 && !atomic_compare_exchange_weak(&m->next, first, *first + n));
+    return n;
+}
+
+static void run_thread(void *ctx, size_t i)
+{
+    struct matmul *m = ctx;
+    size_t first;
+    size_t n;
+
+    (void)i;
+    while ((n = next_share(m, &first)) > 0)
+        run_share(m, first, first + n);
 }
 
 void matmul_run(struct matmul *m)
 {
-    size_t cols = m->part[0].rows.cols;
-    size_t work = 0;
-    size_t items = 0;
+    const struct ops_rows *j = &m->part[0].rows;
+    size_t row_bytes = j->cols * dtype_bytes(j->dtype);
 
-    m->piece = size_max(1, PIECE_BYTES / (cols * dtype_bytes(DTYPE_F16)));
-    for (size_t i = 0; i < m->parts; i++) {
-        struct matmul_part *p = &m->part[i];
-
-        p->items = (p->count + m->piece - 1) / m->piece;
-        items += p->items;
-        work += p->count * cols * p->rows.n;
-    }
-    if (work >= SMALL_WORK) {
-        pool_run(m->pool, items, run_item, m);
-        return;
-    }
+    m->rows = 0;
     for (size_t i = 0; i < m->parts; i++)
-        run_rows(m, &m->part[i], 0, m->part[i].count);
+        m->rows += m->part[i].count;
+    m->unit = j->n > 1 ? SHARE_ROWS
+                       : size_align(SHARE_BYTES / row_bytes + 1, MATMUL_ROWS);
+    atomic_store(&m->next, 0);
+    if (m->rows * j->cols * j->n < SMALL_WORK)
+        run_share(m, 0, m->rows);
+    else
+        pool_run(m->pool, pool_size(m->pool), run_thread, m);
 }

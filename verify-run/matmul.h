@@ -17,17 +17,18 @@
 #ifndef VERIFY_RUN_MATMUL_H
 #define VERIFY_RUN_MATMUL_H
 
+#include <stdatomic.h>
+
 #include "base/pool.h"
 #include "verify-run/ops.h"
 #include "verify-run/weights.h"
 
-enum { MATMUL_PARTS = 3 };
+enum { MATMUL_PARTS = 3, MATMUL_ROWS = 4 /* read at a time */ };
 
 struct matmul_part {
     struct ops_rows rows;
     const float *bias; /* (count), or NULL */
     size_t count;      /* rows of the matrix */
-    size_t items;      /* set by matmul_run */
 };
 
 struct matmul {
@@ -35,7 +36,10 @@ struct matmul {
     struct pool *pool;
     struct matmul_part part[MATMUL_PARTS];
     size_t parts;
-    size_t piece; /* set by matmul_run: rows of an item of work */
+    /* set by matmul_run */
+    size_t rows;         /* of all parts */
+    size_t unit;         /* shares are multiples of it */
+    _Atomic size_t next; /* row that no share has yet */
 };
 
 /*

@@ -1,4 +1,4 @@
-/* ops_internal.h - what ops.c and ops_x86.c share. Stays in this room. */
+/* ops_internal.h - what the files of ops.h share. Stays in this room. */
 #ifndef VERIFY_RUN_OPS_INTERNAL_H
 #define VERIFY_RUN_OPS_INTERNAL_H
 
@@ -9,5 +9,15 @@
  * On other machines there are none.
  */
 const struct ops *ops_x86_nth(size_t i);
+
+/* Only to be called where ops_x86_nth gives them out. */
+extern const struct ops ops_avx2;
+extern const struct ops ops_avx512;
+
+/* Bytes of an element; known to the compiler where the type is. */
+static inline size_t ops_size(enum dtype t)
+{
+    return t == DTYPE_F32 ? 4 : t == DTYPE_I8 ? 1 : 2;
+}
 
 #endif
