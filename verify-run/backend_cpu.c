@@ -253,6 +253,15 @@ struct want {
     uint64_t b;
 };
 
+/* At the start of a line of the cache, or every vector would lie in two. */
+static float *line_alloc(struct arena *a, uint64_t n, struct err *e)
+{
+    enum { LINE = 64 };
+    char *p = arena_alloc(a, n + LINE / sizeof(float), sizeof(float), e);
+
+    return p == NULL ? NULL : (void *)(p + (-(uintptr_t)p & (LINE - 1)));
+}
+
 static int make_wanted(
     struct backend_state *s, const struct want *v, size_t n, struct err *e)
 {
@@ -269,7 +278,7 @@ static int make_wanted(
     if (memory_check(total, "buffers", e) != 0)
         return -1;
     for (size_t i = 0; i < n; i++) {
-        *v[i].to = arena_alloc(&s->arena, v[i].a * v[i].b, sizeof(float), e);
+        *v[i].to = line_alloc(&s->arena, v[i].a * v[i].b, e);
         if (*v[i].to == NULL)
             return -1;
     }
@@ -283,29 +292,30 @@ static int make_buffers(struct backend_state *s, struct err *e)
     uint64_t q = (uint64_t)c->heads * c->head_dim;
     uint64_t local = c->has_local ? c->rope.dims : 0;
     uint64_t moe = c->experts > 0 ? c->dim : 0;
+    uint64_t block = size_min(CPU_BLOCK, s->capacity);
     const struct want wanted[] = {
         { &s->inv_freq, c->rope.dims, 1 },
         { &s->local_inv_freq, local, 1 },
         { &s->slopes, c->heads, 1 },
         { &s->keys, cache, s->capacity },
         { &s->values, cache, s->capacity },
-        { &s->scores, c->heads, s->capacity },
-        { &s->cs, CPU_BLOCK, c->rope.dims },
-        { &s->local_cs, CPU_BLOCK, local },
-        { &s->x, CPU_BLOCK, c->dim },
-        { &s->h, CPU_BLOCK, c->dim },
-        { &s->branch, CPU_BLOCK, c->dim },
-        { &s->branch2, CPU_BLOCK, c->dim },
-        { &s->qkv, CPU_BLOCK, cpu_qkv_len(c) },
-        { &s->heads, CPU_BLOCK, q },
-        { &s->inner, CPU_BLOCK, c->inner },
-        { &s->inner2, CPU_BLOCK, c->inner },
-        { &s->routes, CPU_BLOCK, c->experts },
-        { &s->one, CPU_BLOCK, moe },
+        { &s->scores, (uint64_t)c->heads * CPU_QUERIES, s->capacity },
+        { &s->cs, block, c->rope.dims },
+        { &s->local_cs, block, local },
+        { &s->x, block, c->dim },
+        { &s->h, block, c->dim },
+        { &s->branch, block, c->dim },
+        { &s->branch2, block, c->dim },
+        { &s->qkv, block, cpu_qkv_len(c) },
+        { &s->heads, block, q },
+        { &s->inner, block, c->inner },
+        { &s->inner2, block, c->inner },
+        { &s->routes, block, c->experts },
+        { &s->one, block, moe },
     };
 
-    s->choices = arena_alloc(&s->arena, (uint64_t)CPU_BLOCK * c->experts_used,
-        sizeof(*s->choices), e);
+    s->choices =
+        arena_alloc(&s->arena, block * c->experts_used, sizeof(*s->choices), e);
     if (s->choices == NULL)
         return -1;
     return make_wanted(s, wanted, ARRAY_LEN(wanted), e);

@@ -1,6 +1,6 @@
 /*
  * Attention of the CPU backend: queries, keys and values of a block, their
- * norms and positions, the cache, and one head of one token at a time.
+ * norms and positions, the cache, and heads of a few tokens at a time.
  */
 #include "verify-run/cpu_internal.h"
 
@@ -187,49 +187,50 @@ static void rotate_and_store(
 
 /* ---- heads ---- */
 
-struct attend {
-    const struct backend_state *s;
-    const struct cpu_block *b;
-};
-
-/* One head of one token, over the keys its layer lets it see. */
-static void attend_one(const struct backend_state *s, const struct cpu_block *b,
+/* One head of the tokens from t on, at most CPU_QUERIES. */
+static void attend(const struct backend_state *s, const struct cpu_block *b,
     size_t h, size_t t)
 {
     const struct model_config *c = s->c;
     struct qkv_at at = qkv_places(c);
     size_t g = h / at.sharing;
-    size_t end = b->pos + t + 1;
-    size_t window = config_window(c, b->layer);
-    size_t first = window > 0 && end > window ? end - window : 0;
     struct ops_attention one = {
         .q = query(&at, s->qkv + t * cpu_qkv_len(c), h),
-        .k = s->keys + cache_at(s, b->layer, g, first),
-        .v = s->values + cache_at(s, b->layer, g, first),
-        .n = end - first,
+        .q_step = cpu_qkv_len(c),
+        .queries = size_min(CPU_QUERIES, b->n - t),
+        .k = s->keys + cache_at(s, b->layer, g, 0),
+        .v = s->values + cache_at(s, b->layer, g, 0),
+        .n = b->pos + t + 1,
+        .window = config_window(c, b->layer),
         .head_dim = c->head_dim,
         .scale = (float)c->attention_scale,
         .softcap = (float)c->softcap,
         .slope = s->slopes[h],
-        .scores = s->scores + h * s->capacity,
+        .scores = s->scores + h * CPU_QUERIES * s->capacity,
         .out = s->heads + (t * c->heads + h) * c->head_dim,
+        .out_step = (size_t)c->heads * c->head_dim,
     };
 
     ops_attention(s->ops, &one);
 }
 
+struct attention {
+    const struct backend_state *s;
+    const struct cpu_block *b;
+};
+
 static void attend_head(void *ctx, size_t h)
 {
-    const struct attend *a = ctx;
+    const struct attention *a = ctx;
 
-    for (size_t t = 0; t < a->b->n; t++)
-        attend_one(a->s, a->b, h, t);
+    for (size_t t = 0; t < a->b->n; t += CPU_QUERIES)
+        attend(a->s, a->b, h, t);
 }
 
 void cpu_attention(
     struct backend_state *s, const struct cpu_block *b, float *out)
 {
-    struct attend a = { .s = s, .b = b };
+    struct attention a = { .s = s, .b = b };
     size_t work = b->n * (b->pos + b->n) * s->c->heads * s->c->head_dim;
 
     for (size_t t = 0; t < b->n; t++)

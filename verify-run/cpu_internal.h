@@ -9,7 +9,8 @@
 #include "verify-run/matmul.h"
 
 enum {
-    CPU_BLOCK = 32,          /* tokens per reading of the weights */
+    CPU_BLOCK = 512,         /* tokens per reading of the weights */
+    CPU_QUERIES = 12,        /* tokens per reading of the cache */
     CPU_SMALL_WORK = 1 << 15 /* below this, threads only cost */
 };
 
@@ -31,7 +32,7 @@ struct backend_state {
     float *slopes;         /* (heads) */
     float *keys;           /* (layers, kv_heads, capacity, head_dim) */
     float *values;         /* the same */
-    float *scores;         /* (heads, capacity) */
+    float *scores;         /* (heads, CPU_QUERIES, capacity) */
     float *cs;             /* (CPU_BLOCK, rope.dims) */
     float *local_cs;       /* the same */
     /* (CPU_BLOCK, ...) of dim unless said otherwise */

@@ -43,26 +43,24 @@ static void scalar_rows(const struct ops_rows *j, size_t first, size_t end)
     }
 }
 
-static float scalar_dot(const float *a, const float *b, size_t n)
+static void scalar_mix(const struct ops_mix *m, size_t first, size_t end)
 {
-    double sum = 0;
+    for (size_t t = 0; t < m->n; t++) {
+        float *y = m->y + t * m->y_step;
 
-    for (size_t k = 0; k < n; k++)
-        sum += (double)a[k] * (double)b[k];
-    return (float)sum;
-}
+        for (size_t i = first; i < end; i++) {
+            float weight = m->weights[t * m->weights_step + i];
 
-static void scalar_axpy(float *y, float a, const float *x, size_t n)
-{
-    for (size_t k = 0; k < n; k++)
-        y[k] += a * x[k];
+            for (size_t d = 0; d < m->cols; d++)
+                y[d] += weight * m->values[i * m->cols + d];
+        }
+    }
 }
 
 const struct ops ops_scalar = {
     .name = "scalar",
     .rows = scalar_rows,
-    .dot = scalar_dot,
-    .axpy = scalar_axpy,
+    .mix = scalar_mix,
 };
 
 const struct ops *ops_nth(size_t i)
@@ -291,19 +289,101 @@ void ops_add(float *x, const float *y, size_t n)
         x[k] += y[k];
 }
 
+/* ---- attention ---- */
+
+/* What query t sees, counted from the first key that any of them sees. */
+struct keys {
+    size_t first;
+    size_t end;
+};
+
+static size_t first_key(const struct ops_attention *a, size_t t)
+{
+    return a->window > 0 && a->n + t > a->window ? a->n + t - a->window : 0;
+}
+
+static struct keys keys_of(const struct ops_attention *a, size_t t)
+{
+    size_t base = first_key(a, 0);
+
+    return (struct keys){ first_key(a, t) - base, a->n + t - base };
+}
+
+/* One query's products with n keys, the last its own, become weights. */
+static void weigh(const struct ops_attention *a, float *scores, size_t n)
+{
+    ops_scale(scores, a->scale, n);
+    if (a->softcap > 0)
+        ops_softcap(scores, a->softcap, n);
+    for (size_t i = 0; a->slope != 0 && i < n; i++)
+        scores[i] -= a->slope * (float)(n - 1 - i);
+    ops_softmax(scores, n);
+}
+
+static void mix_one(
+    const struct ops *o, struct ops_mix m, size_t t, size_t first, size_t end)
+{
+    m.weights += t * m.weights_step;
+    m.y += t * m.y_step;
+    m.n = 1;
+    o->mix(&m, first, end);
+}
+
+/*
+ * Keys that all of the queries see are taken for all at once; what is before
+ * and behind them belongs to one query or a few.
+ */
+static void mix_all(
+    const struct ops *o, const struct ops_attention *a, const struct ops_mix *m)
+{
+    size_t first = keys_of(a, a->queries - 1).first;
+    size_t end = size_max(first, keys_of(a, 0).end);
+
+    for (size_t t = 0; t < a->queries; t++) {
+        struct keys k = keys_of(a, t);
+
+        memset(m->y + t * m->y_step, 0, m->cols * sizeof(*m->y));
+        mix_one(o, *m, t, k.first, size_min(first, k.end));
+    }
+    o->mix(m, first, end);
+    for (size_t t = 0; t < a->queries; t++) {
+        struct keys k = keys_of(a, t);
+
+        mix_one(o, *m, t, size_max(end, k.first), k.end);
+    }
+}
+
 void ops_attention(const struct ops *o, const struct ops_attention *a)
 {
-    for (size_t i = 0; i < a->n; i++)
-        a->scores[i] =
-            a->scale * o->dot(a->q, a->k + i * a->head_dim, a->head_dim);
-    if (a->softcap > 0)
-        ops_softcap(a->scores, a->softcap, a->n);
-    for (size_t i = 0; a->slope != 0 && i < a->n; i++)
-        a->scores[i] -= a->slope * (float)(a->n - 1 - i);
-    ops_softmax(a->scores, a->n);
-    memset(a->out, 0, a->head_dim * sizeof(*a->out));
-    for (size_t i = 0; i < a->n; i++)
-        o->axpy(a->out, a->scores[i], a->v + i * a->head_dim, a->head_dim);
+    size_t base = first_key(a, 0) * a->head_dim;
+    size_t span = keys_of(a, a->queries - 1).end;
+    const struct ops_rows products = {
+        .w = a->k + base,
+        .dtype = DTYPE_F32,
+        .cols = a->head_dim,
+        .x = a->q,
+        .x_step = a->q_step,
+        .n = a->queries,
+        .y = a->scores,
+        .y_step = span,
+    };
+    const struct ops_mix mix = {
+        .weights = a->scores,
+        .weights_step = span,
+        .values = a->v + base,
+        .cols = a->head_dim,
+        .n = a->queries,
+        .y = a->out,
+        .y_step = a->out_step,
+    };
+
+    o->rows(&products, 0, span);
+    for (size_t t = 0; t < a->queries; t++) {
+        struct keys k = keys_of(a, t);
+
+        weigh(a, a->scores + t * span + k.first, k.end - k.first);
+    }
+    mix_all(o, a, &mix);
 }
 
 bool ops_finite(const float *x, size_t n)

@@ -1,7 +1,7 @@
 /*
  * ops.h - the arithmetic of a forward pass in float32.
  *
- * struct ops holds what is worth a fast twin: three inner loops. ops_scalar
+ * struct ops holds what is worth a fast twin: two inner loops. ops_scalar
  * is the reference, plain C that sums in double; ops_best is the fastest this
  * machine runs, chosen in one place. All the other operations are small and
  * have one form. For one set of ops every result is the same whatever the
@@ -28,14 +28,23 @@ struct ops_rows {
     size_t y_step;
 };
 
+/* Sums of values, each weighed: the second half of attention. */
+struct ops_mix {
+    const float *weights; /* (n, weights_step) */
+    size_t weights_step;
+    const float *values; /* (.., cols) */
+    size_t cols;
+    size_t n;
+    float *y; /* (n, y_step), of which the first cols are written */
+    size_t y_step;
+};
+
 struct ops {
     const char *name; /* "scalar", "avx2", "avx512" */
     /* y[t][row] = sum_k w[row][k] x[t][k], each sum in a fixed order */
     void (*rows)(const struct ops_rows *j, size_t first, size_t end);
-    /* sum_k a[k] b[k] */
-    float (*dot)(const float *a, const float *b, size_t n);
-    /* y[k] += a x[k] */
-    void (*axpy)(float *y, float a, const float *x, size_t n);
+    /* y[t][d] += weights[t][i] values[i][d], i = first .. end-1 in order */
+    void (*mix)(const struct ops_mix *m, size_t first, size_t end);
 };
 
 extern const struct ops ops_scalar;
@@ -92,21 +101,28 @@ void ops_clip(float *x, float limit, size_t n);
 /* x[k] = cap tanh(x[k] / cap) */
 void ops_softcap(float *x, float cap, size_t n);
 
-/* One query head over n positions. */
+/* One head of queries at positions that follow each other. */
 struct ops_attention {
-    const float *q; /* (head_dim) */
-    const float *k; /* (n, head_dim) */
-    const float *v; /* (n, head_dim) */
-    size_t n;
+    const float *q; /* (queries, q_step), of which head_dim are read */
+    size_t q_step;
+    size_t queries; /* at least one */
+    const float *k; /* (n + queries - 1, head_dim), from position 0 on */
+    const float *v; /* the same */
+    size_t n;       /* keys before and at the first query */
+    size_t window;  /* of those the nearest that a query sees; 0: all */
     size_t head_dim;
     float scale;
     float softcap; /* of the scaled scores, or 0 */
     float slope;   /* ALiBi: what a key one nearer to the last has more */
-    float *scores; /* scratch, n */
-    float *out;    /* (head_dim) */
+    float *scores; /* scratch, queries * (n + queries - 1) */
+    float *out;    /* (queries, out_step), of which head_dim are written */
+    size_t out_step;
 };
 
-/* out = softmax(softcap(scale q K^T) + slope * position) V */
+/*
+ * out = softmax(softcap(scale q K^T) + slope * position) V, the same bits
+ * for a query alone and among others.
+ */
 void ops_attention(const struct ops *o, const struct ops_attention *a);
 
 /* Every one is a number, none infinite. */

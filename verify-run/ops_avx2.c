@@ -137,15 +137,7 @@ AVX2 static void rows_256(const struct ops_rows *j, size_t first, size_t end)
         rows_256_of(j, DTYPE_BF16, first, end);
 }
 
-AVX2 static float dot_256(const float *a, const float *b, size_t n)
-{
-    float out;
-
-    row_256((const uint8_t *)a, DTYPE_F32, n, b, 0, 1, 1.0f, &out, 0);
-    return out;
-}
-
-AVX2 static void axpy_256(float *y, float a, const float *x, size_t n)
+AVX2_INLINE void axpy(float *y, float a, const float *x, size_t n)
 {
     __m256 f = _mm256_set1_ps(a);
     size_t k = 0;
@@ -157,11 +149,18 @@ AVX2 static void axpy_256(float *y, float a, const float *x, size_t n)
         y[k] += a * x[k];
 }
 
+AVX2 static void mix_256(const struct ops_mix *m, size_t first, size_t end)
+{
+    for (size_t t = 0; t < m->n; t++)
+        for (size_t i = first; i < end; i++)
+            axpy(m->y + t * m->y_step, m->weights[t * m->weights_step + i],
+                m->values + i * m->cols, m->cols);
+}
+
 const struct ops ops_avx2 = {
     .name = "avx2",
     .rows = rows_256,
-    .dot = dot_256,
-    .axpy = axpy_256,
+    .mix = mix_256,
 };
 
 #endif

@@ -293,35 +293,74 @@ AVX512 static void rows_512(const struct ops_rows *j, size_t first, size_t end)
         rows_of(j, DTYPE_BF16, first, end);
 }
 
-AVX512 static float dot_512(const float *a, const float *b, size_t n)
-{
-    float out = 0;
-    struct ops_rows j = {
-        .w = a, .dtype = DTYPE_F32, .cols = n, .x = b, .n = 1, .y = &out
-    };
+/* ---- sums of values ---- */
 
-    few_rows(&j, DTYPE_F32, 0, 1);
-    return out;
+/* n vectors' columns d to d + 16 cols - 1, of which the last in mask only. */
+AVX512_INLINE void mix_tile(const struct ops_mix *m, size_t t, size_t n,
+    size_t d, size_t cols, __mmask16 last, size_t first, size_t end)
+{
+    __m512 sum[TILE_VECTORS][TILE_ROWS];
+    float *y = m->y + t * m->y_step + d;
+
+    UNROLLED
+    for (size_t v = 0; v < n; v++) {
+        UNROLLED
+        for (size_t c = 0; c < cols; c++)
+            sum[v][c] = _mm512_maskz_loadu_ps(
+                c + 1 == cols ? last : 0xffff, y + v * m->y_step + 16 * c);
+    }
+    for (size_t i = first; i < end; i++) {
+        const float *x = m->values + i * m->cols + d;
+        __m512 a[TILE_ROWS];
+
+        UNROLLED
+        for (size_t c = 0; c < cols; c++)
+            a[c] = _mm512_maskz_loadu_ps(
+                c + 1 == cols ? last : 0xffff, x + 16 * c);
+        UNROLLED
+        for (size_t v = 0; v < n; v++) {
+            __m512 w =
+                _mm512_set1_ps(m->weights[(t + v) * m->weights_step + i]);
+
+            UNROLLED
+            for (size_t c = 0; c < cols; c++)
+                sum[v][c] = _mm512_fmadd_ps(w, a[c], sum[v][c]);
+        }
+    }
+    UNROLLED
+    for (size_t v = 0; v < n; v++) {
+        UNROLLED
+        for (size_t c = 0; c < cols; c++)
+            _mm512_mask_storeu_ps(y + v * m->y_step + 16 * c,
+                c + 1 == cols ? last : 0xffff, sum[v][c]);
+    }
 }
 
-AVX512 static void axpy_512(float *y, float a, const float *x, size_t n)
+AVX512_INLINE void mix_vectors(
+    const struct ops_mix *m, size_t t, size_t n, size_t first, size_t end)
 {
-    __m512 f = _mm512_set1_ps(a);
+    size_t d = 0;
 
-    for (size_t k = 0; k < n; k += 16) {
-        __mmask16 m = mask_of(n - k);
-        __m512 sum = _mm512_fmadd_ps(f, _mm512_maskz_loadu_ps(m, x + k),
-            _mm512_maskz_loadu_ps(m, y + k));
+    for (; d + 64 <= m->cols; d += 64)
+        mix_tile(m, t, n, d, 4, 0xffff, first, end);
+    for (; d < m->cols; d += 16)
+        mix_tile(m, t, n, d, 1, mask_of(m->cols - d), first, end);
+}
 
-        _mm512_mask_storeu_ps(y + k, m, sum);
-    }
+AVX512 static void mix_512(const struct ops_mix *m, size_t first, size_t end)
+{
+    size_t t = 0;
+
+    for (; t + TILE_VECTORS <= m->n; t += TILE_VECTORS)
+        mix_vectors(m, t, TILE_VECTORS, first, end);
+    for (; t < m->n; t++)
+        mix_vectors(m, t, 1, first, end);
 }
 
 const struct ops ops_avx512 = {
     .name = "avx512",
     .rows = rows_512,
-    .dot = dot_512,
-    .axpy = axpy_512,
+    .mix = mix_512,
 };
 
 #endif
