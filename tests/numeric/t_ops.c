@@ -56,7 +56,7 @@ static void *guard_alloc(struct guarded *g, size_t bytes)
     return g->base + g->len - page - bytes;
 }
 
-/* ---- rows, dot, axpy ---- */
+/* ---- rows ---- */
 
 /* Of int8 rows. */
 static const float scales[ROWS] = { 1, 0.25f, 3e-3f, 1e-7f, 17 };
@@ -247,55 +247,6 @@ static void test_rows_special(const struct ops *o)
     ok(isnan(y), "%s: NaN stays", o->name);
 }
 
-static void test_dot(const struct ops *o)
-{
-    struct guarded ga;
-    double far = 0;
-
-    for (size_t n = 0; n <= 130; n++) {
-        float *a = guard_alloc(&ga, n * sizeof(float));
-        float b[130];
-        double sum = 0;
-        double size = 1e-30;
-        double d;
-
-        fill(a, n);
-        fill(b, n);
-        for (size_t i = 0; i < n; i++) {
-            sum += (double)a[i] * (double)b[i];
-            size += fabs((double)a[i] * (double)b[i]);
-        }
-        d = fabs((double)o->dot(a, b, n) - sum) / size;
-        far = d <= far ? far : d;
-        munmap(ga.base, ga.len);
-    }
-    ok(far <= 1e-6, "%s: dot, off by %.2g", o->name, far);
-}
-
-static void test_axpy(const struct ops *o)
-{
-    struct guarded gy;
-    double far = 0;
-
-    for (size_t n = 0; n <= 130; n++) {
-        float *y = guard_alloc(&gy, n * sizeof(float));
-        float x[130];
-        float old[130];
-
-        fill(x, n);
-        fill(y, n);
-        memcpy(old, y, n * sizeof(*y));
-        o->axpy(y, 0.37f, x, n);
-        for (size_t i = 0; i < n; i++) {
-            double d = fabs(
-                (double)y[i] - ((double)old[i] + (double)0.37f * (double)x[i]));
-            far = d <= far ? far : d;
-        }
-        munmap(gy.base, gy.len);
-    }
-    ok(far <= 2e-7, "%s: axpy, off by %.2g", o->name, far);
-}
-
 /* ---- the small operations ---- */
 
 static void test_norms(void)
@@ -432,47 +383,6 @@ static double want_relu(double x)
     return x > 0 ? x : 0;
 }
 
-static void test_attention(const struct ops *o, float softcap, float slope)
-{
-    enum { N = 13, HD = 20 };
-    float q[HD];
-    float k[N * HD];
-    float v[N * HD];
-    float scores[N];
-    float out[HD];
-    double weight[N];
-    double sum = 0;
-    double far = 0;
-    struct ops_attention a = { q, k, v, N, HD, 0.25f, softcap, slope, scores,
-        out };
-
-    fill(q, HD);
-    fill(k, N * HD);
-    fill(v, N * HD);
-    for (int i = 0; i < N; i++) {
-        double s = 0;
-        for (int d = 0; d < HD; d++)
-            s += (double)q[d] * (double)k[i * HD + d];
-        s *= 0.25;
-        if (softcap > 0)
-            s = (double)softcap * tanh(s / (double)softcap);
-        weight[i] = exp(s + (double)slope * i);
-        sum += weight[i];
-    }
-    ops_attention(o, &a);
-    for (int d = 0; d < HD; d++) {
-        double want = 0;
-        for (int i = 0; i < N; i++)
-            want += weight[i] / sum * (double)v[i * HD + d];
-        want = fabs((double)out[d] - want);
-        far = want <= far ? far : want;
-    }
-    ok(far <= 1e-6, "%s: attention, off by %.2g", o->name, far);
-    a.n = 1;
-    ops_attention(o, &a);
-    ok(near(out[7], v[7], 0), "%s: one position is its value", o->name);
-}
-
 static void test_odds(void)
 {
     float x[40] = { 0 };
@@ -519,11 +429,6 @@ int main(void)
         test_rows_alone(o, DTYPE_BF16);
         test_rows_alone(o, DTYPE_I8);
         test_rows_special(o);
-        test_dot(o);
-        test_axpy(o);
-        test_attention(o, 0, 0);
-        test_attention(o, 1.5f, 0);
-        test_attention(o, 0, 0.3f);
     }
     test_norms();
     test_norm_zero();
