@@ -187,24 +187,37 @@ struct block {
     size_t cols; /* in use */
 };
 
+/* A few rows side by side, as they are read for one vector. */
+AVX512_INLINE void widen_rows(struct block *b, const struct ops_rows *j,
+    enum dtype t, size_t row, size_t rows)
+{
+    const size_t size = ops_size(t);
+    const size_t row_bytes = j->cols * size;
+    const uint8_t *w =
+        (const uint8_t *)j->w + (b->row + row) * row_bytes + b->k * size;
+
+    for (size_t k = 0; k < b->cols; k += 16) {
+        __mmask16 m = mask_of(b->cols - k);
+
+        UNROLLED
+        for (size_t r = 0; r < rows; r++)
+            _mm512_mask_storeu_ps(
+                &b->w[row + r][k], m, load(w + r * row_bytes, t, k, m));
+    }
+}
+
 /* Rows that fill up the last tile are zeros, whose sums nobody stores. */
 AVX512_INLINE void widen(
     struct block *b, const struct ops_rows *j, enum dtype t)
 {
-    size_t size = ops_size(t);
+    size_t row = 0;
 
-    for (size_t r = 0; r < b->rows; r++) {
-        const uint8_t *w =
-            (const uint8_t *)j->w + ((b->row + r) * j->cols + b->k) * size;
-
-        for (size_t k = 0; k < b->cols; k += 16) {
-            __mmask16 m = mask_of(b->cols - k);
-
-            _mm512_mask_storeu_ps(&b->w[r][k], m, load(w, t, k, m));
-        }
-    }
-    for (size_t r = b->rows; r % TILE_ROWS != 0; r++)
-        memset(b->w[r], 0, b->cols * sizeof(float));
+    for (; row + TILE_ROWS <= b->rows; row += TILE_ROWS)
+        widen_rows(b, j, t, row, TILE_ROWS);
+    for (; row < b->rows; row++)
+        widen_rows(b, j, t, row, 1);
+    for (; row % TILE_ROWS != 0; row++)
+        memset(b->w[row], 0, b->cols * sizeof(float));
 }
 
 /* Add the sums of a slice to y, and scale them after the last. */

@@ -4,10 +4,11 @@
  *
  *   membw FILE THREADS SECONDS
  *
- * The file is mapped, as a model is, and touched once; then the threads read
- * all of it again and again, each its own part in pieces of 64 kB handed out
- * in order, and the rate of the passes within SECONDS is printed in GB/s
- * (1e9 bytes).
+ * The file is mapped, as a model is, and one thread touches each page once.
+ * Then the threads read all of it again and again in pieces handed out in
+ * order: straight on, and four quarters of a piece side by side, on each of
+ * which the processor reads ahead. Prints the seconds of the touch and the
+ * two rates of the passes within SECONDS, in GB/s (1e9 bytes).
  */
 #include <fcntl.h>
 #include <pthread.h>
@@ -20,11 +21,12 @@
 #include <sys/stat.h>
 #include <time.h>
 
-enum { PIECE = 1 << 16, LANES = 64, THREADS_MAX = 256 };
+enum { PIECE = 1 << 18, LANES = 64, THREADS_MAX = 256 };
 
 struct team {
     const uint64_t *words;
     size_t n_pieces;
+    size_t streams; /* of a piece, side by side: 1 or 4 */
     atomic_size_t next;
     pthread_barrier_t gate;
     atomic_bool over;
@@ -40,14 +42,16 @@ static double seconds(void)
 }
 
 /* Independent lanes, which the compiler keeps in vector registers. */
-static uint64_t read_piece(const uint64_t *w)
+static uint64_t read_piece(const uint64_t *w, size_t streams)
 {
     uint64_t lane[LANES] = { 0 };
     uint64_t sum = 0;
+    size_t part = PIECE / sizeof(*w) / streams;
 
-    for (size_t i = 0; i < PIECE / sizeof(*w); i += LANES)
-        for (size_t k = 0; k < LANES; k++)
-            lane[k] ^= w[i + k];
+    for (size_t i = 0; i < part; i += LANES)
+        for (size_t s = 0; s < streams; s++)
+            for (size_t k = 0; k < LANES; k++)
+                lane[k] ^= w[s * part + i + k];
     for (size_t k = 0; k < LANES; k++)
         sum ^= lane[k];
     return sum;
@@ -59,7 +63,8 @@ static void read_pass(struct team *t)
     size_t i;
 
     while ((i = atomic_fetch_add(&t->next, 1)) < t->n_pieces)
-        sum ^= read_piece(t->words + i * (PIECE / sizeof(uint64_t)));
+        sum ^=
+            read_piece(t->words + i * (PIECE / sizeof(uint64_t)), t->streams);
     atomic_fetch_xor(&t->sum, sum);
 }
 
@@ -87,12 +92,24 @@ static double one_pass(struct team *t)
     return seconds() - start;
 }
 
-static double rate(struct team *t, double wanted)
+static double touch(struct team *t)
+{
+    enum { PAGE = 4096 / sizeof(uint64_t) };
+    double start = seconds();
+    uint64_t sum = 0;
+
+    for (size_t i = 0; i < t->n_pieces * PIECE / sizeof(*t->words); i += PAGE)
+        sum ^= t->words[i];
+    atomic_fetch_xor(&t->sum, sum);
+    return seconds() - start;
+}
+
+static double rate(struct team *t, size_t streams, double wanted)
 {
     double spent = 0;
     size_t passes = 0;
 
-    one_pass(t); /* touches every page */
+    t->streams = streams;
     while (spent < wanted || passes == 0) {
         spent += one_pass(t);
         passes++;
@@ -111,7 +128,9 @@ static int measure(struct team *t, unsigned threads, double wanted)
             perror("membw: a thread");
             return 1; /* with main, the others end */
         }
-    printf("%.3f\n", rate(t, wanted));
+    printf("%.4f", touch(t));
+    printf(" %.3f", rate(t, 1, wanted));
+    printf(" %.3f\n", rate(t, 4, wanted));
     atomic_store(&t->over, true);
     pthread_barrier_wait(&t->gate);
     for (unsigned i = 1; i < threads; i++)
