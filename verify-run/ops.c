@@ -9,6 +9,9 @@
 #include "formats/cast.h"
 #include "verify-run/ops_internal.h"
 
+/* Sums that do not wait for each other, where a pass is serial. */
+enum { LANES = 16 };
+
 /* One element of a matrix that may lie at any address. */
 static float element(const void *w, enum dtype dtype, size_t i)
 {
@@ -86,10 +89,17 @@ void ops_widen(float *out, const void *row, enum dtype dtype, size_t n)
 
 static float rms_scale(const float *x, size_t n, double eps)
 {
+    double lane[LANES] = { 0 };
     double sum = 0;
+    size_t k = 0;
 
-    for (size_t k = 0; k < n; k++)
+    for (; k + LANES <= n; k += LANES)
+        for (size_t i = 0; i < LANES; i++)
+            lane[i] += (double)x[k + i] * (double)x[k + i];
+    for (; k < n; k++)
         sum += (double)x[k] * (double)x[k];
+    for (size_t i = 0; i < LANES; i++)
+        sum += lane[i];
     return (float)(1.0 / sqrt(sum / (double)n + eps));
 }
 
@@ -388,12 +398,19 @@ void ops_attention(const struct ops *o, const struct ops_attention *a)
 
 bool ops_finite(const float *x, size_t n)
 {
-    float zero = 0;
+    float zero[LANES] = { 0 };
+    float sum = 0;
+    size_t k = 0;
 
     /* 0 * inf and 0 * nan are nan, which then stays in the sum. */
-    for (size_t k = 0; k < n; k++)
-        zero += x[k] * 0.0f;
-    return zero == 0.0f;
+    for (; k + LANES <= n; k += LANES)
+        for (size_t i = 0; i < LANES; i++)
+            zero[i] += x[k + i] * 0.0f;
+    for (; k < n; k++)
+        sum += x[k] * 0.0f;
+    for (size_t i = 0; i < LANES; i++)
+        sum += zero[i];
+    return sum == 0.0f;
 }
 
 size_t ops_argmax(const float *x, size_t n)
