@@ -12,6 +12,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/path.h"
+#include "formats/absence.h"
 #include "formats/index.h"
 #include "formats/npz.h"
 #include "formats/panel.h"
@@ -134,8 +135,11 @@ static int open_file(struct checkpoint *c, struct ckpt_file *f,
     f->uniform = (struct str){ "", 0 };
     if (map_open(&f->map, f->path, e) != 0)
         return -1;
-    if (read_part(c, f, opts, part, e) != 0)
+    if (read_part(c, f, opts, part, e) != 0) {
+        if (f->map.len == 0)
+            err_hint(e, "fetch the file again");
         return err_ctx(e, "%s", f->path);
+    }
     map_forget(f->map.p);
     return 0;
 }
@@ -357,16 +361,14 @@ static int scan_folder(const char *folder, char *out, struct err *e)
         err_set(e, ERR_MISSING, "%s holds no weights; %s", folder, mend.msg);
         return err_hint(e, "%s", mend.hint);
     }
-    if (found == 0) {
+    if (found == 0 && array[0] != '\0') {
         err_set(e, ERR_MISSING, "%s holds no weights", folder);
-        if (array[0] != '\0')
-            return err_hint(e,
-                "arrays are taken when their file is named "
-                "itself, such as %s",
-                array);
-        return err_hint(e, "expected model.safetensors, pytorch_model.bin, one "
-                           "of their index files, or one other checkpoint");
+        return err_hint(e,
+            "arrays are taken when their file is named itself, such as %s",
+            array);
     }
+    if (found == 0)
+        return absence_explain(folder, e);
     return 0;
 }
 
