@@ -40,42 +40,98 @@ static bool find_number(const char *text, const char *key, uint64_t *out)
 }
 
 /* Where the two versions of control groups say the same. */
-static const struct {
-    const char *limit, *used, *stat;
+struct version {
+    const char *line; /* of /proc/self/cgroup, up to the path */
+    const char *mount;
+    const char *limit, *used;
     const char *cache[2]; /* counted as used, and given back when asked for */
-} groups[] = {
-    { "memory.max", "memory.current", "memory.stat",
+};
+
+static const struct version versions[] = {
+    { "0::", "", "memory.max", "memory.current",
         { "inactive_file ", "active_file " } },
-    { "memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes",
-        "memory/memory.stat",
+    { ":memory:", "/memory", "memory.limit_in_bytes", "memory.usage_in_bytes",
         { "total_inactive_file ", "total_active_file " } },
 };
 
 static bool number_in(
-    const char *root, const char *file, const char *key, uint64_t *out)
+    const char *folder, const char *file, const char *key, uint64_t *out)
 {
     char path[PATH_MAX], text[TEXT_MAX];
     struct err ignored = ERR_INIT;
 
-    return path_join(path, root, file, &ignored) == 0 &&
+    return path_join(path, folder, file, &ignored) == 0 &&
            read_text(path, text) && find_number(text, key, out);
 }
 
-bool memory_group(const char *root, uint64_t *out)
+static bool one_group(
+    const struct version *v, const char *folder, uint64_t *out)
 {
-    for (size_t i = 0; i < ARRAY_LEN(groups); i++) {
-        uint64_t limit, used, cache = 0, more;
+    uint64_t limit, used, cache = 0, more;
 
-        if (!number_in(root, groups[i].limit, "", &limit) ||
-            !number_in(root, groups[i].used, "", &used))
-            continue;
-        for (size_t k = 0; k < ARRAY_LEN(groups[i].cache); k++)
-            if (number_in(root, groups[i].stat, groups[i].cache[k], &more))
-                cache += more;
-        used -= size_min(used, cache);
-        *out = limit - size_min(limit, used);
-        return true;
+    if (!number_in(folder, v->limit, "", &limit) ||
+        !number_in(folder, v->used, "", &used))
+        return false;
+    for (size_t k = 0; k < ARRAY_LEN(v->cache); k++)
+        if (number_in(folder, "memory.stat", v->cache[k], &more))
+            cache += more;
+    used -= size_min(used, cache);
+    *out = limit - size_min(limit, used);
+    return true;
+}
+
+/* "/a/b" of the line that names the group of this version, or "/". */
+static void own_path(char out[PATH_MAX], const char *own, const char *line)
+{
+    const char *at = own;
+    struct err ignored = ERR_INIT;
+
+    path_fmt(out, &ignored, "/");
+    while (at != NULL) {
+        const char *found = strstr(at, line);
+        size_t len = strcspn(at, "\n");
+
+        if (found != NULL && found < at + len) {
+            found += strlen(line);
+            if (path_fmt(out, &ignored, "%.*s", (int)strcspn(found, "\n"),
+                    found) != 0 ||
+                out[0] != '/' || strstr(out, "/..") != NULL)
+                path_fmt(out, &ignored, "/");
+            return;
+        }
+        at = at[len] == '\n' ? at + len + 1 : NULL;
     }
+}
+
+/* The group and all around it. */
+static bool least(
+    const struct version *v, const char *root, const char *own, uint64_t *out)
+{
+    char path[PATH_MAX], folder[PATH_MAX];
+    bool found = false;
+
+    own_path(path, own, v->line);
+    for (;;) {
+        struct err ignored = ERR_INIT;
+        uint64_t left;
+
+        if (path_fmt(folder, &ignored, "%s%s%s", root, v->mount, path) == 0 &&
+            one_group(v, folder, &left)) {
+            *out = found ? size_min(*out, left) : left;
+            found = true;
+        }
+        if (strcmp(path, "/") == 0)
+            return found;
+        path_dir(folder, sizeof(folder), path);
+        memcpy(path, folder, sizeof(path));
+    }
+}
+
+bool memory_group(const char *root, const char *own, uint64_t *out)
+{
+    for (size_t i = 0; i < ARRAY_LEN(versions); i++)
+        if (least(&versions[i], root, own, out))
+            return true;
     return false;
 }
 
@@ -87,7 +143,9 @@ bool memory_available(uint64_t *out)
     if (!read_text("/proc/meminfo", text) ||
         !find_number(text, "MemAvailable:", &kib) || !size_mul(kib, 1024, out))
         return false;
-    if (memory_group("/sys/fs/cgroup", &group))
+    if (!read_text("/proc/self/cgroup", text))
+        text[0] = '\0';
+    if (memory_group("/sys/fs/cgroup", text, &group))
         *out = size_min(*out, group);
     return true;
 }

@@ -12,11 +12,14 @@
 bool memory_available(uint64_t *out);
 
 /*
- * memory_group - bytes left below the limit of a control group
- * root     the folder with its files, of either version: "/sys/fs/cgroup"
+ * memory_group - bytes left below the limits of the control groups that a
+ * process is in, and of those around them; the least counts
+ * root     where the groups are mounted: "/sys/fs/cgroup"
+ * own      the text of /proc/self/cgroup; a container may hide that place,
+ *          and shows its own group at root
  * Returns  false when there is no limit
  */
-bool memory_group(const char *root, uint64_t *out);
+bool memory_group(const char *root, const char *own, uint64_t *out);
 
 /*
  * memory_check - may that many bytes more be allocated?

@@ -9,22 +9,43 @@ static void containers(void)
 {
     uint64_t left = 7;
 
-    ok(!memory_group(scratch, &left) && left == 7, "no group, no limit");
+    ok(!memory_group(scratch, "", &left) && left == 7, "no group, no limit");
     write_text(at("memory.max"), "max\n");
     write_text(at("memory.current"), "500\n");
-    ok(!memory_group(scratch, &left), "a group without a limit");
+    ok(!memory_group(scratch, "", &left), "a group without a limit");
     write_text(at("memory.max"), "1000\n");
-    ok(memory_group(scratch, &left) && left == 500, "what the limit leaves");
+    ok(memory_group(scratch, "", &left) && left == 500, "what the limit leaves");
     write_text(
         at("memory.stat"), "anon 9\ninactive_file 200\nactive_file 100\n");
-    ok(memory_group(scratch, &left) && left == 800, "files are given back");
+    ok(memory_group(scratch, "", &left) && left == 800, "files are given back");
     write_text(at("memory.current"), "5000\n");
-    ok(memory_group(scratch, &left) && left == 0, "over the limit: none");
+    ok(memory_group(scratch, "", &left) && left == 0, "over the limit: none");
     write_text(at("v1/memory/memory.limit_in_bytes"), "1000\n");
     write_text(at("v1/memory/memory.usage_in_bytes"), "900\n");
     write_text(
         at("v1/memory/memory.stat"), "cache 1\ntotal_inactive_file 50\n");
-    ok(memory_group(at("v1"), &left) && left == 150, "the older version");
+    ok(memory_group(at("v1"), "", &left) && left == 150, "the older version");
+}
+
+/* The group of this process, and those around it. */
+static void nested(void)
+{
+    static const char own[] = "12:pids:/x\n4:memory:/a/b\n0::/\n";
+    uint64_t left = 7;
+
+    write_text(at("n/memory/a/b/memory.limit_in_bytes"), "1000\n");
+    write_text(at("n/memory/a/b/memory.usage_in_bytes"), "100\n");
+    ok(memory_group(at("n"), own, &left) && left == 900, "its own group");
+    ok(!memory_group(at("n"), "", &left), "of which the root knows nothing");
+    write_text(at("n/memory/a/memory.limit_in_bytes"), "600\n");
+    write_text(at("n/memory/a/memory.usage_in_bytes"), "200\n");
+    ok(memory_group(at("n"), own, &left) && left == 400, "one around it");
+    write_text(at("m/c/memory.max"), "90\n");
+    write_text(at("m/c/memory.current"), "20\n");
+    ok(memory_group(at("m"), "0::/c", &left) && left == 70, "version 2");
+    ok(memory_group(at("m"), "0::/c/hidden/d\n", &left) && left == 70,
+        "what is hidden is passed over");
+    ok(!memory_group(at("m"), "0::/../..\n0::x", &left), "no way out");
 }
 
 static void peak(void)
@@ -57,6 +78,7 @@ int main(void)
 
     scratch_open();
     containers();
+    nested();
     scratch_close();
     peak();
     if (!memory_available(&there)) {
