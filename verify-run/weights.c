@@ -7,6 +7,7 @@
 #include "base/cancel.h"
 #include "formats/cast.h"
 #include "formats/quant_int8.h"
+#include "verify-run/blank.h"
 #include "verify-run/memory.h"
 
 enum { NOTE_TEXT = 160, READ_ELEMENTS = 1 << 20 };
@@ -476,6 +477,34 @@ static int bind_all(struct binding *b, struct err *e)
     return 0;
 }
 
+/* The vocabulary is often padded with rows of zeros. */
+static int note_blank(struct binding *b, enum role r, size_t i, struct err *e)
+{
+    const struct tensor *t = b->of[i];
+    char why[BLANK_TEXT];
+
+    if (t == NULL || b->w->table[i].vector)
+        return 0;
+    if (blank_look(why, b->src->checkpoint, t, !role_in_layer(r), e) != 0)
+        return -1;
+    return why[0] == '\0' ? 0 : add_note(b->w, NOTE_BLANK, t->name, why, e);
+}
+
+/* Only what was found to fit in memory: a small file may claim any size. */
+static int note_blanks(struct binding *b, struct err *e)
+{
+    for (uint32_t layer = 0; layer < b->w->layers; layer++)
+        for (int r = 0; r < ROLE_COUNT; r++)
+            for (uint32_t k = b->w->first[r]; k < b->w->first[r + 1]; k++) {
+                struct arch_part p = { (enum role)r, layer, k - b->w->first[r],
+                    false };
+
+                if (note_blank(b, p.role, slot(b->w, p), e) != 0)
+                    return -1;
+            }
+    return 0;
+}
+
 /* A separate copy of a tied head is fine; with other values it is not used. */
 static bool is_tied_head(const struct binding *b, struct str name)
 {
@@ -548,7 +577,8 @@ int weights_bind(
         b.scales == NULL || b.taken == NULL)
         return -1;
     b.wrap = arch_wrap_of(src->config->arch, src->checkpoint);
-    if (bind_all(&b, e) != 0 || note_rest(&b, e) != 0)
+    if (bind_all(&b, e) != 0 || note_blanks(&b, e) != 0 ||
+        note_rest(&b, e) != 0)
         return -1;
     count_unique(&b);
     for (int t = 0; t < DTYPE_COUNT; t++)

@@ -27,6 +27,7 @@ enum note_kind {
     NOTE_MISSING,     /* the family needs it */
     NOTE_SHAPE,       /* there, but another shape or type */
     NOTE_CONTRADICTS, /* a part of the family that the config rules out */
+    NOTE_BLANK,       /* a matrix that holds nothing */
     NOTE_UNEXPECTED,  /* nobody knows it */
     NOTE_IGNORED,     /* a leftover buffer or an alias */
     NOTE_KINDS
