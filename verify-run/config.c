@@ -447,8 +447,7 @@ int config_parse(struct model_config *out, const struct json *root,
     return config_read(out, a, root, e);
 }
 
-/* Best effort: a model without generation_config.json is complete. */
-static void add_generation(struct model_config *c, const char *folder)
+void config_add_generation(struct model_config *c, const char *folder)
 {
     struct json_doc doc AUTO(json_free) = JSON_DOC_INIT;
     char path[PATH_MAX];
@@ -459,8 +458,7 @@ static void add_generation(struct model_config *c, const char *folder)
         read_eos(c, doc.root);
 }
 
-/* Early models of some families have norms without a bias. */
-static void adapt(struct model_config *c, const struct checkpoint *ckpt)
+void config_adapt(struct model_config *c, const struct checkpoint *ckpt)
 {
     struct arch_part p = { .role = ROLE_NORM_OUT, .bias = true };
     struct arch_wrap wrap = arch_wrap_of(c->arch, ckpt);
@@ -482,25 +480,17 @@ int config_load(
 
     if (path_join(path, c->folder, "config.json", e) != 0)
         return -1;
-    if (access(path, F_OK) == 0) {
-        if (json_read(&doc, path, CONFIG_TEXT_MAX, e) != 0)
-            return -1;
-        if (config_parse(out, doc.root, c, e) != 0)
-            return err_ctx(e, "%s", path);
-        add_generation(out, c->folder);
-        adapt(out, c);
-        return 0;
+    if (access(path, F_OK) != 0) {
+        err_set(e, ERR_MISSING, "%s: not there", path);
+        return err_hint(e, "put the model's config.json beside its weights");
     }
-    if (c->config.len > 0) {
-        if (json_parse(&doc, c->config, 0, e) != 0 ||
-            config_parse(out, doc.root, c, e) != 0)
-            return err_ctx(e, "the config inside %s", c->files[0].path);
-        adapt(out, c);
-        return 0;
-    }
-    err_set(
-        e, ERR_MISSING, "%s: not there, and no config in the weights", path);
-    return err_hint(e, "put the model's config.json beside its weights");
+    if (json_read(&doc, path, CONFIG_TEXT_MAX, e) != 0)
+        return -1;
+    if (config_parse(out, doc.root, c, e) != 0)
+        return err_ctx(e, "%s", path);
+    config_add_generation(out, c->folder);
+    config_adapt(out, c);
+    return 0;
 }
 
 bool config_is_eos(const struct model_config *c, uint32_t id)

@@ -94,9 +94,21 @@ int config_parse(struct model_config *out, const struct json *root,
     const struct checkpoint *c, struct err *e);
 
 /*
- * config_load - the config of a checkpoint: config.json beside the weights,
- * else one inside the file; end tokens of generation_config.json are added
- * Returns  as config_parse; MISSING when there is no config
+ * config_add_generation - end tokens of a folder's generation_config.json
+ * Best effort: a model without that file is complete.
+ */
+void config_add_generation(struct model_config *c, const char *folder);
+
+/*
+ * config_adapt - what the tensors say of the kinds of parts
+ * Early models of some families have norms without a bias.
+ */
+void config_adapt(struct model_config *c, const struct checkpoint *ckpt);
+
+/*
+ * config_load - config.json beside the weights, and end tokens of
+ * generation_config.json; what stands elsewhere origin_load() finds
+ * Returns  as config_parse; MISSING when there is no config.json
  */
 int config_load(
     struct model_config *out, const struct checkpoint *c, struct err *e);
