@@ -11,6 +11,7 @@
 #define VERIFY_RUN_BACKEND_H
 
 #include "base/pool.h"
+#include "verify-run/stream.h"
 #include "verify-run/weights.h"
 
 enum { BACKEND_ABI = 1, BACKEND_DEVICE_MAX = 128 };
@@ -21,6 +22,7 @@ struct backend_model {
     const struct weights *weights; /* complete */
     uint32_t capacity;             /* positions the cache must hold */
     struct pool *pool;             /* for work on the CPU */
+    const struct stream *stream;   /* for weights beyond memory, or NULL */
 };
 
 /* The first value in a pass that is not finite. */

@@ -173,7 +173,9 @@ static void block_forward(
     watch(p, 0, s->x, len);
     cpu_positions(s, b.pos, n);
     for (; b.layer < s->c->layers; b.layer++) {
+        stream_ahead(s->stream, b.layer + 1);
         layer_forward(s, p, &b);
+        stream_behind(s->stream, b.layer);
         watch(p, b.layer + 1, s->x, len);
     }
     cpu_norm(s, 0, ROLE_NORM_OUT, s->x, n, s->h);
@@ -218,6 +220,7 @@ static int cpu_forward(
     }
     if (!p->all)
         head(s, s->h + last * s->c->dim, 1, out);
+    stream_behind(s->stream, stream_head(s->w));
     last = p->all ? (p->n - 1) * vocab : 0;
     check(p, out + last, vocab, 0, ROLE_HEAD);
     p->argmax = (uint32_t)ops_argmax(out + last, vocab);
@@ -343,6 +346,7 @@ static struct backend_state *cpu_open(const struct backend_model *m,
         .w = m->weights,
         .ops = ops_best(),
         .pool = m->pool,
+        .stream = m->stream,
         .arena = ARENA_INIT(UINT64_MAX),
         .capacity = m->capacity,
     };

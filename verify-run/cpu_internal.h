@@ -25,6 +25,7 @@ struct backend_state {
     const struct weights *w;
     const struct ops *ops;
     struct pool *pool;
+    const struct stream *stream;
     struct arena arena;
     uint32_t capacity;
     float *inv_freq;       /* (rope.dims / 2) */

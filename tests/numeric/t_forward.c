@@ -32,7 +32,9 @@ static bool bench_open(
     char device[BACKEND_DEVICE_MAX] = "";
     struct weights_source src = { &b->config, &b->c, NULL,
         fp32 ? DTYPE_F32 : DTYPE_NONE };
-    struct backend_model m = { &b->config, &b->w, CAPACITY, NULL };
+    struct backend_model m = {
+        .config = &b->config, .weights = &b->w, .capacity = CAPACITY
+    };
 
     memset(b, 0, sizeof(*b));
     b->w = (struct weights)WEIGHTS_INIT;

@@ -97,7 +97,9 @@ static enum dtype run(const char *folder, bool fp32, float *logits)
     struct bench b = { .w = WEIGHTS_INIT };
     struct weights_source src = { &b.config, &b.c, NULL,
         fp32 ? DTYPE_F32 : DTYPE_NONE };
-    struct backend_model m = { &b.config, &b.w, GOLDEN_IDS, NULL };
+    struct backend_model m = {
+        .config = &b.config, .weights = &b.w, .capacity = GOLDEN_IDS
+    };
     struct backend_pass p = {
         .tokens = golden_ids, .n = GOLDEN_IDS, .all = true, .logits = logits
     };
