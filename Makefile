@@ -153,6 +153,10 @@ collector: all ## ten minutes of gc against 16 writers and readers; every step o
 	$(Q)BUILD_DIR=$(OUT) $(PYTHON) tests/e2e/collector.py --long
 	$(Q)BUILD_DIR=$(OUT) $(PYTHON) tests/e2e/gc.py --long
 
+.PHONY: big
+big: all ## a Pythia-12b of noise, 24 GB of disk, run in little memory; minutes
+	$(Q)BUILD_DIR=$(OUT) $(PYTHON) tests/e2e/big.py --long
+
 .PHONY: clients
 clients: all ## the official client and mlfetch under the same faults: a table
 	$(Q)BUILD_DIR=$(OUT) $(PYTHON) tests/interop/clients_table.py

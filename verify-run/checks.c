@@ -64,6 +64,46 @@ static void check_shapes(struct check *c, const struct weights *w)
             (int)size_min(n->name.len, 100), n->name.p, n->why);
 }
 
+static void check_values(struct check *c, const struct weights *w)
+{
+    const struct note *n = first_note(w, NOTE_BLANK, NOTE_BLANK);
+
+    set(c, n == NULL);
+    if (n != NULL)
+        snprintf(c->detail, sizeof(c->detail),
+            "%" PRIu64 " hold nothing: first '%.*s', %s",
+            w->n_notes[NOTE_BLANK], (int)size_min(n->name.len, 100), n->name.p,
+            n->why);
+}
+
+/* Ids without a row: Gemma 3 of 1B has one, a token for pictures. */
+enum { SPARE_IDS = 16 };
+
+/* A tokenizer of another model gives itself away by ids. */
+static void check_tokenizer(struct check *c, const struct session *s)
+{
+    uint32_t known = s->tokenizer != NULL ? tokenizer_size(s->tokenizer) : 0;
+    uint32_t vocab = s->config.vocab;
+
+    if (known == 0)
+        return;
+    set(c, known <= (uint64_t)vocab + SPARE_IDS);
+    if (known > vocab)
+        snprintf(c->detail, sizeof(c->detail),
+            "%sits ids go up to %u, the embedding has %u rows",
+            c->result == CHECK_OK ? "" : "not this model's: ", known - 1,
+            vocab);
+    for (uint32_t i = 0; i < s->config.n_eos && c->result == CHECK_OK; i++) {
+        if (s->config.eos[i] < known)
+            continue;
+        set(c, false);
+        snprintf(c->detail, sizeof(c->detail),
+            "not this model's: it has %u tokens, and the config's end token "
+            "is %u",
+            known, s->config.eos[i]);
+    }
+}
+
 static void check_finite(struct check *c, const struct generation *g)
 {
     const struct backend_fault *f = &g->fault;
@@ -112,11 +152,13 @@ static void check_repeat(struct check *c, const struct generation *g)
 static void check_perplexity(
     struct check *c, const struct perplexity *p, bool tokenizer)
 {
-    if (p->state == PERPLEXITY_NOT_MADE) {
-        if (!tokenizer)
-            snprintf(c->detail, sizeof(c->detail), "needs a tokenizer");
+    if (p->state == PERPLEXITY_SPARED)
+        snprintf(c->detail, sizeof(c->detail),
+            "the model is streamed: --perplexity short reads the text");
+    else if (p->state == PERPLEXITY_NOT_MADE && !tokenizer)
+        snprintf(c->detail, sizeof(c->detail), "needs a tokenizer");
+    if (!perplexity_tried(p))
         return;
-    }
     set(c, perplexity_trained(p));
     if (p->state == PERPLEXITY_BEYOND)
         snprintf(c->detail, sizeof(c->detail),
@@ -177,23 +219,25 @@ static void check_golden(struct check *c, const struct golden *g)
 /* Only a model that ran can be asked these. */
 static void check_run(struct checks *out, const struct evidence *v)
 {
-    check_finite(&out->v[2], v->generation);
-    check_logits(&out->v[3], v->generation, v->session->config.vocab);
-    check_cache(&out->v[4], v->generation);
-    check_repeat(&out->v[5], v->generation);
-    check_perplexity(&out->v[6], v->perplexity, v->session->tokenizer != NULL);
+    check_finite(&out->v[4], v->generation);
+    check_logits(&out->v[5], v->generation, v->session->config.vocab);
+    check_cache(&out->v[6], v->generation);
+    check_repeat(&out->v[7], v->generation);
+    check_perplexity(&out->v[8], v->perplexity, v->session->tokenizer != NULL);
 }
 
 void checks_make(struct checks *out, const struct evidence *v)
 {
-    static const char *const names[] = { "tensors", "shapes", "finite",
-        "logits", "cache", "repeat", "perplexity" };
+    static const char *const names[] = { "tensors", "shapes", "values",
+        "tokenizer", "finite", "logits", "cache", "repeat", "perplexity" };
 
     *out = (struct checks){ .good = true };
     for (size_t i = 0; i < ARRAY_LEN(names); i++)
         add(out, names[i]);
     check_tensors(&out->v[0], &v->session->weights);
     check_shapes(&out->v[1], &v->session->weights);
+    check_values(&out->v[2], &v->session->weights);
+    check_tokenizer(&out->v[3], v->session);
     if (v->generation != NULL)
         check_run(out, v);
     if (v->against != NULL)

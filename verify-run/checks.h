@@ -18,7 +18,7 @@ struct check {
     char detail[240];
 };
 
-enum { CHECKS_MAX = 9 };
+enum { CHECKS_MAX = 11 };
 
 struct checks {
     struct check v[CHECKS_MAX];

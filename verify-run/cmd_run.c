@@ -29,6 +29,9 @@ struct run_opts {
     const char *volume;
     const char *out;
     bool bench;
+    const char *arch;
+    int64_t heads;
+    uint64_t memory;
     bool ignore_eos;
     bool json;
     bool chat;
@@ -45,7 +48,8 @@ static const char *const backends[] = { "auto", "cpu", "cuda", NULL };
 static const char *const dtypes[] = { "stored", "fp32", "fp16", "bf16", NULL };
 static const enum dtype dtype_of[] = { DTYPE_NONE, DTYPE_F32, DTYPE_F16,
     DTYPE_BF16 };
-static const char *const perplexities[] = { "short", "full", "none", NULL };
+static const char *const perplexities[] = { "auto", "short", "full", "none",
+    NULL };
 
 #define AT(field) offsetof(struct run_opts, field)
 
@@ -80,8 +84,9 @@ static const struct opt opts[] = {
         "candidates to show for the first new token (default 5)", 0, 1000,
         NULL },
     { 0, "perplexity", OPT_CHOICE, AT(perplexity), "TEXTS",
-        "built-in texts to read: short (default: 64 tokens), full or none", 0,
-        0, perplexities },
+        "built-in texts to read: short (64 tokens), full, none, or auto: "
+        "short, but none for a model that is streamed (default)",
+        0, 0, perplexities },
     { 0, "against", OPT_STR, AT(against), "MODEL",
         "compare the logits with those of another form of the model", 0, 0,
         NULL },
@@ -93,6 +98,15 @@ static const struct opt opts[] = {
         NULL },
     { 0, "report", OPT_STR, AT(report), "FILE",
         "write what was found as a page of HTML too", 0, 0, NULL },
+    { 0, "arch", OPT_STR, AT(arch), "NAME",
+        "the family, or the model of gpt-fast, that MODEL is", 0, 0, NULL },
+    { 0, "heads", OPT_INT, AT(heads), "N",
+        "how many heads attention has, whatever a config says", 1, 65536,
+        NULL },
+    { 0, "memory", OPT_SIZE, AT(memory), "SIZE",
+        "hold at most this much of the weights, read the rest for every "
+        "token (default: what is available)",
+        0, 0, NULL },
     { 0, "volume", OPT_STR, AT(volume), "VOLUME",
         "look for MODEL in this volume, not in the hub cache", 0, 0, NULL },
     { 0, "bench", OPT_FLAG, AT(bench), NULL,
@@ -187,7 +201,9 @@ static struct session_opts session_of(const struct run_opts *o)
 {
     return (struct session_opts){ .as = dtype_of[o->dtype],
         .threads = (unsigned)o->threads,
-        .backend = (enum backend_choice)o->backend };
+        .memory = o->memory,
+        .backend = (enum backend_choice)o->backend,
+        .wish = { o->arch, (uint32_t)o->heads } };
 }
 
 static int run_bench(
@@ -234,6 +250,7 @@ static int run(const struct cmd_ctx *ctx, void *values, int argc, char **argv,
     session.path = path;
     against.path = other;
     against.as = DTYPE_NONE;
+    against.wish.arch = NULL; /* the other form may have other names */
     if (prompt_check(&how.wish, e) != 0)
         return -1;
     if (o->bench)
@@ -268,6 +285,8 @@ static const struct cmd_example examples[] = {
         "a page to look at" },
     { "mlverify-run --bench ./model ./model-int8 -o speed.json",
         "a table of both, and a file for other programs" },
+    { "mlverify-run ./Llama-2-7b-chat-hf/model_int8.pth --tokens 1",
+        "a file of gpt-fast" },
     { NULL, NULL },
 };
 
@@ -280,8 +299,11 @@ const struct cmd cmd_run = {
         "of weights. Its weights are checked against its config, a prompt is "
         "continued with the most likely token each time, and the text is "
         "printed with a short report.\n\n"
+        "A model's numbers come from config.json, from a config inside the "
+        "file, or from names and shapes; the report says from where.\n\n"
         "Checks: every tensor is there and none contradicts the config "
-        "(tensors), shapes and types are right (shapes), no value is "
+        "(tensors), shapes and types are right (shapes), no matrix is empty "
+        "(values), the tokenizer is this model's (tokenizer), no value is "
         "infinite or no number (finite), the logits tell tokens apart "
         "(logits), cached steps agree with one pass over the same tokens "
         "(cache), the same pass twice gives the same bits (repeat), and a "

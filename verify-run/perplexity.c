@@ -57,13 +57,19 @@ int perplexity_ids(const struct session *s, struct ids *out, struct err *e)
     return 0;
 }
 
+/* Every block of tokens would read a model that is streamed once more. */
+static bool is_spared(const struct session *s, enum perplexity_wish wish)
+{
+    return wish == PERPLEXITY_AUTO && s->stream != NULL;
+}
+
 int perplexity_room(const struct session *s, enum perplexity_wish wish,
     uint32_t *out, struct err *e)
 {
     uint32_t n = wish == PERPLEXITY_FULL ? TEXTSET_COUNT : 0;
 
     *out = 0;
-    if (s->tokenizer == NULL || wish == PERPLEXITY_NONE)
+    if (s->tokenizer == NULL || wish == PERPLEXITY_NONE || is_spared(s, wish))
         return 0;
     *out = (uint32_t)size_min(PERPLEXITY_ORDERED, s->config.context);
     for (uint32_t i = 0; i < n; i++) {
@@ -206,6 +212,10 @@ int perplexity_measure(struct session *s, enum perplexity_wish wish,
     *out = (struct perplexity){ .untrained = s->config.vocab };
     if (s->tokenizer == NULL || wish == PERPLEXITY_NONE)
         return 0;
+    if (is_spared(s, wish)) {
+        out->state = PERPLEXITY_SPARED;
+        return 0;
+    }
     r.piece = (uint32_t)size_min(PIECE_MAX, size_max(1, LOGITS_BYTES / row));
     r.logits = arena_alloc(&scratch, r.piece, row, e);
     if (r.logits == NULL || read_texts(&r, wish, e) != 0)

@@ -19,6 +19,7 @@
 enum { PERPLEXITY_ORDERED = 64 };
 
 enum perplexity_wish {
+    PERPLEXITY_AUTO,  /* SHORT, but NONE for a model that is streamed */
     PERPLEXITY_SHORT, /* PERPLEXITY_ORDERED tokens of the first text */
     PERPLEXITY_FULL,  /* all texts as far as the context reaches */
     PERPLEXITY_NONE
@@ -26,6 +27,7 @@ enum perplexity_wish {
 
 enum perplexity_state {
     PERPLEXITY_NOT_MADE, /* not wanted, or no tokenizer */
+    PERPLEXITY_SPARED,   /* wanted where it is cheap, which it is not here */
     PERPLEXITY_MADE,
     PERPLEXITY_BEYOND, /* the tokenizer gives ids past the vocabulary */
     PERPLEXITY_LOST    /* the probability of some token is no number */
@@ -63,6 +65,12 @@ int perplexity_room(const struct session *s, enum perplexity_wish wish,
  */
 int perplexity_measure(struct session *s, enum perplexity_wish wish,
     struct perplexity *out, struct err *e);
+
+/* perplexity_tried - were the texts looked at? The state says how it went. */
+static inline bool perplexity_tried(const struct perplexity *p)
+{
+    return p->state >= PERPLEXITY_MADE;
+}
 
 /*
  * perplexity_ids - the tokens of the first text that are read in both orders

@@ -175,7 +175,7 @@ static int run(struct report *r, struct session *s, struct err *e)
     if (!r->generation.fault.found &&
         perplexity_measure(s, r->o->perplexity, &r->perplexity, e) != 0)
         return -1;
-    if (r->perplexity.state != PERPLEXITY_NOT_MADE)
+    if (perplexity_tried(&r->perplexity))
         timeline_mark(&s->timeline, "built-in texts");
     if (join(&all, r, e) != 0 ||
         prompt_read(s, &all, r->prompt.n, &r->text, &r->new_text, e) != 0)

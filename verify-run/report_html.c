@@ -241,7 +241,7 @@ static void put_time(struct buf *out, const struct report *r)
 static void put_notes(struct buf *out, const struct weights *w)
 {
     static const char *const kinds[NOTE_KINDS] = { "missing", "wrong",
-        "against the config", "unexpected", "ignored" };
+        "against the config", "blank", "unexpected", "ignored" };
     uint64_t n = 0;
 
     if (w->notes == NULL)
@@ -282,8 +282,10 @@ static void put_model(struct buf *out, const struct report *r)
         c->arch->model_type, c->layers, c->dim, c->heads, c->head_dim,
         c->kv_heads, c->vocab, dtype_name(w->dtype),
         c->tied ? ", head tied to the embedding" : "");
+    buf_puts(out, "Where its numbers are from: ");
+    html_text(out, str_of(r->session->origin.rule));
     buf_printf(
-        out, "The files hold %s numbers.</p>\n", human_count(text, w->raw));
+        out, ". The files hold %s numbers.</p>\n", human_count(text, w->raw));
     put_notes(out, w);
     buf_puts(out, "</section>\n");
 }

@@ -60,7 +60,7 @@ static void json_speed(struct buf *out, const struct report *r)
 static void json_notes(struct buf *out, const struct weights *w)
 {
     static const char *const kinds[NOTE_KINDS] = { "missing", "shape",
-        "contradicts", "unexpected", "ignored" };
+        "contradicts", "blank", "unexpected", "ignored" };
 
     buf_puts(out, ",\"tensors\":[");
     for (const struct note *n = w->notes; n != NULL; n = n->next) {
@@ -193,6 +193,7 @@ void report_json(struct buf *out, const struct report *r)
     buf_printf(out, "{\"ok\":%s", r->checks.good ? "true" : "false");
     json_text(out, "model", str_of(r->o->model));
     json_text(out, "architecture", str_of(s->config.arch->model_type));
+    json_text(out, "config", str_of(s->origin.rule));
     buf_printf(out, ",\"parameters\":%" PRIu64, s->weights.parameters);
     buf_printf(out, ",\"raw_parameters\":%" PRIu64, s->weights.raw);
     buf_printf(out, ",\"weights_bytes\":%" PRIu64, s->weights.bytes);

@@ -63,6 +63,7 @@ static void put_model(struct buf *out, const struct report *r)
         "vocabulary %u\n",
         c->arch->model_type, c->layers, c->dim, c->heads, c->head_dim,
         c->kv_heads, c->vocab);
+    put_line(out, "config", r->session->origin.rule);
     buf_printf(out, "parameters    %s", human_count(a, w->parameters));
     if (w->raw != w->parameters)
         buf_printf(out, " (%s elements in the files)", human_count(b, w->raw));
@@ -75,6 +76,7 @@ static const char *const note_words[NOTE_KINDS] = {
     [NOTE_MISSING] = "missing",
     [NOTE_SHAPE] = "wrong",
     [NOTE_CONTRADICTS] = "against config",
+    [NOTE_BLANK] = "blank",
     [NOTE_UNEXPECTED] = "unexpected",
     [NOTE_IGNORED] = "ignored",
 };

@@ -3,6 +3,8 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/human.h"
+#include "base/log.h"
 #include "base/path.h"
 #include "verify-run/drift.h"
 
@@ -19,9 +21,10 @@ static int read_manifest(struct session *s, struct err *e)
     return manifest_read(&s->manifest, path, &s->manifest_arena, e);
 }
 
-static int read_config(struct session *s, struct err *e)
+static int read_config(
+    struct session *s, const struct session_opts *o, struct err *e)
 {
-    int rc = config_load(&s->config, &s->checkpoint, e);
+    int rc = origin_load(&s->config, &s->origin, &s->checkpoint, &o->wish, e);
 
     timeline_mark(&s->timeline, "config");
     return rc;
@@ -43,6 +46,19 @@ static int bind(struct session *s, const struct session_opts *o, struct err *e)
     return rc;
 }
 
+static int plan_stream(
+    struct session *s, const struct session_opts *o, struct err *e)
+{
+    char text[HUMAN_MAX];
+
+    if (stream_open(&s->stream, &s->checkpoint, &s->weights, o->memory, e) != 0)
+        return -1;
+    if (s->stream != NULL)
+        log_info("%s of weights pass through memory for every token",
+            human_size(text, stream_passing(s->stream)));
+    return 0;
+}
+
 static int open_parts(
     struct session *s, const struct session_opts *o, struct err *e)
 {
@@ -51,11 +67,13 @@ static int open_parts(
         checkpoint_open(&s->checkpoint, o->path, NULL, e) != 0)
         return -1;
     timeline_mark(&s->timeline, "tables");
-    if (read_config(s, e) != 0 || bind(s, o, e) != 0)
+    if (read_config(s, o, e) != 0 || bind(s, o, e) != 0)
         return -1;
     s->tokenizer =
         tokenfile_open(&s->tokenfile, s->checkpoint.folder, &s->no_tokenizer);
     timeline_mark(&s->timeline, "tokenizer");
+    if (plan_stream(s, o, e) != 0)
+        return -1;
     s->pool = pool_open(o->threads, e);
     return s->pool == NULL ? -1 : 0;
 }
@@ -80,6 +98,7 @@ int session_start(struct session *s, uint32_t capacity, struct err *e)
         .weights = &s->weights,
         .capacity = capacity,
         .pool = s->pool,
+        .stream = s->stream,
     };
 
     if (capacity > s->config.context) {
@@ -116,6 +135,7 @@ void session_close(struct session *s)
         s->backend->close(s->state);
     pool_close(s->pool);
     tokenizer_close(s->tokenizer);
+    stream_close(s->stream);
     weights_free(&s->weights);
     arena_free(&s->manifest_arena);
     checkpoint_close(&s->checkpoint);

@@ -6,6 +6,7 @@
 #define VERIFY_RUN_SESSION_H
 
 #include "verify-run/backend.h"
+#include "verify-run/origin.h"
 #include "verify-run/timeline.h"
 #include "verify-run/tokenfile.h"
 
@@ -13,12 +14,15 @@ struct session_opts {
     const char *path; /* folder or file with the weights */
     enum dtype as;    /* round the weights to it; DTYPE_NONE: as stored */
     unsigned threads; /* 0: one per core */
+    uint64_t memory;  /* for mapped weights at most; 0: what is available */
     enum backend_choice backend;
+    struct origin_wish wish; /* for the model's numbers */
 };
 
 struct session {
     struct checkpoint checkpoint;
     struct model_config config;
+    struct origin origin;     /* of the config */
     struct manifest manifest; /* of a converted model; else empty */
     struct arena manifest_arena;
     struct weights weights;
@@ -26,6 +30,7 @@ struct session {
     struct tokenfile tokenfile;  /* where it came from */
     struct err no_tokenizer;     /* why it is NULL */
     struct pool *pool;
+    struct stream *stream; /* NULL: all weights fit in memory */
     const struct backend *backend;
     struct backend_state *state; /* NULL until session_start */
     char device[BACKEND_DEVICE_MAX];

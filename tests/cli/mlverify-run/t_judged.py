@@ -111,6 +111,15 @@ def test_perplexity(base, neox):
          ["story", "facts", "letter", "report", "code", "languages"],
          "one number for each")
     t.eq(sum(x["tokens"] for x in p["passages"]), p["tokens"], "of its tokens")
+    done, got = run(neox, "-n", "1", "--memory", "1K")
+    t.eq((done.returncode, got["perplexity"], check(got, "perplexity")[0]),
+         (0, None, None), "none by itself when every pass reads the file")
+    done = kit.run(["mlverify-run", neox, "-n", "1", "--memory", "1K"], ENV)
+    t.ok("perplexity  not made" in done.stdout and
+         "streamed: --perplexity short" in done.stdout,
+         "which the report says", done.stdout)
+    says(neox, True, "unless it is wanted", "--memory", "1K", "--perplexity",
+         "short")
     done, got = run(neox, "-n", "1", "--perplexity", "none")
     t.eq((done.returncode, got["perplexity"], check(got, "perplexity")[0]),
          (0, None, None), "not made when it is not wanted")

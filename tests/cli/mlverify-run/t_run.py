@@ -23,8 +23,9 @@ import rawckpt  # noqa: E402
 
 BUILD = os.path.join(ROOT, os.environ.get("BUILD_DIR", "build/release"))
 PROGRAM = os.path.join(BUILD, "mlverify-run")
-KEYS = ["ok", "model", "architecture", "parameters", "raw_parameters",
-        "weights_bytes", "dtype", "tokenizer", "backend", "device", "prompt_tokens",
+KEYS = ["ok", "model", "architecture", "config", "parameters", "raw_parameters",
+        "weights_bytes", "dtype", "tokenizer", "backend", "device",
+        "prompt_tokens",
         "tokens", "text", "top", "entropy_bits", "perplexity", "load_seconds",
         "first_token_seconds", "tokens_per_second", "bytes_per_token",
         "gb_per_second", "peak_memory_bytes", "timeline", "layers",
@@ -164,7 +165,7 @@ def test_json(folder):
                 "gb_per_second", "peak_memory_bytes", "bytes_per_token"):
         ok(got[key] > 0, key, got[key])
     equal([c["name"] for c in got["checks"]],
-          ["tensors", "shapes", "finite", "logits", "cache", "repeat"],
+          ["tensors", "shapes", "values", "finite", "logits", "cache", "repeat"],
           "the checks")
     equal(got["text"], "", "no text without a tokenizer")
     equal([x["after"] for x in got["layers"]], ["embedding", 0],
@@ -390,7 +391,7 @@ def test_page(base):
     page = Page(path)
     equal(page.alive, [], "which loads and runs nothing")
     ok(page.has("<script>alert(1)<!-- & "), "the name is text in it")
-    ok(page.tags.count("svg") == 2 and page.has("All 6 checks are ok."),
+    ok(page.tags.count("svg") == 2 and page.has("All 7 checks are ok."),
        "two pictures, the verdict", page.tags)
     with open(path, "rb") as f:
         ok(b"\x1b" not in f.read(), "no control characters")
