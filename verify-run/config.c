@@ -358,7 +358,7 @@ static int finish_layers(struct model_config *c, struct err *e)
             "config: %u layers of %u heads and %u experts: too many parts",
             c->layers, c->heads, c->experts);
     for (uint32_t i = 0; i < c->layers; i++) {
-        bool global = c->window_period > 1 && (i + 1) % c->window_period == 0;
+        bool global = c->window_period > 0 && (i + 1) % c->window_period == 0;
 
         set_window(c, i, i >= c->window_from && !global);
     }

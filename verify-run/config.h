@@ -44,7 +44,7 @@ struct model_config {
     double softcap;         /* of the scores; 0: none */
     double clip_qkv;        /* 0: none */
     uint32_t window;        /* keys seen, itself included; 0: all */
-    uint32_t window_period; /* n > 1: every n-th layer has no window */
+    uint32_t window_period; /* n > 0: every n-th layer has no window */
     uint32_t window_from;   /* layers before have none */
     uint8_t windowed[CONFIG_LAYERS_MAX / 8]; /* ask config_window */
     double embed_scale;

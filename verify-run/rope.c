@@ -31,7 +31,9 @@ static int optional(
 static int needed(
     const struct json *obj, const char *key, double *out, struct err *e)
 {
-    if (json_get(obj, key) == NULL)
+    const struct json *v = json_get(obj, key);
+
+    if (v == NULL || json_kind(v) == JSON_NULL)
         return bad(e, key, "a number above 0");
     return optional(obj, key, out, e);
 }

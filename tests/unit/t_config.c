@@ -119,6 +119,52 @@ static void test_rope(void)
         "rope_parameters of newer files");
 }
 
+/* Which layers see a window, "w.w" as letters. */
+static const char *windows(const struct model_config *c, char out[64])
+{
+    for (uint32_t i = 0; i < c->layers; i++)
+        out[i] = config_window(c, i) > 0 ? 'w' : '.';
+    out[c->layers] = '\0';
+    return out;
+}
+
+static void test_windows(void)
+{
+    static const struct {
+        const char *text;
+        const char *want;
+    } cases[] = {
+        { "{\"model_type\":\"gemma2\"}", "w.w." },
+        { "{\"model_type\":\"gemma2\",\"layer_types\":[\"full_attention\","
+          "\"full_attention\",\"full_attention\",\"sliding_attention\"]}",
+            "...w" },
+        { "{\"model_type\":\"gemma3_text\",\"sliding_window_pattern\":3}",
+            "ww.w" },
+        { "{\"model_type\":\"gemma3_text\",\"sliding_window_pattern\":1}",
+            "...." },
+        { "{\"model_type\":\"mistral\"}", "wwww" },
+        { "{\"model_type\":\"mistral\",\"sliding_window\":null}", "...." },
+        { "{\"model_type\":\"qwen2\",\"use_sliding_window\":true,"
+          "\"max_window_layers\":2}",
+            "..ww" },
+        { "{\"model_type\":\"qwen2\",\"sliding_window\":8}", "...." },
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct model_config c;
+        struct err e = ERR_INIT;
+        char text[512];
+        char got[64];
+
+        snprintf(text, sizeof(text), "{\"num_hidden_layers\":4,%s",
+            cases[i].text + 1);
+        if (!ok(parse(&c, text, &e) == 0, "%s", cases[i].text))
+            printf("# %s\n", e.msg);
+        else
+            is_str(windows(&c, got), cases[i].want, "its windows");
+    }
+}
+
 static void test_refusals(void)
 {
     static const struct {
@@ -173,6 +219,16 @@ static void test_refusals(void)
           "\"factor\":8,\"low_freq_factor\":4,\"high_freq_factor\":1,"
           "\"original_max_position_embeddings\":8192}}",
             ERR_REFUSED, "high_freq_factor" },
+        { "{\"model_type\":\"llama\",\"rope_scaling\":{\"type\":\"linear\","
+          "\"factor\":null}}",
+            ERR_REFUSED, "factor" },
+        { "{\"model_type\":\"llama\",\"rope_scaling\":{\"type\":\"yarn\","
+          "\"factor\":null}}",
+            ERR_REFUSED, "factor" },
+        { "{\"model_type\":\"llama\",\"rope_scaling\":{\"type\":\"llama3\","
+          "\"factor\":8,\"low_freq_factor\":null,\"high_freq_factor\":4,"
+          "\"original_max_position_embeddings\":8192}}",
+            ERR_REFUSED, "low_freq_factor" },
     };
 
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
@@ -228,6 +284,7 @@ int main(void)
     test_pythia();
     test_llama();
     test_rope();
+    test_windows();
     test_refusals();
     test_load();
     return done();
