@@ -199,12 +199,12 @@ static int cpu_forward(
 {
     struct arena scratch AUTO(arena_free) = ARENA_INIT(UINT64_MAX);
     size_t vocab = s->c->vocab;
+    size_t rows = p->all ? p->n : 1;
     float *out = p->logits;
     size_t last = 0;
 
     if (out == NULL)
-        out =
-            arena_alloc(&scratch, (p->all ? p->n : 1) * vocab, sizeof(*out), e);
+        out = arena_alloc(&scratch, rows * vocab, sizeof(*out), e);
     if (out == NULL)
         return -1;
     p->fault.found = false;
@@ -221,9 +221,8 @@ static int cpu_forward(
     if (!p->all)
         head(s, s->h + last * s->c->dim, 1, out);
     stream_behind(s->stream, stream_head(s->w));
-    last = p->all ? (p->n - 1) * vocab : 0;
-    check(p, out + last, vocab, 0, ROLE_HEAD);
-    p->argmax = (uint32_t)ops_argmax(out + last, vocab);
+    check(p, out, rows * vocab, 0, ROLE_HEAD);
+    p->argmax = (uint32_t)ops_argmax(out + (rows - 1) * vocab, vocab);
     return 0;
 }
 
