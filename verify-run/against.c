@@ -75,17 +75,15 @@ static int read_all(
 {
     struct arena scratch AUTO(arena_free) = ARENA_INIT(UINT64_MAX);
     uint64_t row = (uint64_t)p->s[0]->config.vocab * sizeof(float);
-    uint32_t longest = 1;
 
-    for (size_t i = 0; i < n; i++)
-        longest = (uint32_t)size_max(longest, v[i].n);
     p->piece = (uint32_t)size_min(PIECE_MAX, size_max(1, LOGITS_BYTES / row));
     for (int k = 0; k < 2; k++) {
         p->logits[k] = arena_alloc(&scratch, p->piece, row, e);
         if (p->logits[k] == NULL)
             return -1;
     }
-    if (session_start(p->s[1], longest, e) != 0)
+    /* Some frequencies go by the length that a run is made for. */
+    if (session_start(p->s[1], p->s[0]->capacity, e) != 0)
         return -1;
     for (size_t i = 0; i < n; i++)
         if (read_sequence(p, &v[i], e) != 0)

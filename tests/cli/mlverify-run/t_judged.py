@@ -214,12 +214,31 @@ def test_against(base, neox):
          "a model of another size")
     t.ok("vocabulary 384 instead of 512" in check(got, "against")[1],
          "in words", check(got, "against"))
+    test_stretched(base, neox)
     done = kit.run(["mlverify-run", neox, "--against", base + "/none"], ENV)
     t.eq((done.returncode, "none" in done.stderr), (3, True),
          "one that is not there")
     done = kit.run(["mlverify-run", neox, "--against", NEOX], ENV)
     t.ok("against" in done.stdout and "same best token" in done.stdout,
          "for people", done.stdout)
+
+
+def test_stretched(base, neox):
+    """Frequencies that go by the length of the run, which ends early."""
+    folder = Weights(neox).write(os.path.join(base, "stretched"))
+    file = os.path.join(folder, "config.json")
+    done, got = run(NEOX, "-n", "1")
+    with open(file, encoding="utf-8") as f:
+        config = json.load(f)
+    config.update(max_position_embeddings=16, eos_token_id=got["tokens"][0],
+                  rope_scaling={"type": "dynamic", "factor": 4})
+    with open(file, "w", encoding="utf-8") as f:
+        json.dump(config, f)
+    done, got = run(folder, "-n", "50", "--perplexity", "none", "--against",
+                    folder)
+    t.ok(len(got["tokens"]) < 8, "an end token comes early", got["tokens"])
+    t.eq((done.returncode, got["against"]["max_drift"]), (0, 0),
+         "both are made for the same length: the same bits")
 
 
 # ---- dtype ----
