@@ -163,6 +163,22 @@ static int check_place(const char *option, const char *path, struct err *e)
     return 0;
 }
 
+/* What one option wrote must not be replaced by the next. */
+static int check_places(const struct run_opts *o, struct err *e)
+{
+    const char *const v[] = { o->logits, o->report, o->golden };
+
+    for (size_t i = 0; i < ARRAY_LEN(v); i++)
+        for (size_t k = 0; k < i; k++)
+            if (v[i] != NULL && v[k] != NULL && strcmp(v[i], v[k]) == 0)
+                return err_set(e, ERR_USAGE,
+                    "--logits, --report and --golden: '%s' is named twice",
+                    v[i]);
+    if (check_place("--logits", o->logits, e) != 0)
+        return -1;
+    return check_place("--report", o->report, e);
+}
+
 static int write_page(const char *path, const struct report *r, struct err *e)
 {
     struct buf out AUTO(buf_free) = BUF_INIT(TEXT_MAX);
@@ -218,9 +234,10 @@ static int run_bench(
 
     if (o->n == 0)
         return err_set(e, ERR_USAGE, "--bench needs tokens to count: -n 0");
-    if (o->against != NULL || o->golden != NULL || o->logits != NULL)
-        return err_set(
-            e, ERR_USAGE, "--bench excludes --against, --golden and --logits");
+    if (o->against != NULL || o->golden != NULL || o->logits != NULL ||
+        o->report != NULL)
+        return err_set(e, ERR_USAGE,
+            "--bench excludes --against, --golden, --logits and --report");
     if (check_place("--output", o->out, e) != 0)
         return -1;
     return cmd_bench(&how, &to, argc, argv, e);
@@ -259,8 +276,7 @@ static int run(const struct cmd_ctx *ctx, void *values, int argc, char **argv,
         return err_set(e, ERR_USAGE,
             argc > 1 ? "one MODEL at a time, except with --bench"
                      : "--output goes with --bench");
-    if (check_place("--logits", o->logits, e) != 0 ||
-        check_place("--report", o->report, e) != 0 ||
+    if (check_places(o, e) != 0 ||
         (o->golden != NULL && golden_open(&golden, o->golden, e) != 0) ||
         converted_place(argv[0], o->volume, path, &converted, e) != 0)
         return -1;

@@ -89,6 +89,7 @@ def test_table(env):
 def test_usage(env, base):
     for args, word in (((NEOX, NEOX), "twice"), ((NEOX, "-n", "0"), "-n 0"),
                        ((NEOX, "--golden", "x"), "excludes"),
+                       ((NEOX, "--report", "x"), "excludes"),
                        ((NEOX, "-o", base), "--output"),
                        ((), "MODEL")):
         done = kit.run(["mlverify-run", "--bench", *args], env)

@@ -247,6 +247,12 @@ def test_usage(folder):
         ok(done.returncode in (1, 2, 3) and "--logits" in done.stderr,
            f"--logits '{path[len(folder):]}' is asked for before a run",
            done.stderr)
+    out = folder + ".twice"
+    for a, b in (("--logits", "--report"), ("--golden", "--logits"),
+                 ("--report", "--golden")):
+        done = run(folder, a, out, b, out)
+        ok(done.returncode == 2 and "twice" in done.stderr and
+           not os.path.exists(out), f"{a} and {b} in one file", done.stderr)
 
 
 def verdict(base, name, config, tensors, check, word):
