@@ -227,7 +227,7 @@ static double logits_share(const struct golden *g, const float *logits)
 /*
  * Where the best two were nearer than the drift allowed, either may win; what
  * comes after another token cannot be compared. Six times the mean is as far
- * as single logits stray.
+ * as single logits stray. A run that was asked for fewer tokens may end.
  */
 static void compare_tokens(struct golden *g, const struct generation *now)
 {
@@ -237,7 +237,8 @@ static void compare_tokens(struct golden *g, const struct generation *now)
     while (g->same < g->n_tokens && g->same < now->n_tokens &&
            g->tokens[g->same] == now->tokens[g->same])
         g->same++;
-    if (g->same == g->n_tokens || g->leads[g->same] <= near)
+    if (g->same == g->n_tokens || g->leads[g->same] <= near ||
+        (g->same == now->n_tokens && !now->ended))
         return;
     g->state = GOLDEN_BROKEN;
     if (g->same == now->n_tokens)

@@ -2,7 +2,7 @@
  * golden.h - what a run computed, kept in a small file, and later runs
  * against it: on another machine, by another backend, of another version.
  *
- * The file is one JSON object (mlverify-run(1)): what the model is, the
+ * The file is one JSON object (ml-run(5)): what the model is, the
  * prompt's and the new tokens, and of the logits after the prompt the best
  * and some hundred spread over the vocabulary. A file that is there is
  * compared with, never written.

@@ -55,7 +55,7 @@ void report_free(struct report *r);
 /* report_text - the text, an empty line, then the table. */
 void report_text(struct buf *out, const struct report *r);
 
-/* report_json - one document; keys as in mlverify-run(1). */
+/* report_json - one document; keys as in ml-run(5). */
 void report_json(struct buf *out, const struct report *r);
 
 /* report_html - one page to look at, with pictures of it. */

@@ -336,6 +336,9 @@ def test_golden(base, neox):
     done, got = run(LLAMA, "--golden", file, "--perplexity", "none")
     t.eq((done.returncode, check(got, "golden")[0]), (9, False),
          "nor does another family")
+    done, got = run(neox, "--golden", file, "--prompt", "The ferry", "-n", "5")
+    t.eq((done.returncode, got["golden"]["same_tokens"]), (0, 5),
+         "a shorter run of the same prompt, as it was asked for")
     done, got = run(neox, "--golden", file, "--prompt", "The")
     t.eq((done.returncode, check(got, "golden")[0]), (9, False),
          "nor another prompt")
