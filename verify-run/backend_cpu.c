@@ -125,11 +125,13 @@ static void look_up(float *out, const struct weight *w, size_t row)
     ops_widen(out, (const uint8_t *)w->data + row * bytes, w->dtype, w->cols);
 }
 
-/* The factor of embeddings, as a number of the type they are stored in. */
+/* The factor of embeddings; a root is a number of the type they have. */
 static float embed_scale(const struct model_config *c, enum dtype dtype)
 {
     float f = (float)c->embed_scale;
 
+    if (!c->arch->embed_by_root)
+        return f;
     if (dtype == DTYPE_F16)
         return cast_f16_to_f32(cast_f32_to_f16(f));
     if (dtype == DTYPE_BF16)

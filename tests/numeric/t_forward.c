@@ -244,6 +244,30 @@ static void test_half(
     tiny_remove(&m);
 }
 
+/* A factor the config gives is no number of the weights' type. */
+static void test_embed_factor(const struct golden_case *g)
+{
+    struct buf config AUTO(buf_free) = BUF_INIT(1 << 16);
+    const char *at;
+    float stored[GOLDEN_VOCAB];
+    float widened[GOLDEN_VOCAB];
+    struct tiny_model m;
+    struct bench b;
+
+    at = strstr(g->config, "embedding_multiplier\":12") + 24;
+    buf_printf(&config, "%.*s.34%s", (int)(at - g->config), g->config, at);
+    m = tiny_make_as(config.p, g->tensors, g->n_tensors, DTYPE_BF16);
+    ok(bench_open(&b, m.folder, 2, false), "%s, a factor of 12.34", g->name);
+    pass(&b, golden_ids, GOLDEN_IDS, 0, false, stored);
+    bench_close(&b);
+    ok(bench_open(&b, m.folder, 2, true), "widened");
+    pass(&b, golden_ids, GOLDEN_IDS, 0, false, widened);
+    bench_close(&b);
+    ok(memcmp(stored, widened, sizeof(stored)) == 0,
+        "counts the same in either type");
+    tiny_remove(&m);
+}
+
 static void test_fault(const struct golden_case *g, const char *name,
     enum role role, uint32_t layer, float poison)
 {
@@ -339,6 +363,7 @@ int main(void)
     test_half(&golden_cases[3], DTYPE_BF16, 0.1);
     test_half(&golden_cases[4], DTYPE_BF16, 0.1);
     test_half(&golden_cases[5], DTYPE_F64, tolerance);
+    test_embed_factor(golden_find("granite"));
     test_faults();
     return done();
 }
