@@ -128,11 +128,15 @@ static void put_top(struct buf *out, const struct report *r)
 
     buf_printf(out,
         "<section><h2>What comes next</h2>\n<p>The likeliest tokens after the "
-        "prompt of %zu. Their distribution has %.2f bits of entropy, of "
-        "%.2f at most.</p>\n<div class=\"wide\"><table><tr><th>token</th><th "
-        "class=\"n\">id</th><th class=\"n\">logit</th><th "
-        "class=\"n\">probability</th><th></th></tr>\n",
-        r->prompt.n, g->entropy / log(2), log2(r->session->config.vocab));
+        "prompt of %zu.",
+        r->prompt.n);
+    if (isfinite(g->entropy))
+        buf_printf(out,
+            " Their distribution has %.2f bits of entropy, of %.2f at most.",
+            g->entropy / log(2), log2(r->session->config.vocab));
+    buf_puts(out, "</p>\n<div class=\"wide\"><table><tr><th>token</th><th "
+                  "class=\"n\">id</th><th class=\"n\">logit</th><th "
+                  "class=\"n\">probability</th><th></th></tr>\n");
     for (uint32_t i = 0; i < g->n_top; i++) {
         struct buf token AUTO(buf_free) = BUF_INIT(1 << 16);
 
@@ -145,7 +149,9 @@ static void put_top(struct buf *out, const struct report *r)
             "class=\"n\">%.2f %%</td><td style=\"width:40%%\"><span "
             "class=\"meter\" style=\"width:%.1f%%\"></span></td></tr>\n",
             g->top[i].id, (double)g->top[i].logit, 100 * g->top[i].probability,
-            100 * g->top[i].probability / g->top[0].probability);
+            isfinite(g->entropy)
+                ? 100 * g->top[i].probability / g->top[0].probability
+                : 0);
     }
     buf_puts(out, "</table></div></section>\n");
 }

@@ -410,7 +410,9 @@ def test_page(base):
     ok(done.returncode == 9 and page.has("checks failed."),
        "one of a model that failed")
     with open(path, encoding="utf-8") as f:
-        ok(not re.search('"-?(nan|inf)', f.read()), "draws nothing nowhere")
+        text = f.read()
+    ok(not re.search('"-?(nan|inf)', text), "draws nothing nowhere")
+    ok(not re.search("nan bits|width:-?nan", text), "nor a bar, nor bits of it")
     del t["model.norm.weight"]
     write_model(folder, CONFIG, t)
     done = run(folder, "--tokens", "1,5", "--report", path)
