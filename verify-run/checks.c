@@ -1,6 +1,7 @@
 #include "verify-run/checks.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 
 #include "base/human.h"
@@ -182,6 +183,8 @@ static void check_against(
     set(c, against_holds(a));
     if (a->differs[0] != '\0')
         snprintf(c->detail, sizeof(c->detail), "%s", a->differs);
+    else if (isnan(a->share))
+        snprintf(c->detail, sizeof(c->detail), "some logit is no number");
     else
         snprintf(c->detail, sizeof(c->detail),
             "logits drift by %.2g of their spread, %.2g allowed between %s "

@@ -42,7 +42,7 @@ void drift_add(struct drift *d, const float *a, const float *b, uint32_t n)
         d->sum += off;
         d->squares += off * off;
         d->spread += from * from;
-        if (exp(pa) > 0)
+        if (exp(pa) != 0)
             d->kl += exp(pa) * (pa - ((double)b[i] - zb));
     }
     d->same_top += top(a, n) == top(b, n);

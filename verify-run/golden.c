@@ -1,5 +1,6 @@
 #include "verify-run/golden.h"
 
+#include <float.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -37,11 +38,11 @@ static int read_count(
     return 0;
 }
 
-static int read_share(
-    const struct json *root, const char *key, double *out, struct err *e)
+static int read_real(const struct json *root, const char *key, double most,
+    double *out, struct err *e)
 {
-    if (!json_double(json_get(root, key), out) || !isfinite(*out) || *out < 0)
-        return bad(e, key, "a number from 0");
+    if (!json_double(json_get(root, key), out) || !(*out >= 0 && *out <= most))
+        return bad(e, key, most > 1 ? "a number from 0" : "a share of 1");
     return 0;
 }
 
@@ -135,8 +136,8 @@ static int read_model(struct golden *g, const struct json *root, struct err *e)
 static int read_root(struct golden *g, const struct json *root, struct err *e)
 {
     if (read_model(g, root, e) != 0 ||
-        read_share(root, "tolerance", &g->tolerance, e) != 0 ||
-        read_share(root, "spread", &g->spread, e) != 0 ||
+        read_real(root, "tolerance", 1, &g->tolerance, e) != 0 ||
+        read_real(root, "spread", DBL_MAX, &g->spread, e) != 0 ||
         read_ids(g, json_get(root, "prompt"), "prompt", &g->prompt,
             &g->n_prompt, e) != 0 ||
         read_ids(g, json_get(root, "tokens"), "tokens", &g->tokens,
@@ -211,6 +212,14 @@ bool golden_fits(struct golden *g, const struct session *s)
            !other(g, "parameters", g->parameters, s->weights.parameters);
 }
 
+static double spread_of(const float *logits, uint32_t vocab)
+{
+    struct drift d = { 0 };
+
+    drift_add(&d, logits, logits, vocab);
+    return drift_spread(&d);
+}
+
 static double logits_share(const struct golden *g, const float *logits)
 {
     double squares = 0;
@@ -253,16 +262,22 @@ static void compare_tokens(struct golden *g, const struct generation *now)
 static void compare(struct golden *g, const struct golden_run *r)
 {
     enum dtype now = session_coarsest(r->session);
+    const float *logits = r->generation->logits;
 
     if (g->state == GOLDEN_BROKEN)
         return;
     g->state = GOLDEN_HOLDS;
+    /* A file that says more than there is would let anything pass. */
+    g->spread = fmin(g->spread, spread_of(logits, r->session->config.vocab));
     g->bound = fmax(g->tolerance, drift_bound(g->dtype, now));
-    g->share = logits_share(g, r->generation->logits);
+    g->share = logits_share(g, logits);
     if (r->n_prompt != g->n_prompt ||
         memcmp(r->prompt, g->prompt, g->n_prompt * sizeof(*g->prompt)) != 0) {
         g->state = GOLDEN_BROKEN;
         snprintf(g->why, sizeof(g->why), "recorded of another prompt");
+    } else if (isnan(g->share)) {
+        g->state = GOLDEN_BROKEN;
+        snprintf(g->why, sizeof(g->why), "some logit is no number");
     } else if (!(g->share <= g->bound)) {
         g->state = GOLDEN_BROKEN;
         snprintf(g->why, sizeof(g->why),
@@ -308,14 +323,6 @@ static void put_logits(
         put_logit(out, g->logits, id);
     }
     buf_puts(out, "]}\n");
-}
-
-static double spread_of(const float *logits, uint32_t vocab)
-{
-    struct drift d = { 0 };
-
-    drift_add(&d, logits, logits, vocab);
-    return drift_spread(&d);
 }
 
 static int record(struct golden *g, const struct golden_run *r, struct err *e)

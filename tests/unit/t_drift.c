@@ -42,6 +42,9 @@ static void test_no_numbers(void)
     drift_add(&d, a, bad, 3);
     ok(isnan(d.max) && !(drift_share(&d) <= 1), "no number: no bound holds");
     d = (struct drift){ 0 };
+    drift_add(&d, bad, a, 3);
+    ok(isnan(drift_kl(&d)), "nor is it 0 nats from there to a number");
+    d = (struct drift){ 0 };
     drift_add(&d, a, barred, 3);
     ok(!(drift_share(&d) <= 1), "infinitely far: the same");
     d = (struct drift){ 0 };

@@ -355,6 +355,8 @@ def test_golden(base, neox):
 def test_edited(file, kept):
     logits = [dict(x, logit=x["logit"] + 0.2) for x in kept["logits"]]
     edited(file, kept, "other logits", "of their spread", logits=logits)
+    edited(file, kept, "beside a spread that would hide them",
+           "of their spread", logits=logits, spread=1e9)
     tokens = kept["tokens"][:5] + [7] + kept["tokens"][6:]
     edited(file, kept, "another token", "new token 6 is", tokens=tokens)
     edited(file, kept, "more tokens than there were", "new token 13 is",
@@ -382,6 +384,8 @@ def test_malformed(file, text, kept):
     t.ok(broken(file, json.dumps({**kept, "logits": [{"id": 512,
                                                        "logit": 1}]})),
          "an id past the vocabulary")
+    t.ok(broken(file, json.dumps({**kept, "tolerance": 1.5})),
+         "a tolerance that anything would pass")
     t.ok(broken(file, "[]", "not written by --golden"), "another JSON file")
 
 
