@@ -33,20 +33,15 @@ static double mpt_slope(uint32_t heads, uint32_t h, double max)
 
 static float slope(const struct model_config *c, uint32_t h)
 {
-    float s;
-
     switch (c->kinds.position) {
     case POSITION_ALIBI:
         return (float)bloom_slope(c->heads, h);
-    case POSITION_ALIBI_FALCON:
-        s = (float)bloom_slope(c->heads, h);
-        return cast_bf16_to_f32(cast_f32_to_bf16(s)) *
-               (float)c->attention_scale;
     case POSITION_ALIBI_MPT:
         return (float)mpt_slope(c->heads, h, c->alibi_max);
     case POSITION_ROPE_HALF:
     case POSITION_ROPE_ADJACENT:
     case POSITION_LEARNED:
+    case POSITION_ALIBI_FALCON:
         break;
     }
     return 0;
@@ -56,4 +51,24 @@ void alibi_slopes(const struct model_config *c, float *out)
 {
     for (uint32_t h = 0; h < c->heads; h++)
         out[h] = slope(c, h);
+}
+
+static float rounded(float v)
+{
+    return cast_bf16_to_f32(cast_f32_to_bf16(v));
+}
+
+bool alibi_is_rounded(const struct model_config *c)
+{
+    return c->kinds.position == POSITION_ALIBI_FALCON;
+}
+
+void alibi_bias(const struct model_config *c, uint32_t positions, float *out)
+{
+    for (uint32_t h = 0; h < c->heads; h++) {
+        float s = rounded((float)bloom_slope(c->heads, h));
+
+        for (uint32_t p = 0; p < positions; p++)
+            *out++ = rounded(s * rounded((float)p)) * (float)c->attention_scale;
+    }
 }

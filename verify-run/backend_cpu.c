@@ -301,6 +301,7 @@ static int make_buffers(struct backend_state *s, struct err *e)
         { &s->inv_freq, c->rope.dims, 1 },
         { &s->local_inv_freq, local, 1 },
         { &s->slopes, c->heads, 1 },
+        { &s->bias, alibi_is_rounded(c) ? c->heads : 0, s->capacity },
         { &s->keys, cache, s->capacity },
         { &s->values, cache, s->capacity },
         { &s->scores, (uint64_t)c->heads * CPU_QUERIES, s->capacity },
@@ -360,6 +361,8 @@ static struct backend_state *cpu_open(const struct backend_model *m,
     if (s->c->has_local)
         rope_inv_freq(&s->c->local, s->capacity, s->local_inv_freq);
     alibi_slopes(s->c, s->slopes);
+    if (alibi_is_rounded(s->c))
+        alibi_bias(s->c, s->capacity, s->bias);
     describe(device, s->ops, pool_size(s->pool));
     return s;
 }

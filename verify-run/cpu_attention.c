@@ -2,6 +2,7 @@
  * Attention of the CPU backend: queries, keys and values of a block, their
  * norms and positions, the cache, and heads of a few tokens at a time.
  */
+#include "verify-run/alibi.h"
 #include "verify-run/cpu_internal.h"
 
 /*
@@ -209,6 +210,7 @@ static void attend(const struct backend_state *s, const struct cpu_block *b,
         .scores = s->scores + h * CPU_QUERIES * s->capacity,
         .out = s->heads + (t * c->heads + h) * c->head_dim,
         .out_step = (size_t)c->heads * c->head_dim,
+        .bias = alibi_is_rounded(c) ? s->bias + h * s->capacity : NULL,
     };
 
     ops_attention(s->ops, &one);

@@ -31,6 +31,7 @@ struct backend_state {
     float *inv_freq;       /* (rope.dims / 2) */
     float *local_inv_freq; /* the same, of layers with a window */
     float *slopes;         /* (heads) */
+    float *bias;           /* (heads, capacity), of a rounded ALiBi */
     float *keys;           /* (layers, kv_heads, capacity, head_dim) */
     float *values;         /* the same */
     float *scores;         /* (heads, CPU_QUERIES, capacity) */

@@ -319,14 +319,17 @@ static struct keys keys_of(const struct ops_attention *a, size_t t)
     return (struct keys){ first_key(a, t) - base, a->n + t - base };
 }
 
-/* One query's products with n keys, the last its own, become weights. */
-static void weigh(const struct ops_attention *a, float *scores, size_t n)
+/* Query t's products with n keys, the last its own, become weights. */
+static void weigh(
+    const struct ops_attention *a, size_t t, float *scores, size_t n)
 {
     ops_scale(scores, a->scale, n);
     if (a->softcap > 0)
         ops_softcap(scores, a->softcap, n);
     for (size_t i = 0; a->slope != 0 && i < n; i++)
         scores[i] -= a->slope * (float)(n - 1 - i);
+    if (a->bias != NULL)
+        ops_add(scores, a->bias + first_key(a, t), n);
     ops_softmax(scores, n);
 }
 
@@ -391,7 +394,7 @@ void ops_attention(const struct ops *o, const struct ops_attention *a)
     for (size_t t = 0; t < a->queries; t++) {
         struct keys k = keys_of(a, t);
 
-        weigh(a, a->scores + t * span + k.first, k.end - k.first);
+        weigh(a, t, a->scores + t * span + k.first, k.end - k.first);
     }
     mix_all(o, a, &mix);
 }

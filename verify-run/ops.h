@@ -112,16 +112,18 @@ struct ops_attention {
     size_t window;  /* of those the nearest that a query sees; 0: all */
     size_t head_dim;
     float scale;
-    float softcap; /* of the scaled scores, or 0 */
-    float slope;   /* ALiBi: what a key one nearer to the last has more */
-    float *scores; /* scratch, queries * (n + queries - 1) */
-    float *out;    /* (queries, out_step), of which head_dim are written */
+    float softcap;     /* of the scaled scores, or 0 */
+    float slope;       /* ALiBi: what a key one nearer to the last has more */
+    const float *bias; /* (n + queries - 1) added to the score of each key, by
+                          its position; or NULL */
+    float *scores;     /* scratch, queries * (n + queries - 1) */
+    float *out;        /* (queries, out_step), of which head_dim are written */
     size_t out_step;
 };
 
 /*
- * out = softmax(softcap(scale q K^T) + slope * position) V, the same bits
- * for a query alone and among others.
+ * out = softmax(softcap(scale q K^T) + slope * position + bias) V, the same
+ * bits for a query alone and among others.
  */
 void ops_attention(const struct ops *o, const struct ops_attention *a);
 

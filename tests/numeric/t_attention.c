@@ -92,7 +92,8 @@ static double plain(const struct ops_attention *a, size_t t, size_t d)
         s *= (double)a->scale;
         if (a->softcap > 0)
             s = (double)a->softcap * tanh(s / (double)a->softcap);
-        s = exp(s + (double)a->slope * (double)i);
+        s += (double)a->slope * (double)i;
+        s = exp(s + (a->bias != NULL ? (double)a->bias[i] : 0));
         all += s;
         sum += s * (double)a->v[i * a->head_dim + d];
     }
@@ -135,15 +136,18 @@ static bool same_alone(const struct ops *o, const struct ops_attention *a)
     return same;
 }
 
-static void test_attention(const struct ops *o, float softcap, float slope)
+static void test_attention(
+    const struct ops *o, float softcap, float slope, bool biased)
 {
     static struct problem p;
+    float bias[KEYS + QUERIES];
     double far = 0;
     bool same = true;
 
     fill(p.q, ARRAY_LEN(p.q));
     fill(p.k, ARRAY_LEN(p.k));
     fill(p.v, ARRAY_LEN(p.v));
+    fill(bias, ARRAY_LEN(bias));
     for (size_t queries = 1; queries <= QUERIES; queries++) {
         for (size_t window = 0; window <= 20; window += 5) {
             struct ops_attention a =
@@ -152,6 +156,7 @@ static void test_attention(const struct ops *o, float softcap, float slope)
 
             a.softcap = softcap;
             a.slope = slope;
+            a.bias = biased ? bias : NULL;
             a.window = window;
             ops_attention(o, &a);
             d = error_of(&a);
@@ -181,9 +186,10 @@ int main(void)
 
     for (size_t i = 0; (o = ops_nth(i)) != NULL; i++) {
         test_mix(o);
-        test_attention(o, 0, 0);
-        test_attention(o, 1.5f, 0);
-        test_attention(o, 0, 0.3f);
+        test_attention(o, 0, 0, false);
+        test_attention(o, 0, 0, true);
+        test_attention(o, 1.5f, 0, false);
+        test_attention(o, 0, 0.3f, false);
         test_first(o);
     }
     return done();
