@@ -5,7 +5,7 @@ and what it converts is what torch reads, bit for bit.
 The registry's torch for Linux brings 5 GB of CUDA along; where torch's own
 index can be reached, PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu
 gives the small one."""
-# packages: torch>=2.7
+# packages: torch>=2.7 transformers>=5
 import argparse
 import hashlib
 import json
