@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "base/human.h"
+#include "verify-run/culprit.h"
 #include "verify-run/ops.h"
 
 static struct check *add(struct checks *out, const char *name)
@@ -105,19 +106,27 @@ static void check_tokenizer(struct check *c, const struct session *s)
     }
 }
 
-static void check_finite(struct check *c, const struct generation *g)
+static void check_finite(
+    struct check *c, const struct session *s, const struct generation *g)
 {
     const struct backend_fault *f = &g->fault;
+    char tensor[ARCH_NAME_MAX];
+    char layer[32] = "the ";
 
     set(c, !f->found);
-    if (f->found && role_in_layer(f->role))
+    if (!f->found)
+        return;
+    if (role_in_layer(f->role))
+        snprintf(layer, sizeof(layer), "layer %u, ", f->layer);
+    if (culprit_find(&s->config, &s->weights, f, tensor))
         snprintf(c->detail, sizeof(c->detail),
-            "not finite after layer %u, %s, in the pass from position %u",
-            f->layer, role_name(f->role), g->fault_pos);
-    else if (f->found)
+            "not finite after %s%s: %s holds such a value", layer,
+            role_name(f->role), tensor);
+    else
         snprintf(c->detail, sizeof(c->detail),
-            "not finite after the %s, in the pass from position %u",
-            role_name(f->role), g->fault_pos);
+            "not finite after %s%s, in the pass from position %u, though its "
+            "weights are",
+            layer, role_name(f->role), g->fault_pos);
 }
 
 static void check_logits(
@@ -222,7 +231,7 @@ static void check_golden(struct check *c, const struct golden *g)
 /* Only a model that ran can be asked these. */
 static void check_run(struct checks *out, const struct evidence *v)
 {
-    check_finite(&out->v[4], v->generation);
+    check_finite(&out->v[4], v->session, v->generation);
     check_logits(&out->v[5], v->generation, v->session->config.vocab);
     check_cache(&out->v[6], v->generation);
     check_repeat(&out->v[7], v->generation);
