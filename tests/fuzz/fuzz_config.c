@@ -14,9 +14,53 @@
 
 enum { DIMS_MAX = 8192 };
 
-static void check(const struct model_config *c)
+static void check_rope(const struct rope *r, uint32_t length)
 {
     float freq[DIMS_MAX / 2];
+
+    if (r->dims == 0 || r->dims > DIMS_MAX)
+        return;
+    must(isfinite(r->attention_factor) && r->attention_factor > 0);
+    rope_inv_freq(r, length, freq);
+    for (uint32_t i = 0; i < r->dims / 2; i++)
+        must(isfinite(freq[i]) && freq[i] >= 0);
+}
+
+static void check_alibi(const struct model_config *c)
+{
+    float slopes[DIMS_MAX], bias[64];
+
+    if (c->heads > DIMS_MAX)
+        return;
+    alibi_slopes(c, slopes);
+    for (uint32_t h = 0; h < c->heads; h++)
+        must(isfinite(slopes[h]) && slopes[h] >= 0);
+    if (!alibi_is_rounded(c) || c->heads > 32)
+        return;
+    alibi_bias(c, 2, bias);
+    for (uint32_t i = 0; i < 2 * c->heads; i++)
+        must(isfinite(bias[i]) && bias[i] >= 0);
+}
+
+/* What a layer is made of, and how what it adds is scaled. */
+static void check_parts(const struct model_config *c)
+{
+    bool moe = c->kinds.mlp == MLP_MOE;
+
+    must(c->layers <= CONFIG_LAYERS_MAX);
+    for (uint32_t i = 0; i < c->layers; i++)
+        must(config_window(c, i) == 0 || config_window(c, i) == c->window);
+    must(moe == (c->experts > 0));
+    must(!moe || (c->experts_used > 0 && c->experts_used <= c->experts));
+    must(c->experts <= CONFIG_EXPERTS_MAX);
+    must(config_sane(c->attention_scale) && config_sane(c->embed_scale));
+    must(config_sane(c->residual_scale) && config_sane(c->logit_scale));
+    must(c->softcap >= 0 && c->logit_softcap >= 0 && c->clip_qkv >= 0);
+    must(!c->has_local || c->local.dims == c->rope.dims);
+}
+
+static void check(const struct model_config *c)
+{
     uint64_t shape[2] = { 0, 0 }, n;
 
     must(c->arch != NULL && c->vocab > 0 && c->dim > 0 && c->layers > 0);
@@ -31,11 +75,12 @@ static void check(const struct model_config *c)
             must(rank <= 2);
             must(rank == 0 || tensor_count(shape, rank, &n));
         }
-    if (c->rope.dims > DIMS_MAX)
-        return;
-    rope_inv_freq(&c->rope, c->context, freq);
-    for (uint32_t i = 0; i < c->rope.dims / 2; i++)
-        must(isfinite(freq[i]) && freq[i] >= 0);
+    check_parts(c);
+    check_alibi(c);
+    check_rope(&c->rope, 1);
+    check_rope(&c->rope, c->context);
+    if (c->has_local)
+        check_rope(&c->local, c->context);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

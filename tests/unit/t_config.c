@@ -215,6 +215,9 @@ static void test_refusals(void)
             ERR_REFUSED, "factor" },
         { "{\"model_type\":\"llama\",\"rope_scaling\":{\"type\":\"linear\"}}",
             ERR_REFUSED, "factor" },
+        { "{\"model_type\":\"llama\",\"rope_scaling\":{\"type\":\"linear\","
+          "\"factor\":null}}",
+            ERR_REFUSED, "factor" },
         { "{\"model_type\":\"llama\",\"rope_scaling\":{\"type\":\"llama3\","
           "\"factor\":8,\"low_freq_factor\":4,\"high_freq_factor\":1,"
           "\"original_max_position_embeddings\":8192}}",
