@@ -32,7 +32,7 @@ bool honest_lock(int lock)
     int fd AUTO(fd_close) = -1;
 
     snprintf(name, sizeof(name), "/proc/self/fd/%d", lock);
-    fd = open(name, O_RDWR | O_CLOEXEC);
+    fd = open(name, O_RDONLY | O_CLOEXEC);
     return fd >= 0 && !is_shared(fd) && flock(fd, LOCK_EX | LOCK_NB) != 0 &&
            errno == EWOULDBLOCK;
 }

@@ -20,7 +20,13 @@
 #include "base/log.h"
 #include "base/path.h"
 
-enum { POLL_MS = 20, NOTE_MAX = 256, BOOT_DIGITS = 36, TRIES_MAX = 100 };
+enum {
+    POLL_MS = 20,
+    NOTE_MAX = 256,
+    BOOT_DIGITS = 36,
+    SPACE_MAX = 64,
+    TRIES_MAX = 100
+};
 
 int lease_of_repo(
     const struct hubdir *h, const struct repo *r, char *out, struct err *e)
@@ -41,8 +47,9 @@ static int open_lease(const char *path, bool create)
     char dir[PATH_MAX];
     int fd = open(path, O_RDWR | O_CLOEXEC);
 
-    /* Others' file in a cache of many users: to read it is enough. */
-    if (fd < 0 && errno == EACCES)
+    /* Others' file in a cache of many users, or one that is mounted
+     * read-only here, but not elsewhere: to read it is enough. */
+    if (fd < 0 && (errno == EACCES || errno == EROFS))
         fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd >= 0 || errno != ENOENT || !create)
         return fd;
@@ -105,16 +112,31 @@ static void boot_id(char out[BOOT_DIGITS + 1])
     out[n > 0 ? n : 0] = '\0';
 }
 
-/* "ml-lease <boot> <pid>": another machine has another boot. */
+/*
+ * "ml-lease <boot> <pid namespace> ", and the pid behind it: another machine
+ * has another boot, and a container of the same machine other numbers for its
+ * processes. False where the system does not say.
+ */
+static bool note_front(char out[NOTE_MAX])
+{
+    char boot[BOOT_DIGITS + 1], space[SPACE_MAX];
+    ssize_t n = readlink("/proc/self/ns/pid", space, sizeof(space) - 1);
+
+    boot_id(boot);
+    space[n > 0 ? n : 0] = '\0';
+    snprintf(out, NOTE_MAX, "ml-lease %s %s ", boot, space);
+    return boot[0] != '\0' && space[0] != '\0';
+}
+
 static void leave_note(struct lease *l, const char *path)
 {
     struct err ignored = ERR_INIT;
-    char note[NOTE_MAX], boot[BOOT_DIGITS + 1], tmp[PATH_MAX], dir[PATH_MAX];
+    char front[NOTE_MAX], note[NOTE_MAX + 24], tmp[PATH_MAX], dir[PATH_MAX];
     int n;
 
-    boot_id(boot);
+    note_front(front);
     path_dir(dir, sizeof(dir), path);
-    n = snprintf(note, sizeof(note), "ml-lease %s %ld\n", boot, (long)getpid());
+    n = snprintf(note, sizeof(note), "%s%ld\n", front, (long)getpid());
     /* <name>.<16 hex>.tmp: the name without its end is ours alone. */
     if (file_temp_name(tmp, dir, path, &ignored) != 0)
         return;
@@ -125,21 +147,18 @@ static void leave_note(struct lease *l, const char *path)
         log_debug("%s", ignored.msg);
 }
 
-/* Of this start of this machine, and no process of that number is left. */
+/* Of our own processes, and none of that number is left. */
 static bool is_dead(const char *path)
 {
     struct buf b AUTO(buf_free) = BUF_INIT(NOTE_MAX);
     struct err ignored = ERR_INIT;
-    char front[NOTE_MAX], boot[BOOT_DIGITS + 1], *end;
+    char front[NOTE_MAX], *end;
     long pid;
-    int n;
 
-    boot_id(boot);
-    n = snprintf(front, sizeof(front), "ml-lease %s ", boot);
-    if (boot[0] == '\0' || file_slurp(path, &b, &ignored) != 0 ||
+    if (!note_front(front) || file_slurp(path, &b, &ignored) != 0 ||
         !str_starts(buf_str(&b), front))
         return false;
-    pid = strtol(b.p + n, &end, 10);
+    pid = strtol(b.p + strlen(front), &end, 10);
     return pid > 0 && *end == '\n' && kill((pid_t)pid, 0) != 0 &&
            errno == ESRCH;
 }

@@ -7,7 +7,8 @@
  *   VOLUME/lease
  *   <the same>.<16 hex>      one per holder, where locks lie (NFS, Lustre):
  *                            it counts until its process is known to be
- *                            dead, or for two days
+ *                            dead, or for two days. Only its own machine
+ *                            and its own container can know.
  *
  * It protects the work of the suite's own programs from its own collector.
  * The official client knows nothing of it: the collector heeds its locks and
