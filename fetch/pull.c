@@ -19,6 +19,9 @@
 #include "fetch/space.h"
 #include "fetch/transfer.h"
 
+/* So often is fetched what others remove at the same time. */
+enum { BRING_TRIES = 3 };
+
 struct space pull_space(struct pull *p)
 {
     return (struct space){ .dir = p->dir,
@@ -452,14 +455,59 @@ static int place(struct pull *p, struct err *e)
     return p->plan.n == 0 ? dir_make(p->path, e) : 0;
 }
 
+/* Does every name lead to its file? A plain folder's are files themselves. */
+static int all_led(struct pull *p, bool *out, struct err *e)
+{
+    *out = true;
+    for (size_t i = 0; i < p->plan.n && p->local == NULL && *out; i++) {
+        int have =
+            hubdir_have(p->dir, &p->repo, p->commit, p->plan.files[i].file, e);
+
+        if (have < 0)
+            return -1;
+        *out = have == HAVE;
+    }
+    return 0;
+}
+
+/*
+ * The bytes, and their names. Whoever removes things waits for a lease, but
+ * not every tool, or person, does: what the plan counted on may have gone
+ * since.
+ */
+static int bring(struct pull *p, struct hub *hub, struct err *e)
+{
+    uint64_t before = 0;
+
+    for (int tries = 0; tries < BRING_TRIES; tries++) {
+        bool done;
+
+        if (transfer(p, hub, e) != 0 || place(p, e) != 0 ||
+            all_led(p, &done, e) != 0)
+            return -1;
+        p->fetched_bytes += before;
+        if (done)
+            return 0;
+        log_info("%s: what was here has been removed meanwhile; fetching it "
+                 "again",
+            p->repo.id);
+        before = p->fetched_bytes;
+        p->force = false;
+        p->fetched_bytes = 0;
+        if (pull_make_plan(p, e) != 0)
+            return -1;
+    }
+    err_set(
+        e, ERR_BUSY, "%s: another process removes what is fetched", p->repo.id);
+    return err_hint(e, "try again when it has ended");
+}
+
 /* Names last: entries, then the listing, then the ref. */
 static int record(struct pull *p, struct err *e)
 {
     char commit[41];
     int have;
 
-    if (place(p, e) != 0)
-        return -1;
     if (p->tree_is_new &&
         hubdir_set_tree(p->dir, &p->repo, p->commit, &p->tree, e) != 0)
         return -1;
@@ -487,12 +535,11 @@ static int fetch(struct pull *p, struct hub *hub, struct err *e)
 
     if (!pull_changes(p)) {
         /* All is here; a name that cannot be written costs nothing. */
-        if (record(p, &ignored) != 0)
+        if (place(p, &ignored) != 0 || record(p, &ignored) != 0)
             log_debug("%s", ignored.msg);
         return 0;
     }
-    if (hubdir_init(p->dir, e) != 0 || mark(p, e) != 0 ||
-        transfer(p, hub, e) != 0)
+    if (hubdir_init(p->dir, e) != 0 || mark(p, e) != 0 || bring(p, hub, e) != 0)
         return -1;
     return record(p, e);
 }

@@ -48,11 +48,11 @@ static int enter(struct pull *p, struct err *e)
 
 int pull_hold(struct pull *p, bool create, struct err *e)
 {
+    const struct hubdir *h = p->local != NULL ? p->seed : p->dir;
     char path[PATH_MAX];
 
-    if (p->local != NULL)
-        return 0;
-    if (lease_of_repo(p->dir, &p->repo, path, e) != 0)
+    /* Of a plain folder: what it takes from the cache stays there. */
+    if (lease_of_repo(h, &p->repo, path, e) != 0)
         return -1;
     return lease_hold(&p->lease, path, create, e);
 }
