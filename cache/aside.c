@@ -30,6 +30,29 @@ static int rename_free(const char *from, const char *to)
     return rename(from, to);
 }
 
+int aside_inside(const char *root, const char *part, char *out, struct err *e)
+{
+    size_t top = strlen(root) + 1;
+    struct stat st;
+
+    if (path_join(out, root, part, e) != 0)
+        return -1;
+    for (char *end = out + top; end != NULL;) {
+        bool link;
+
+        end = strchr(end, '/');
+        if (end != NULL)
+            *end = '\0';
+        link = lstat(out, &st) == 0 && S_ISLNK(st.st_mode);
+        if (link)
+            return err_set(e, ERR_REFUSED,
+                "%s: a symbolic link where a folder should be", out);
+        if (end != NULL)
+            *end++ = '/';
+    }
+    return 0;
+}
+
 static int sync_both(const char *from, const char *to, struct err *e)
 {
     char dir[PATH_MAX];

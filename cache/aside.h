@@ -15,6 +15,14 @@
 int aside_move(const char *path, const char *dir, const char *name, char *out,
     struct err *e);
 
+/*
+ * aside_inside - root/part, into out of PATH_MAX bytes, if no folder of part,
+ * nor its end, is a symbolic link: what is behind one is not ours to move or
+ * remove. root itself may be one. What is not there is fine.
+ * Returns 0, or -1 with *e: REFUSED
+ */
+int aside_inside(const char *root, const char *part, char *out, struct err *e);
+
 /* aside_back - the same file to a path that must be free; synced. BUSY: it is
  * not. */
 int aside_back(const char *from, const char *path, struct err *e);

@@ -1,6 +1,7 @@
 #include "cache/collect.h"
 #include "cache/collect_internal.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,21 +40,36 @@ int collect_note(struct collect *c, enum collected_kind kind,
     return 0;
 }
 
-/* Taken, or passed by: 0, 1 when somebody is at work on it, -1 with *e. */
+/*
+ * What stands in the way of one repository is none of the others' business:
+ * somebody is at work on it, it is another user's, it is not in order. 1: it
+ * is passed by; -1: all ends here.
+ */
+static int pass_by(struct collect *c, const struct err *why, struct err *e)
+{
+    bool theirs = why->sys == EACCES || why->sys == EPERM || why->sys == EROFS;
+
+    if (why->kind != ERR_BUSY && why->kind != ERR_REFUSED && !theirs) {
+        *e = *why;
+        return -1;
+    }
+    if (why->kind == ERR_BUSY)
+        log_info("passed by: %s", why->msg);
+    else
+        log_warn("passed by: %s", why->msg);
+    c->busy++;
+    return 1;
+}
+
+/* Taken, or passed by: 0, 1, -1 with *e. */
 static int take(
     struct collect *c, struct reaper *r, const struct repo *repo, struct err *e)
 {
     struct err why = ERR_INIT;
+    int rc = c->dry_run ? reaper_check(c->place, repo, &why)
+                        : reaper_open(r, c->place, repo, c->grace_s, &why);
 
-    if (c->dry_run || reaper_open(r, c->place, repo, c->grace_s, &why) == 0)
-        return 0;
-    if (why.kind != ERR_BUSY) {
-        *e = why;
-        return -1;
-    }
-    log_info("passed by: %s", why.msg);
-    c->busy++;
-    return 1;
+    return rc == 0 ? 0 : pass_by(c, &why, e);
 }
 
 /* ---- objects ---- */
@@ -61,18 +77,10 @@ static int take(
 static int drop_objects(struct collect *c, struct reaper *r,
     const struct repo *repo, struct object **dead, uint64_t n, struct err *e)
 {
-    struct err why = ERR_INIT;
     uint64_t bytes;
 
-    if (!c->dry_run && reaper_objects(r, dead, n, &bytes, &why) != 0) {
-        if (why.kind != ERR_BUSY) {
-            *e = why;
-            return -1;
-        }
-        log_info("passed by: %s", why.msg);
-        c->busy++;
-        return 0;
-    }
+    if (!c->dry_run && reaper_objects(r, dead, n, &bytes, e) != 0)
+        return -1;
     for (uint64_t i = 0; i < n; i++) {
         struct stat st;
 
@@ -115,28 +123,26 @@ static int collect_repo(
     struct collect *c, const struct repo *repo, struct err *e)
 {
     struct reaper r AUTO(reaper_close) = REAPER_INIT;
+    struct err why = ERR_INIT;
     int rc = take(c, &r, repo, e);
 
-    if (rc != 0)
-        return rc < 0 ? -1 : 0;
-    if (collect_objects(c, &r, repo, e) != 0)
-        return -1;
-    return collect_leftovers(c, repo, e);
+    if (rc == 0 && (collect_objects(c, &r, repo, &why) != 0 ||
+                       collect_leftovers(c, repo, &why) != 0))
+        rc = pass_by(c, &why, e);
+    return rc < 0 ? -1 : 0;
 }
 
 static int collect_own(struct collect *c, struct err *e)
 {
     struct reaper r AUTO(reaper_close) = REAPER_INIT;
-    int rc;
+    struct err why = ERR_INIT;
+    bool own = c->place->has_volume;
+    int rc = own ? take(c, &r, NULL, e) : 0;
 
-    if (!c->place->has_volume)
-        return collect_place_leftovers(c, e);
-    rc = take(c, &r, NULL, e);
-    if (rc != 0)
-        return rc < 0 ? -1 : 0;
-    if (collect_objects(c, &r, NULL, e) != 0)
-        return -1;
-    return collect_place_leftovers(c, e);
+    if (rc == 0 && ((own && collect_objects(c, &r, NULL, &why) != 0) ||
+                       collect_place_leftovers(c, &why) != 0))
+        rc = pass_by(c, &why, e);
+    return rc < 0 ? -1 : 0;
 }
 
 /* ---- the size that is not to be passed ---- */
@@ -218,13 +224,7 @@ static int evict(
         return 1;
     if (removal_evict(&r, x->commit.p, freed, &why) == 0)
         return 0;
-    if (why.kind == ERR_BUSY) {
-        log_info("passed by: %s", why.msg);
-        c->busy++;
-        return 1;
-    }
-    *e = why;
-    return -1;
+    return pass_by(c, &why, e);
 }
 
 static int shrink(

@@ -35,9 +35,14 @@ static void dir_close(DIR **d)
 
 static int each(struct sweep *s, int (*act)(struct sweep *, const char *name))
 {
-    DIR *d AUTO(dir_close) = opendir(s->root);
+    DIR *d AUTO(dir_close) = NULL;
     struct dirent *entry;
+    struct stat st;
 
+    /* What a link leads to is not ours to sweep. */
+    if (lstat(s->root, &st) != 0 || !S_ISDIR(st.st_mode))
+        return 0;
+    d = opendir(s->root);
     if (d == NULL)
         return errno == ENOENT || errno == ENOTDIR
                    ? 0

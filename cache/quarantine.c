@@ -10,9 +10,13 @@
 int quarantine_dir(
     const struct place *p, const struct repo *r, char *out, struct err *e)
 {
-    if (r != NULL)
-        return path_fmt(out, e, "%s/%s/ml/quarantine", p->hub.root, r->folder);
-    return path_join(out, p->volume.root, "quarantine", e);
+    char root[PATH_MAX];
+
+    if (r == NULL)
+        return aside_inside(p->volume.root, "quarantine", out, e);
+    if (path_join(root, p->hub.root, r->folder, e) != 0)
+        return -1;
+    return aside_inside(root, "ml/quarantine", out, e);
 }
 
 static bool is_same(const struct stat *a, const struct stat *b)

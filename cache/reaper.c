@@ -190,6 +190,26 @@ static int find_paths(struct reaper *r, struct err *e)
     return lease_of_repo(&r->place->hub, &r->repo, r->lease_path, e);
 }
 
+int reaper_check(const struct place *p, const struct repo *r, struct err *e)
+{
+    static const char *const of_repo[] = { "blobs", "snapshots", "refs",
+        "trees", ".no_exist", "ml/trash", "ml/uniform", "ml/journal",
+        "ml/quarantine", "ml/used", "ml/pulling", "ml/pins", NULL };
+    static const char *const of_volume[] = { "store/sha256", "names", "files",
+        "tmp", "trash", "quarantine", "uniform", NULL };
+    const char *const *part = r != NULL ? of_repo : of_volume;
+    char root[PATH_MAX], path[PATH_MAX];
+
+    if (r != NULL ? path_join(root, p->hub.root, r->folder, e) != 0
+                  : path_fmt(root, e, "%s", p->volume.root) != 0)
+        return -1;
+    for (; *part != NULL; part++)
+        if (aside_inside(root, *part, path, e) != 0)
+            return err_hint(e, "what it leads to is not touched: make it a "
+                               "folder, or remove it by hand");
+    return 0;
+}
+
 int reaper_open(struct reaper *out, const struct place *p, const struct repo *r,
     uint64_t grace_s, struct err *e)
 {
@@ -198,7 +218,7 @@ int reaper_open(struct reaper *out, const struct place *p, const struct repo *r,
     out->grace_s = grace_s;
     if (r != NULL)
         out->repo = *r;
-    if (find_paths(out, e) != 0 ||
+    if (reaper_check(p, r, e) != 0 || find_paths(out, e) != 0 ||
         lease_take(&out->lease, out->lease_path,
             r != NULL ? r->id : p->volume.root, e) != 0)
         return -1;
@@ -498,18 +518,36 @@ int reaper_repo(struct reaper *r, struct err *e)
     return aside_remove(to, e);
 }
 
-int reaper_put(struct reaper *r, struct str name, struct err *e)
+/* A name's file below a folder of the volume; a link's end is left alone. */
+static int remove_name(
+    const char *root, const char *part, struct str name, struct err *e)
 {
-    const char *root = r->place->volume.root;
-    char path[PATH_MAX], top[PATH_MAX];
+    struct err outside = ERR_INIT;
+    char top[PATH_MAX], dir[PATH_MAX], path[PATH_MAX];
 
-    if (path_fmt(path, e, "%s/names/%.*s.json", root, STR_ARG(name)) != 0 ||
-        remove_synced(path, e) != 0 || path_join(top, root, "names", e) != 0)
+    if (path_join(top, root, part, e) != 0 ||
+        path_fmt(path, e, "%.*s", STR_ARG(name)) != 0)
         return -1;
-    aside_prune(path, top);
-    if (path_fmt(path, e, "%s/files/%.*s", root, STR_ARG(name)) != 0 ||
-        remove_synced(path, e) != 0 || path_join(top, root, "files", e) != 0)
+    path_dir(dir, sizeof(dir), path);
+    if (aside_inside(top, dir, path, &outside) != 0) {
+        log_warn("left alone: %s", outside.msg);
+        return 0;
+    }
+    if (path_fmt(path, e, "%s/%.*s", top, STR_ARG(name)) != 0 ||
+        remove_synced(path, e) != 0)
         return -1;
     aside_prune(path, top);
     return 0;
+}
+
+int reaper_put(struct reaper *r, struct str name, struct err *e)
+{
+    const char *root = r->place->volume.root;
+    struct buf json AUTO(buf_free) = BUF_INIT(PATH_MAX);
+
+    buf_printf(&json, "%.*s.json", STR_ARG(name));
+    if (buf_check(&json, e) != 0 ||
+        remove_name(root, "names", buf_str(&json), e) != 0)
+        return -1;
+    return remove_name(root, "files", name, e);
 }

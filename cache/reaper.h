@@ -36,9 +36,17 @@ struct reaper {
     }
 
 /*
+ * reaper_check - are the folders that things are removed from its own?
+ * r        NULL: the put files of the volume
+ * Returns  0, or -1 with *e: REFUSED (one is a symbolic link)
+ */
+int reaper_check(const struct place *p, const struct repo *r, struct err *e);
+
+/*
  * reaper_open - take it, and clear up what a killed one left
  * r        NULL: the put files of the volume
- * Returns  0, or -1 with *e: BUSY (somebody is at work on it), IO
+ * Returns  0, or -1 with *e: BUSY (somebody is at work on it), REFUSED (see
+ *          reaper_check), IO
  */
 int reaper_open(struct reaper *out, const struct place *p, const struct repo *r,
     uint64_t grace_s, struct err *e);
