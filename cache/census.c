@@ -191,6 +191,29 @@ static bool link_digest(const char *path, struct digest *out)
     return digest_parse(out, str_of(path_base(target)));
 }
 
+/*
+ * A link that leads to a folder: 1. Which blobs its names need is known only
+ * if they are counted under their own; else what is not named cannot be told
+ * from what is: -1 with *e, where that is asked.
+ */
+static int leads_to_folder(
+    const struct count *c, const char *root, const char *path, struct err *e)
+{
+    char top[PATH_MAX], end[PATH_MAX];
+    struct stat st;
+    size_t n;
+
+    if (stat(path, &st) != 0 || !S_ISDIR(st.st_mode))
+        return 0;
+    if (!c->bare || (realpath(root, top) != NULL &&
+                        realpath(path, end) != NULL && (n = strlen(top)) > 0 &&
+                        strncmp(end, top, n) == 0 && end[n] == '/'))
+        return 1;
+    err_set(
+        e, ERR_REFUSED, "%s: a symbolic link where a folder should be", path);
+    return err_hint(e, "what it leads to may need blobs from here");
+}
+
 /* A link: of the blob it names, whether that is there or not. */
 static void count_link(struct count *c, const char *path,
     const struct tree_file *f, struct census_name *name)
@@ -199,13 +222,17 @@ static void count_link(struct count *c, const char *path,
     struct stat st;
 
     name->broken = stat(path, &st) != 0 || !S_ISREG(st.st_mode);
-    if (!link_digest(path, &name->digest)) {
-        if (f != NULL)
+    if (link_digest(path, &name->digest)) {
+        blob = blob_of(c, &name->digest);
+    } else {
+        /* By way of another link: what counts is where it ends. */
+        blob = name->broken ? NULL : blob_of_inode(c, &st);
+        if (blob != NULL)
+            name->digest = blob->digest;
+        else if (f != NULL)
             name->digest = *tree_etag(f);
-        return;
     }
     name->other = f != NULL && !digest_eq(&name->digest, tree_etag(f));
-    blob = blob_of(c, &name->digest);
     if (blob != NULL) {
         blob->named = true;
         blob->shown = name->name;
@@ -279,8 +306,15 @@ static int count_snapshots(struct count *c, const struct repo *r, struct err *e)
         const char *slash = strchr(found[i].path.p, '/');
         struct census_name name = { .repo = r };
         const struct tree_file *f;
+        int rc = 0;
 
-        if (slash == NULL)
+        if (path_join(path, root, found[i].path.p, e) != 0)
+            return -1;
+        if (found[i].kind == WALK_LINK)
+            rc = leads_to_folder(c, root, path, e);
+        if (rc < 0)
+            return -1;
+        if (rc > 0 || slash == NULL)
             continue;
         name.commit =
             (struct str){ found[i].path.p, (size_t)(slash - found[i].path.p) };
@@ -291,8 +325,6 @@ static int count_snapshots(struct count *c, const struct repo *r, struct err *e)
         name.commit = at.name;
         name.name = str_of(slash + 1);
         f = listed(&at.tree, name.name);
-        if (path_join(path, root, found[i].path.p, e) != 0)
-            return -1;
         if (found[i].kind == WALK_LINK)
             count_link(c, path, f, &name);
         else if (count_file(c, path, f, &name, e) != 0)
@@ -436,9 +468,14 @@ static int count_content(struct count *c, struct err *e)
     for (uint64_t i = 0; i < n; i++) {
         struct object o = { .kind = OBJECT_CONTENT };
         const char *base = path_base(found[i].path.p);
+        const size_t front = sizeof("ab/") - 1;
 
+        /* Only where it belongs: nobody finds it elsewhere, and the list is
+         * in order of the digests, too. */
         if (!digest_parse(&o.digest, str_of(base)) ||
-            o.digest.kind != HASH_SHA256)
+            o.digest.kind != HASH_SHA256 ||
+            found[i].path.len != front + strlen(base) ||
+            memcmp(found[i].path.p, base, front - 1) != 0)
             continue;
         if (path_join(path, root, found[i].path.p, e) != 0)
             return -1;
@@ -453,6 +490,8 @@ static int count_content(struct count *c, struct err *e)
 static int count_puts(struct count *c, struct err *e)
 {
     struct volume_entry *list;
+    char path[PATH_MAX];
+    struct stat st;
     uint64_t n;
 
     if (count_content(c, e) != 0 ||
@@ -465,7 +504,10 @@ static int count_puts(struct count *c, struct err *e)
 
         if (!wanted_put(c, list[i].name))
             continue;
-        name.broken = o == NULL;
+        /* What came since the contents were listed is not missing. */
+        if (volume_path(&c->p->volume, &list[i], path, e) != 0)
+            return -1;
+        name.broken = stat(path, &st) != 0 || !S_ISREG(st.st_mode);
         if (o != NULL) {
             o->named = true;
             o->shown = list[i].name;
