@@ -1,6 +1,8 @@
 #include <stdio.h>
+#include <unistd.h>
 
 #include "cache/commands.h"
+#include "cache/lease.h"
 #include "cache/look.h"
 #include "cache/pin.h"
 #include "cache/place.h"
@@ -41,6 +43,24 @@ static int find_commit(const struct place *p, struct target *t, struct err *e)
     return err_hint(e, "name a revision: %s@REVISION", t->repo.id);
 }
 
+/* Under the lease nobody removes it; what is not here cannot be kept. */
+static int set(const struct hubdir *h, const struct repo *r, const char *commit,
+    struct err *e)
+{
+    struct lease lease AUTO(lease_free) = LEASE_INIT;
+    char path[PATH_MAX];
+
+    if (lease_of_repo(h, r, path, e) != 0 ||
+        lease_hold(&lease, path, true, e) != 0 ||
+        hubdir_snapshot(h, r, commit, path, e) != 0)
+        return -1;
+    if (access(path, F_OK) != 0) {
+        err_set(e, ERR_MISSING, "%s@%s is not held", r->id, commit);
+        return err_hint(e, "run: mlfetch pull %s@%s", r->id, commit);
+    }
+    return pin_set(h, r, commit, e);
+}
+
 static int each(const struct pin_opts *o, int argc, char **argv,
     int (*act)(
         const struct hubdir *, const struct repo *, const char *, struct err *),
@@ -69,7 +89,7 @@ static int run_pin(const struct cmd_ctx *ctx, void *values, int argc,
     char **argv, struct err *e)
 {
     (void)ctx;
-    return each(values, argc, argv, pin_set, e);
+    return each(values, argc, argv, set, e);
 }
 
 static int run_unpin(const struct cmd_ctx *ctx, void *values, int argc,

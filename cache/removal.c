@@ -115,6 +115,19 @@ static int count_whole(struct plan *pl, struct removal *r, struct err *e)
     return 0;
 }
 
+static int check_pin(
+    const struct place *p, const struct removal *r, struct err *e)
+{
+    const char *at = r->whole ? "" : "@";
+    const char *commit = r->whole ? "" : r->commit.p;
+
+    if (r->repo == NULL ||
+        !pin_is(&p->hub, r->repo, r->whole ? NULL : r->commit.p))
+        return 0;
+    err_set(e, ERR_REFUSED, "%s%s%.12s is pinned", r->repo->id, at, commit);
+    return err_hint(e, "mlcache unpin %s%s%s first", r->repo->id, at, commit);
+}
+
 static int add(struct plan *pl, struct removal r, struct err *e)
 {
     struct removal *list;
@@ -125,13 +138,8 @@ static int add(struct plan *pl, struct removal r, struct err *e)
             str_eq(x->name, r.name))
             return 0;
     }
-    if (r.repo != NULL &&
-        pin_is(&pl->p->hub, r.repo, r.whole ? NULL : r.commit.p)) {
-        err_set(e, ERR_REFUSED, "%s%s%.12s is pinned", r.repo->id,
-            r.whole ? "" : "@", r.whole ? "" : r.commit.p);
-        return err_hint(e, "mlcache unpin %s%s%s first", r.repo->id,
-            r.whole ? "" : "@", r.whole ? "" : r.commit.p);
-    }
+    if (check_pin(pl->p, &r, e) != 0)
+        return -1;
     if (r.whole ? count_whole(pl, &r, e) != 0 : false)
         return -1;
     if (!r.whole) {
@@ -291,7 +299,9 @@ static int remove_one(const struct place *p, struct removal *x, struct err *e)
     struct reaper r AUTO(reaper_close) = REAPER_INIT;
     uint64_t bytes;
 
-    if (reaper_open(&r, p, x->repo, REAPER_GRACE_S, e) != 0)
+    /* It may have been pinned while the user was asked. */
+    if (reaper_open(&r, p, x->repo, REAPER_GRACE_S, e) != 0 ||
+        check_pin(p, x, e) != 0)
         return -1;
     if (x->whole ? reaper_repo(&r, e) != 0
                  : removal_evict(&r, x->commit.p, &bytes, e) != 0)
