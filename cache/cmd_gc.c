@@ -46,7 +46,8 @@ static const struct opt opts[] = {
     { .name = "partial",
         .type = OPT_FLAG,
         .at = offsetof(struct gc_opts, partial),
-        .help = "unfinished downloads, too, of any age" },
+        .help = "unfinished downloads, too: ours of any age, those of other "
+                "tools older than the time of grace" },
     { .name = "quarantine",
         .type = OPT_FLAG,
         .at = offsetof(struct gc_opts, quarantine),

@@ -218,7 +218,8 @@ static int partial(struct sweep *s, const char *name)
         return is_old(s, name) ? drop(s, COLLECTED_LEFTOVER, name) : 0;
     if (beside(s, "blobs/", name, front) && is_old(s, name))
         return drop_partial(s, name, front, COLLECTED_LEFTOVER);
-    if (s->c->partial)
+    /* Another tool's may be at work without a lock; then it is young. */
+    if (s->c->partial && (str_ends(text, ours) || is_old(s, name)))
         return drop_partial(s, name, front, COLLECTED_PARTIAL);
     if (path_join(path, s->root, name, s->e) != 0)
         return -1;
