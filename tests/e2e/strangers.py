@@ -4,13 +4,15 @@ should be, files and folders of another user, other containers, tools that
 take away what a pull counts on. Nothing outside is touched, nothing that is
 needed is lost, and what is in order is looked after all the same."""
 import os
+import pty
 import shutil
 import subprocess
 import sys
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-from pulling import World, good, kit, noise, shimmed, write  # noqa: E402
+from pulling import (World, good, kit, matches, noise,  # noqa: E402
+                     shimmed, write)
 
 REPO, OTHER = "acme/two", "acme/other"
 FILES = {"old.bin": noise(60_000, "old"), "new.bin": noise(50_000, "new")}
@@ -129,6 +131,98 @@ def taken_away(tap, hub):
              FILES, "what was taken away on the way is fetched again")
 
 
+def odd_links(tap, hub):
+    """Names that do not lead straight to their blobs."""
+    with World(hub.url) as w:
+        top = w.pull(REPO).stdout.strip()
+        name = os.path.join(top, "old.bin")
+        os.symlink(os.path.relpath(os.path.realpath(name), w.repo(REPO)),
+                   os.path.join(w.repo(REPO), "hop"))
+        os.unlink(name)
+        os.symlink("../../hop", name)
+        done = mlcache(w.env, "gc", "--grace", "0")
+        tap.eq(matches(top, FILES), None, "by way of another link")
+        os.symlink(os.path.basename(top), os.path.dirname(top) + "/latest")
+        write(os.path.join(w.repo(REPO), "blobs", "5" * 64), b"stray")
+        done = mlcache(w.env, "gc", "--grace", "0")
+        tap.eq((done.returncode, matches(top, FILES),
+                "5" * 64 in w.names(REPO, "blobs")), (0, None, False),
+               "another name of a snapshot does no harm")
+        tap.eq(mlcache(w.env, "verify").returncode, 0, "nor to verify")
+        away = os.path.join(w.home, "away")
+        os.makedirs(away)
+        for n in FILES:
+            os.symlink(os.path.realpath(os.path.join(top, n)),
+                       os.path.join(away, n))
+        plant(top, away)
+        done = mlcache(w.env, "gc", "--grace", "0")
+        tap.ok(matches(away, FILES) is None and "link" in done.stderr and
+               done.returncode == 0, "a snapshot that has been moved away "
+               "needs its blobs", done.stderr)
+
+
+def lost_content(tap):
+    """A content in a folder of the store where it does not belong."""
+    home = kit.scratch()
+    env = kit.clean_env(home)
+    vol = os.path.join(home, "vol")
+    for i in range(16):
+        write(os.path.join(home, "in"), noise(1000, i))
+        kit.run(["mlfetch", "put", vol, os.path.join(home, "in"), f"n{i}"], env)
+    store = os.path.join(vol, "store/sha256")
+    for front in sorted(os.listdir(store))[::2]:
+        for digit in "0f":
+            if front != 2 * digit:
+                write(os.path.join(store, front, 64 * digit), b"x")
+    done = mlcache(env, "verify", "--volume", vol)
+    tap.ok(done.returncode == 0, "content in the wrong folder hides none",
+           done.stdout + done.stderr)
+    mlcache(env, "gc", "--grace", "0", "--volume", vol)
+    tap.eq([i for i in range(16) if kit.run(
+        ["mlfetch", "get", vol, f"n{i}", os.path.join(home, f"out{i}")],
+        env).returncode], [], "and gc takes none")
+    shutil.rmtree(home)
+
+
+def pinned_meanwhile(tap, hub):
+    with World(hub.url) as w:
+        w.pull(REPO)
+        master, slave = pty.openpty()
+        proc = subprocess.Popen([kit.program("mlcache"), "rm", REPO],
+                                env=w.env, stdin=slave, text=True,
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        asked = ""
+        while proc.poll() is None and "[y/N]" not in asked:
+            asked += proc.stderr.read(1)
+        mlcache(w.env, "pin", REPO)
+        os.write(master, b"y\n")
+        said = proc.communicate()[1]
+        tap.ok(proc.returncode == 8 and "is pinned" in said and
+               os.path.exists(w.repo(REPO)),
+               "pinned while the user was asked", said)
+        os.close(master)
+        os.close(slave)
+        shutil.rmtree(os.path.join(w.repo(REPO), "snapshots"))
+        tap.eq(mlcache(w.env, "pin", REPO).returncode, 3,
+               "what is not here cannot be pinned")
+
+
+def theirs(tap, hub):
+    """A download of the official client, between two of its steps."""
+    with World(hub.url) as w:
+        w.pull(REPO)
+        path = os.path.join(w.repo(REPO), "blobs", "c" * 64)
+        for end in (".incomplete", ".0badcafe.incomplete", ".ml.incomplete"):
+            write(path + end, b"some")
+        mlcache(w.env, "gc", "--partial")
+        tap.eq([n[64:] for n in w.names(REPO, "blobs") if "incomp" in n],
+               [".0badcafe.incomplete", ".incomplete"], "a young unfinished "
+               "download of another tool stays, also with --partial")
+        mlcache(w.env, "gc", "--partial", "--grace", "0")
+        tap.eq([n for n in w.names(REPO, "blobs") if "incomp" in n], [],
+               "an old one goes")
+
+
 def container(tap, hub, folder):
     """Where locks lie, a pull in a container: the same machine, and a process
     number that means nothing outside."""
@@ -242,6 +336,10 @@ def main():
         planted(tap, hub)
         planted_volume(tap)
         taken_away(tap, hub)
+        odd_links(tap, hub)
+        lost_content(tap)
+        pinned_meanwhile(tap, hub)
+        theirs(tap, hub)
         container(tap, hub, folder)
         read_only(tap, hub)
         other_user(tap, hub)
