@@ -22,7 +22,10 @@ struct gc_opts {
     bool json;
 };
 
-static const struct gc_opts defaults = { .grace_h = REAPER_GRACE_S / 3600 };
+#define NO_LIMIT UINT64_MAX
+
+static const struct gc_opts defaults = { .max_size = NO_LIMIT,
+    .grace_h = REAPER_GRACE_S / 3600 };
 
 static const struct opt opts[] = {
     { .name = "volume",
@@ -126,8 +129,8 @@ static void tell(const struct collect *c)
         log_info("unfinished downloads take %s; --partial removes them",
             human_size(size, c->kept_partial_bytes));
     if (c->max_size > 0 && c->left_bytes > c->max_size)
-        log_warn("still %s more than %s: the rest is pinned, in use, or was "
-                 "put there",
+        log_warn("still %s more than %s: the rest is pinned, in use, new, or "
+                 "was put there",
             human_size(more, c->left_bytes - c->max_size),
             human_size(size, c->max_size));
 }
@@ -141,7 +144,7 @@ static int run(const struct cmd_ctx *ctx, void *values, int argc, char **argv,
     struct place place;
     struct collect c = { .place = &place,
         .grace_s = (uint64_t)o->grace_h * 3600,
-        .max_size = o->max_size,
+        .max_size = o->max_size == NO_LIMIT ? 0 : o->max_size,
         .partial = o->partial,
         .quarantine = o->quarantine,
         .dry_run = o->dry_run,
@@ -150,6 +153,10 @@ static int run(const struct cmd_ctx *ctx, void *values, int argc, char **argv,
     (void)ctx;
     (void)argc;
     (void)argv;
+    if (o->max_size == 0) {
+        err_set(e, ERR_USAGE, "--max-size 0 would remove every revision");
+        return err_hint(e, "mlcache rm removes what is named");
+    }
     if (place_open(&place, o->volume, e) != 0 || collect_run(&c, e) != 0)
         return -1;
     if (o->json)
@@ -180,7 +187,8 @@ const struct cmd cmd_gc = {
         "than the time of grace. Revisions, pinned or not, and put files stay; "
         "with --max-size the revisions that were used longest ago go, with "
         "the branches that name them and their conversions, but none that is "
-        "pinned.\n\n"
+        "pinned, and none that another tool began within the time of grace: it "
+        "may still be at work on it.\n\n"
         "May run at any time. What a program is at work on is passed by: pull, "
         "put, mlconvert, mlverify and mlverify-run hold a lease on what they "
         "use, and the locks of the official client are heeded. The time of "

@@ -171,6 +171,21 @@ static int by_use(const void *a, const void *b)
     return strcmp(x->target.commit, y->target.commit);
 }
 
+/*
+ * Another tool may be filling it: it holds no lease, and between two files no
+ * lock. What one of ours has used is ours to judge.
+ */
+static bool may_be_filled(const struct collect *c, const struct target *t)
+{
+    const struct hubdir *h = &c->place->hub;
+    struct err ignored = ERR_INIT;
+    char path[PATH_MAX];
+
+    return !used_is_noted(h, &t->repo, t->commit) &&
+           hubdir_snapshot(h, &t->repo, t->commit, path, &ignored) == 0 &&
+           !collect_old(c, path);
+}
+
 /* Every revision that may go, the one used longest ago first. */
 static int list_candidates(const struct collect *c, const struct look *l,
     struct target **out, uint64_t *out_n, struct err *e)
@@ -194,6 +209,8 @@ static int list_candidates(const struct collect *c, const struct look *l,
             if (rev->pinned || !repo_is_commit(rev->commit.p))
                 continue;
             memcpy(t.commit, rev->commit.p, sizeof(t.commit));
+            if (may_be_filled(c, &t))
+                continue;
             v[n].target = t;
             v[n++].used = used_when(&c->place->hub, &t.repo, t.commit);
         }

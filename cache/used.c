@@ -74,3 +74,13 @@ int64_t used_when(
         return st.st_mtime;
     return guess(snapshot);
 }
+
+bool used_is_noted(
+    const struct hubdir *h, const struct repo *r, const char *commit)
+{
+    struct err ignored = ERR_INIT;
+    char path[PATH_MAX];
+
+    return used_path(h, r, commit, path, &ignored) == 0 &&
+           access(path, F_OK) == 0;
+}

@@ -12,6 +12,10 @@
 void used_note(
     const struct hubdir *h, const struct repo *r, const char *commit);
 
+/* used_is_noted - has one of our programs used it? */
+bool used_is_noted(
+    const struct hubdir *h, const struct repo *r, const char *commit);
+
 /*
  * used_when - seconds since 1970; 0: nothing is there
  * Of one that only other tools have used: when its folder changed, or one of

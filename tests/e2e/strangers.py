@@ -221,6 +221,15 @@ def theirs(tap, hub):
         mlcache(w.env, "gc", "--partial", "--grace", "0")
         tap.eq([n for n in w.names(REPO, "blobs") if "incomp" in n], [],
                "an old one goes")
+        shutil.rmtree(os.path.join(w.repo(REPO), "ml/used"))
+        done = mlcache(w.env, "gc", "--max-size", "1")
+        tap.ok(len(w.names(REPO, "snapshots")) == 1 and done.returncode == 0,
+               "a revision that another tool may be filling stays",
+               done.stderr)
+        tap.eq(mlcache(w.env, "gc", "--max-size", "0").returncode, 2,
+               "no size is no size")
+        mlcache(w.env, "gc", "--max-size", "1", "--grace", "0")
+        tap.eq(w.names(REPO, "snapshots"), [], "with no grace it goes")
 
 
 def container(tap, hub, folder):
