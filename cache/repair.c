@@ -5,9 +5,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "cache/aside.h"
+#include "cache/quarantine.h"
 #include "cache/sibling.h"
 
 #include "base/cancel.h"
+#include "base/log.h"
 #include "base/path.h"
 
 /* Of one command line: a single word may have 128 kB, all of it 2 MB. */
@@ -77,20 +80,9 @@ static int run(const struct request *q, const char *program,
     return sibling_run(program, argv, kind, e);
 }
 
-/* Of a link that led to other content: does it lead elsewhere now? */
-static bool is_new(const struct wrong *w, const char *path)
-{
-    char target[PATH_MAX];
-    ssize_t n = readlink(path, target, sizeof(target) - 1);
-
-    if (n <= 0)
-        return true;
-    target[n] = '\0';
-    return strcmp(path_base(target), w->digest.hex) != 0;
-}
-
 /* A damaged one that could not be moved counts as held: nothing came. */
-static bool is_back(const struct verify *v, const struct wrong *w)
+static bool is_back(
+    const struct verify *v, const struct wrong *w, enum err_kind pulled)
 {
     struct err ignored = ERR_INIT;
     char path[PATH_MAX];
@@ -101,14 +93,50 @@ static bool is_back(const struct verify *v, const struct wrong *w)
                v->place->hub.root, w->repo->folder, STR_ARG(w->commit),
                STR_ARG(w->name)) == 0 &&
            stat(path, &st) == 0 && S_ISREG(st.st_mode) &&
-           (w->kind != WRONG_OTHER || is_new(w, path));
+           /* A pull that succeeds has compared it with the listing. */
+           (w->kind != WRONG_OTHER || pulled == ERR_NONE);
+}
+
+/*
+ * A link and the listing of its commit differ: either may be damaged, and
+ * only the Hub knows. Without a listing the pull asks for it.
+ */
+static int doubt_listing(
+    const struct request *q, char *path, char *moved, struct err *e)
+{
+    const struct repo *r = q->first->repo;
+    char dir[PATH_MAX];
+    bool doubt = false;
+
+    moved[0] = '\0';
+    for (size_t i = 0; i < q->n; i++)
+        doubt = doubt || q->first[i].kind == WRONG_OTHER;
+    if (path_fmt(path, e, "%s/%s/trees/%.*s.json", q->v->place->hub.root,
+            r->folder, STR_ARG(q->first->commit)) != 0)
+        return -1;
+    if (!doubt || access(path, F_OK) != 0)
+        return 0;
+    if (quarantine_dir(q->v->place, r, dir, e) != 0)
+        return -1;
+    return aside_move(path, dir, path_base(path), moved, e);
+}
+
+/* The pull got no other: better this one than none. */
+static void restore_listing(const char *path, const char *moved)
+{
+    struct err why = ERR_INIT;
+
+    if (moved[0] != '\0' && access(path, F_OK) != 0 &&
+        aside_back(moved, path, &why) != 0)
+        log_warn("%s", why.msg);
 }
 
 static int ask(const struct request *q, const char *program, struct err *e)
 {
     enum err_kind kind = ERR_NONE;
     char *patterns[NAMES_MAX] = { NULL };
-    int rc = 0;
+    char listing[PATH_MAX], moved[PATH_MAX];
+    int rc = doubt_listing(q, listing, moved, e);
 
     for (size_t i = 0; i < q->n && rc == 0; i++) {
         patterns[i] = pattern_of(q->first[i].name);
@@ -119,10 +147,11 @@ static int ask(const struct request *q, const char *program, struct err *e)
         rc = run(q, program, patterns, &kind, e);
     for (size_t i = 0; i < q->n; i++)
         free(patterns[i]);
+    restore_listing(listing, moved);
     if (rc != 0)
         return -1;
     for (size_t i = 0; i < q->n; i++)
-        q->first[i].repaired = is_back(q->v, &q->first[i]);
+        q->first[i].repaired = is_back(q->v, &q->first[i], kind);
     if (kind == ERR_NONE)
         return 0;
     if (cancel_check(e) != 0)

@@ -184,6 +184,30 @@ def lost_content(tap):
     shutil.rmtree(home)
 
 
+def flipped_listing(tap, hub):
+    """One digit of a listing: the bytes are right, it says they are not."""
+    with World(hub.url) as w:
+        top = w.pull(REPO).stdout.strip()
+        path = os.path.join(w.repo(REPO), "trees", w.names(REPO, "trees")[0])
+        digest = os.path.basename(os.path.realpath(top + "/old.bin"))
+        with open(path, "rb") as f:
+            text = f.read()
+        os.chmod(path, 0o644)
+        digit = "0" if digest[0] != "0" else "1"
+        bad = text.replace(digest.encode(), (digit + digest[1:]).encode())
+        write(path, bad)
+        done = kit.run(["mlcache", "verify", "--repair"],
+                       {**w.env, "HF_HUB_OFFLINE": "1"})
+        with open(path, "rb") as f:
+            tap.ok(done.returncode != 0 and f.read() == bad, "without the Hub "
+                   "nobody knows which is wrong", done.stderr)
+        done = mlcache(w.env, "verify", "--repair")
+        tap.ok(done.returncode == 0 and
+               mlcache(w.env, "verify").returncode == 0 and
+               w.pull(REPO).returncode == 0 and matches(top, FILES) is None,
+               "a damaged listing is fetched again", done.stderr)
+
+
 def pinned_meanwhile(tap, hub):
     with World(hub.url) as w:
         w.pull(REPO)
@@ -347,6 +371,7 @@ def main():
         taken_away(tap, hub)
         odd_links(tap, hub)
         lost_content(tap)
+        flipped_listing(tap, hub)
         pinned_meanwhile(tap, hub)
         theirs(tap, hub)
         container(tap, hub, folder)
