@@ -147,8 +147,10 @@ static void leave_note(struct lease *l, const char *path)
         log_debug("%s", ignored.msg);
 }
 
-/* Of our own processes, and none of that number is left. */
-static bool is_dead(const char *path)
+enum fate { FATE_UNKNOWN, FATE_ALIVE, FATE_DEAD };
+
+/* Of the process that left it: known of our own machine and container. */
+static enum fate fate_of(const char *path)
 {
     struct buf b AUTO(buf_free) = BUF_INIT(NOTE_MAX);
     struct err ignored = ERR_INIT;
@@ -157,18 +159,21 @@ static bool is_dead(const char *path)
 
     if (!note_front(front) || file_slurp(path, &b, &ignored) != 0 ||
         !str_starts(buf_str(&b), front))
-        return false;
+        return FATE_UNKNOWN;
     pid = strtol(b.p + strlen(front), &end, 10);
-    return pid > 0 && *end == '\n' && kill((pid_t)pid, 0) != 0 &&
-           errno == ESRCH;
+    if (pid <= 0 || *end != '\n')
+        return FATE_UNKNOWN;
+    return kill((pid_t)pid, 0) != 0 && errno == ESRCH ? FATE_DEAD : FATE_ALIVE;
 }
 
 static bool is_live(const char *path, time_t now)
 {
+    enum fate fate = fate_of(path);
     struct stat st;
 
-    return lstat(path, &st) == 0 && now - st.st_mtime < LEASE_EXPIRES_S &&
-           !is_dead(path);
+    if (fate != FATE_UNKNOWN)
+        return fate == FATE_ALIVE;
+    return lstat(path, &st) == 0 && now - st.st_mtime < LEASE_EXPIRES_S;
 }
 
 /* The file system's clock, not ours. */

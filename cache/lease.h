@@ -6,9 +6,9 @@
  *   ROOT/.locks/models--org--name/ml.lease           flock on it
  *   VOLUME/lease
  *   <the same>.<16 hex>      one per holder, where locks lie (NFS, Lustre):
- *                            it counts until its process is known to be
- *                            dead, or for two days. Only its own machine
- *                            and its own container can know.
+ *                            it counts as long as its process lives; where
+ *                            that is not known, on another machine or in
+ *                            another container, for two days
  *
  * It protects the work of the suite's own programs from its own collector.
  * The official client knows nothing of it: the collector heeds its locks and

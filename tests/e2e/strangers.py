@@ -274,12 +274,13 @@ def container(tap, hub, folder):
             [*probe, kit.program("mlfetch"), "pull", "--force", REPO],
             env=w.env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         locks = os.path.join(w.root, ".locks/models--acme--two")
-        while proc.poll() is None and not [
-                n for n in os.listdir(locks) if n.startswith("ml.lease.")]:
+        notes = []
+        while proc.poll() is None and not notes:
             time.sleep(0.01)
-        note = [n for n in os.listdir(locks) if n.startswith("ml.lease.")][0]
+            notes = [n for n in os.listdir(locks) if n.startswith("ml.lease.")
+                     and not n.endswith(".tmp")]
         # what the pull wrote, with a number that is free here
-        path = os.path.join(locks, note)
+        path = os.path.join(locks, notes[0])
         with open(path, encoding="ascii") as f:
             words = f.read().split()
         words[-1] = "4194303"
