@@ -161,6 +161,12 @@ big: all ## a Pythia-12b of noise, 24 GB of disk, run in little memory; minutes
 clients: all ## the official client and mlfetch under the same faults: a table
 	$(Q)BUILD_DIR=$(OUT) $(PYTHON) tests/interop/clients_table.py
 
+.PHONY: tokenizers
+TEXTS ?= 100000
+tokenizers: $(OUT)/tests/interop/tokenize ## 100,000 texts for each kind of tokenizer against its library; TEXTS
+	$(Q)BUILD_DIR=$(OUT) TOKENIZER_TEXTS=$(TEXTS) $(PYTHON) \
+		tests/interop/run.py tokenizers sentencepiece tiktoken
+
 .PHONY: tsan
 tsan: ## the threads of a download under the thread sanitizer
 	$(Q)$(MAKE) --no-print-directory BUILD=tsan CC=clang SAN=thread \

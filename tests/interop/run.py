@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """Run the tests that need Python packages, in virtual environments.
 
+    run.py [NAME ...]       all of them, or those whose names start so
+
 A test *_check.py names what it needs in a line "# packages: ..."; tests with
 equal lists share an environment, build/venv-<first package>, on top of the
 system's packages (torch comes from Debian, but where a newer one is asked
@@ -32,6 +34,9 @@ def packages_of(path):
     return tuple(m.group(1).split()) if m else ()
 
 
+MODULES = {"protobuf": "google.protobuf"}
+
+
 def names_of(packages):
     return [re.split(r"[<>=!~]", name)[0] for name in packages]
 
@@ -42,7 +47,7 @@ def make_venv(packages):
     venv = os.path.join(BUILD, "-".join(["venv", *names[:1]]))
     python = os.path.join(venv, "bin/python")
     stamp = os.path.join(venv, "packages")
-    check = "import torch, " + ", ".join(names)
+    check = "import torch, " + ", ".join(MODULES.get(n, n) for n in names)
     if os.path.exists(stamp) and run([python, "-c", check]).returncode == 0:
         with open(stamp, encoding="utf-8") as f:
             if f.read().split() == list(packages):
@@ -89,7 +94,10 @@ def run_check(count, python, path):
 def main():
     count = Count()
     made = {}
+    names = tuple(sys.argv[1:]) or ("",)
     for path in sorted(glob.glob(os.path.join(HERE, "*_check.py"))):
+        if not os.path.basename(path).startswith(names):
+            continue
         packages = packages_of(path)
         if packages not in made:
             made[packages] = make_venv(packages)

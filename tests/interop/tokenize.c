@@ -1,6 +1,6 @@
 /*
- * tokenize FILE|FOLDER - the tokenizer behind a pipe, for
- * tokenizers_check.py. Each line in is answered by one line out:
+ * tokenize FILE|FOLDER - the tokenizer behind a pipe, for the checks that
+ * share tokentexts.py. Each line in is answered by one line out:
  *
  *   e HEX    ids of the text with these bytes; E lets the template add its own
  *   m HEX    the same, special tokens in the text counted
@@ -96,7 +96,6 @@ int main(int argc, char **argv)
             printf("! %s\n", e.msg);
             err_clear(&e);
         }
-        fflush(stdout);
     }
     free(line);
     return 0;

@@ -3,34 +3,29 @@
 
     python3 tokenizers_check.py [--texts N] [--seed N] [TOKENIZER.JSON ...]
 
-Needs a Python that can import `tokenizers`, and the environment variable
-TOKENIZE: the program built from tests/interop/tokenize.c (without it, make
-builds the program).  Tokenizers are the ones of this repository, those named,
-and many made here: trained on a text made up here and then changed in every
-component we support.  Each sees random texts and random ids.  Prints TAP.
+Needs the program built from tests/interop/tokenize.c: the environment
+variable TOKENIZE names it, else make builds it.  Tokenizers are the ones of
+this repository, those named, and many made here: trained on a text made up
+here and then changed in every component we support.  Each sees random texts
+and random ids.  Prints TAP.
 
 One difference is known and kept out of the texts: the library's tables for
 normal forms are older than ours, so marks younger than Unicode 3.2 are left
 out where a normal form is taken.
 """
-# packages: tokenizers sentencepiece tiktoken
-import argparse
+# packages: tokenizers sentencepiece tiktoken protobuf
 import copy
 import json
 import os
-import random
-import subprocess
 import sys
-import tempfile
-import unicodedata
 
 os.environ["RUST_BACKTRACE"] = "0"  # the library's panics are expected
 
 from tokenizers import (Regex, Tokenizer, decoders, models, normalizers,
                         pre_tokenizers, trainers)
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
-    os.path.abspath(__file__))))
+import tokentexts
+from tokentexts import ROOT, corpus
 
 LLAMA3 = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}|"
           r" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+")
@@ -38,92 +33,6 @@ QWEN2 = LLAMA3.replace("{1,3}", "")
 GPT2 = (r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|"
         r"\s+(?!\S)|\s+")
 MARK = "\u2581"
-
-WORDS = ("the of and to in model weights tensor file is that it was for on are "
-         "with as his they at be this from have or by one had not but what all "
-         "were when we there can an your which their said if do will each how "
-         "I'm don't it's we'll they've you're he'd Zürich naïve café Привет "
-         "мир 你好 世界 日本語 Ελληνικά 12345 2024 3.14 x=1; {} () -> == !!").split()
-
-
-def corpus(rng, lines=3000):
-    out = []
-    for _ in range(lines):
-        line = " ".join(rng.choice(WORDS) for _ in range(rng.randrange(3, 14)))
-        out.append(line + rng.choice(["", ".", "\n", "  \n\n", "?", "\t"]))
-    return out
-
-
-# ---- texts ----
-
-def any_char(rng, old_only):
-    while True:
-        kind = rng.randrange(12)
-        if kind < 5:
-            cp = rng.randrange(0x20, 0x7F)
-        elif kind == 5:
-            cp = rng.randrange(0x80, 0x250)
-        elif kind == 6:
-            cp = rng.randrange(0x300, 0x370)
-        elif kind == 7:
-            cp = rng.randrange(0x370, 0x3400)
-        elif kind == 8:
-            cp = rng.choice([0x4E00 + rng.randrange(500),
-                             0xAC00 + rng.randrange(11172),
-                             0x1100 + rng.randrange(0x100),
-                             0xF900 + rng.randrange(0x700)])
-        elif kind == 9:
-            cp = rng.randrange(0x10000)
-        elif kind == 10:
-            cp = rng.choice([0x1F600, 0x1F468, 0x200D, 0xFE0F, 0x1F1E9, 0x17F,
-                             0x212A, 0x85, 0xA0, 0x2028, 0x3000, 0xFEFF, 0x2581,
-                             0xFFFD, 0xAD, 0x1, 0x7F, 0xDF, 0x130, 0xB2, 0x2167])
-        else:
-            cp = rng.randrange(0x110000)
-        if 0xD800 <= cp < 0xE000 or cp == 0:
-            continue
-        if not old_only or is_old(chr(cp)):
-            return chr(cp)
-
-
-def is_old(c):
-    """Known to Unicode 3.2, and so are the parts it is made of."""
-    return all(unicodedata.ucd_3_2_0.category(d) != "Cn"
-               for d in unicodedata.normalize("NFD", c))
-
-
-def any_piece(rng, specials, old_only):
-    kind = rng.randrange(14)
-    if kind < 4:
-        return rng.choice(["", " "]) + rng.choice(WORDS)
-    if kind == 4:
-        return rng.choice([" ", "  ", "   ", " " * rng.randrange(1, 40), "\n",
-                           "\r\n", "\n\n", "\t", "\t\t", " \n ", "\u3000",
-                           " \u00a0 ", "\u2581", "\u2581\u2581", " \u2581"])
-    if kind == 5 and specials:
-        return rng.choice(specials)
-    if kind == 6 and specials:
-        text = rng.choice(specials)
-        return text[:rng.randrange(len(text) + 1)]
-    if kind == 7:
-        return rng.choice(["'s", "'S", "'ll", "'LL", "'Ll", "'\u017f", "'x", "''",
-                           "'re'", "'VE", "'d", "'M "])
-    if kind == 8:
-        return str(rng.randrange(10 ** rng.randrange(1, 12)))
-    if kind == 9:
-        base = rng.choice("aeiouAEOUнcs\u0a38\u1112")
-        return base + "".join(chr(0x300 + rng.randrange(0x30))
-                              for _ in range(rng.randrange(1, 6)))
-    if kind == 10:
-        return rng.choice("!?.,;:-_=+*/\\|<>[]{}()@#$%^&~`\"") * \
-            rng.randrange(1, 6)
-    return "".join(any_char(rng, old_only) for _ in range(rng.randrange(1, 8)))
-
-
-def any_text(rng, specials, old_only):
-    n = rng.choice([0, 1, 1, 2, 3, 5, 8, 13, 30])
-    return "".join(any_piece(rng, specials, old_only) for _ in range(n))
-
 
 # ---- tokenizers ----
 
@@ -413,113 +322,82 @@ def files(named):
 
 # ---- the comparison ----
 
-class Ours:
-    def __init__(self, program, path):
-        self.p = subprocess.Popen([program, path], stdin=subprocess.PIPE,
-                                  stdout=subprocess.PIPE, text=True)
-
-    def ask(self, line):
-        try:
-            self.p.stdin.write(line + "\n")
-            self.p.stdin.flush()
-        except BrokenPipeError:
-            return "! it ended"
-        return self.p.stdout.readline().rstrip("\n")
-
-    def encode(self, text, special):
-        out = self.ask(("E " if special else "e ") + text.encode().hex())
-        return out if out.startswith("!") else [int(x) for x in out.split()]
-
-    def markup(self, text):
-        out = self.ask("m " + text.encode().hex())
-        return out if out.startswith("!") else [int(x) for x in out.split()]
-
-    def decode(self, ids, special):
-        out = self.ask(("D" if special else "d") +
-                       "".join(f" {i}" for i in ids))
-        return out if out.startswith("!") else bytes.fromhex(out).decode()
-
-    def close(self):
-        self.p.kill()
-        self.p.wait()
-
-
 def has_form(doc):
     text = json.dumps(doc["normalizer"])
     return "NFC" in text or "NFD" in text
 
 
-def compare(rng, doc, path, program, n):
-    """The first difference as text, or None."""
-    theirs = Tokenizer.from_file(path)
-    specials = [t["content"] for t in doc["added_tokens"]]
-    size = max(theirs.get_vocab(with_added_tokens=True).values()) + 1
-    ours = Ours(program, path)
-    panics = 0
-    try:
-        for i in range(n):
-            text = any_text(rng, specials, has_form(doc))
-            special = bool(i % 2)
+class Theirs:
+    """The library.  Its panics are its own bugs: nothing to compare then."""
+
+    def __init__(self, check, path):
+        self.check = check
+        self.tok = Tokenizer.from_file(path)
+        self.size = max(self.tok.get_vocab(with_added_tokens=True).values()) + 1
+        self.panics = 0
+
+    def each(self, batch, single, inputs):
+        """Answers to all at once, or one by one, None where it panics."""
+        try:
+            return batch(inputs)
+        except BaseException as e:
+            if type(e).__name__ != "PanicException":
+                raise
+        answers = []
+        for x in inputs:
             try:
-                want = theirs.encode(text, add_special_tokens=special).ids
-                ids = want if i % 3 else [
-                    rng.randrange(size + 3) for _ in range(rng.randrange(12))]
-                text2 = theirs.decode(ids, skip_special_tokens=not special)
+                answers.append(single(x))
             except BaseException as e:
                 if type(e).__name__ != "PanicException":
                     raise
-                panics += 1  # the library's own bug: nothing to compare
-                continue
-            got = ours.encode(text, special)
-            if got != want:
-                return f"encode {special} {text!r}: got {got} want {want}"
-            got = ours.decode(ids, special)
-            if got != text2:
-                return f"decode {special} {ids}: got {got!r} want {text2!r}"
-    finally:
-        ours.close()
-    if panics * 10 > n:
-        return f"the library panicked on {panics} of {n} texts"
-    return None
+                answers.append(None)
+                self.panics += 1
+        return answers
+
+    def rows(self, batch, texts):
+        special = bool(batch % 2)
+        encoded = self.each(
+            lambda x: self.tok.encode_batch_fast(
+                x, add_special_tokens=special),
+            lambda x: self.tok.encode(x, add_special_tokens=special), texts)
+        encoded = [None if x is None else x.ids for x in encoded]
+        ids = tokentexts.some_ids(
+            self.check.rng, [x or [] for x in encoded], self.size + 3)
+        decoded = self.each(
+            lambda x: self.tok.decode_batch(
+                x, skip_special_tokens=not special),
+            lambda x: self.tok.decode(x, skip_special_tokens=not special), ids)
+        encode = tokentexts.ENCODE_ENDS if special else tokentexts.ENCODE
+        decode = tokentexts.DECODE_SPECIAL if special else tokentexts.DECODE
+        rows = [(encode, *row) for row in zip(texts, encoded)]
+        rows += [(decode, *row) for row in zip(ids, decoded)]
+        return [row for row in rows if row[2] is not None]
 
 
-def build():
-    target = os.environ.get("BUILD_DIR", "build/release")
-    program = f"{target}/tests/interop/tokenize"
-    subprocess.run(["make", "-s", "-C", ROOT,
-                    f"BUILD={os.path.basename(target)}", program], check=True,
-                   stdout=sys.stderr)
-    return os.path.join(ROOT, program)
+# The plain ones: the others are these, changed.
+PLAIN = ["gpt2", "llama3", "qwen2", "pieces", "unigram"]
 
 
 def main():
-    args = argparse.ArgumentParser()
-    args.add_argument("--texts", type=int, default=1000)
-    args.add_argument("--seed", type=int, default=1)
-    args.add_argument("--only", default="", help="part of a tokenizer's name")
-    args.add_argument("files", nargs="*")
-    args = args.parse_args()
-    rng = random.Random(args.seed)
-    program = os.environ.get("TOKENIZE") or build()
-    n = failed = 0
-    with tempfile.TemporaryDirectory() as tmp:
-        path = os.path.join(tmp, "tokenizer.json")
-        for make in (files(args.files), byte_level(rng), pieces(rng),
-                     unigrams(rng)):
-            for name, doc in make:
-                if args.only not in name:
-                    continue
-                with open(path, "w", encoding="utf-8") as f:
-                    json.dump(doc, f, ensure_ascii=bool(n % 2))
-                bad = compare(rng, doc, path, program, args.texts)
-                n += 1
-                failed += bad is not None
-                print(f"{'not ' if bad else ''}ok {n} - {name}: same ids and "
-                      "text as the tokenizers library", flush=True)
-                if bad:
-                    print(f"#   {bad}")
-    print(f"1..{n}")
-    return failed > 0
+    check = tokentexts.Check(__doc__)
+    path = check.path("tokenizer.json")
+    for make in (files(check.args.files), byte_level(check.rng),
+                 pieces(check.rng), unigrams(check.rng)):
+        for name, doc in make:
+            if not check.wanted(name):
+                continue
+            with open(path, "w", encoding="utf-8") as f:
+                json.dump(doc, f, ensure_ascii=bool(check.n % 2))
+            theirs = Theirs(check, path)
+            before = check.texts
+            check.tokenizer(
+                name, path, "tokenizers", name in PLAIN,
+                [t["content"] for t in doc["added_tokens"]], has_form(doc),
+                theirs.rows)
+            if theirs.panics * 10 > check.texts - before:
+                check.line(f"{theirs.panics} panics",
+                           f"{name}: the library answers")
+    return check.end()
 
 
 if __name__ == "__main__":
