@@ -33,6 +33,23 @@ static bool is_inside(struct str s, uint64_t at)
     return at < s.len && ((unsigned char)s.p[at] & 0xC0) != 0x80;
 }
 
+/* What is replaced is a few characters, and so is what it becomes. */
+static int check_lengths(struct str texts, struct err *e)
+{
+    size_t start = 0;
+
+    for (size_t i = 0; i < texts.len; i++) {
+        if (i - start > CHARSMAP_TEXT_MAX)
+            return err_set(e, ERR_REFUSED,
+                "precompiled charsmap: the replacement at byte %zu has more "
+                "than %d bytes",
+                start, CHARSMAP_TEXT_MAX);
+        if (texts.p[i] == '\0')
+            start = i + 1;
+    }
+    return 0;
+}
+
 /* All values lead to the start of a character. */
 static int check(const struct charsmap *m, struct err *e)
 {
@@ -42,6 +59,8 @@ static int check(const struct charsmap *m, struct err *e)
     if (!is_utf8(m->texts))
         return err_set(e, ERR_REFUSED,
             "precompiled charsmap: the replacements are no UTF-8");
+    if (check_lengths(m->texts, e) != 0)
+        return -1;
     for (uint64_t i = 0; i < m->n; i++) {
         uint64_t value = i ^ way_on(m->units[i]);
 
@@ -101,7 +120,8 @@ static struct charsmap_match match(
     if (m->units == NULL)
         return best;
     at ^= way_on(m->units[0]);
-    for (size_t i = 0; i < text.len; i++) {
+    /* The table of a stranger may lead in a circle. */
+    for (size_t i = 0; i < text.len && i < CHARSMAP_TEXT_MAX; i++) {
         uint32_t byte = (unsigned char)text.p[i];
         bool ends;
 

@@ -9,6 +9,9 @@
 
 #include "base/arena.h"
 
+/* No character is replaced by, and none of the texts replaced has, more. */
+enum { CHARSMAP_TEXT_MAX = 256 };
+
 struct charsmap {
     uint32_t *units; /* NULL: nothing is replaced */
     uint64_t n;

@@ -7,8 +7,9 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/path.h"
+#include "verify-run/chatshape.h"
 
-enum { CONFIG_MAX = 64 << 20, TELLTALES = 6 };
+enum { CONFIG_MAX = 64 << 20, TELLTALES = 6, SHAPES = 3 };
 
 /* The date that the templates of Llama 3.1 and later fall back on. */
 #define PREAMBLE                                                               \
@@ -26,43 +27,60 @@ const char *const chat_names[] = {
 
 /* ---- which one ---- */
 
-/* What has to stand in the text of a template, and what must not. */
+/*
+ * What has to stand in the text of a template, what must not, and how many
+ * statements and outputs it may have.
+ */
 struct telltale {
     enum chat_format format;
     const char *has[TELLTALES];
     const char *lacks[TELLTALES];
+    unsigned statements[SHAPES];
+    unsigned outputs;
+    unsigned lines;
 };
 
+#define LLAMA31_WORDS                                                          \
+    "<|start_header_id|>", "<|eot_id|>",                                       \
+        "Cutting Knowledge Date: December 2023", "26 Jul 2024",                \
+        "set system_message = \"\"", "{{- bos_token }}"
+#define LLAMA2_WORDS                                                           \
+    "bos_token + '[INST] '",                                                   \
+        "'<<SYS>>\\n' + system_message + '\\n<</SYS>>\\n\\n' + message"
+/* A line end in a string of a template is one, or is written as one. */
+#define LLAMA3_WORDS(eol)                                                      \
+    "'<|start_header_id|>' + message['role'] + '<|end_header_id|>" eol eol     \
+    "'+ message['content'] | trim + '<|eot_id|>'",                             \
+        "bos_token + content",                                                 \
+        "<|start_header_id|>assistant<|end_header_id|>" eol eol "'"
+#define CHATML_WORDS(eol)                                                      \
+    "'<|im_start|>' + message['role'] + '" eol                                 \
+    "' + message['content'] + '<|im_end|>' + '" eol "'",                       \
+        "'<|im_start|>assistant" eol "'"
+#define CHATML_OTHERS "tool", "system", "bos_token", "trim", "think", "You are"
+
 static const struct telltale telltales[] = {
-    { CHAT_LLAMA31,
-        { "<|start_header_id|>", "<|eot_id|>",
-            "Cutting Knowledge Date: December 2023", "26 Jul 2024", "| trim",
-            "bos_token" },
-        { NULL } },
-    { CHAT_LLAMA3,
-        { "<|start_header_id|>", "<|eot_id|>", "| trim", "bos_token" },
-        { "tool", "Knowledge", "You are", "'system'" } },
-    { CHAT_LLAMA2,
-        { "bos_token + '[INST] '", "<<SYS>>", "content.strip() + ' [/INST]'",
-            "system_message" },
-        { "tool", "You are" } },
-    { CHAT_LLAMA2,
-        { "bos_token + '[INST] '", "<<SYS>>", "content | trim + ' [/INST]'",
-            "system_message" },
-        { "tool", "You are" } },
-    /* The line end behind a value stays, that behind a block goes. */
+    { CHAT_LLAMA31, { LLAMA31_WORDS }, { "You are" }, { 59 }, 41, 0 },
+    { CHAT_LLAMA31, { LLAMA31_WORDS }, { "You are" }, { 51 }, 34, 0 },
+    { CHAT_LLAMA3, { LLAMA3_WORDS("\n") }, { "system" }, { 7, 9 }, 2, 0 },
+    { CHAT_LLAMA3, { LLAMA3_WORDS("\\n") }, { "system" }, { 7, 9 }, 2, 0 },
+    { CHAT_LLAMA2, { LLAMA2_WORDS, "content.strip() + ' [/INST]'" },
+        { "tool", "You are" }, { 19 }, 3, 0 },
+    { CHAT_LLAMA2, { LLAMA2_WORDS, "content | trim + ' [/INST]'" },
+        { "tool", "You are" }, { 19 }, 3, 0 },
+    /* The line end behind an output stays, that behind a statement goes. */
     { CHAT_TINYLLAMA,
         { "'<|user|>", "message['content'] + eos_token }}\n",
             "'<|assistant|>' }}\n" },
-        { "tool", "bos_token", "trim", "You are" } },
+        { "tool", "bos_token", "trim", "You are" }, { 8 }, 4, 4 },
     { CHAT_TINYLLAMA,
         { "'<|user|>", "message['content'] + eos_token + '\\n' }}",
             "'<|assistant|>\\n' }}" },
-        { "tool", "bos_token", "trim", "You are", "}}\n" } },
-    { CHAT_CHATML,
-        { "'<|im_start|>' + message['role'] + '",
-            "message['content'] + '<|im_end|>'", "<|im_start|>assistant" },
-        { "tool", "system", "bos_token", "trim", "think", "You are" } },
+        { "tool", "bos_token", "trim", "You are" }, { 8 }, 4, 0 },
+    { CHAT_CHATML, { CHATML_WORDS("\n") }, { CHATML_OTHERS }, { 2, 4, 7 }, 2,
+        0 },
+    { CHAT_CHATML, { CHATML_WORDS("\\n") }, { CHATML_OTHERS }, { 2, 4, 7 }, 2,
+        0 },
 };
 
 static bool holds(struct str text, const char *part)
@@ -70,7 +88,18 @@ static bool holds(struct str text, const char *part)
     return memmem(text.p, text.len, part, strlen(part)) != NULL;
 }
 
-static bool fits(const struct telltale *t, struct str text)
+static bool has_shape(const struct telltale *t, const struct chatshape *shape)
+{
+    bool counted = false;
+
+    for (size_t i = 0; i < SHAPES && t->statements[i] != 0; i++)
+        counted = counted || t->statements[i] == shape->statements;
+    return counted && !shape->other && t->outputs == shape->outputs &&
+           t->lines == shape->lines;
+}
+
+static bool fits(
+    const struct telltale *t, struct str text, const struct chatshape *shape)
 {
     for (size_t i = 0; i < TELLTALES && t->has[i] != NULL; i++)
         if (!holds(text, t->has[i]))
@@ -78,13 +107,15 @@ static bool fits(const struct telltale *t, struct str text)
     for (size_t i = 0; i < TELLTALES && t->lacks[i] != NULL; i++)
         if (holds(text, t->lacks[i]))
             return false;
-    return true;
+    return has_shape(t, shape);
 }
 
 enum chat_format chat_recognise(struct str template)
 {
+    const struct chatshape shape = chatshape_of(template);
+
     for (size_t i = 0; i < ARRAY_LEN(telltales); i++)
-        if (fits(&telltales[i], template))
+        if (fits(&telltales[i], template, &shape))
             return telltales[i].format;
     return CHAT_AUTO;
 }

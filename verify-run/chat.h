@@ -1,7 +1,8 @@
 /*
  * chat.h - one question to a chat model, in the form it was trained on.
  * Templates are programs in the Jinja language; none is ever run. The few
- * that are known are told by what stands in their text, and rendered here.
+ * that are known are told by what stands in their text and by what they are
+ * made of (chatshape.h), and rendered here.
  * Source: architectures, sections 5 and 6; tokenizers, section 13.
  */
 #ifndef VERIFY_RUN_CHAT_H

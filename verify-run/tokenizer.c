@@ -14,6 +14,10 @@
 #define FILE_MAX_BYTES ((size_t)128 << 20)
 #define ARENA_MAX_BYTES ((uint64_t)512 << 20)
 
+/* While JSON is read a value takes about 100 bytes; the largest known file
+ * has 2 million. */
+enum { VALUES_MAX = 8 << 20 };
+
 enum engine { ENGINE_JSON, ENGINE_SPM, ENGINE_TIKTOKEN };
 
 struct tokenizer {
@@ -32,13 +36,24 @@ struct tokenizer {
 
 /* ---- loading ---- */
 
+static int check_values(struct str bytes, struct err *e)
+{
+    size_t commas = 0;
+
+    for (size_t i = 0; i < bytes.len; i++)
+        commas += bytes.p[i] == ',';
+    if (commas > VALUES_MAX)
+        return err_set(e, ERR_REFUSED,
+            "no tokenizer.json: more than %d values are in it", VALUES_MAX);
+    return 0;
+}
+
 static int load_json(struct tokenizer *t, struct str bytes, struct err *e)
 {
     struct json_doc doc AUTO(json_free) = JSON_DOC_INIT;
 
-    if (json_parse(&doc, bytes, 0, e) != 0)
-        return -1;
-    if (tokenjson_load(&t->json, doc.root, &t->arena, e) != 0)
+    if (check_values(bytes, e) != 0 || json_parse(&doc, bytes, 0, e) != 0 ||
+        tokenjson_load(&t->json, doc.root, &t->arena, e) != 0)
         return -1;
     snprintf(t->about, sizeof(t->about), "%s",
         t->json.model == TOKENJSON_BPE ? "BPE" : "Unigram");

@@ -103,10 +103,14 @@ static int load_vocab(struct unigram *u, const struct json *list,
 
 static int load_unk(struct unigram *u, const struct component *c, struct err *e)
 {
+    const struct json *v = json_get(c->v, "unk_id");
+
     u->unk = VOCAB_NONE;
+    if (v == NULL || json_kind(v) == JSON_NULL)
+        return 0;
     if (component_count(c, "unk_id", &u->unk, e) != 0)
         return -1;
-    if (u->unk != VOCAB_NONE && u->unk >= u->vocab.size)
+    if (u->unk >= u->vocab.size)
         return err_set(e, ERR_REFUSED,
             "model Unigram: unk_id %u is not in the vocabulary", u->unk);
     return 0;

@@ -1,10 +1,13 @@
 /* SentencePiece models: how they are read, what is refused, what they do. */
 #include "verify-run/tokenizer.h"
 
+#include <time.h>
+
 #include "base/rd.h"
 #include "tests/unit/scratch.h"
 #include "tests/unit/tap.h"
 #include "tests/unit/tokfile.h"
+#include "verify-run/charsmap.h"
 #include "verify-run/spmodel.h"
 
 #define MARK "\xE2\x96\x81"
@@ -241,6 +244,82 @@ static void byte_pieces(void)
     open_fails(&b, ERR_REFUSED, "is no <0xHH>", "a byte piece of no byte");
 }
 
+/* A map of n units, all of them zero but two, and the texts behind them. */
+static void put_map(struct buf *out, const uint32_t units[4], struct str texts)
+{
+    struct buf map AUTO(buf_free) = BUF_INIT(1 << 20);
+    struct buf spec AUTO(buf_free) = BUF_INIT(1 << 20);
+    const uint32_t n = 512;
+
+    for (uint32_t i = 0; i <= n; i++) {
+        uint32_t unit = i == 0 ? 4 * n : 0;
+
+        unit = i == units[0] + 1 ? units[1] : unit;
+        unit = i == units[2] + 1 ? units[3] : unit;
+        for (unsigned k = 0; k < 4; k++)
+            buf_putc(&map, (char)(unit >> 8 * k));
+    }
+    buf_put(&map, texts.p, texts.len);
+    pb_bytes(&spec, 2, buf_str(&map));
+    pb_bytes(out, 3, buf_str(&spec));
+}
+
+/* The way from "a" leads back to where "a" leads from. */
+static void map_in_circles(void)
+{
+    const uint32_t units[] = { 0, 0x100 << 10, 0x100 ^ 'a', 'a' << 10 | 'a' };
+    struct buf b AUTO(buf_free) = BUF_INIT(1 << 20);
+    struct buf text AUTO(buf_free) = BUF_INIT(1 << 20);
+    struct ids ids AUTO(ids_free) = IDS_INIT;
+    struct err e = ERR_INIT;
+    struct tokenizer *t AUTO(tokenizer_close_auto) = NULL;
+    clock_t start;
+
+    put_model(&b, &(struct how){ KIND_UNIGRAM, true, true, false });
+    put_map(&b, units, (struct str){ "", 1 });
+    t = tokenizer_parse(buf_str(&b), &e);
+    while (text.len < 1 << 18)
+        buf_putc(&text, 'a');
+    start = clock();
+    ok(t != NULL && tokenizer_encode(t, buf_str(&text), 0, &ids, &e) == 0 &&
+            ids.n == 1 << 18,
+        "a charsmap in circles replaces nothing %s", e.msg);
+    ok((double)(clock() - start) / CLOCKS_PER_SEC < 10, "and ends");
+}
+
+static void long_replacement(void)
+{
+    const uint32_t units[] = { 0, 0, 1, 0 };
+    struct buf b AUTO(buf_free) = BUF_INIT(1 << 20);
+    char text[CHARSMAP_TEXT_MAX + 2];
+
+    memset(text, 'x', sizeof(text));
+    text[sizeof(text) - 1] = '\0';
+    put_model(&b, &(struct how){ KIND_UNIGRAM, true, true, false });
+    put_map(&b, units, (struct str){ text, sizeof(text) });
+    open_fails(&b, ERR_REFUSED, "has more than 256 bytes",
+        "a character that becomes a book");
+}
+
+/* Of pieces of the user and others, by what each weighs. */
+static void weights(void)
+{
+    struct buf b AUTO(buf_free) = BUF_INIT(1 << 20);
+    struct err e = ERR_INIT;
+    struct tokenizer *t AUTO(tokenizer_close_auto) = NULL;
+
+    pb_piece(&b, str_of("<unk>"), 0, SP_UNKNOWN);
+    pb_piece(&b, str_of("1"), 0.04f, SP_NORMAL);
+    pb_piece(&b, str_of("2"), 0.05f, SP_NORMAL);
+    pb_piece(&b, str_of("3"), 0.07f, SP_NORMAL);
+    pb_piece(&b, str_of("12"), 0, SP_USER);
+    pb_piece(&b, str_of("13"), 0, SP_USER);
+    put_trainer(&b, &(struct how){ KIND_UNIGRAM, true, true, false });
+    t = tokenizer_parse(buf_str(&b), &e);
+    encode_is(t, "12", 0, "0 4");
+    encode_is(t, "13", 0, "0 1 3");
+}
+
 int main(void)
 {
     unigram();
@@ -248,5 +327,8 @@ int main(void)
     refused();
     truncated();
     byte_pieces();
+    map_in_circles();
+    long_replacement();
+    weights();
     return done();
 }
