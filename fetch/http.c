@@ -18,12 +18,7 @@
 _Static_assert(sizeof(((struct http_call *)0)->why) >= CURL_ERROR_SIZE,
     "libcurl writes its message there");
 
-enum {
-    BUFFER_BYTES = 256 * 1024,
-    STALL_BYTES_PER_S = 64,
-    /* A record may bring nothing: the size of a chunk, half of the headers. */
-    QUIET_MOST = 3
-};
+enum { BUFFER_BYTES = 256 * 1024, STALL_BYTES_PER_S = 64 };
 
 #define NEVER UINT64_MAX
 
@@ -154,7 +149,6 @@ static size_t on_body(char *bytes, size_t size, size_t n, void *arg)
     rc = c->body != NULL ? c->body(c->arg, bytes, size * n) : 0;
     if (rc == HTTP_PAUSE)
         return CURL_WRITEFUNC_PAUSE;
-    c->quiet = 0;
     return rc == 0 ? size * n : 0; /* any other number stops curl */
 }
 
@@ -270,7 +264,6 @@ int http_start(struct http *h, struct http_call *c, struct err *e)
     c->end = HTTP_RUNNING;
     c->status = 0;
     c->http = h;
-    c->quiet = 0;
     c->fd = -1;
     set_limits(h, c->easy);
     if (!set_request(c) || curl_multi_add_handle(h->multi, c->easy) != 0) {
@@ -382,7 +375,7 @@ static bool buffered(const struct http_call *c)
 {
     struct curl_tlssessioninfo *tls = NULL;
 
-    return c->fd >= 0 && c->quiet < QUIET_MOST &&
+    return c->fd >= 0 &&
            curl_easy_getinfo(c->easy, CURLINFO_TLS_SSL_PTR, &tls) == CURLE_OK &&
            tls != NULL && tls->backend == CURLSSLBACKEND_OPENSSL &&
            tls_buffered(tls->internals);
@@ -395,7 +388,6 @@ static void drain(struct http *h)
     for (struct http_call *c = h->running; c != NULL; c = c->next) {
         if (!buffered(c))
             continue;
-        c->quiet++;
         h->more = true;
         act(h, c->fd, CURL_CSELECT_IN);
     }
@@ -424,8 +416,6 @@ static void let_go_on(struct http *h, unsigned ms)
         h->due_ms = NEVER;
         act(h, CURL_SOCKET_TIMEOUT, 0);
     }
-    for (struct http_call *c = h->running; n > 0 && c != NULL; c = c->next)
-        c->quiet = 0;
     if (h->ahead)
         drain(h);
 }

@@ -57,8 +57,7 @@ struct http_call {
     void *headers;
     struct http *http;
     struct http_call *next;
-    int fd;         /* that is watched; -1: none */
-    unsigned quiet; /* times in a row that TLS had something, but no body */
+    int fd; /* that is watched; -1: none */
 };
 
 #define HTTP_CALL_INIT                                                         \

@@ -13,5 +13,6 @@ void tls_read_ahead(void *context)
 
 bool tls_buffered(const void *session)
 {
-    return session != NULL && SSL_has_pending(session) != 0;
+    return session != NULL && SSL_has_pending(session) != 0 &&
+           SSL_want_nothing((const SSL *)session);
 }

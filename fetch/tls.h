@@ -12,7 +12,8 @@
 void tls_read_ahead(void *context);
 
 /*
- * tls_buffered - bytes were read ahead, which no poll will tell of
+ * tls_buffered - bytes were read ahead, which no poll will tell of, and may be
+ * a whole record: the last read had one, and did not ask for the socket
  * session is an SSL, or NULL
  */
 bool tls_buffered(const void *session);

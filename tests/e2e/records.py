@@ -19,6 +19,7 @@ from pulling import World, good, kit, noise, write  # noqa: E402
 REPO = "acme/records"
 FILE = "model.safetensors"
 SIZE = (5 << 20) + 12345
+SMALL = 3000  # all of its answer is read ahead with the first record
 SOON_S = 18  # the stall time is 20
 
 
@@ -57,18 +58,24 @@ def in_chunks(head, data, tail):
     return [*out, tail]
 
 
+def crumbled(head, data, tail):
+    """Nothing but records that bring no byte of the file, then all of it."""
+    return [*(head[i:i + 1] for i in range(len(head))), data, tail]
+
+
 CASES = [("everything in full records", sized, whole),
          ("a record for the head", sized, apart),
          ("a record for each header", sized, lines),
          ("records of one byte", sized, crumbs),
+         ("a head of records of one byte", sized, crumbled),
          ("chunks, their sizes in records of their own", chunked, in_chunks)]
 
 
 class Bytes:
     """A bytes host that encrypts by hand."""
 
-    def __init__(self, data, cert, key):
-        self.data, self.frame, self.cut = data, sized, whole
+    def __init__(self, files, cert, key):
+        self.files, self.frame, self.cut = files, sized, whole
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.context.load_cert_chain(cert, key)
         self.listener = socket.create_server(("127.0.0.1", 0))
@@ -110,11 +117,15 @@ class Bytes:
             sock.close()
 
     def answer(self, request):
+        data = self.files[re.match(rb"GET /(\S+) ", request)[1].decode()]
         asked = re.search(rb"Range: bytes=(\d+)-(\d+)", request)
-        first, last = map(int, asked.groups())
-        data = self.data[first:last + 1]
-        head = ("HTTP/1.1 206 Partial Content\r\n"
-                f"Content-Range: bytes {first}-{last}/{len(self.data)}\r\n")
+        head = "HTTP/1.1 200 OK\r\n"
+        if asked is not None:
+            first, last = map(int, asked.groups())
+            head = ("HTTP/1.1 206 Partial Content\r\n"
+                    f"Content-Range: bytes {first}-{last}/{len(data)}\r\n")
+            data = data[first:last + 1]
+        head += "".join(f"X-Header-{i}: {i}\r\n" for i in range(9))
         return self.cut(*self.frame(data, head))
 
 
@@ -125,22 +136,24 @@ def main():
         tap.done()
         return
     folder = kit.scratch()
-    data = noise(SIZE, "records")
-    write(os.path.join(folder, "repo", FILE), data)
+    files = {FILE: noise(SIZE, "records"), "config.json": noise(SMALL, "few")}
+    for name, data in files.items():
+        write(os.path.join(folder, "repo", name), data)
     cert, key = (os.path.join(folder, n) for n in ("cert.pem", "key.pem"))
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days",
          "30", "-keyout", key, "-out", cert, "-subj", "/CN=bytes", "-addext",
          "subjectAltName=IP:127.0.0.1"], check=True, capture_output=True)
-    host = Bytes(data, cert, key)
+    host = Bytes(files, cert, key)
     with kit.Hub({REPO: {"dir": os.path.join(folder, "repo")}}) as hub:
-        hub.faults([{"path": f"*/resolve/*/{FILE}", "times": -1,
-                     "headers": {"Location": host.url}}])
+        hub.faults([{"path": f"*/resolve/*/{name}", "times": -1,
+                     "headers": {"Location": host.url + name}}
+                    for name in files])
         for name, host.frame, host.cut in CASES:
             for more in ((), ("--jobs", "2"), ("--limit-rate", "8M")):
                 with World(hub.url, SSL_CERT_FILE=cert) as w:
                     began = time.monotonic()
-                    good(tap, w.pull(REPO, *more), {FILE: data},
+                    good(tap, w.pull(REPO, *more), files,
                          " ".join((name, *more)))
                     took = time.monotonic() - began
                     tap.ok(took < SOON_S, "nothing is waited for", took)
