@@ -272,6 +272,7 @@ int http_start(struct http *h, struct http_call *c, struct err *e)
     }
     h->requests++;
     c->next = h->running;
+    c->failed = CURLE_OK;
     h->running = c;
     return 0;
 }
@@ -358,6 +359,11 @@ static struct http_call *next_done(struct http *h)
             continue;
         curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, &private);
         finish(h, (struct http_call *)(void *)private, code);
+    for (struct http_call *c = h->running; c != NULL; c = c->next)
+        if (c->failed != CURLE_OK) {
+            finish(h, c, (CURLcode)c->failed);
+            return c;
+        }
         return (struct http_call *)(void *)private;
     }
     return NULL;
@@ -456,7 +462,7 @@ void http_stop(struct http *h, struct http_call *c)
 void http_resume(struct http_call *c)
 {
     if (c->end == HTTP_RUNNING && c->easy != NULL)
-        curl_easy_pause(c->easy, CURLPAUSE_CONT);
+        c->failed = (int)curl_easy_pause(c->easy, CURLPAUSE_CONT);
 }
 
 void http_wake(struct http *h)

@@ -57,7 +57,8 @@ struct http_call {
     void *headers;
     struct http *http;
     struct http_call *next;
-    int fd; /* that is watched; -1: none */
+    int fd;     /* that is watched; -1: none */
+    int failed; /* when it was resumed: libcurl's code */
 };
 
 #define HTTP_CALL_INIT                                                         \
