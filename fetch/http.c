@@ -48,12 +48,18 @@ static int on_socket(
     (void)unused;
     curl_easy_getinfo(easy, CURLINFO_PRIVATE, &private);
     c = (struct http_call *)(void *)private;
-    c->fd = what == CURL_POLL_REMOVE ? -1 : fd;
-    if (what != CURL_POLL_REMOVE)
-        return waiter_watch(
-            &h->waiter, fd, what != CURL_POLL_OUT, what != CURL_POLL_IN);
-    waiter_forget(&h->waiter, fd);
-    return 0;
+    if (what == CURL_POLL_REMOVE) {
+        /* While it connects there may be two, one for each address. */
+        if (c != NULL && c->fd == fd)
+            c->fd = -1;
+        waiter_forget(&h->waiter, fd);
+        return 0;
+    }
+    /* Since 8.10 libcurl closes with a handle of its own: that is no call. */
+    if (c != NULL)
+        c->fd = fd;
+    return waiter_watch(
+        &h->waiter, fd, what != CURL_POLL_OUT, what != CURL_POLL_IN);
 }
 
 static int on_timer(CURLM *multi, long ms, void *arg)
@@ -100,7 +106,8 @@ struct http *http_open(const struct http_opts *opts, struct err *e)
         return NULL;
     }
     h->due_ms = NEVER;
-    h->ahead = !tls_proxy();
+    h->ahead = tls_is_ours(curl_version_info(CURLVERSION_NOW)->ssl_version) &&
+               !tls_proxy();
     h->waiter = (struct waiter)WAITER_INIT;
     if (waiter_open(&h->waiter, e) != 0) {
         http_close(h);
@@ -265,6 +272,7 @@ int http_start(struct http *h, struct http_call *c, struct err *e)
     c->status = 0;
     c->http = h;
     c->fd = -1;
+    c->failed = CURLE_OK;
     set_limits(h, c->easy);
     if (!set_request(c) || curl_multi_add_handle(h->multi, c->easy) != 0) {
         c->end = HTTP_BROKEN;
@@ -272,7 +280,6 @@ int http_start(struct http *h, struct http_call *c, struct err *e)
     }
     h->requests++;
     c->next = h->running;
-    c->failed = CURLE_OK;
     h->running = c;
     return 0;
 }
@@ -352,6 +359,11 @@ static struct http_call *next_done(struct http *h)
     CURLMsg *m;
     char *private;
 
+    for (struct http_call *c = h->running; c != NULL; c = c->next)
+        if (c->failed != CURLE_OK) {
+            finish(h, c, (CURLcode)c->failed);
+            return c;
+        }
     while ((m = curl_multi_info_read(h->multi, &left)) != NULL) {
         CURLcode code = m->data.result;
 
@@ -359,11 +371,6 @@ static struct http_call *next_done(struct http *h)
             continue;
         curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, &private);
         finish(h, (struct http_call *)(void *)private, code);
-    for (struct http_call *c = h->running; c != NULL; c = c->next)
-        if (c->failed != CURLE_OK) {
-            finish(h, c, (CURLcode)c->failed);
-            return c;
-        }
         return (struct http_call *)(void *)private;
     }
     return NULL;
@@ -461,6 +468,7 @@ void http_stop(struct http *h, struct http_call *c)
 
 void http_resume(struct http_call *c)
 {
+    /* What the body function said meanwhile, libcurl forgets. */
     if (c->end == HTTP_RUNNING && c->easy != NULL)
         c->failed = (int)curl_easy_pause(c->easy, CURLPAUSE_CONT);
 }

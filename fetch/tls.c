@@ -1,9 +1,20 @@
 #include "fetch/tls.h"
 
 #include <openssl/ssl.h>
+#include <stdio.h>
+#include <string.h>
 
 /* Two records. OpenSSL moves what is left to the front for each record. */
 enum { AHEAD_BYTES = 34 << 10 };
+
+bool tls_is_ours(const char *version)
+{
+    char ours[32];
+
+    snprintf(
+        ours, sizeof(ours), "OpenSSL/%lu.", OpenSSL_version_num() >> 28 & 15);
+    return version != NULL && strncmp(version, ours, strlen(ours)) == 0;
+}
 
 void tls_read_ahead(void *context)
 {

@@ -8,6 +8,13 @@
 
 #include <stdbool.h>
 
+/*
+ * tls_is_ours - is that the OpenSSL this program has? What another library
+ * hands out must not be touched.
+ * version  libcurl's: "OpenSSL/3.0.17"; NULL: it has no TLS
+ */
+bool tls_is_ours(const char *version);
+
 /* tls_read_ahead - of a libcurl's context, an SSL_CTX. */
 void tls_read_ahead(void *context);
 

@@ -1,0 +1,15 @@
+/* Whose OpenSSL is it that libcurl has? */
+#include "fetch/tls.h"
+
+#include "tests/unit/tap.h"
+
+int main(void)
+{
+    ok(tls_is_ours("OpenSSL/3.0.17"), "that which this program is built for");
+    ok(!tls_is_ours("OpenSSL/0.9.8"), "another one of OpenSSL");
+    ok(!tls_is_ours("OpenSSL/33.0.1"), "one that is to come");
+    ok(!tls_is_ours("(OpenSSL/3.0.17) GnuTLS/3.7.9"), "one that is not used");
+    ok(!tls_is_ours("wolfSSL/5.6.0"), "another library");
+    ok(!tls_is_ours(NULL), "none at all");
+    return done();
+}
