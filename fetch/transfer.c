@@ -262,9 +262,11 @@ static int feed(struct transfer *t, struct err *e)
         if (t->lanes[i].d != NULL)
             continue;
         rc = feed_lane(t, &t->lanes[i], e);
-        if (rc == 0 && t->next == t->plan->n_fetch && t->pace.rate == 0 &&
-            relieve(t, e) > 0)
-            rc = feed_lane(t, &t->lanes[i], e);
+        if (rc == 0 && t->next == t->plan->n_fetch && t->pace.rate == 0) {
+            rc = relieve(t, e);
+            if (rc > 0)
+                rc = feed_lane(t, &t->lanes[i], e);
+        }
         full += rc > 0;
     }
     if (t->busy != was)

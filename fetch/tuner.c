@@ -120,7 +120,7 @@ uint64_t tuner_share(const struct tuner *t, uint64_t from, uint64_t to,
     uint64_t at;
 
     /* Too soon to tell; no slower than others; or soon over. */
-    if (ms < SHARE_MS || own * SLOW > usual(t) || left < own * SHARE_MS / 1000)
+    if (ms < SHARE_MS || own * SLOW >= usual(t) || left < own * SHARE_MS / 1000)
         return to;
     /* Both are to end at the same time. */
     at = from + (uint64_t)(left * own / (own + usual(t)));
