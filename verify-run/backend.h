@@ -33,7 +33,7 @@ struct backend_fault {
 };
 
 /* What the residual stream held, over all positions of a pass. */
-struct stream_range {
+struct value_range {
     float min, max;
     double squares; /* their sum */
     uint64_t n;
@@ -48,8 +48,8 @@ struct backend_pass {
     bool all;        /* logits of every position, not only of the last */
     float *logits;   /* out: (all ? n : 1, vocab), or NULL: argmax is enough */
     uint32_t argmax; /* out: of the last position, the first of equals */
-    struct backend_fault fault;  /* out */
-    struct stream_range *stream; /* out: (layers + 1), all zero before: after
+    struct backend_fault fault; /* out */
+    struct value_range *ranges; /* out: (layers + 1), all zero before: after
                                   the embedding and each layer; or NULL */
 };
 

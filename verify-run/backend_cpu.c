@@ -40,7 +40,7 @@ static void check(struct backend_pass *p, const float *x, size_t n,
 /* What stands in the residual stream before layer i. */
 static void watch(struct backend_pass *p, uint32_t i, const float *x, size_t n)
 {
-    struct stream_range *a = p->stream != NULL ? &p->stream[i] : NULL;
+    struct value_range *a = p->ranges != NULL ? &p->ranges[i] : NULL;
 
     if (a == NULL)
         return;

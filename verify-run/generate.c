@@ -118,13 +118,13 @@ static int prepare(struct run *r, struct err *e)
     r->logits = arena_alloc(&g->arena, vocab, sizeof(float), e);
     r->kept = arena_alloc(&g->arena, vocab, sizeof(float), e);
     g->logits = arena_alloc(&g->arena, vocab, sizeof(float), e);
-    g->stream = arena_alloc(
-        &g->arena, (uint64_t)r->s->config.layers + 1, sizeof(*g->stream), e);
+    g->ranges = arena_alloc(
+        &g->arena, (uint64_t)r->s->config.layers + 1, sizeof(*g->ranges), e);
     g->leads = arena_alloc(&g->arena, r->o->n_new, sizeof(*g->leads), e);
     g->top =
         arena_alloc(&g->arena, (uint64_t)r->o->top_k + 1, sizeof(*g->top), e);
     if (r->all == NULL || r->logits == NULL || r->kept == NULL ||
-        g->logits == NULL || g->leads == NULL || g->stream == NULL ||
+        g->logits == NULL || g->leads == NULL || g->ranges == NULL ||
         g->top == NULL)
         return -1;
     memcpy(r->all, r->o->prompt, r->o->n_prompt * sizeof(*r->all));
@@ -142,7 +142,7 @@ static int step(struct run *r, uint32_t pos, uint32_t *next, struct err *e)
         .n = r->n_all - pos,
         .pos = pos,
         .logits = r->logits,
-        .stream = pos == 0 ? g->stream : NULL,
+        .ranges = pos == 0 ? g->ranges : NULL,
     };
 
     if (cancel_check(e) != 0 || r->s->backend->forward(r->s->state, &p, e) != 0)

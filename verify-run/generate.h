@@ -36,8 +36,8 @@ struct generation {
     float *leads;   /* of each: its logit above the second best's */
     float *logits;  /* (vocab), of the prompt's last position */
     double entropy; /* of their distribution, in nats */
-    struct stream_range *stream; /* (layers + 1), of the prompt's pass */
-    struct candidate *top;       /* best first */
+    struct value_range *ranges; /* (layers + 1), of the prompt's pass */
+    struct candidate *top;      /* best first */
     uint32_t n_top;
     double first_token_seconds; /* the prompt's pass */
     double decode_seconds;      /* all later steps together */

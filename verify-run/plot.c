@@ -76,7 +76,7 @@ struct scale {
 
 enum { HIGH = 300 };
 
-static double rms(const struct stream_range *a)
+static double rms(const struct value_range *a)
 {
     return sqrt(a->squares / (double)a->n);
 }
@@ -86,7 +86,7 @@ static double at(const struct scale *s, double v)
     return s->middle - asinh(v / s->unit) * s->each;
 }
 
-static struct scale scale_of(const struct stream_range *v, uint32_t n)
+static struct scale scale_of(const struct value_range *v, uint32_t n)
 {
     double least = INFINITY;
     double low = 0, high = 0;
@@ -133,7 +133,7 @@ static void put_axis(struct buf *out, const struct scale *s)
     }
 }
 
-static void put_layer(struct buf *out, const struct stream_range *a, uint32_t i,
+static void put_layer(struct buf *out, const struct value_range *a, uint32_t i,
     const struct scale *s, double x, double width)
 {
     double top = at(s, (double)a->max), bottom = at(s, (double)a->min);
@@ -160,7 +160,7 @@ static void put_layer(struct buf *out, const struct stream_range *a, uint32_t i,
         x, top, width, fmax(bottom - top, 1), x, up, width, fmax(down - up, 1));
 }
 
-void plot_stream(struct buf *out, const struct stream_range *v, uint32_t n)
+void plot_ranges(struct buf *out, const struct value_range *v, uint32_t n)
 {
     struct scale s = scale_of(v, n);
     double each = (double)(WIDE - LEFT - RIGHT) / n;

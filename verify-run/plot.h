@@ -12,10 +12,10 @@
 void plot_timeline(struct buf *out, const struct timeline *t);
 
 /*
- * plot_stream - the range of the residual stream after the embedding and
+ * plot_ranges - the range of the residual stream after the embedding and
  * after each of n - 1 layers, and its root mean square, on a scale that is
  * linear around zero and logarithmic beyond
  */
-void plot_stream(struct buf *out, const struct stream_range *v, uint32_t n);
+void plot_ranges(struct buf *out, const struct value_range *v, uint32_t n);
 
 #endif

@@ -210,9 +210,9 @@ static void put_against(struct buf *out, const struct report *r)
         drift_spread(d), a->share, a->bound, drift_kl(d));
 }
 
-static void put_stream(struct buf *out, const struct report *r)
+static void put_ranges(struct buf *out, const struct report *r)
 {
-    const struct stream_range *a = r->generation.stream;
+    const struct value_range *a = r->generation.ranges;
 
     if (a == NULL || a->n == 0)
         return;
@@ -221,7 +221,7 @@ static void put_stream(struct buf *out, const struct report *r)
                   "embedding and after each layer: from its least to its "
                   "largest value, and the root mean square in the stronger "
                   "colour. The scale is logarithmic but around zero.</p>\n");
-    plot_stream(out, a, r->session->config.layers + 1);
+    plot_ranges(out, a, r->session->config.layers + 1);
     buf_puts(out, "</section>\n");
 }
 
@@ -307,7 +307,7 @@ void report_html(struct buf *out, const struct report *r)
         put_top(out, r);
         put_perplexity(out, &r->perplexity);
         put_against(out, r);
-        put_stream(out, r);
+        put_ranges(out, r);
     }
     put_time(out, r);
     put_model(out, r);

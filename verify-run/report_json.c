@@ -84,9 +84,9 @@ static void json_timeline(struct buf *out, const struct timeline *t)
     buf_putc(out, ']');
 }
 
-static void json_stream(struct buf *out, const struct report *r)
+static void json_ranges(struct buf *out, const struct report *r)
 {
-    const struct stream_range *a = r->generation.stream;
+    const struct value_range *a = r->generation.ranges;
     uint32_t n = a != NULL && a->n > 0 ? r->session->config.layers + 1 : 0;
 
     buf_puts(out, ",\"layers\":[");
@@ -212,7 +212,7 @@ void report_json(struct buf *out, const struct report *r)
     json_perplexity(out, &r->perplexity);
     json_speed(out, r);
     json_timeline(out, &s->timeline);
-    json_stream(out, r);
+    json_ranges(out, r);
     json_notes(out, &s->weights);
     json_against(out, r);
     json_golden(out, r->o->golden);
