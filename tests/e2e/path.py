@@ -14,6 +14,9 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 import kit  # noqa: E402
 
+sys.path.insert(0, os.path.join(kit.ROOT, "tests", "fixtures"))
+from takenapart import Weights  # noqa: E402
+
 CONTAINERS = ["safetensors", "safetensors-sharded", "bin", "bin-legacy",
               "bin-sharded"]
 
@@ -86,9 +89,51 @@ def same_file(tap, env, family, groups):
             shutil.rmtree(out, ignore_errors=True)
 
 
+# A story in fewer bits: how many of the published tokens come first, and how
+# far a text's perplexity may move [share]. Seen: 199, 185 and 61 tokens;
+# 0.1 %, 0.7 % and 0.7 %. --against judges the logits by its own bounds.
+COHERENT = {"fp16": (150, 0.002), "bf16": (100, 0.02), "int8": (40, 0.02)}
+
+
+def told(tap, env, folder, wide, kind):
+    """A story from this folder, and why it is not the published one told in
+    these bits; None: it is."""
+    done = kit.run(["mlverify-run", folder, "--json", "--tokens", "1", "-n",
+                    "199", "--perplexity", "full", "--against", wide], env)
+    if done.returncode != 0:
+        return f"status {done.returncode}: {done.stdout}{done.stderr}"
+    got = json.loads(done.stdout)
+    first, share = COHERENT[kind]
+    want = generate(tap, env, wide, f"stories, beside {kind}", "--tokens",
+                    "1", "-n", "199", "--perplexity", "full")
+    if got["tokens"][:first] != want["tokens"][:first]:
+        return f"another story: {got['text']}"
+    for a, b in zip(got["perplexity"]["passages"],
+                    want["perplexity"]["passages"]):
+        if abs(a["value"] / b["value"] - 1) > share:
+            return f"{a['name']}: {a['value']}, not {b['value']}"
+    return None
+
+
+def coherent(tap, env, wide):
+    """Every container gives the same converted file (same_file), so one run
+    of each type stands for all."""
+    for kind in COHERENT:
+        folder = convert(tap, env, "stories/bin", "--" + kind)
+        check(tap, env, folder, f"stories/bin --{kind}")
+        tap.eq(told(tap, env, folder, wide, kind), None,
+               f"stories {kind}: the published story, as far as it must")
+    w = Weights(folder)
+    w.swap("model.layers.1.mlp.down_proj.weight",
+           "model.layers.3.mlp.down_proj.weight")
+    bad = w.write(os.path.join(env["HOME"], "swapped"))
+    tap.ok(told(tap, env, bad, wide, "int8"),
+           "control: int8 with two matrices swapped tells another")
+
+
 def stories(tap, env):
     names = ["stories: greedy text exactly as published, five containers",
-             "stories: fp16, bf16 and int8 still tell a story"]
+             "stories: fp16, bf16 and int8 tell it as far as they must"]
     if not os.path.isdir(kit.STORIES):
         for name in names:
             tap.skip(name, "the shared models are not here")
@@ -107,14 +152,7 @@ def stories(tap, env):
                        "-n", "199")
         tap.eq((got or {}).get("text", "").strip(), want.strip(),
                f"stories/{c}: the text as published")
-    for dtype in ("--fp16", "--bf16", "--int8"):
-        folder = convert(tap, env, "stories/bin", dtype)
-        check(tap, env, folder, f"stories/bin {dtype}")
-        got = generate(tap, env, folder, f"stories {dtype}", "--tokens", "1",
-                       "-n", "60")
-        text = (got or {}).get("text", "")
-        tap.ok("Once upon a time" in text and "little girl" in text,
-               f"stories {dtype}: readable English", text)
+    coherent(tap, env, folder)
 
 
 def demo_model(tap, env):

@@ -16,6 +16,7 @@ sys.path.insert(0, os.path.join(ROOT, "tests", "fixtures"))
 import kit  # noqa: E402
 import rawckpt as raw  # noqa: E402
 import seedmodels as seeds  # noqa: E402
+from takenapart import Weights  # noqa: E402
 
 INDEX = "model.safetensors.index.json"
 tap = kit.Tap()
@@ -173,6 +174,38 @@ def values(base):
          "MLP down")
 
 
+def swapped(base):
+    """Tensors of one shape in each other's place: names, shapes and values
+    are all in order, and only reading a text tells. The model is the trained
+    one of tests/model, since noise reads no worse when it is shuffled."""
+    env = kit.clean_env(base)
+    whole = os.path.join(base, "trained")
+    done = kit.run(["mlconvert", "--keep", "-q", "-o", whole, os.path.join(
+        ROOT, "tests", "model", "tiny-neox")], env)
+    tap.eq(done.returncode, 0, "the trained model, as safetensors")
+
+    def run(name, *pairs):
+        w = Weights(whole)
+        for pair in pairs:
+            w.swap(*pair)
+        return kit.run(["mlverify-run", w.write(os.path.join(base, name)),
+                        "-n", "1"], env)
+
+    says("two tensors of one shape swapped", run("ends", (
+        "gpt_neox.embed_in.weight", "embed_out.weight")), 9, "perplexity",
+        "FAILED", "no better than an untrained model", "swapped tensors",
+        "wrong tokenizer")
+    says("two layers swapped", run("layers", *(
+        (f"gpt_neox.layers.0.{part}.weight",
+         f"gpt_neox.layers.2.{part}.weight")
+        for part in ("attention.dense", "attention.query_key_value",
+                     "mlp.dense_h_to_4h", "mlp.dense_4h_to_h"))), 9,
+        "perplexity", "FAILED", "swapped tensors")
+    done = run("as-it-was")
+    tap.ok(done.returncode == 0 and "reads like a trained model" in
+           done.stdout, "control: nothing swapped", done.stdout + done.stderr)
+
+
 def tokenizer(vocab):
     words = {chr(0x21 + i) if i < 90 else f"w{i}": i for i in range(vocab)}
     return {"version": "1.0", "added_tokens": [], "normalizer": None,
@@ -279,8 +312,8 @@ def gated(base):
 def main():
     base = tempfile.mkdtemp(prefix="mlbroken.")
     try:
-        for test in (shards, revisions, values, tokenizers, halves, pointers,
-                     gated):
+        for test in (shards, revisions, values, swapped, tokenizers, halves,
+                     pointers, gated):
             test(base)
     finally:
         shutil.rmtree(base, ignore_errors=True)

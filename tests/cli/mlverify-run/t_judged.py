@@ -7,61 +7,21 @@ The models are those below tests/, taken apart here. Prints TAP.
 """
 import json
 import os
-import random
 import shutil
 import struct
 import sys
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
-                                "../.."))
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [os.path.join(HERE, "../.."), os.path.join(HERE,
+                                                          "../../fixtures")]
 import kit  # noqa: E402
+from takenapart import Weights  # noqa: E402
 
 TESTS = os.path.join(kit.ROOT, "tests")
 NEOX = os.path.join(TESTS, "model/tiny-neox")
 LLAMA = os.path.join(TESTS, "fixtures/llama/safetensors")
 
 t = kit.Tap()
-
-
-class Weights:
-    """A safetensors file in pieces."""
-
-    def __init__(self, folder):
-        self.folder = folder
-        with open(os.path.join(folder, "model.safetensors"), "rb") as f:
-            data = f.read()
-        n = struct.unpack("<Q", data[:8])[0]
-        self.head = json.loads(data[8:8 + n])
-        self.meta = self.head.pop("__metadata__", None)
-        self.body = bytearray(data[8 + n:])
-
-    def swap(self, a, b):
-        """Two tensors of one shape change places."""
-        x, y = self.head[a], self.head[b]
-        assert x["shape"] == y["shape"] and x["dtype"] == y["dtype"]
-        x["data_offsets"], y["data_offsets"] = (y["data_offsets"],
-                                                x["data_offsets"])
-
-    def swap_rows(self, name, seed):
-        """The rows of a matrix in another order."""
-        first, end = self.head[name]["data_offsets"]
-        n = self.head[name]["shape"][0]
-        row = (end - first) // n
-        rows = [bytes(self.body[first + i * row:first + (i + 1) * row])
-                for i in range(n)]
-        random.Random(seed).shuffle(rows)
-        self.body[first:end] = b"".join(rows)
-
-    def write(self, folder, tokenizer=None):
-        head = json.dumps(self.head).encode()
-        head += b" " * (-len(head) % 8)
-        os.makedirs(folder)
-        with open(os.path.join(folder, "model.safetensors"), "wb") as f:
-            f.write(struct.pack("<Q", len(head)) + head + self.body)
-        shutil.copy(os.path.join(self.folder, "config.json"), folder)
-        shutil.copy(tokenizer or os.path.join(self.folder, "tokenizer.json"),
-                    os.path.join(folder, "tokenizer.json"))
-        return folder
 
 
 def run(*args):
