@@ -8,6 +8,7 @@
 #include "base/buf.h"
 #include "formats/checkpoint.h"
 #include "formats/torch.h"
+#include "verify-run/config.h"
 
 /* The one function of a fuzzer; both engines call it. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -53,5 +54,8 @@ void kit_torch(const uint8_t *bytes, size_t len);
  * elements at most.
  */
 void kit_checkpoint(const uint8_t *bytes, size_t len);
+
+/* kit_config - its numbers can be multiplied, divided and allocated by. */
+void kit_config(const struct model_config *c);
 
 #endif

@@ -69,7 +69,8 @@ class Engine:
         libs = [f"build/{self.out}/libml-{room}.a" for room in ROOMS]
         return self.compile(f"fuzz_{name}", [
             f"tests/fuzz/fuzz_{name}.c", "tests/fuzz/kit.c",
-            "tests/fuzz/kit_zip.c", *libs, *EXTERNAL])
+            "tests/fuzz/kit_config.c", "tests/fuzz/kit_zip.c", *libs,
+            *EXTERNAL])
 
 
 LIBFUZZER = Engine("fuzz", "clang", "fuzzer-no-link,address,undefined",
