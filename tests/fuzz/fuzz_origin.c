@@ -44,14 +44,17 @@ static void remove_folders(void)
     rmdir(base);
 }
 
-/* Real ones, since a name is asked of the file system; once. */
+/*
+ * Real ones, since a name is asked of the file system; once. They lie where
+ * make clean finds them, for AFL++ lets nobody tidy up.
+ */
 static void make_folders(void)
 {
     char path[PATH_LEN];
 
     if (base[0] != '\0')
         return;
-    snprintf(base, sizeof(base), "/tmp/fuzz-origin.XXXXXX");
+    snprintf(base, sizeof(base), "build/fuzz-origin.XXXXXX");
     must(mkdtemp(base) != NULL);
     for (size_t i = 0; i < ARRAY_LEN(folders); i++)
         must(mkdir(at(path, folders[i], ""), 0700) == 0);
