@@ -209,6 +209,36 @@ static int no_heads(const struct shapes *s, const struct arch *a, struct err *e)
         e, "say it with --heads N, or put a config.json beside the weights");
 }
 
+/* What else the config says of them must not be another cut. */
+static int from_config(
+    struct inferred *n, const struct shapes *s, uint64_t heads, struct err *e)
+{
+    static const enum infer_number also[] = { INFER_HEAD_DIM, INFER_KV_HEADS };
+    const double said[] = { n->v[INFER_HEAD_DIM], n->v[INFER_KV_HEADS] };
+
+    if (cut(n, s, heads, "of the config", e) != 0)
+        return -1;
+    for (size_t i = 0; i < ARRAY_LEN(also); i++)
+        if (said[i] > 0 && said[i] != n->v[also[i]])
+            return err_set(e, ERR_REFUSED,
+                "config: %s is %.0f, but by tensor '%.*s' it is %.0f",
+                fields[also[i]].names[0], said[i], STR_ARG(s->qkv->name),
+                n->v[also[i]]);
+    return 0;
+}
+
+/* A config without the heads, but with their size. */
+static int from_head_dim(
+    struct inferred *n, const struct shapes *s, uint64_t size, struct err *e)
+{
+    if (s->q % size == 0)
+        return take_heads(n, s, s->q / size, "the head_dim of the config", e);
+    return err_set(e, ERR_REFUSED,
+        "config: head_dim %" PRIu64 " does not divide the %" PRIu64
+        " rows of all heads",
+        size, s->q);
+}
+
 /* Who is asked in which order; the first that knows is believed. */
 static int find_heads(struct inferred *n, const struct checkpoint *c,
     const struct shapes *s, uint32_t heads, struct err *e)
@@ -254,11 +284,13 @@ static int overlay(
 
         if (m == NULL)
             continue;
-        if (!json_double(m, &x) || !(x > 0) || x > CONFIG_COUNT_MAX ||
-            (i < INFER_EPS && x != floor(x)))
+        if (!json_double(m, &x) || !(x > 0) || !isfinite(x))
+            return err_set(
+                e, ERR_REFUSED, "config: %s is not a number above 0", key);
+        if (i < INFER_EPS && (x > CONFIG_COUNT_MAX || x != floor(x)))
             return err_set(e, ERR_REFUSED,
-                "config: %s is not a%s number above 0, and at most %d", key,
-                i < INFER_EPS ? " whole" : "", CONFIG_COUNT_MAX);
+                "config: %s is not a whole number above 0, and at most %d", key,
+                CONFIG_COUNT_MAX);
         v[i] = x;
     }
     return 0;
@@ -301,8 +333,11 @@ static int from_table(struct inferred *n, const struct shapes *s,
             s->v[INFER_VOCAB], s->kv);
         return err_hint(e, "name the right one with --arch, or give --heads");
     }
-    n->v[INFER_CONTEXT] = m->context;
-    n->v[INFER_ROPE_BASE] = m->rope_base;
+    /* What a config says is nearer to the weights than the table is. */
+    if (n->v[INFER_CONTEXT] <= 0)
+        n->v[INFER_CONTEXT] = m->context;
+    if (n->v[INFER_ROPE_BASE] <= 0)
+        n->v[INFER_ROPE_BASE] = m->rope_base;
     n->llama31_rope = m->llama31_rope;
     snprintf(text, sizeof(text), "gpt-fast's %s, %s", m->name, who);
     return take_heads(n, s, m->heads, text, e);
@@ -356,8 +391,8 @@ int infer_numbers(struct inferred *out, const struct checkpoint *c,
     uint32_t heads, struct err *e)
 {
     struct shapes s = { .q = 0 };
-    uint64_t known;
-    int rc = 0;
+    uint64_t known, size;
+    int rc;
 
     *out = (struct inferred){ .arch = arch };
     if (read_shapes(&s, c, arch, e) != 0)
@@ -367,13 +402,14 @@ int infer_numbers(struct inferred *out, const struct checkpoint *c,
     if (said != NULL && overlay(out->v, said, e) != 0)
         return -1;
     known = (uint64_t)out->v[INFER_HEADS];
+    size = (uint64_t)out->v[INFER_HEAD_DIM];
     snprintf(out->rule, sizeof(out->rule), "%s",
         said != NULL ? "the rest from shapes" : "inferred from shapes");
     if (heads == 0 && known > 0)
-        rc = cut(out, &s, known, "of the config", e);
-    else if (heads == 0)
-        rc = ask_table(out, c, &s, model, e);
-    if (rc == 0 && out->v[INFER_HEAD_DIM] <= 0)
+        rc = from_config(out, &s, known, e);
+    else if (heads == 0 && size > 0 && model == NULL)
+        rc = from_head_dim(out, &s, size, e);
+    else if (heads > 0 || (rc = ask_table(out, c, &s, model, e)) == 0)
         rc = find_heads(out, c, &s, heads, e);
     add_defaults(out);
     return rc < 0 ? -1 : 0;

@@ -75,6 +75,10 @@ static void test_refused(void)
         { "{\"n_heads\":-2}", 0, ERR_REFUSED, "n_heads" },
         { "{\"n_heads\":\"4\"}", 0, ERR_REFUSED, "n_heads" },
         { "{\"n_heads\":7}", 0, ERR_REFUSED, "7 heads" },
+        { "{\"n_heads\":4,\"n_kv_heads\":4}", 0, ERR_REFUSED,
+            "num_key_value_heads" },
+        { "{\"n_heads\":4,\"head_dim\":12}", 0, ERR_REFUSED, "head_dim" },
+        { "{\"head_dim\":5}", 0, ERR_REFUSED, "head_dim 5" },
         { "[]", 0, ERR_REFUSED, "object" },
         { "{\"model_type\":\"mamba\"}", 0, ERR_UNSUPPORTED, "mamba" },
     };
@@ -89,6 +93,25 @@ static void test_refused(void)
         if (x.rc == 0 || x.e.kind != cases[i].kind)
             printf("#   got %d, kind %d '%s'\n", x.rc, (int)x.e.kind, x.e.msg);
     }
+}
+
+/* A config in other words that says the size of a head. */
+static void test_head_dim(void)
+{
+    struct trial x = load_fast("{\"n_heads\":4,\"head_dim\":6}", 2);
+
+    ok(x.rc == 0 && x.config.heads == 2 && x.config.kv_heads == 1 &&
+            x.config.head_dim == 12 && strstr(x.o.rule, "--heads") != NULL,
+        "--heads counts, whatever head_dim a config says: %s", x.o.rule);
+    x = load_fast("{\"head_dim\":6}", 0);
+    ok(x.rc == 0 && x.config.heads == 4 && x.config.kv_heads == 2 &&
+            strstr(x.o.rule, "head_dim of the config") != NULL,
+        "the heads from their size: %s", x.o.rule);
+    x = load_fast("{\"n_heads\":4,\"n_kv_heads\":2,\"head_dim\":6}", 0);
+    ok(x.rc == 0 && x.config.heads == 4, "all three agree: %s", x.e.msg);
+    x = load_fast("{\"n_heads\":4,\"rope_theta\":1e8}", 0);
+    ok(x.rc == 0 && x.config.rope.base == 1e8, "a base is no count: %s",
+        x.e.msg);
 }
 
 /* Each tensor in turn of a shape that says nothing, or too much. */
@@ -164,6 +187,7 @@ int main(void)
 {
     test_shapes();
     test_refused();
+    test_head_dim();
     test_hostile();
     test_wishes();
     test_table();
