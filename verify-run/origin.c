@@ -210,7 +210,8 @@ static int from_inside(struct search *s, const struct json *root, struct err *e)
     snprintf(rule, sizeof(rule), "'%.*s' inside the file",
         (int)size_min(s->c->config_from.len, 60), s->c->config_from.p);
     err_escape(key, sizeof(key), rule);
-    if (json_str(json_get(root, "model_type"), &type) && s->arch == NULL)
+    if (json_str(json_get(root, "model_type"), &type) && s->arch == NULL &&
+        other_family(s, root) == NULL)
         return parse_plain(s, root, key, e);
     if (arch == NULL)
         return config_parse(s->out, root, s->c, e);

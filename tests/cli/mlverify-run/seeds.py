@@ -213,6 +213,13 @@ def quantum(base):
     rule("QuantumLLM", got[0], "'config' inside")
     tap.eq(got[0]["parameters"], want[0]["parameters"],
            "QuantumLLM: the tied head and the buffers are no parameters")
+    path = os.path.join(base, "quantum-as-llama", "final_model.pt")
+    seeds.save_torch(path, b"}(" + raw.uni("model_state_dict") + model
+                     + raw.uni("config")
+                     + seeds.plain_dict(dict(inside, model_type="llama"))
+                     + b"u", storages)
+    got = logits_of(base, path)
+    agrees("QuantumLLM that calls itself llama", got, want)
     bare = os.path.join(base, "bare", "model.pt")
     seeds.save_torch(bare, model, storages)
     got = logits_of(base, bare)
