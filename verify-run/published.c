@@ -55,12 +55,26 @@ const struct published *published_find(const char *name)
     return NULL;
 }
 
+/* "7B" is in "Llama-2-7b" and "vicuna7b", not in "27b" and "1.7b". */
+static bool is_in(const char *text, const char *name)
+{
+    const char *at = text;
+
+    while ((at = strcasestr(at, name)) != NULL) {
+        if (at == text || name[0] < '0' || name[0] > '9' ||
+            strchr("0123456789.", at[-1]) == NULL)
+            return true;
+        at++;
+    }
+    return false;
+}
+
 const struct published *published_in(const char *text)
 {
     const struct published *best = NULL;
 
     for (const struct published *m = published_models; m->name != NULL; m++)
-        if (strcasestr(text, m->name) != NULL &&
+        if (is_in(text, m->name) &&
             (best == NULL || strlen(m->name) > strlen(best->name)))
             best = m;
     return best;

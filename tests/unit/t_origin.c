@@ -169,6 +169,9 @@ static void test_table(void)
     is_str(published_in("Meta-LLAMA-3.1-8B")->name, "llama-3.1-8b",
         "whatever the case");
     ok(published_in("pythia-1b") == NULL, "none");
+    ok(published_in("gemma-27b-it") == NULL &&
+            published_in("tiny-1.7B") == NULL,
+        "not the end of another number");
     ok(published_find("8B") == NULL, "a whole name is asked for");
     ok(published_only(v, 4096, 4096) == NULL, "two have these shapes");
     published_alike(text, sizeof(text), v, 4096, 4096);
