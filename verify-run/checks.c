@@ -81,12 +81,23 @@ static void check_values(struct check *c, const struct weights *w)
 /* Ids without a row: Gemma 3 of 1B has one, a token for pictures. */
 enum { SPARE_IDS = 16 };
 
+/* A file that is there and wrong is a fault; one of an unknown kind is not. */
+static void check_no_tokenizer(struct check *c, const struct err *why)
+{
+    if (why->kind == ERR_REFUSED || why->kind == ERR_CORRUPT ||
+        why->kind == ERR_IO)
+        set(c, false);
+    snprintf(c->detail, sizeof(c->detail), "%s", why->msg);
+}
+
 /* A tokenizer of another model gives itself away by ids. */
 static void check_tokenizer(struct check *c, const struct session *s)
 {
     uint32_t known = s->tokenizer != NULL ? tokenizer_size(s->tokenizer) : 0;
     uint32_t vocab = s->config.vocab;
 
+    if (s->tokenizer == NULL)
+        check_no_tokenizer(c, &s->no_tokenizer);
     if (known == 0)
         return;
     set(c, known <= (uint64_t)vocab + SPARE_IDS);

@@ -15,7 +15,7 @@ enum check_result { CHECK_OK, CHECK_FAILED, CHECK_NOT_MADE };
 struct check {
     const char *name;
     enum check_result result;
-    char detail[240];
+    char detail[480]; /* or why it was not made; an error's text fits */
 };
 
 enum { CHECKS_MAX = 11 };

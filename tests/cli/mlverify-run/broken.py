@@ -229,10 +229,23 @@ def tokenizers(base):
     m.write_text("config.json", json.dumps(dict(m.config, eos_token_id=77)))
     says("a tokenizer without the model's end token", m.run(), 9,
          "tokenizer", "50 tokens", "end token is 77")
-    m.write_text("tokenizer.json", "{}")
+    m.write_text("config.json", json.dumps(m.config))
+    for what, text in (("of nothing", "{}"), ("cut short", '{"model": '),
+                       ("of another kind of file", "# Tokenizer\n")):
+        m.write_text("tokenizer.json", text)
+        says(f"a tokenizer {what}", m.run(), 9, "tokenizer   FAILED",
+             "tokenizer.json")
+    other = tokenizer(50)
+    other["model"] = {"type": "WordLevel", "vocab": {"a": 0}}
+    m.write_text("tokenizer.json", json.dumps(other))
     done = m.run()
-    tap.ok(done.returncode == 0 and "tokenizer.json" in done.stderr,
-           "a tokenizer that cannot be read is said", done.stderr)
+    tap.ok(done.returncode == 0 and "tokenizer   not made" in done.stdout and
+           "WordLevel" in done.stdout,
+           "control: one of a kind this program does not read", done.stdout)
+    os.remove(m.path("tokenizer.json"))
+    done = m.run()
+    tap.ok(done.returncode == 0 and "tokenizer   not made" in done.stdout,
+           "control: none at all", done.stdout)
 
 
 def halves(base):
