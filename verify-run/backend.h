@@ -59,6 +59,11 @@ struct backend {
     uint32_t abi; /* BACKEND_ABI */
     const char *name;
     /*
+     * The share of the logits' spread (drift.h) by which a token's logits may
+     * change with the lengths of the passes; 0: not by a bit.
+     */
+    double wobble;
+    /*
      * open - take the model in
      * device   out: what it runs on, in words
      * Returns  NULL with *e: NOMEM, IO, UNSUPPORTED

@@ -370,6 +370,7 @@ static struct backend_state *cpu_open(const struct backend_model *m,
 const struct backend backend_cpu = {
     .abi = BACKEND_ABI,
     .name = "cpu",
+    .wobble = 0,
     .open = cpu_open,
     .forward = cpu_forward,
     .close = cpu_close,

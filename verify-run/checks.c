@@ -155,9 +155,14 @@ static void check_cache(struct check *c, const struct generation *g)
     if (g->agreement == AGREEMENT_SKIPPED)
         return;
     set(c, g->agreement == AGREEMENT_HOLDS);
-    snprintf(c->detail, sizeof(c->detail),
-        "steps and one pass differ by %.2g, %.2g allowed", g->difference,
-        g->allowed);
+    if (g->difference == 0)
+        snprintf(c->detail, sizeof(c->detail),
+            "steps and one pass: the same to the last bit");
+    else
+        snprintf(c->detail, sizeof(c->detail),
+            "steps and one pass differ by %.2g of the logits' spread, %.2g "
+            "allowed",
+            g->difference, g->allowed);
 }
 
 static void check_repeat(struct check *c, const struct generation *g)

@@ -4,15 +4,13 @@
 
 #include "base/cancel.h"
 #include "base/clock.h"
+#include "verify-run/drift.h"
 #include "verify-run/ops.h"
 
 enum {
     AGREEMENT_STEPS = 4, /* cached steps the comparison covers at most */
     AGREEMENT_MAX = 256  /* tokens; beyond, another pass is not cheap */
 };
-
-/* Share of the largest logit that two ways of computing may differ by. */
-static const double AGREEMENT_SHARE = 0.02;
 
 /* What one call of generate_run works on. */
 struct run {
@@ -229,22 +227,17 @@ static int repeat(struct run *r, struct err *e)
 static int compare(struct run *r, struct err *e)
 {
     struct generation *g = r->g;
-    uint32_t vocab = r->s->config.vocab;
-    double largest = 1;
+    struct drift d = { 0 };
 
     if (r->n_kept == 0 || r->n_kept > AGREEMENT_MAX || g->fault.found)
         return 0;
     if (whole(r, r->n_kept, e) != 0)
         return -1;
-    for (uint32_t i = 0; i < vocab; i++) {
-        g->difference = fmax(
-            g->difference, fabs((double)r->logits[i] - (double)r->kept[i]));
-        largest = fmax(largest, fabs((double)r->kept[i]));
-    }
-    g->allowed = AGREEMENT_SHARE * largest;
-    g->agreement = g->difference <= g->allowed && ops_finite(r->logits, vocab)
-                       ? AGREEMENT_HOLDS
-                       : AGREEMENT_BROKEN;
+    drift_add(&d, r->kept, r->logits, r->s->config.vocab);
+    g->difference = drift_share(&d);
+    g->allowed = r->s->backend->wobble;
+    g->agreement =
+        g->difference <= g->allowed ? AGREEMENT_HOLDS : AGREEMENT_BROKEN;
     return 0;
 }
 

@@ -47,8 +47,8 @@ struct generation {
     bool degenerate;            /* some logits: all equal, or not finite */
     enum agreement repeat;      /* the prompt's pass again: the same bits */
     enum agreement agreement;
-    double difference; /* largest, of the comparison */
-    double allowed;
+    double difference; /* of the comparison: drift_share() */
+    double allowed;    /* the backend's wobble */
 };
 
 #define GENERATION_INIT                                                        \

@@ -138,6 +138,62 @@ static void test_broken_cache(void)
     tiny_remove(&m);
 }
 
+/* The same, behind logits that a common offset makes look alike. */
+static int offset(
+    struct backend_state *s, struct backend_pass *p, struct err *e)
+{
+    struct backend_pass q = *p;
+
+    if (backend_cpu.forward(s, &q, e) != 0)
+        return -1;
+    p->argmax = q.argmax;
+    p->fault = q.fault;
+    for (uint32_t i = 0; i < GOLDEN_VOCAB; i++)
+        p->logits[i] += i % 2 == 0 || p->pos == 0 ? 1000 : 1001;
+    return 0;
+}
+
+static void cache_of(
+    int (*forward)(struct backend_state *, struct backend_pass *, struct err *),
+    double wobble, enum agreement want, const char *label)
+{
+    struct backend b = backend_cpu; /* outlives the session */
+    struct session s AUTO(session_close) = SESSION_INIT;
+    struct generation g AUTO(generate_free) = GENERATION_INIT;
+    struct generate_opts o = { .prompt = golden_ids,
+        .n_prompt = GOLDEN_IDS,
+        .n_new = 4,
+        .ignore_eos = true };
+    struct tiny_model m;
+    struct err e = ERR_INIT;
+
+    b.forward = forward;
+    b.wobble = wobble;
+    ok(golden_session(&s, &m, 3, &e) == 0, "a session");
+    s.backend = &b;
+    ok(session_start(&s, 20, &e) == 0 && generate_run(&s, &o, &g, &e) == 0,
+        "it runs");
+    ok(g.agreement == want, "%s: off by %.2g", label, g.difference);
+    tiny_remove(&m);
+}
+
+static int last_bits(
+    struct backend_state *s, struct backend_pass *p, struct err *e)
+{
+    if (backend_cpu.forward(s, p, e) != 0)
+        return -1;
+    if (p->pos > 0)
+        p->logits[7] += 1e-5f;
+    return 0;
+}
+
+static void test_cache_bounds(void)
+{
+    cache_of(offset, 0.001, AGREEMENT_BROKEN, "no offset hides a difference");
+    cache_of(last_bits, 0, AGREEMENT_BROKEN, "the CPU may not change a bit");
+    cache_of(last_bits, 0.001, AGREEMENT_HOLDS, "control: a device may");
+}
+
 /* A backend that is off by one bit in one logit, every second time. */
 static int wavering(
     struct backend_state *s, struct backend_pass *p, struct err *e)
@@ -194,6 +250,7 @@ int main(void)
     test_entropy();
     test_run();
     test_broken_cache();
+    test_cache_bounds();
     test_wavering();
     test_cancelled();
     return done();
