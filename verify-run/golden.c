@@ -133,6 +133,17 @@ static int read_model(struct golden *g, const struct json *root, struct err *e)
     return read_count(root, "parameters", &g->parameters, e);
 }
 
+/* Some frequencies go by the length a run is made for, not that it had. */
+static int read_wanted(struct golden *g, const struct json *v, struct err *e)
+{
+    uint64_t n = 0;
+
+    if (v != NULL && (!json_u64(v, &n) || n > LIST_MAX))
+        return bad(e, "wanted", "a number of tokens");
+    g->n_new = (uint32_t)size_max(n, g->n_tokens);
+    return 0;
+}
+
 static int read_root(struct golden *g, const struct json *root, struct err *e)
 {
     if (read_model(g, root, e) != 0 ||
@@ -142,7 +153,8 @@ static int read_root(struct golden *g, const struct json *root, struct err *e)
             &g->n_prompt, e) != 0 ||
         read_ids(g, json_get(root, "tokens"), "tokens", &g->tokens,
             &g->n_tokens, e) != 0 ||
-        read_leads(g, json_get(root, "leads"), e) != 0)
+        read_leads(g, json_get(root, "leads"), e) != 0 ||
+        read_wanted(g, json_get(root, "wanted"), e) != 0)
         return -1;
     if (g->n_prompt == 0)
         return bad(e, "prompt", "a list of at least one token");
@@ -343,6 +355,7 @@ static int record(struct golden *g, const struct golden_run *r, struct err *e)
         ",\n\"tolerance\": %g,\n\"spread\": %.9g,\n\"ignore_eos\": %s",
         TOLERANCE, spread_of(now->logits, s->config.vocab),
         r->ignore_eos ? "true" : "false");
+    buf_printf(&out, ",\n\"wanted\": %u", r->n_new);
     put_ids(&out, "prompt", r->prompt, r->n_prompt);
     put_ids(&out, "tokens", now->tokens, now->n_tokens);
     buf_puts(&out, ",\n\"leads\": [");

@@ -39,6 +39,7 @@ struct golden {
     double tolerance; /* share of the spread that equal types may drift */
     double spread;
     bool ignore_eos;
+    uint32_t n_new; /* tokens there was room for; n_tokens when not said */
     uint32_t *prompt;
     uint32_t n_prompt;
     uint32_t *tokens;
@@ -79,6 +80,7 @@ struct golden_run {
     const struct generation *generation;
     const uint32_t *prompt;
     uint32_t n_prompt;
+    uint32_t n_new; /* tokens wanted */
     bool ignore_eos;
 };
 

@@ -78,7 +78,7 @@ static int generate(struct report *r, struct session *s, struct err *e)
     struct generate_opts how = {
         .prompt = r->prompt.v,
         .n_prompt = (uint32_t)r->prompt.n,
-        .n_new = replays(r) ? g->n_tokens : r->o->n_new,
+        .n_new = replays(r) ? g->n_new : r->o->n_new,
         .top_k = r->o->top_k,
         .ignore_eos = replays(r) ? g->ignore_eos : r->o->ignore_eos,
     };
@@ -153,6 +153,7 @@ static int settle(struct report *r, struct err *e)
         .generation = &r->generation,
         .prompt = r->prompt.v,
         .n_prompt = (uint32_t)r->prompt.n,
+        .n_new = r->o->n_new,
         .ignore_eos = r->o->ignore_eos,
     };
 

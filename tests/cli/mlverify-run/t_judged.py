@@ -199,6 +199,21 @@ def test_stretched(base, neox):
     t.ok(len(got["tokens"]) < 8, "an end token comes early", got["tokens"])
     t.eq((done.returncode, got["against"]["max_drift"]), (0, 0),
          "both are made for the same length: the same bits")
+    file = os.path.join(base, "stretched.json")
+    run(folder, "-n", "50", "--perplexity", "none", "--golden", file)
+    with open(file, encoding="utf-8") as f:
+        kept = json.load(f)
+    t.eq((kept.get("wanted"), len(kept["tokens"]) < 8), (50, True),
+         "a recorded run says how many tokens there was room for")
+    done, got = run(folder, "--perplexity", "none", "--golden", file)
+    t.ok(done.returncode == 0 and got["golden"]["share"] < 1e-8,
+         "and is repeated with that room", got["golden"])
+    kept.pop("wanted", None)
+    with open(file, "w", encoding="utf-8") as f:
+        json.dump(kept, f)
+    done, got = run(folder, "--perplexity", "none", "--golden", file)
+    t.ok(got["golden"]["share"] > 1e-6,
+         "control: without it the frequencies are others", got["golden"])
 
 
 # ---- dtype ----
@@ -338,8 +353,9 @@ def test_malformed(file, text, kept):
     for key in kept:
         if key in ("model", "backend"):
             continue
-        less = {k: v for k, v in kept.items() if k != key}
-        t.ok(broken(file, json.dumps(less)), f"one without '{key}' as well")
+        t.ok(key == "wanted" or broken(file, json.dumps(
+            {k: v for k, v in kept.items() if k != key})),
+            f"one without '{key}' as well")
         t.ok(broken(file, json.dumps({**kept, key: {"a": 1}})),
              f"and one with a strange '{key}'")
     t.ok(broken(file, json.dumps({**kept, "logits": [{"id": 512,
