@@ -1,13 +1,12 @@
 /* The one command of mlverify-run: options in, report out. */
 #include <stdio.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/file.h"
 #include "base/log.h"
 #include "base/path.h"
 #include "verify-run/commands.h"
 #include "verify-run/converted.h"
+#include "verify-run/place.h"
 #include "verify-run/prompt.h"
 #include "verify-run/report.h"
 
@@ -39,10 +38,10 @@ struct run_opts {
     const char *system;
 };
 
-/* n is 32, or of --bench 100, when it is not given. */
-static const struct run_opts defaults = { .n = -1, .top_k = 5 };
+/* When it is not given: n is 32, or of --bench 100; top_k is 5. */
+static const struct run_opts defaults = { .n = -1, .top_k = -1 };
 
-enum { NEW_TOKENS = 32 };
+enum { NEW_TOKENS = 32, TOP_K = 5 };
 
 static const char *const backends[] = { "auto", "cpu", "cuda", NULL };
 static const char *const dtypes[] = { "stored", "fp32", "fp16", "bf16", NULL };
@@ -140,29 +139,6 @@ static int print(const struct report *r, bool json, struct err *e)
     return cmd_print(&out, e);
 }
 
-/* What a long run is for must have a place before it starts. */
-static int check_place(const char *option, const char *path, struct err *e)
-{
-    char folder[PATH_MAX];
-    struct stat st;
-
-    if (path == NULL)
-        return 0;
-    if (*path_base(path) == '\0')
-        return err_set(
-            e, ERR_USAGE, "%s '%s': no name for a file", option, path);
-    if (stat(path, &st) == 0 && !S_ISREG(st.st_mode))
-        return err_set(
-            e, ERR_USAGE, "%s %s: is there, and no file", option, path);
-    path_dir(folder, sizeof(folder), path);
-    if (stat(folder, &st) != 0 || access(folder, W_OK | X_OK) != 0)
-        return err_sys(e, "%s %s: %s", option, path, folder);
-    if (!S_ISDIR(st.st_mode))
-        return err_set(
-            e, ERR_USAGE, "%s %s: %s is no folder", option, path, folder);
-    return 0;
-}
-
 /* What one option wrote must not be replaced by the next. */
 static int check_places(const struct run_opts *o, struct err *e)
 {
@@ -174,9 +150,9 @@ static int check_places(const struct run_opts *o, struct err *e)
                 return err_set(e, ERR_USAGE,
                     "--logits, --report and --golden: '%s' is named twice",
                     v[i]);
-    if (check_place("--logits", o->logits, e) != 0)
+    if (place_check("--logits", o->logits, e) != 0)
         return -1;
-    return check_place("--report", o->report, e);
+    return place_check("--report", o->report, e);
 }
 
 static int write_page(const char *path, const struct report *r, struct err *e)
@@ -234,11 +210,16 @@ static int run_bench(
 
     if (o->n == 0)
         return err_set(e, ERR_USAGE, "--bench needs tokens to count: -n 0");
+    if (o->perplexity != defaults.perplexity || o->top_k != defaults.top_k ||
+        o->ignore_eos)
+        return err_set(e, ERR_USAGE,
+            "--bench only measures: it has no --perplexity and no --top-k, "
+            "and always goes on after an end token");
     if (o->against != NULL || o->golden != NULL || o->logits != NULL ||
         o->report != NULL)
         return err_set(e, ERR_USAGE,
             "--bench excludes --against, --golden, --logits and --report");
-    if (check_place("--output", o->out, e) != 0)
+    if (place_check("--output", o->out, e) != 0)
         return -1;
     return cmd_bench(&how, &to, argc, argv, e);
 }
@@ -255,7 +236,7 @@ static int run(const struct cmd_ctx *ctx, void *values, int argc, char **argv,
     struct report_opts how = { .model = argv[0],
         .wish = wish_of(o),
         .n_new = o->n < 0 ? NEW_TOKENS : (uint32_t)o->n,
-        .top_k = (uint32_t)o->top_k,
+        .top_k = o->top_k < 0 ? TOP_K : (uint32_t)o->top_k,
         .ignore_eos = o->ignore_eos,
         .perplexity = (enum perplexity_wish)o->perplexity,
         .against = o->against,

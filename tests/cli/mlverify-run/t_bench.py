@@ -90,6 +90,9 @@ def test_usage(env, base):
     for args, word in (((NEOX, NEOX), "twice"), ((NEOX, "-n", "0"), "-n 0"),
                        ((NEOX, "--golden", "x"), "excludes"),
                        ((NEOX, "--report", "x"), "excludes"),
+                       ((NEOX, "--perplexity", "none"), "--perplexity"),
+                       ((NEOX, "--top-k", "5"), "--top-k"),
+                       ((NEOX, "--ignore-eos"), "end token"),
                        ((NEOX, "-o", base), "--output"),
                        ((), "MODEL")):
         done = kit.run(["mlverify-run", "--bench", *args], env)
