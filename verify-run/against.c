@@ -83,6 +83,14 @@ static int read_all(
             return -1;
     }
     /* Some frequencies go by the length that a run is made for. */
+    if (p->s[0]->capacity > p->s[1]->config.context) {
+        err_set(e, ERR_USAGE,
+            "the run needs %u positions: the other model has %u",
+            p->s[0]->capacity, p->s[1]->config.context);
+        return err_hint(e,
+            "shorten the prompt, ask for fewer with -n, or leave the built-in "
+            "texts out with --perplexity none");
+    }
     if (session_start(p->s[1], p->s[0]->capacity, e) != 0)
         return -1;
     for (size_t i = 0; i < n; i++)

@@ -174,6 +174,20 @@ def test_against(base, neox):
          "a model of another size")
     t.ok("vocabulary 384 instead of 512" in check(got, "against")[1],
          "in words", check(got, "against"))
+    short = Weights(neox).write(os.path.join(base, "short"))
+    file = os.path.join(short, "config.json")
+    with open(file, encoding="utf-8") as f:
+        config = json.load(f)
+    with open(file, "w", encoding="utf-8") as f:
+        json.dump({**config, "max_position_embeddings": 16}, f)
+    done = kit.run(["mlverify-run", neox, "-n", "32", "--against", short,
+                    "--perplexity", "none"], ENV)
+    t.ok(done.returncode == 2 and "--against" in done.stderr and
+         "other model" in done.stderr and "16" in done.stderr,
+         "one with a context that is too short: it is named", done.stderr)
+    done = kit.run(["mlverify-run", neox, "-n", "4", "--against", short,
+                    "--perplexity", "none"], ENV)
+    t.eq(done.returncode, 0, "control: that is enough for a shorter run")
     test_stretched(base, neox)
     done = kit.run(["mlverify-run", neox, "--against", base + "/none"], ENV)
     t.eq((done.returncode, "none" in done.stderr), (3, True),
@@ -363,6 +377,8 @@ def test_malformed(file, text, kept):
          "an id past the vocabulary")
     t.ok(broken(file, json.dumps({**kept, "tolerance": 1.5})),
          "a tolerance that anything would pass")
+    t.ok(broken(file, text + " " * (5 << 20), str(len(text) + (5 << 20))),
+         "one that is too large, with its size")
     t.ok(broken(file, "[]", "not written by --golden"), "another JSON file")
 
 
