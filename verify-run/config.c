@@ -7,8 +7,6 @@
 #include "base/path.h"
 #include "verify-run/shape.h"
 
-enum { CONFIG_TEXT_MAX = 16 << 20 };
-
 struct activation_name {
     const char *name;
     enum activation act;
@@ -324,6 +322,8 @@ static int finish_mlp(struct model_config *c, struct err *e)
 
 static int finish_positions(struct model_config *c, struct err *e)
 {
+    uint32_t local = c->context;
+
     if (c->kinds.position != POSITION_ROPE_HALF &&
         c->kinds.position != POSITION_ROPE_ADJACENT) {
         c->rope.dims = 0;
@@ -332,11 +332,13 @@ static int finish_positions(struct model_config *c, struct err *e)
     }
     if (c->has_local && c->local.fraction == 0)
         c->local.fraction = c->rope.fraction;
-    if (c->has_local &&
-        rope_finish(&c->local, c->head_dim, &c->context, e) != 0)
+    /* Each may make it longer, from what the config says. */
+    if (c->has_local && rope_finish(&c->local, c->head_dim, &local, e) != 0)
         return -1;
     if (rope_finish(&c->rope, c->head_dim, &c->context, e) != 0)
         return -1;
+    if (c->has_local)
+        c->context = (uint32_t)size_max(c->context, local);
     if (c->has_local && c->local.dims != c->rope.dims)
         return err_set(e, ERR_REFUSED,
             "config: layers that turn %u and %u dimensions of a head",

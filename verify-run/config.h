@@ -15,7 +15,9 @@ enum {
     CONFIG_EOS_MAX = 16,
     CONFIG_LAYERS_MAX = 4096,
     CONFIG_EXPERTS_MAX = 1024,
-    CONFIG_PARTS_MAX = 1 << 20 /* tensors a model may have, about */
+    CONFIG_PARTS_MAX = 1 << 20, /* tensors a model may have, about */
+    /* Bytes of a file: some list every class, or every matrix left alone. */
+    CONFIG_TEXT_MAX = 2 << 20
 };
 
 struct model_config {

@@ -6,7 +6,7 @@
 #include "base/path.h"
 #include "verify-run/shape.h"
 
-enum { TEXT_MAX = 16 << 20 };
+enum { TEXT_MAX = 16 << 20 }; /* of a config written here */
 
 /* What one call of origin_load works on. */
 struct search {
@@ -190,7 +190,7 @@ static int from_file(struct search *s, const char *path, struct err *e)
     const struct arch *other;
     char rule[100];
 
-    if (json_read(&doc, path, TEXT_MAX, e) != 0)
+    if (json_read(&doc, path, CONFIG_TEXT_MAX, e) != 0)
         return -1;
     other = other_family(s, doc.root);
     if (other == NULL || json_kind(doc.root) != JSON_OBJECT)

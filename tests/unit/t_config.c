@@ -45,6 +45,28 @@ static void test_pythia(void)
     is_int(shape_of(&c, ROLE_HEAD, true, shape), 0, "the head has none");
 }
 
+/* Global and sliding layers that are both dynamic lengthen it once. */
+static void test_two_dynamic(void)
+{
+    struct model_config c;
+    struct err e = ERR_INIT;
+
+    ok(parse(&c,
+           "{\"model_type\":\"gemma3_text\",\"hidden_size\":64,"
+           "\"num_attention_heads\":4,\"num_key_value_heads\":2,"
+           "\"head_dim\":16,\"intermediate_size\":100,"
+           "\"num_hidden_layers\":3,\"vocab_size\":100,"
+           "\"max_position_embeddings\":100,\"rope_parameters\":{"
+           "\"full_attention\":{\"rope_type\":\"dynamic\",\"factor\":3},"
+           "\"sliding_attention\":{\"rope_type\":\"dynamic\",\"factor\":2}"
+           "}}",
+           &e) == 0,
+        "two dynamic scalings %s", e.msg);
+    is_int(c.context, 300, "the context is the longer one");
+    ok(c.local.original_context == 100 && c.rope.original_context == 100,
+        "both start from what the model was made for");
+}
+
 static void test_llama(void)
 {
     struct model_config c;
@@ -285,6 +307,7 @@ static void test_load(void)
 int main(void)
 {
     test_pythia();
+    test_two_dynamic();
     test_llama();
     test_rope();
     test_windows();

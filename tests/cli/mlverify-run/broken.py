@@ -248,6 +248,16 @@ def tokenizers(base):
            "control: none at all", done.stdout)
 
 
+def large(base):
+    m = Model(base, "large")
+    text = json.dumps(m.config)
+    m.write_text("config.json", text + " " * (1 << 20))
+    tap.eq(m.run().returncode, 0, "control: a config of a megabyte")
+    m.write_text("config.json", text + " " * (3 << 20))
+    says("a config of three", m.run(), 8, "config.json",
+         str(len(text) + (3 << 20)), "more than")
+
+
 def halves(base):
     """What a download that was not finished leaves."""
     m = Model(base, "incomplete")
@@ -325,8 +335,8 @@ def gated(base):
 def main():
     base = tempfile.mkdtemp(prefix="mlbroken.")
     try:
-        for test in (shards, revisions, values, swapped, tokenizers, halves,
-                     pointers, gated):
+        for test in (shards, revisions, values, swapped, tokenizers, large,
+                     halves, pointers, gated):
             test(base)
     finally:
         shutil.rmtree(base, ignore_errors=True)
