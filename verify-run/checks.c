@@ -87,7 +87,8 @@ static void check_no_tokenizer(struct check *c, const struct err *why)
     if (why->kind == ERR_REFUSED || why->kind == ERR_CORRUPT ||
         why->kind == ERR_IO)
         set(c, false);
-    snprintf(c->detail, sizeof(c->detail), "%s", why->msg);
+    snprintf(c->detail, sizeof(c->detail), "%s",
+        why->kind == ERR_MISSING ? "no file of one" : why->msg);
 }
 
 /* A tokenizer of another model gives itself away by ids. */

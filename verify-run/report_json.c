@@ -168,19 +168,17 @@ static void json_golden(struct buf *out, const struct golden *g)
 
 static void json_checks(struct buf *out, const struct checks *checks)
 {
-    bool first = true;
+    static const char *const words[] = { "ok", "failed", "not made" };
+    static const char *const good[] = { "true", "false", "null" };
 
     buf_printf(out, ",\"checks\":[");
     for (size_t i = 0; i < checks->n; i++) {
         const struct check *c = &checks->v[i];
 
-        if (c->result == CHECK_NOT_MADE)
-            continue;
-        buf_printf(out, "%s{\"name\":\"%s\",\"ok\":%s", first ? "" : ",",
-            c->name, c->result == CHECK_OK ? "true" : "false");
+        buf_printf(out, "%s{\"name\":\"%s\",\"ok\":%s,\"result\":\"%s\"",
+            i == 0 ? "" : ",", c->name, good[c->result], words[c->result]);
         json_text(out, "detail", str_of(c->detail));
         buf_putc(out, '}');
-        first = false;
     }
     buf_putc(out, ']');
 }

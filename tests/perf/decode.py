@@ -67,7 +67,7 @@ def report(folder, threads, tokens, new):
     if done.returncode not in (0, 9):
         sys.exit(done.stderr)
     out = json.loads(done.stdout)
-    bad = [c for c in out["checks"] if not c["ok"]]
+    bad = [c for c in out["checks"] if c["ok"] is False]
     if bad:
         sys.exit(f"the random model does not compute: {bad}")
     return out
