@@ -6,7 +6,7 @@
 #include "base/path.h"
 #include "verify-run/commands.h"
 #include "verify-run/converted.h"
-#include "verify-run/place.h"
+#include "verify-run/outfile.h"
 #include "verify-run/prompt.h"
 #include "verify-run/report.h"
 
@@ -150,9 +150,9 @@ static int check_places(const struct run_opts *o, struct err *e)
                 return err_set(e, ERR_USAGE,
                     "--logits, --report and --golden: '%s' is named twice",
                     v[i]);
-    if (place_check("--logits", o->logits, e) != 0)
+    if (outfile_check("--logits", o->logits, e) != 0)
         return -1;
-    return place_check("--report", o->report, e);
+    return outfile_check("--report", o->report, e);
 }
 
 static int write_page(const char *path, const struct report *r, struct err *e)
@@ -219,7 +219,7 @@ static int run_bench(
         o->report != NULL)
         return err_set(e, ERR_USAGE,
             "--bench excludes --against, --golden, --logits and --report");
-    if (place_check("--output", o->out, e) != 0)
+    if (outfile_check("--output", o->out, e) != 0)
         return -1;
     return cmd_bench(&how, &to, argc, argv, e);
 }

@@ -2,33 +2,12 @@
 
 #include <math.h>
 
-/* log of the sum of exponentials. */
-static double log_sum(const float *x, uint32_t n)
-{
-    double most = -INFINITY;
-    double sum = 0;
-
-    for (uint32_t i = 0; i < n; i++)
-        most = fmax(most, (double)x[i]);
-    for (uint32_t i = 0; i < n; i++)
-        sum += exp((double)x[i] - most);
-    return log(sum) + most;
-}
-
-static uint32_t top(const float *x, uint32_t n)
-{
-    uint32_t best = 0;
-
-    for (uint32_t i = 1; i < n; i++)
-        if (x[i] > x[best])
-            best = i;
-    return best;
-}
+#include "verify-run/ops.h"
 
 void drift_add(struct drift *d, const float *a, const float *b, uint32_t n)
 {
-    double za = log_sum(a, n);
-    double zb = log_sum(b, n);
+    double za = ops_log_sum(a, n);
+    double zb = ops_log_sum(b, n);
     double mean = 0;
 
     for (uint32_t i = 0; i < n; i++)
@@ -45,7 +24,7 @@ void drift_add(struct drift *d, const float *a, const float *b, uint32_t n)
         if (exp(pa) != 0)
             d->kl += exp(pa) * (pa - ((double)b[i] - zb));
     }
-    d->same_top += top(a, n) == top(b, n);
+    d->same_top += ops_argmax(a, n) == ops_argmax(b, n);
     d->values += n;
     d->positions++;
 }

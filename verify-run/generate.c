@@ -74,19 +74,15 @@ uint32_t generate_top(
 
 double generate_entropy(const float *logits, uint32_t n)
 {
-    double most = -INFINITY;
+    double all = ops_log_sum(logits, n);
     double sum = 0;
-    double weighted = 0;
 
-    for (uint32_t i = 0; i < n; i++)
-        most = fmax(most, (double)logits[i]);
     for (uint32_t i = 0; i < n; i++) {
-        double below = (double)logits[i] - most;
+        double log_p = (double)logits[i] - all;
 
-        sum += exp(below);
-        weighted += exp(below) * fmax(below, -1e4);
+        sum -= exp(log_p) * fmax(log_p, -1e4);
     }
-    return log(sum) - weighted / sum;
+    return sum;
 }
 
 float generate_lead(const float *logits, uint32_t n)

@@ -9,7 +9,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "verify-run/drift.h"
-#include "verify-run/place.h"
+#include "verify-run/outfile.h"
 
 /*
  * A token takes some 20 bytes here, the rest 15 KB; as values of JSON it takes
@@ -183,7 +183,7 @@ int golden_open(struct golden *g, const char *path, struct err *e)
 
     *g = (struct golden){ .path = path };
     if (access(path, F_OK) != 0)
-        return place_check("--golden", path, e);
+        return outfile_check("--golden", path, e);
     if (file_slurp(path, &text, e) != 0)
         return err_ctx(e, "--golden");
     return golden_parse(g, buf_str(&text), path, e);

@@ -425,3 +425,15 @@ size_t ops_argmax(const float *x, size_t n)
             best = k;
     return best;
 }
+
+double ops_log_sum(const float *x, size_t n)
+{
+    double most = -INFINITY;
+    double sum = 0;
+
+    for (size_t i = 0; i < n; i++)
+        most = fmax(most, (double)x[i]);
+    for (size_t i = 0; i < n; i++)
+        sum += exp((double)x[i] - most);
+    return log(sum) + most;
+}

@@ -133,4 +133,7 @@ bool ops_finite(const float *x, size_t n);
 /* Index of the largest, the first of equals. n > 0. */
 size_t ops_argmax(const float *x, size_t n);
 
+/* log of the sum of exponentials, in doubles; NAN when some x is none. */
+double ops_log_sum(const float *x, size_t n);
+
 #endif

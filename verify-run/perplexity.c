@@ -4,6 +4,7 @@
 
 #include "base/cancel.h"
 #include "base/clock.h"
+#include "verify-run/ops.h"
 
 /* Logits held at a time; the texts are read in pieces of as many tokens. */
 enum { LOGITS_BYTES = 32 << 20, PIECE_MAX = 512 };
@@ -13,14 +14,7 @@ static const double ORDER_SURE = 2;
 
 double perplexity_nats(const float *logits, uint32_t n, uint32_t id)
 {
-    double most = -INFINITY;
-    double sum = 0;
-
-    for (uint32_t i = 0; i < n; i++)
-        most = fmax(most, (double)logits[i]);
-    for (uint32_t i = 0; i < n; i++)
-        sum += exp((double)logits[i] - most);
-    return log(sum) + most - (double)logits[id];
+    return ops_log_sum(logits, n) - (double)logits[id];
 }
 
 void perplexity_shuffle(uint32_t *ids, size_t n)

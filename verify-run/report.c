@@ -1,6 +1,7 @@
 #include "verify-run/report.h"
 
 #include <math.h>
+#include <stdio.h>
 
 #include "base/json.h"
 #include "verify-run/memory.h"
@@ -29,6 +30,14 @@ double report_gb_per_second(const struct report *r)
 {
     return report_tokens_per_second(r) *
            (double)r->session->weights.token_bytes / 1e9;
+}
+
+const char *report_number(char out[HUMAN_MAX], double v)
+{
+    if (v >= 1000 && v < 1e15)
+        return human_count(out, (uint64_t)(v + 0.5));
+    snprintf(out, HUMAN_MAX, "%.4g", v);
+    return out;
 }
 
 void report_token(struct buf *out, const struct report *r, uint32_t id)

@@ -6,6 +6,7 @@
 #ifndef VERIFY_RUN_REPORT_H
 #define VERIFY_RUN_REPORT_H
 
+#include "base/human.h"
 #include "verify-run/checks.h"
 #include "verify-run/prompt.h"
 
@@ -64,6 +65,9 @@ void report_html(struct buf *out, const struct report *r);
 /* Of the steps after the first token; NAN when there were none. */
 double report_tokens_per_second(const struct report *r);
 double report_gb_per_second(const struct report *r);
+
+/* report_number - 0.1234, 1,234 or more: few digits, for people. */
+const char *report_number(char out[HUMAN_MAX], double v);
 
 /* report_token - one token as JSON text, harmless to a terminal; or null. */
 void report_token(struct buf *out, const struct report *r, uint32_t id);

@@ -35,14 +35,6 @@ static void card(struct buf *out, const char *value, const char *what)
     buf_printf(out, "<div><b>%s</b><i>%s</i></div>", value, what);
 }
 
-static const char *short_number(char out[HUMAN_MAX], double v)
-{
-    if (v >= 1000 && v < 1e15)
-        return human_count(out, (uint64_t)(v + 0.5));
-    snprintf(out, HUMAN_MAX, "%.3g", v);
-    return out;
-}
-
 static const char *short_time(char out[HUMAN_MAX], double seconds)
 {
     if (seconds < 0.9995)
@@ -65,9 +57,9 @@ static void put_cards(struct buf *out, const struct report *r)
         card(out, short_time(text, r->generation.first_token_seconds),
             "to the first token");
     if (isfinite(rate))
-        card(out, short_number(text, rate), "tokens per second");
+        card(out, report_number(text, rate), "tokens per second");
     if (r->perplexity.state == PERPLEXITY_MADE)
-        card(out, short_number(text, r->perplexity.value), "perplexity");
+        card(out, report_number(text, r->perplexity.value), "perplexity");
     card(out, human_size(text, r->peak_memory), "of memory at most");
     buf_puts(out, "</div>\n");
 }
@@ -177,7 +169,7 @@ static void put_perplexity(struct buf *out, const struct perplexity *p)
             "<tr><td>%s</td><td class=\"n\">%u</td><td class=\"n\">%s</td><td "
             "style=\"width:50%%\"><span class=\"meter\" "
             "style=\"width:%.1f%%\"></span></td></tr>\n",
-            x->name, x->tokens, short_number(text, x->value),
+            x->name, x->tokens, report_number(text, x->value),
             100 * fmin(log(x->value) / log(p->untrained), 1));
     }
     buf_puts(out, "</table></div><p>Bars are logarithmic: a full one is no "

@@ -1,27 +1,24 @@
 /* The report for people: the text, then a table of two columns. */
 #include <inttypes.h>
 #include <math.h>
-#include <stdio.h>
 
 #include "base/human.h"
 #include "verify-run/report.h"
 
 enum { NOTE_LINES = 8 };
 
-/* What a terminal would act on is shown as \xNN; lines and tabs stay. */
+/* As buf_visible, but lines and tabs stay. */
 static void put_safe(struct buf *out, struct str s)
 {
-    for (size_t i = 0; i < s.len; i++) {
-        unsigned char c = (unsigned char)s.p[i];
-        unsigned char next = i + 1 < s.len ? (unsigned char)s.p[i + 1] : 0;
+    while (s.len > 0) {
+        size_t n = 0;
 
-        /* C1 controls are U+0080..U+009F: C2 80 .. C2 9F. */
-        if (c == 0xC2 && next >= 0x80 && next <= 0x9F)
-            buf_printf(out, "\\x%02x", (unsigned char)s.p[++i]);
-        else if ((c < 0x20 && c != '\n' && c != '\t') || c == 0x7f)
-            buf_printf(out, "\\x%02x", c);
-        else
-            buf_putc(out, (char)c);
+        while (n < s.len && s.p[n] != '\n' && s.p[n] != '\t')
+            n++;
+        buf_visible(out, (struct str){ s.p, n });
+        if (n < s.len)
+            buf_putc(out, s.p[n++]);
+        s = (struct str){ s.p + n, s.len - n };
     }
 }
 
@@ -160,14 +157,6 @@ static void put_next(struct buf *out, const struct report *r)
             g->entropy / log(2), log2(r->session->config.vocab));
 }
 
-static const char *short_number(char out[HUMAN_MAX], double v)
-{
-    if (v >= 1000 && v < 1e15)
-        return human_count(out, (uint64_t)(v + 0.5));
-    snprintf(out, HUMAN_MAX, "%.4g", v);
-    return out;
-}
-
 static void put_perplexity(struct buf *out, const struct perplexity *p)
 {
     char text[HUMAN_MAX];
@@ -177,10 +166,10 @@ static void put_perplexity(struct buf *out, const struct perplexity *p)
     buf_printf(out,
         "perplexity    %s over %u tokens, untrained %.0f; their order is "
         "worth %.2f nats\n",
-        short_number(text, p->value), p->tokens, p->untrained, p->order);
+        report_number(text, p->value), p->tokens, p->untrained, p->order);
     for (uint32_t i = 0; p->n > 1 && i < p->n; i++)
         buf_printf(out, "%-13s %-10s %s over %u\n", "", p->passages[i].name,
-            short_number(text, p->passages[i].value), p->passages[i].tokens);
+            report_number(text, p->passages[i].value), p->passages[i].tokens);
 }
 
 static void put_against(struct buf *out, const struct report *r)

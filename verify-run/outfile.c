@@ -1,4 +1,4 @@
-#include "verify-run/place.h"
+#include "verify-run/outfile.h"
 
 #include <limits.h>
 #include <sys/stat.h>
@@ -6,7 +6,7 @@
 
 #include "base/path.h"
 
-int place_check(const char *option, const char *path, struct err *e)
+int outfile_check(const char *option, const char *path, struct err *e)
 {
     char folder[PATH_MAX];
     struct stat st;
