@@ -126,7 +126,7 @@ static int not_held(const struct repo *r, const struct hubdir *h,
 }
 
 static int find_repo(const char *text, const char *volume,
-    const struct hubdir *h, struct found *out, struct err *e)
+    const struct hubdir *h, bool whole, struct found *out, struct err *e)
 {
     char lease[PATH_MAX];
     struct stat st;
@@ -153,7 +153,7 @@ static int find_repo(const char *text, const char *volume,
         return -1;
     if (stat(out->path, &st) != 0 || !S_ISDIR(st.st_mode))
         return not_held(&r, h, text, volume, e);
-    if (unfinished_check(h, &r, out->commit, e) != 0)
+    if (whole && unfinished_check(h, &r, out->commit, e) != 0)
         return -1;
     snprintf(out->repository, sizeof(out->repository), "%s", r.id);
     out->kind = FOUND_REPO;
@@ -167,8 +167,8 @@ static bool meant_as_repo(const char *text)
     return strncmp(text, "hf://", 5) == 0 || strchr(text, '@') != NULL;
 }
 
-static int find_in(
-    const char *text, const char *volume, struct found *out, struct err *e)
+static int find_in(const char *text, const char *volume, bool whole,
+    struct found *out, struct err *e)
 {
     struct err why = ERR_INIT, put = ERR_INIT;
     struct hubdir h;
@@ -187,7 +187,7 @@ static int find_in(
         if (volume_hub(&v, &h, e) != 0)
             return -1;
     }
-    if (find_repo(text, volume, &h, out, &why) == 0)
+    if (find_repo(text, volume, &h, whole, out, &why) == 0)
         return 0;
     if (volume != NULL && find_put(&v, text, out, &put) == 0)
         return 0;
@@ -201,8 +201,8 @@ static int find_in(
     return -1;
 }
 
-int find_model(
-    const char *text, const char *volume, struct found *out, struct err *e)
+static int find(const char *text, const char *volume, bool whole,
+    struct found *out, struct err *e)
 {
     struct found f = { .kind = FOUND_FILE };
     const char *colon = strchr(text, ':');
@@ -213,7 +213,7 @@ int find_model(
     if (rc == 0 && colon != NULL && strncmp(text, "hf://", 5) != 0)
         rc = find_in_named(text, colon, &f, e) == 0 ? 1 : -1;
     if (rc == 0)
-        rc = find_in(text, volume, &f, e) == 0 ? 1 : -1;
+        rc = find_in(text, volume, whole, &f, e) == 0 ? 1 : -1;
     if (rc < 0)
         return -1;
     /* A failed attempt on the way may have left something behind. */
@@ -225,6 +225,18 @@ int find_model(
         f.volume[0] = '\0';
     *out = f;
     return 0;
+}
+
+int find_model(
+    const char *text, const char *volume, struct found *out, struct err *e)
+{
+    return find(text, volume, true, out, e);
+}
+
+int find_to_check(
+    const char *text, const char *volume, struct found *out, struct err *e)
+{
+    return find(text, volume, false, out, e);
 }
 
 /* What names/ says of the file, if its view is that very file. */

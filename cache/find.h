@@ -38,9 +38,16 @@ struct found {
  * find_model - resolve what the user wrote
  * volume   a volume to look in, or NULL: the hub cache
  * Returns  0, or -1 with *e: MISSING with a hint (the command that would
- *          fetch it), USAGE, REFUSED, IO
+ *          fetch it, or the rest of it), USAGE, REFUSED, IO
  */
 int find_model(
+    const char *text, const char *volume, struct found *out, struct err *e);
+
+/*
+ * find_to_check - the same, also of a repository that is here in part only:
+ * for who looks for what is wrong with it
+ */
+int find_to_check(
     const char *text, const char *volume, struct found *out, struct err *e);
 
 /*

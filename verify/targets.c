@@ -97,7 +97,7 @@ int targets_add(
 {
     struct found found;
 
-    if (find_model(text, volume, &found, e) != 0 ||
+    if (find_to_check(text, volume, &found, e) != 0 ||
         add(t, text, &found, false, e) != 0)
         return -1;
     if (found.converted[0] == '\0')
