@@ -265,14 +265,16 @@ static struct intake *begin_many(struct world *w, int n, struct err *e)
 /* One lane each: a kill may cost no more than of one file. */
 static void many(void)
 {
-    enum { FILES = 16, PART = 3 * 128 << 10 };
+    enum { FILES = 16 };
     struct err e = ERR_INIT;
     struct world w[FILES];
     struct intake *in = begin_many(w, FILES, &e);
     uint64_t kept = 0;
 
     for (int i = 0; i < FILES; i++)
-        ok(feed(&w[i], 0, PART, &e), "file %d: %s", i, e.msg);
+        ok(feed(&w[i], 0, PIECE, &e), "file %d: %s", i, e.msg);
+    for (int i = 0; i < FILES; i++)
+        is_int(wait_end(&w[i], &e), SINK_DONE, "written");
     for (int i = 0; i < FILES; i++) {
         struct partial *p = &w[i].partial;
         uint64_t n = 0, allocated;
@@ -285,9 +287,9 @@ static void many(void)
     }
     intake_close(in);
     /* A block for each lane, and the one that was written last. */
-    ok(kept >= (uint64_t)FILES * (PART - BLOCK_BYTES) - BLOCK_BYTES,
+    ok(kept >= (uint64_t)FILES * (PIECE - BLOCK_BYTES) - BLOCK_BYTES,
         "of many files most is noted: %llu of %d", (unsigned long long)kept,
-        FILES * PART);
+        FILES * PIECE);
 }
 
 /* More files than can be saved in a second: each one's turn comes. */
