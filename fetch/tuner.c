@@ -90,6 +90,9 @@ uint64_t tuner_piece(const struct tuner *t, uint64_t left, uint64_t memory)
         return UINT64_MAX;
     /* All in hand fit into memory; or the gaps between them do not count. */
     piece = size_max(memory / t->want, trips(t, PIECE_TRIPS));
+    /* So far away that a small request is over before it is asked for. */
+    if (t->rate == 0 && t->rtt_us >= TUNER_FAR_US)
+        piece = TUNER_PIECE_MAX;
     /* Towards the end less, so that all end at the same time. */
     least = size_max(TUNER_PIECE_MIN, trips(t, 2));
     piece = size_min(piece, size_max(least, left / (2 * (uint64_t)t->want)));

@@ -128,6 +128,17 @@ static void paces(void)
     is_int((long long)pace_wait_ms(&p, 100), 0, "unless it is given back");
 }
 
+static void far_pieces(void)
+{
+    struct tuner t = tuner_begin(16, 0);
+    uint64_t near = tuner_piece(&t, (uint64_t)384 * MIB, 24 * MIB);
+
+    is_int(near, 6 * MIB, "nothing is known: what fits into memory");
+    tuner_rtt(&t, 50000);
+    is_int(tuner_piece(&t, (uint64_t)384 * MIB, 24 * MIB), 12 * MIB,
+        "far away: no small requests while the rate is not known");
+}
+
 static void shares(void)
 {
     struct tuner t = tuner_begin(4, 0);
@@ -156,6 +167,7 @@ int main(void)
     growth();
     distance();
     refusals();
+    far_pieces();
     shares();
     pieces();
     paces();
