@@ -23,6 +23,13 @@ void fd_close(int *fd)
     *fd = -1;
 }
 
+void dir_close(DIR **d)
+{
+    if (*d != NULL)
+        closedir(*d);
+    *d = NULL;
+}
+
 int file_open(const char *path, uint64_t *out_size, struct err *e)
 {
     struct stat st;

@@ -10,6 +10,7 @@
 #ifndef BASE_FILE_H
 #define BASE_FILE_H
 
+#include <dirent.h>
 #include <limits.h>
 #include <sys/stat.h>
 #include <sys/types.h>
@@ -19,6 +20,9 @@
 
 /* fd_close - for AUTO: close *fd if it is open. */
 void fd_close(int *fd);
+
+/* dir_close - for AUTO: the same of what opendir gave. */
+void dir_close(DIR **d);
 
 /*
  * file_open - open for reading, close on exec; follows symbolic links

@@ -8,6 +8,7 @@
 
 #include "cache/walk.h"
 
+#include "base/file.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "base/path.h"
@@ -425,12 +426,6 @@ static int count_conversion(
         if (add_converted(c, r, folder, v, commit, e) != 0)
             return -1;
     return 0;
-}
-
-static void dir_close(DIR **d)
-{
-    if (*d != NULL)
-        closedir(*d);
 }
 
 static int count_conversions(

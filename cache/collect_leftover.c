@@ -27,12 +27,6 @@ struct sweep {
     struct err *e;
 };
 
-static void dir_close(DIR **d)
-{
-    if (*d != NULL)
-        closedir(*d);
-}
-
 static int each(struct sweep *s, int (*act)(struct sweep *, const char *name))
 {
     DIR *d AUTO(dir_close) = NULL;

@@ -187,12 +187,6 @@ int hubdir_set_ref(const struct hubdir *h, const struct repo *r,
     return hubdir_put(h, r, path, str_of(commit), e);
 }
 
-static void dir_close(DIR **d)
-{
-    if (*d != NULL)
-        closedir(*d);
-}
-
 static int cmp_repos(const void *a, const void *b)
 {
     const struct repo *x = a, *y = b;

@@ -186,12 +186,6 @@ static time_t now_there(int fd)
     return st.st_mtime;
 }
 
-static void dir_close(DIR **d)
-{
-    if (*d != NULL)
-        closedir(*d);
-}
-
 /* Does anybody's file say that he holds it? What is dead is swept. */
 static bool noted(const struct lease *l, const char *path)
 {

@@ -24,12 +24,6 @@ static bool is_volume(const struct reaper *r)
     return r->repo.folder[0] == '\0';
 }
 
-static void dir_close(DIR **d)
-{
-    if (*d != NULL)
-        closedir(*d);
-}
-
 /* A path inside the repository's folder. */
 static int inside(
     const struct reaper *r, const char *part, char *out, struct err *e)

@@ -97,12 +97,6 @@ int volume_check(const struct volume *v, struct err *e)
     return 0;
 }
 
-static void dir_close(DIR **d)
-{
-    if (*d != NULL)
-        closedir(*d);
-}
-
 /* What a new file system has, and what a killed creation may have left. */
 static bool may_be_there(const char *name)
 {

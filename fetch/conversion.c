@@ -56,12 +56,6 @@ static bool is_it(const struct conversion *c, const char *manifest)
            is_text(json_get(source, "repository"), c->repo->id);
 }
 
-static void dir_close(DIR **d)
-{
-    if (*d != NULL)
-        closedir(*d);
-}
-
 int conversion_find(struct conversion *c, struct err *e)
 {
     char root[PATH_MAX], manifest[PATH_MAX];

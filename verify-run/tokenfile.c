@@ -32,17 +32,11 @@ static void note(struct tokenfile *out, const char *name)
         snprintf(to, sizeof(out->name), "%s", name);
 }
 
-static void close_dir(DIR **d)
-{
-    if (*d != NULL)
-        closedir(*d);
-}
-
 /* The only file of the folder whose name ends like this. */
 static int only_one(
     struct tokenfile *out, const char *folder, const char *end, struct err *e)
 {
-    DIR *d AUTO(close_dir) = opendir(folder);
+    DIR *d AUTO(dir_close) = opendir(folder);
     char name[NAME_MAX + 1] = "";
     struct dirent *entry;
     unsigned n = 0;

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/path.h"
 
 enum { DEPTH_MAX = 32 };
@@ -119,12 +120,6 @@ static bool passed_over(const struct walk *w, const char *name, unsigned depth)
         return true;
     return !w->all && depth == 0 &&
            (strcmp(name, ".git") == 0 || strcmp(name, ".cache") == 0);
-}
-
-static void dir_close(DIR **d)
-{
-    if (*d != NULL)
-        closedir(*d);
 }
 
 static int walk_dir(const struct walk *w, const char *path, const char *name,
