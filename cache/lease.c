@@ -8,25 +8,20 @@
 #include <stdlib.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "cache/holder.h"
 #include "cache/honest.h"
 
+#include "base/boot.h"
 #include "base/cancel.h"
 #include "base/file.h"
 #include "base/hex.h"
 #include "base/log.h"
 #include "base/path.h"
 
-enum {
-    POLL_MS = 20,
-    NOTE_MAX = 256,
-    BOOT_DIGITS = 36,
-    SPACE_MAX = 64,
-    TRIES_MAX = 100
-};
+enum { POLL_MS = 20, NOTE_MAX = 256, SPACE_MAX = 64, TRIES_MAX = 100 };
 
 int lease_of_repo(
     const struct hubdir *h, const struct repo *r, char *out, struct err *e)
@@ -59,58 +54,7 @@ static int open_lease(const char *path, bool create)
     return open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0664);
 }
 
-static bool is_that(int fd, const char *path)
-{
-    struct stat a, b;
-
-    return fstat(fd, &a) == 0 && stat(path, &b) == 0 && a.st_ino == b.st_ino &&
-           a.st_dev == b.st_dev;
-}
-
-/* "7: FLOCK  ADVISORY  READ 1234 08:01:5678 0 EOF": 1234, if it is ours. */
-static long pid_of_line(const char *line, const struct stat *st)
-{
-    const char *at = strstr(line, "READ ");
-    char *end, want[64];
-    long pid;
-
-    if (at == NULL)
-        at = strstr(line, "WRITE ");
-    if (at == NULL || strstr(line, "FLOCK") == NULL)
-        return 0;
-    pid = strtol(strchr(at, ' '), &end, 10);
-    snprintf(want, sizeof(want), " %02x:%02x:%llu ", major(st->st_dev),
-        minor(st->st_dev), (unsigned long long)st->st_ino);
-    return strncmp(end, want, strlen(want)) == 0 ? pid : 0;
-}
-
-/* A process that holds it; 0 where the system does not say. */
-static long pid_of(int fd)
-{
-    FILE *f = fopen("/proc/locks", "re");
-    char line[256];
-    struct stat st;
-    long pid = 0;
-
-    if (f == NULL)
-        return 0;
-    if (fstat(fd, &st) == 0)
-        while (pid <= 0 && fgets(line, sizeof(line), f) != NULL)
-            pid = pid_of_line(line, &st);
-    fclose(f);
-    return pid > 0 ? pid : 0;
-}
-
 /* ---- where locks lie: a file per holder ---- */
-
-static void boot_id(char out[BOOT_DIGITS + 1])
-{
-    int fd AUTO(fd_close) =
-        open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd < 0 ? 0 : read(fd, out, BOOT_DIGITS);
-
-    out[n > 0 ? n : 0] = '\0';
-}
 
 /*
  * "ml-lease <boot> <pid namespace> ", and the pid behind it: another machine
@@ -119,7 +63,7 @@ static void boot_id(char out[BOOT_DIGITS + 1])
  */
 static bool note_front(char out[NOTE_MAX])
 {
-    char boot[BOOT_DIGITS + 1], space[SPACE_MAX];
+    char boot[BOOT_ID_MAX], space[SPACE_MAX];
     ssize_t n = readlink("/proc/self/ns/pid", space, sizeof(space) - 1);
 
     boot_id(boot);
@@ -229,7 +173,7 @@ static void tell_waiting(int fd, const char *path)
 
     path_dir(dir, sizeof(dir), path);
     log_info("waiting for process %ld, which is removing files of %s",
-        pid_of(fd), path_base(dir));
+        holder_pid(fd), path_base(dir));
 }
 
 int lease_hold(struct lease *l, const char *path, bool create, struct err *e)
@@ -253,7 +197,7 @@ int lease_hold(struct lease *l, const char *path, bool create, struct err *e)
             }
             nanosleep(&nap, NULL);
         }
-        if (l->fd < 0 || is_that(l->fd, path))
+        if (l->fd < 0 || holder_file(l->fd, path))
             break;
         fd_close(&l->fd);
     }
@@ -272,12 +216,12 @@ int lease_take(
     if (l->fd < 0)
         return err_sys(e, "cannot open %s", path);
     if ((flock(l->fd, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK) &&
-        is_that(l->fd, path)) {
+        holder_file(l->fd, path)) {
         l->honest = honest_lock(l->fd);
         if (!noted(l, path))
             return 0;
     }
-    pid = pid_of(l->fd);
+    pid = holder_pid(l->fd);
     lease_free(l);
     if (pid > 0)
         err_set(e, ERR_BUSY, "%s is in use by process %ld", what, pid);

@@ -11,10 +11,10 @@
 #include <stdlib.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "cache/holder.h"
 #include "cache/mode.h"
 
 #include "base/cancel.h"
@@ -25,41 +25,9 @@
 /* A lock file that vanishes this often is not worth waiting for. */
 enum { POLL_MS = 50, TRIES_MAX = 100 };
 
-/* "1: FLOCK  ADVISORY  WRITE 1234 08:01:5678 0 EOF": 1234, if it is ours. */
-static long holder_of_line(const char *line, const struct stat *st)
-{
-    const char *at = strstr(line, "WRITE ");
-    char *end, want[64];
-    long pid;
-
-    if (strstr(line, "FLOCK") == NULL || at == NULL)
-        return 0;
-    pid = strtol(at + 6, &end, 10);
-    snprintf(want, sizeof(want), " %02x:%02x:%llu ", major(st->st_dev),
-        minor(st->st_dev), (unsigned long long)st->st_ino);
-    return strncmp(end, want, strlen(want)) == 0 ? pid : 0;
-}
-
-/* The process that holds the lock, 0 where the system does not say. */
-static long holder(int fd)
-{
-    FILE *f = fopen("/proc/locks", "re");
-    char line[256];
-    struct stat st;
-    long pid = 0;
-
-    if (f == NULL)
-        return 0;
-    if (fstat(fd, &st) == 0)
-        while (pid <= 0 && fgets(line, sizeof(line), f) != NULL)
-            pid = holder_of_line(line, &st);
-    fclose(f);
-    return pid > 0 ? pid : 0;
-}
-
 static void tell_waiting(int fd, const char *path)
 {
-    long pid = holder(fd);
+    long pid = holder_pid(fd);
 
     if (pid > 0)
         log_info("waiting for process %ld, which is downloading %.12s...", pid,
@@ -88,15 +56,6 @@ static int take(int fd, const char *path, bool wait, struct err *e)
             return -1;
         nanosleep(&nap, NULL);
     }
-}
-
-/* Is the file that was locked still the one under that name? */
-static bool still_there(int fd, const char *path)
-{
-    struct stat a, b;
-
-    return fstat(fd, &a) == 0 && stat(path, &b) == 0 && a.st_ino == b.st_ino &&
-           a.st_dev == b.st_dev;
 }
 
 /* The lock's file, opened; its name into path. */
@@ -131,7 +90,7 @@ static int lock(const struct hubdir *h, const struct repo *r,
         if (fd < 0)
             return -1;
         rc = take(fd, path, wait, e);
-        if (rc == 0 && (last || still_there(fd, path))) {
+        if (rc == 0 && (last || holder_file(fd, path))) {
             *out = fd;
             return 0;
         }
@@ -163,7 +122,7 @@ int hubdir_lock_now(
     char path[PATH_MAX];
     int fd = open_lock(h, r, etag, path, &ignored);
 
-    if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0 && still_there(fd, path))
+    if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0 && holder_file(fd, path))
         return fd;
     fd_close(&fd);
     return -1;

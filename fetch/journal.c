@@ -1,26 +1,15 @@
 #include "fetch/journal.h"
 
 #include <ctype.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <unistd.h>
 
+#include "base/boot.h"
 #include "base/file.h"
 #include "base/rd.h"
 
 static const char head_line[] = "ml-journal 1";
-
-void journal_boot(char out[JOURNAL_BOOT_MAX])
-{
-    int fd AUTO(fd_close) =
-        open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd < 0 ? 0 : read(fd, out, JOURNAL_BOOT_MAX - 1);
-
-    while (n > 0 && !isxdigit((unsigned char)out[n - 1]))
-        n--;
-    out[n > 0 ? n : 0] = '\0';
-}
 
 void journal_live(const char *path, char *out)
 {
@@ -181,12 +170,12 @@ static bool read_one(const char *path, const char *boot,
 void journal_read(const char *path, const struct digest *etag, uint64_t size,
     struct ranges *out, bool *out_live)
 {
-    char live[PATH_MAX], boot[JOURNAL_BOOT_MAX];
+    char live[PATH_MAX], boot[BOOT_ID_MAX];
     bool used;
 
     read_one(path, NULL, etag, size, out);
     journal_live(path, live);
-    journal_boot(boot);
+    boot_id(boot);
     used = boot[0] != '\0' && read_one(live, boot, etag, size, out);
     if (out_live != NULL)
         *out_live = used;

@@ -28,11 +28,6 @@
 
 enum { JOURNAL_MAX = 1 << 22 };
 
-enum { JOURNAL_BOOT_MAX = 64 };
-
-/* journal_boot - the id of this start of the machine; "" when unknown. */
-void journal_boot(char out[JOURNAL_BOOT_MAX]);
-
 /* journal_live - the live journal's name, into out of PATH_MAX bytes. */
 void journal_live(const char *path, char *out);
 

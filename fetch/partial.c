@@ -101,7 +101,7 @@ int partial_open(struct partial *p, const char *path, const char *journal,
     p->want = *want;
     p->size = size;
     p->saved_ms = clock_ms();
-    journal_boot(p->boot);
+    boot_id(p->boot);
     if (make_folders(p, e) != 0)
         return -1;
     p->fd = open(

@@ -18,6 +18,7 @@
 
 #include <limits.h>
 
+#include "base/boot.h"
 #include "base/hash.h"
 #include "fetch/journal.h"
 #include "fetch/ranges.h"
@@ -28,7 +29,7 @@ struct partial {
     int live;   /* the live journal; -1 while there is none */
     char path[PATH_MAX];
     char journal[PATH_MAX];
-    char boot[JOURNAL_BOOT_MAX];
+    char boot[BOOT_ID_MAX];
     struct digest want;
     uint64_t size;
     struct ranges have; /* bytes written */

@@ -1,5 +1,6 @@
 #include <time.h>
 
+#include "base/boot.h"
 #include "fetch/journal.h"
 
 #include "tests/unit/scratch.h"
@@ -108,7 +109,7 @@ static void on_disk(void)
     struct ranges more AUTO(ranges_free) = RANGES_INIT;
     struct buf b AUTO(buf_free) = BUF_INIT(10000);
     struct err e = ERR_INIT;
-    char boot[JOURNAL_BOOT_MAX], live[PATH_MAX];
+    char boot[BOOT_ID_MAX], live[PATH_MAX];
     const char *path = at("journal");
     bool used = true;
 
@@ -118,7 +119,7 @@ static void on_disk(void)
     is_int(journal_write(path, &etag, SIZE, &have, &e), 0, "written");
     journal_read(path, &etag, SIZE, &got, &used);
     ok(ranges_sum(&got) == 102 && !used, "read again");
-    journal_boot(boot);
+    boot_id(boot);
     ok(strlen(boot) == 36, "this start of the machine has an id");
     ranges_add(&have, 300, 400, &e);
     journal_text(boot, &etag, SIZE, &have, &b, &e);
