@@ -61,3 +61,16 @@ void html_end(struct buf *out, const char *program)
     buf_printf(out,
         "<footer>%s " ML_VERSION "</footer>\n</main></body></html>\n", program);
 }
+
+void html_svg(struct buf *out, int wide, double height, const char *label)
+{
+    buf_printf(out,
+        "<div class=\"pan\"><svg viewBox=\"0 0 %d %.0f\" role=\"img\" "
+        "aria-label=\"%s\">\n",
+        wide, height, label);
+}
+
+void html_svg_end(struct buf *out)
+{
+    buf_puts(out, "</svg></div>\n");
+}

@@ -26,6 +26,10 @@ void html_begin(struct buf *out, struct str title, const char *rest);
 /* html_end - who made it, and the end. */
 void html_end(struct buf *out, const char *program);
 
+/* html_svg - a drawing that may be wider than the page; label: in words. */
+void html_svg(struct buf *out, int wide, double height, const char *label);
+void html_svg_end(struct buf *out);
+
 /* The style of all pages, by day and by night. */
 extern const char html_style[];
 

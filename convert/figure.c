@@ -15,19 +15,6 @@ const char *figure_kind(enum layer_kind kind)
     return names[kind];
 }
 
-static void open_svg(struct buf *out, double height, const char *label)
-{
-    buf_printf(out,
-        "<div class=\"pan\"><svg viewBox=\"0 0 %d %.0f\" role=\"img\" "
-        "aria-label=\"%s\">\n",
-        WIDE, height, label);
-}
-
-static void close_svg(struct buf *out)
-{
-    buf_puts(out, "</svg></div>\n");
-}
-
 /* The last part of a layer's name: its number, or what it is. */
 static struct str short_name(const struct layer *l)
 {
@@ -138,7 +125,7 @@ void figure_sizes(struct buf *out, const struct page *r)
         most = size_max(most, layer_bytes(&r->layers->v[i]));
     step = round_step((double)most);
     top = ceil((double)most / step) * step;
-    open_svg(out, base + bottom, "bytes by layer");
+    html_svg(out, WIDE, base + bottom, "bytes by layer");
     size_axis(out, top, step, base, high);
     for (uint64_t i = 0; i < n; i++) {
         double mid = LEFT + ((double)i + 0.5) * each;
@@ -148,7 +135,7 @@ void figure_sizes(struct buf *out, const struct page *r)
         if (has_label(r, i, each_label))
             size_label(out, &r->layers->v[i], mid, base + 18);
     }
-    close_svg(out);
+    html_svg_end(out);
 }
 
 /* ---- magnitudes ---- */
@@ -292,7 +279,7 @@ void figure_spectrum(struct buf *out, const struct page *r)
     for (uint64_t i = 0; i < n; i++)
         spectrum_join(&all, &r->layers->v[i].spectrum);
     spectrum_range(&s, &all, half);
-    open_svg(out, y + row * (double)n + 32, "magnitudes of the values");
+    html_svg(out, WIDE, y + row * (double)n + 32, "magnitudes of the values");
     if (half)
         zones(out, r, &s, y + row * (double)n);
     power_axis(out, &s, y + row * (double)n, above);
@@ -308,7 +295,7 @@ void figure_spectrum(struct buf *out, const struct page *r)
         html_short(out, short_name(l), NAME_CHARS);
         buf_puts(out, "</text>\n");
     }
-    close_svg(out);
+    html_svg_end(out);
 }
 
 /* ---- errors ---- */
@@ -352,7 +339,7 @@ void figure_errors(struct buf *out, const struct page *r)
 
     error_range(r, &from, &to);
     each = high / (to - from);
-    open_svg(out, base + 14, "largest error of each tensor");
+    html_svg(out, WIDE, base + 14, "largest error of each tensor");
     error_axis(out, from, to, base, each);
     for (uint64_t i = 0; i < n; i++) {
         const struct tensor *t = r->layers->order[i];
@@ -367,5 +354,5 @@ void figure_errors(struct buf *out, const struct page *r)
         html_short(out, t->name, TITLE_CHARS);
         buf_printf(out, ": %.3g</title></circle>\n", a->error);
     }
-    close_svg(out);
+    html_svg_end(out);
 }

@@ -2,22 +2,10 @@
 
 #include <math.h>
 
+#include "base/html.h"
 #include "base/human.h"
 
 enum { WIDE = 1000, LEFT = 150, RIGHT = 12 };
-
-static void open_svg(struct buf *out, double height, const char *label)
-{
-    buf_printf(out,
-        "<div class=\"pan\"><svg viewBox=\"0 0 %d %.0f\" role=\"img\" "
-        "aria-label=\"%s\">\n",
-        WIDE, height, label);
-}
-
-static void close_svg(struct buf *out)
-{
-    buf_puts(out, "</svg></div>\n");
-}
 
 /* ---- time ---- */
 
@@ -58,12 +46,12 @@ void plot_timeline(struct buf *out, const struct timeline *t)
     double each = (end - LEFT) / fmax(total, 1e-9);
     double from = 0;
 
-    open_svg(out, row * (double)t->n + 8, "what took how long");
+    html_svg(out, WIDE, row * (double)t->n + 8, "what took how long");
     for (size_t i = 0; i < t->n; i++) {
         put_span(out, &t->v[i], from, each, row * (double)i + 4, end);
         from += t->v[i].seconds;
     }
-    close_svg(out);
+    html_svg_end(out);
 }
 
 /* ---- the residual stream ---- */
@@ -167,7 +155,7 @@ void plot_ranges(struct buf *out, const struct value_range *v, uint32_t n)
     double width = fmin(each * 0.8, 60);
     uint32_t step = (n + 31) / 32;
 
-    open_svg(out, HIGH + 52, "range of the residual stream by layer");
+    html_svg(out, WIDE, HIGH + 52, "range of the residual stream by layer");
     put_axis(out, &s);
     for (uint32_t i = 0; i < n; i++) {
         double middle = LEFT + (i + 0.5) * each;
@@ -182,5 +170,5 @@ void plot_ranges(struct buf *out, const struct value_range *v, uint32_t n)
                 "<text class=\"mid\" x=\"%.1f\" y=\"%d\">%u</text>\n", middle,
                 HIGH + 40, i - 1);
     }
-    close_svg(out);
+    html_svg_end(out);
 }
