@@ -19,7 +19,11 @@ char *human_size(char out[HUMAN_MAX], uint64_t bytes)
         v /= 1000;
         u++;
     }
-    digits = u == 0 ? 0 : v < 9.995 ? 2 : v < 99.95 ? 1 : 0;
+    if (u == 0) {
+        snprintf(out, HUMAN_MAX, "%llu B", (unsigned long long)bytes);
+        return out;
+    }
+    digits = v < 9.995 ? 2 : v < 99.95 ? 1 : 0;
     snprintf(out, HUMAN_MAX, "%.*f %s", digits, v, unit[u]);
     return out;
 }

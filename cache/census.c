@@ -133,6 +133,13 @@ static int cmp_digest(const void *key, const void *object)
     return strcmp(d->hex, o->digest.hex);
 }
 
+static int cmp_objects(const void *a, const void *b)
+{
+    const struct object *x = a, *y = b;
+
+    return strcmp(x->digest.hex, y->digest.hex);
+}
+
 static struct object *blob_in(const struct census *c,
     const struct census_part *part, const struct digest *d)
 {
@@ -458,15 +465,14 @@ static int count_content(struct count *c, struct err *e)
 
     c->blobs.from = c->blobs.to = c->out->n_objects;
     if (path_join(root, v->root, "store/sha256", e) != 0 ||
-        walk(root, c->arena, &found, &n, e) != 0)
+        walk_names(root, c->arena, &found, &n, e) != 0)
         return -1;
     for (uint64_t i = 0; i < n; i++) {
         struct object o = { .kind = OBJECT_CONTENT };
         const char *base = path_base(found[i].path.p);
         const size_t front = sizeof("ab/") - 1;
 
-        /* Only where it belongs: nobody finds it elsewhere, and the list is
-         * in order of the digests, too. */
+        /* Only where it belongs: nobody finds it elsewhere. */
         if (!digest_parse(&o.digest, str_of(base)) ||
             o.digest.kind != HASH_SHA256 ||
             found[i].path.len != front + strlen(base) ||
@@ -479,6 +485,9 @@ static int count_content(struct count *c, struct err *e)
             return -1;
     }
     c->blobs.to = c->out->n_objects;
+    if (c->blobs.to > c->blobs.from)
+        qsort(c->out->objects + c->blobs.from, c->blobs.to - c->blobs.from,
+            sizeof(struct object), cmp_objects);
     return 0;
 }
 
@@ -500,9 +509,10 @@ static int count_puts(struct count *c, struct err *e)
         if (!wanted_put(c, list[i].name))
             continue;
         /* What came since the contents were listed is not missing. */
-        if (volume_path(&c->p->volume, &list[i], path, e) != 0)
+        if (o == NULL && volume_path(&c->p->volume, &list[i], path, e) != 0)
             return -1;
-        name.broken = stat(path, &st) != 0 || !S_ISREG(st.st_mode);
+        name.broken =
+            o == NULL && (stat(path, &st) != 0 || !S_ISREG(st.st_mode));
         if (o != NULL) {
             o->named = true;
             o->shown = list[i].name;

@@ -59,7 +59,7 @@ static int run(const struct cmd_ctx *ctx, void *values, int argc, char **argv,
     (void)ctx;
     (void)argc;
     (void)argv;
-    if (look(o->volume, &l, &arena, e) != 0)
+    if (look(o->volume, LOOK_SIZES, &l, &arena, e) != 0)
         return -1;
     repos = all_repos(&l);
     total = repos + l.stored_bytes + l.converted_bytes + l.aside_bytes;
@@ -74,7 +74,7 @@ static int run(const struct cmd_ctx *ctx, void *values, int argc, char **argv,
     }
     for (uint64_t i = 0; i < l.n_repos; i++)
         print_row(look_name(&l.repos[i].repo, name), repo_bytes(&l.repos[i]));
-    if (l.n_files > 0)
+    if (l.stored_bytes > 0)
         print_row("(put files)", l.stored_bytes);
     if (l.converted_bytes > 0)
         print_row("(conversions of them)", l.converted_bytes);

@@ -162,7 +162,7 @@ static int run(const struct cmd_ctx *ctx, void *values, int argc, char **argv,
     (void)ctx;
     (void)argc;
     (void)argv;
-    if (look(o->volume, &l, &arena, e) != 0)
+    if (look(o->volume, LOOK_FILES, &l, &arena, e) != 0)
         return -1;
     if (o->json)
         return print_json(&l, e);

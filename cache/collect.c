@@ -275,7 +275,7 @@ int collect_run(struct collect *c, struct err *e)
     struct look before;
     uint64_t total;
 
-    if (look(c->place->name, &before, c->arena, e) != 0)
+    if (look(c->place->name, LOOK_SIZES, &before, c->arena, e) != 0)
         return -1;
     total = total_of(&before);
     for (uint64_t i = 0; i < before.n_repos; i++)

@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 
+#include "cache/volume_internal.h"
 #include "cache/walk.h"
 
 #include "base/path.h"
@@ -21,8 +22,26 @@ static int measure(const struct volume *v, const char *part, uint64_t *out,
     return 0;
 }
 
-int look(
-    const char *volume, struct look *out, struct arena *arena, struct err *e)
+/* A volume's own. */
+static int look_own(const struct volume *v, unsigned flags, struct look *out,
+    struct arena *arena, struct err *e)
+{
+    if (volume_check(v, e) != 0)
+        return -1;
+    if ((flags & LOOK_FILES) &&
+        volume_list(v, NULL, arena, &out->files, &out->n_files, e) != 0)
+        return -1;
+    if ((flags & LOOK_SIZES) &&
+        (measure(v, "store", &out->stored_bytes, arena, e) != 0 ||
+            measure(v, "uniform", &out->converted_bytes, arena, e) != 0 ||
+            measure(v, "quarantine", &out->aside_bytes, arena, e) != 0))
+        return -1;
+    memcpy(out->root, v->root, sizeof(v->root));
+    return 0;
+}
+
+int look(const char *volume, unsigned flags, struct look *out,
+    struct arena *arena, struct err *e)
 {
     struct volume v;
     struct hubdir h;
@@ -34,13 +53,9 @@ int look(
         memcpy(out->root, h.root, sizeof(h.root));
     } else {
         if (volume_locate(&v, volume, e) != 0 ||
-            volume_list(&v, NULL, arena, &out->files, &out->n_files, e) != 0 ||
-            measure(&v, "store", &out->stored_bytes, arena, e) != 0 ||
-            measure(&v, "uniform", &out->converted_bytes, arena, e) != 0 ||
-            measure(&v, "quarantine", &out->aside_bytes, arena, e) != 0 ||
+            look_own(&v, flags, out, arena, e) != 0 ||
             volume_hub(&v, &h, e) != 0)
             return -1;
-        memcpy(out->root, v.root, sizeof(v.root));
     }
     return inventory(&h, arena, &out->repos, &out->n_repos, e);
 }

@@ -16,9 +16,15 @@ struct look {
     uint64_t aside_bytes;     /* what verify moved aside of them */
 };
 
-/* look - volume NULL: the hub cache. All of *out is in arena. */
-int look(
-    const char *volume, struct look *out, struct arena *arena, struct err *e);
+enum {
+    LOOK_FILES = 1, /* the put files */
+    LOOK_SIZES = 2  /* what they, and what was made of them, take */
+};
+
+/* look - volume NULL: the hub cache. All of *out is in arena. Of a volume's
+ * own only what the flags ask for is looked at: there may be a lot. */
+int look(const char *volume, unsigned flags, struct look *out,
+    struct arena *arena, struct err *e);
 
 /* look_name - "org/name", "datasets/org/name", "spaces/org/name". */
 const char *look_name(const struct repo *r, char out[192]);

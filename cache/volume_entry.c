@@ -8,11 +8,9 @@
 #include <sys/stat.h>
 
 #include "cache/mode.h"
-#include "cache/walk.h"
 
 #include "base/file.h"
 #include "base/json.h"
-#include "base/log.h"
 #include "base/path.h"
 
 enum { ENTRY_BYTES_MAX = 64 << 10, SUFFIX_LEN = 5 /* ".json" */ };
@@ -76,6 +74,50 @@ int volume_entry_read(const struct volume *v, struct str name,
     return out->name.p != NULL ? 0 : -1;
 }
 
+static bool take(struct str *s, const char *text)
+{
+    size_t n = strlen(text);
+
+    if (!str_starts(*s, text))
+        return false;
+    s->p += n;
+    s->len -= n;
+    return true;
+}
+
+/* Digits without a zero in front, below 10^15. */
+static bool take_number(struct str *s, uint64_t *out)
+{
+    size_t n = 0;
+
+    *out = 0;
+    while (n < s->len && n < 15 && s->p[n] >= '0' && s->p[n] <= '9')
+        *out = *out * 10 + (uint64_t)(s->p[n++] - '0');
+    if (n == 0 || (n > 1 && s->p[0] == '0'))
+        return false;
+    s->p += n;
+    s->len -= n;
+    return true;
+}
+
+bool volume_entry_plain(struct str text, struct volume_entry *out)
+{
+    const size_t digits = HASH_MAX_HEX - 1;
+    uint64_t mtime;
+
+    if (!take(&text, "{\"sha256\": \"") || text.len < digits ||
+        !digest_parse(&out->sha256, (struct str){ text.p, digits }))
+        return false;
+    text.p += digits;
+    text.len -= digits;
+    if (!take(&text, "\", \"size\": ") || !take_number(&text, &out->size) ||
+        !take(&text, ", \"mtime\": ") || !take_number(&text, &mtime) ||
+        !take(&text, "}\n") || text.len != 0)
+        return false;
+    out->mtime = (int64_t)mtime;
+    return true;
+}
+
 int volume_entry_write(
     const struct volume *v, const struct volume_entry *entry, struct err *e)
 {
@@ -107,85 +149,4 @@ int volume_find(const struct volume *v, const char *name, struct arena *arena,
         return rc;
     err_set(e, ERR_MISSING, "%s: no file '%s' in this volume", v->root, name);
     return err_hint(e, "see what is there: mlfetch ls %s", v->root);
-}
-
-int volume_below(const struct volume *v, const char *folder,
-    struct arena *arena, struct volume_entry **out, uint64_t *out_n,
-    struct err *e)
-{
-    char root[PATH_MAX], full[PATH_MAX];
-    struct walk_entry *found;
-    uint64_t n, cap = *out_n;
-    struct stat st;
-
-    if (path_fmt(root, e, "%s/names%s%s", v->root, folder[0] ? "/" : "",
-            folder) != 0)
-        return -1;
-    if (stat(root, &st) != 0 || !S_ISDIR(st.st_mode))
-        return 0;
-    if (walk(root, arena, &found, &n, e) != 0)
-        return -1;
-    for (uint64_t i = 0; i < n; i++) {
-        struct err why = ERR_INIT;
-        struct volume_entry *list;
-        struct str s = found[i].path;
-
-        if (found[i].kind != WALK_FILE || !str_ends(s, ".json"))
-            continue;
-        s.len -= SUFFIX_LEN;
-        if (path_fmt(full, e, "%s%s%.*s", folder, folder[0] ? "/" : "",
-                STR_ARG(s)) != 0)
-            return -1;
-        list = walk_grow(arena, *out, *out_n, &cap, sizeof(*list), e);
-        if (list == NULL)
-            return -1;
-        *out = list;
-        if (volume_entry_read(v, str_of(full), arena, &list[*out_n], &why) == 0)
-            ++*out_n;
-        else if (why.kind != ERR_NONE)
-            log_warn("%s", why.msg);
-    }
-    return 0;
-}
-
-static int cmp_entries(const void *a, const void *b)
-{
-    const struct volume_entry *x = a, *y = b;
-
-    return str_cmp(x->name, y->name);
-}
-
-int volume_list(const struct volume *v, const char *prefix, struct arena *arena,
-    struct volume_entry **out, uint64_t *out_n, struct err *e)
-{
-    char folder[PATH_MAX] = "";
-    struct volume_entry one;
-    size_t n;
-    int rc;
-
-    *out = NULL;
-    *out_n = 0;
-    if (volume_check(v, e) != 0)
-        return -1;
-    if (prefix != NULL && path_fmt(folder, e, "%s", prefix) != 0)
-        return -1;
-    for (n = strlen(folder); n > 1 && folder[n - 1] == '/'; n--)
-        folder[n - 1] = '\0';
-    if (folder[0] != '\0') {
-        rc = volume_entry_read(v, str_of(folder), arena, &one, e);
-        if (rc < 0)
-            return -1;
-        if (rc == 0) {
-            *out = arena_alloc(arena, 1, sizeof(one), e);
-            if (*out == NULL)
-                return -1;
-            **out = one;
-            *out_n = 1;
-        }
-    }
-    if (volume_below(v, folder, arena, out, out_n, e) != 0)
-        return -1;
-    if (*out_n > 1)
-        qsort(*out, *out_n, sizeof(**out), cmp_entries);
-    return 0;
 }

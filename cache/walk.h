@@ -22,6 +22,14 @@ int walk(const char *root, struct arena *arena, struct walk_entry **out,
     uint64_t *out_n, struct err *e);
 
 /*
+ * walk_names - the same without sizes, in no order
+ * The files are not looked at, where the file system tells a folder's readers
+ * what they are: of many files a fraction of the time.
+ */
+int walk_names(const char *root, struct arena *arena, struct walk_entry **out,
+    uint64_t *out_n, struct err *e);
+
+/*
  * walk_grow - room for one more item in a list that lives in an arena
  * n of *cap items are in use. Returns the list, moved when it was full, or
  * NULL with *e.

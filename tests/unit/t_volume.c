@@ -20,7 +20,7 @@
     "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"
 
 static struct volume vol;
-static struct arena arena = ARENA_INIT(16 << 20);
+static struct arena arena = ARENA_INIT(64 << 20);
 
 static enum err_kind put_kind(const char *file, const char *name)
 {
@@ -324,6 +324,87 @@ static void test_putlist(void)
         list_of(at("bare"), NULL, &items, &n), ERR_MISSING, "an empty folder");
 }
 
+/* Every byte of a name's file replaced by others, one at a time. */
+static uint64_t write_mutants(void)
+{
+    static const char others[] = "09aF{}\"\\: ,-+.e\n";
+    const char *good = "{\"sha256\": \"" HELLO_SHA
+                       "\", \"size\": 105, \"mtime\": 1700000001}\n";
+    uint64_t n = 0;
+
+    for (size_t i = 0; i <= strlen(good); i++)
+        for (size_t k = 0; k <= sizeof(others); k++, n++) {
+            char text[256];
+            int len = snprintf(text, sizeof(text), "%s", good);
+
+            if (k == sizeof(others))
+                len = (int)i; /* cut short */
+            else if (i < strlen(good))
+                text[i] = others[k];
+            else
+                text[len++] = others[k];
+            write_file(at("many/names/d%llu/n%llu.json",
+                           (unsigned long long)n % 7, (unsigned long long)n),
+                text, (size_t)len);
+        }
+    return n;
+}
+
+/* What a list says of a name is what is found under it alone. */
+static uint64_t disagreements(
+    const struct volume *v, const struct volume_entry *list, uint64_t n)
+{
+    uint64_t bad = 0;
+
+    for (uint64_t i = 0; i < n; i++) {
+        struct err e = ERR_INIT;
+        struct volume_entry one;
+
+        bad += volume_find(v, list[i].name.p, &arena, &one, &e) != 0 ||
+               !str_eq(one.name, list[i].name) ||
+               !digest_eq(&one.sha256, &list[i].sha256) ||
+               one.size != list[i].size || one.mtime != list[i].mtime ||
+               (i > 0 && str_cmp(list[i - 1].name, list[i].name) >= 0);
+    }
+    return bad;
+}
+
+static void test_many(void)
+{
+    struct volume_entry *list, one;
+    struct volume v;
+    struct err e = ERR_INIT;
+    uint64_t made, n, sound = 0;
+    bool created;
+    char name[64];
+
+    snprintf(v.root, sizeof(v.root), "%s", at("many"));
+    volume_create(&v, &created, &e);
+    made = write_mutants();
+    mkfifo(at("many/names/d0/fifo.json"), 0600);
+    symlink("n0.json", at("many/names/d0/link.json"));
+    write_file(at("many/names/d0/other.txt"), "", 0);
+    is_int(volume_list(&v, NULL, &arena, &list, &n, &e), 0,
+        "many names are listed");
+    for (uint64_t i = 0; i < made; i++) {
+        struct err why = ERR_INIT;
+
+        snprintf(name, sizeof(name), "d%llu/n%llu", (unsigned long long)i % 7,
+            (unsigned long long)i);
+        sound += volume_find(&v, name, &arena, &one, &why) == 0;
+    }
+    printf("# %llu names, %llu sound\n", (unsigned long long)made,
+        (unsigned long long)sound);
+    ok(n == sound && sound > 100 && sound < made,
+        "all that are sound, and no other");
+    is_int((int)disagreements(&v, list, n), 0,
+        "as they are found one by one, in order");
+    is_int(volume_list(&v, "d3/", &arena, &list, &n, &e), 0, "one folder");
+    ok(n > 10 && strncmp(list[0].name.p, "d3/", 3) == 0 &&
+            disagreements(&v, list, n) == 0,
+        "under their whole names");
+}
+
 int main(void)
 {
     umask(022);
@@ -338,6 +419,7 @@ int main(void)
     test_sweep();
     test_cut();
     test_putlist();
+    test_many();
     arena_free(&arena);
     scratch_close();
     return done();
