@@ -141,6 +141,10 @@ kills: all ## 200 kills of downloads, one in 1 GB, one at each call; minutes
 powercuts: all ## 50 power cuts each on ext4 and xfs (root); minutes
 	$(Q)BUILD_DIR=$(OUT) $(PYTHON) tests/e2e/power.py --long
 
+.PHONY: inject
+inject: all ## every system call of put, pull, rm, gc, verify fails, or is the last
+	$(Q)BUILD_DIR=$(OUT) $(PYTHON) tests/e2e/inject.py --long
+
 huge: all ## 100 GB through mlfetch in 64 MB of memory (root); minutes
 	$(Q)BUILD_DIR=$(OUT) $(PYTHON) tests/e2e/huge.py --long
 

@@ -59,8 +59,13 @@ int cmd_print(const struct buf *text, struct err *e)
     if (buf_check(text, e) != 0)
         return -1;
     if (fwrite(text->p, 1, text->len, stdout) != text->len)
-        return err_sys(e, "standard output");
+        return err_sys(e, "writing to standard output");
     return 0;
+}
+
+int cmd_flush(struct err *e)
+{
+    return fflush(stdout) != 0 ? err_sys(e, "writing to standard output") : 0;
 }
 
 static int print_docs(const struct program *p, const struct cmd *c,
@@ -234,10 +239,15 @@ int cmd_main(const struct program *p, int argc, char **argv)
     /* So is the shell's limit on the size of a file. */
     signal(SIGXFSZ, SIG_IGN);
     dispatch(p, argc, argv, &e);
+    errno = 0;
     if (fflush(stdout) != 0 || ferror(stdout)) {
         if (errno == EPIPE && e.kind == ERR_NONE)
             return 1;
-        err_sys(&e, "standard output");
+        /* One that failed earlier has left no reason. */
+        if (errno == 0)
+            err_set(&e, ERR_IO, "writing to standard output failed");
+        else
+            err_sys(&e, "writing to standard output");
     }
     if (e.kind != ERR_NONE && e.msg[0] != '\0')
         log_err(&e);

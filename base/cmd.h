@@ -59,6 +59,9 @@ struct program {
 /* cmd_print - write text to stdout whole; for a command's run(). */
 int cmd_print(const struct buf *text, struct err *e);
 
+/* cmd_flush - let it be seen now. 0, or -1 with *e. */
+int cmd_flush(struct err *e);
+
 /* cmd_main - run it; returns the exit status for main(). */
 int cmd_main(const struct program *p, int argc, char **argv);
 

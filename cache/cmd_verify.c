@@ -177,9 +177,14 @@ static int outcome(
     if (left > 0) {
         err_set(e, ERR_CORRUPT, "%s: %llu %s wrong", place_root(v->place),
             (unsigned long long)left, left == 1 ? "thing is" : "things are");
-        return err_hint(e, "%s",
-            repaired ? "put files are mended by putting them again"
-                     : "mlcache verify --repair fetches again what a hub has");
+        if (!repaired)
+            return err_hint(
+                e, "mlcache verify --repair fetches again what a hub has");
+        for (uint64_t i = 0; i < v->n_wrong; i++)
+            if (v->wrong[i].content)
+                return err_hint(
+                    e, "put files are mended by putting them again");
+        return -1;
     }
     if (v->unreadable > 0)
         return err_set(e, ERR_IO, "%s: %llu objects could not be looked at",

@@ -16,7 +16,7 @@
  *                          ml/journal/<etag>.live   the same, not yet synced
  *                          blobs/<etag>.ml.incomplete   its bytes
  *                          ml/quarantine/<etag>  found wrong (quarantine.h)
- *                          ml/{pins,used,pulling}/<commit>   marks
+ *                          ml/{pins,used,pulling,removing}/<commit>
  *                          ml/trash/             of who removes (reaper.h)
  *
  * Order of writing: blob, snapshot entries, tree listing, ref: a reader that

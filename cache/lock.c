@@ -43,7 +43,11 @@ static int take(int fd, const char *path, bool wait, struct err *e)
     const struct timespec nap = { .tv_nsec = POLL_MS * 1000000L };
 
     for (bool told = false;; told = true) {
-        if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+        int rc = flock(fd, LOCK_EX | LOCK_NB);
+
+        if (rc != 0 && errno == EINTR)
+            rc = flock(fd, LOCK_EX | LOCK_NB);
+        if (rc == 0)
             return 0;
         /* No locks here: do without, they only save work. */
         if (errno != EWOULDBLOCK && errno != EINTR)

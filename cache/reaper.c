@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "cache/aside.h"
+#include "cache/doomed.h"
 #include "cache/walk.h"
 
 #include "base/file.h"
@@ -170,6 +171,26 @@ static int recover(const struct reaper *r, struct err *e)
     return empty_trash(r, e);
 }
 
+/* Revisions whose removal was killed. */
+static int finish(struct reaper *r, struct err *e)
+{
+    struct arena arena AUTO(arena_free) = ARENA_INIT(CENSUS_MAX);
+    struct str *doomed;
+    uint64_t n;
+
+    if (doomed_list(&r->place->hub, &r->repo, &arena, &doomed, &n, e) != 0)
+        return -1;
+    for (uint64_t i = 0; i < n; i++) {
+        struct err why = ERR_INIT;
+
+        if (reaper_revision(r, doomed[i].p, &why) == 0 || why.kind == ERR_BUSY)
+            continue;
+        *e = why;
+        return -1;
+    }
+    return 0;
+}
+
 /* ---- taking it ---- */
 
 static int find_paths(struct reaper *r, struct err *e)
@@ -188,7 +209,8 @@ int reaper_check(const struct place *p, const struct repo *r, struct err *e)
 {
     static const char *const of_repo[] = { "blobs", "snapshots", "refs",
         "trees", ".no_exist", "ml/trash", "ml/uniform", "ml/journal",
-        "ml/quarantine", "ml/used", "ml/pulling", "ml/pins", NULL };
+        "ml/quarantine", "ml/used", "ml/pulling", "ml/pins", "ml/removing",
+        NULL };
     static const char *const of_volume[] = { "store/sha256", "names", "files",
         "tmp", "trash", "quarantine", "uniform", NULL };
     const char *const *part = r != NULL ? of_repo : of_volume;
@@ -216,7 +238,7 @@ int reaper_open(struct reaper *out, const struct place *p, const struct repo *r,
         lease_take(&out->lease, out->lease_path,
             r != NULL ? r->id : p->volume.root, e) != 0)
         return -1;
-    if (recover(out, e) == 0)
+    if (recover(out, e) == 0 && (r == NULL || finish(out, e) == 0))
         return 0;
     reaper_close(out);
     return -1;
@@ -466,13 +488,14 @@ int reaper_revision(struct reaper *r, const char *commit, struct err *e)
     static const struct {
         const char *front, *tail;
     } marks[] = { { "trees/", ".json" }, { "ml/used/", "" },
-        { "ml/pulling/", "" }, { "ml/pins/", "" } };
+        { "ml/pulling/", "" }, { "ml/pins/", "" }, { "ml/removing/", "" } };
     char part[128], path[PATH_MAX];
 
     if (lease_lost(&r->lease, r->lease_path))
         return in_use(r, e);
-    if (check_official(r, e) != 0 || remove_refs(r, commit, e) != 0 ||
-        remove_conversions(r, commit, e) != 0)
+    if (check_official(r, e) != 0 ||
+        doomed_mark(&r->place->hub, &r->repo, commit, e) != 0 ||
+        remove_refs(r, commit, e) != 0 || remove_conversions(r, commit, e) != 0)
         return -1;
     snprintf(part, sizeof(part), "snapshots/%s", commit);
     if (inside(r, part, path, e) != 0 ||
@@ -539,9 +562,9 @@ int reaper_put(struct reaper *r, struct str name, struct err *e)
     const char *root = r->place->volume.root;
     struct buf json AUTO(buf_free) = BUF_INIT(PATH_MAX);
 
+    /* The view first: what the name is still there for can be removed again. */
     buf_printf(&json, "%.*s.json", STR_ARG(name));
-    if (buf_check(&json, e) != 0 ||
-        remove_name(root, "names", buf_str(&json), e) != 0)
+    if (buf_check(&json, e) != 0 || remove_name(root, "files", name, e) != 0)
         return -1;
-    return remove_name(root, "files", name, e);
+    return remove_name(root, "names", buf_str(&json), e);
 }

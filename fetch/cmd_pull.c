@@ -264,9 +264,8 @@ static int fetch_all(const struct pull_opts *o, struct pull_set *s,
         }
         buf_printf(&out, "%s\n",
             s->v[i].converted[0] ? s->v[i].converted : s->v[i].path);
-        if (cmd_print(&out, e) != 0)
+        if (cmd_print(&out, e) != 0 || cmd_flush(e) != 0)
             return -1;
-        fflush(stdout);
         buf_clear(&out);
     }
     if (o->json)

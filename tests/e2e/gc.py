@@ -354,6 +354,38 @@ def recovered(tap, hub):
                "what is needed goes back, the rest goes")
 
 
+def begun(tap, hub):
+    """A removal that was killed behind its first step, and what comes of it
+    when the revision has come back meanwhile."""
+    def state(name, spoil, gone):
+        with World(hub.url) as w:
+            main, new = both(w)
+            write(os.path.join(w.repo(REPO), "ml/removing", new), b"")
+            ref = os.path.join(w.repo(REPO), "refs/v2")
+            os.rename(ref, ref + ".was")
+            os.unlink(ref + ".was")
+            spoil(w, new)
+            done = mlcache(w, "gc", "--grace", "0")
+            held = [main] if gone else sorted([main, new])
+            tap.ok(done.returncode == 0 and sound(w) == [] and
+                   w.names(REPO, "snapshots") == held and
+                   w.names(REPO, "ml/removing") == [] and
+                   blobs(w) == (sizes(MAIN) if gone else
+                                sizes({**MAIN, "b": NEW, "c": b"[1]\n"})),
+                   name, done.stderr)
+
+    def used(w, new):
+        os.utime(os.path.join(w.repo(REPO), "ml/used", new))
+
+    state("a removal that was killed is ended by gc", lambda w, new: None,
+          True)
+    state("not of what a ref names again", lambda w, new: write(
+        os.path.join(w.repo(REPO), "refs/v2"), new.encode()), False)
+    state("nor of what was used since", used, False)
+    state("nor of what is being pulled", lambda w, new: write(
+        os.path.join(w.repo(REPO), "ml/pulling", new), b""), False)
+
+
 def torn(world):
     """Names that are not all there: a snapshot is whole, or it is gone."""
     bad = []
@@ -437,6 +469,7 @@ def main():
         partials(tap, hub)
         least_recent(tap, hub)
         recovered(tap, hub)
+        begun(tap, hub)
         each_step(tap, hub, "signal=KILL", "killed")
         each_step(tap, hub, "error=EIO", "the disk fails")
         each_step(tap, hub, "error=ENOSPC", "the disk is full")
