@@ -59,13 +59,13 @@ int cmd_print(const struct buf *text, struct err *e)
     if (buf_check(text, e) != 0)
         return -1;
     if (fwrite(text->p, 1, text->len, stdout) != text->len)
-        return err_sys(e, "writing to standard output");
+        return err_sys(e, "standard output: writing");
     return 0;
 }
 
 int cmd_flush(struct err *e)
 {
-    return fflush(stdout) != 0 ? err_sys(e, "writing to standard output") : 0;
+    return fflush(stdout) != 0 ? err_sys(e, "standard output: writing") : 0;
 }
 
 static int print_docs(const struct program *p, const struct cmd *c,
@@ -245,9 +245,9 @@ int cmd_main(const struct program *p, int argc, char **argv)
             return 1;
         /* One that failed earlier has left no reason. */
         if (errno == 0)
-            err_set(&e, ERR_IO, "writing to standard output failed");
+            err_set(&e, ERR_IO, "standard output: writing failed");
         else
-            err_sys(&e, "writing to standard output");
+            err_sys(&e, "standard output: writing");
     }
     if (e.kind != ERR_NONE && e.msg[0] != '\0')
         log_err(&e);
