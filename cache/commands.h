@@ -12,5 +12,6 @@ extern const struct cmd cmd_rm;
 extern const struct cmd cmd_gc;
 extern const struct cmd cmd_pin;
 extern const struct cmd cmd_unpin;
+extern const struct cmd cmd_adopt;
 
 #endif

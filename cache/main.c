@@ -10,6 +10,7 @@ static const struct cmd *const cmds[] = {
     &cmd_gc,
     &cmd_pin,
     &cmd_unpin,
+    &cmd_adopt,
     NULL,
 };
 

@@ -46,4 +46,11 @@ int volume_below(const struct volume *v, const char *folder,
 int volume_entry_write(
     const struct volume *v, const struct volume_entry *entry, struct err *e);
 
+/*
+ * volume_put_stored - content that the store has gets a name, and its view
+ * Returns 0, or -1 with *e: REFUSED (a name that cannot be), IO ...
+ */
+int volume_put_stored(const struct volume *v, const struct volume_entry *entry,
+    struct arena *arena, struct err *e);
+
 #endif

@@ -334,3 +334,19 @@ int volume_put(const struct volume *v, const char *file, const char *name,
     progress_done(p.item);
     return 0;
 }
+
+int volume_put_stored(const struct volume *v, const struct volume_entry *entry,
+    struct arena *arena, struct err *e)
+{
+    const struct put p = { .v = v, .fd = -1 };
+    struct err view = ERR_INIT;
+
+    if (check_name(v, entry->name.p, arena, e) != 0 ||
+        store_sync(&p, &entry->sha256, e) != 0 ||
+        volume_entry_write(v, entry, e) != 0)
+        return -1;
+    if (show(v, entry, &view) != 0)
+        log_warn("'%s' is stored, but not shown under files/: %s",
+            entry->name.p, view.msg);
+    return 0;
+}

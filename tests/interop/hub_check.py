@@ -116,6 +116,40 @@ def looked_after(tap, hub):
     shutil.rmtree(home)
 
 
+def adopted(tap, hub):
+    """What the official client fetched is ours, too, and still its own."""
+    home = kit.scratch()
+    old = kit.clean_env(home, HF_ENDPOINT=hub.url)
+    new = dict(old, HF_HUB_CACHE=os.path.join(home, "new"))
+    for repo in ("org/llama", "org/deep"):
+        official(old, "online", repo)
+    source = os.path.join(home, "hf/hub")
+    done = kit.run(["mlcache", "adopt", "--link", "--json", source], new)
+    doc = json.loads(done.stdout)["sources"][0]
+    tap.ok(done.returncode == 0 and doc["broken"] == [] and
+           doc["linked"] == doc["taken"] > 3,
+           "mlcache adopt links what huggingface_hub fetched",
+           done.stdout + done.stderr)
+    for env, name in ((old, "its own folder"), (new, "ours")):
+        theirs, log = official(env, "offline", "org/llama")
+        tap.ok(theirs is not None and theirs["warnings"] == [] and
+               sorted(theirs["repos"]) == ["org/deep", "org/llama"],
+               f"it reads {name}, and its scanner is content", log)
+    hub.reset()
+    done = kit.run(["mlfetch", "pull", "org/deep"], new)
+    bodies = [r for r in hub.log() if "/resolve" in r["path"]]
+    tap.eq((done.returncode, bodies), (0, []), "mlfetch pull fetches nothing")
+    done = kit.run(["mlcache", "adopt", "--move", source],
+                   dict(old, HF_HUB_CACHE=os.path.join(home, "last")))
+    tap.eq((done.returncode, [n for n in os.listdir(source)
+                              if n.startswith("models")]), (0, []),
+           "--move leaves no repository behind")
+    theirs, log = official(old, "online", "org/llama")
+    tap.ok(theirs is not None and theirs["warnings"] == [],
+           "and it begins anew there", log)
+    shutil.rmtree(home)
+
+
 def official_removed(tap, hub):
     """What the official client fetched and deletes: we see it the same."""
     home = kit.scratch()
@@ -239,6 +273,7 @@ def main():
         ours_then_official(tap, hub, deep)
         official_then_ours(tap, hub)
         looked_after(tap, hub)
+        adopted(tap, hub)
         official_removed(tap, hub)
         plain_folders(tap, hub, deep)
         token_files(tap, hub)

@@ -1,0 +1,271 @@
+/*
+ * The names of what came: of a commit, its entries, listing and ref, in the
+ * order of a pull; of put files, each its own. What the place says of a name
+ * already is not changed, unless that was asked for.
+ */
+#include "cache/adopt.h"
+#include "cache/adopt_internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cache/unfinished.h"
+#include "cache/volume_internal.h"
+
+#include "base/log.h"
+#include "base/path.h"
+
+int adopt_fault(struct adopt *a, uint64_t name, enum fault_kind kind,
+    const char *why, struct err *e)
+{
+    struct foreign *f = &a->foreign;
+    const struct foreign_name *n = &f->names[name];
+
+    f->sets[n->set].broken++;
+    a->files[n->file].failed = true;
+    return foreign_fault(f, kind, n->entry, n->name, why, e);
+}
+
+/* ---- a commit ---- */
+
+/* One commit on its way into the place. */
+struct commit {
+    struct adopt *a;
+    const struct foreign_set *set;
+    struct tree here; /* the listing that the place has of it */
+    bool listed;
+    const struct tree_file **files; /* whose entries are to be made */
+    size_t n;
+    bool lies; /* the source's listing says another size of one */
+};
+
+static int cmp_path(const void *key, const void *file)
+{
+    const struct str *name = key;
+    const struct tree_file *f = file;
+
+    return str_cmp(*name, f->path);
+}
+
+static const struct tree_file *listed(const struct tree *t, struct str name)
+{
+    if (t->n == 0)
+        return NULL;
+    return bsearch(&name, t->files, t->n, sizeof(*t->files), cmp_path);
+}
+
+/* Does the place have other content under this name of this commit? */
+static bool clashes(const struct commit *c, const struct tree_file *f)
+{
+    const struct tree_file *t = listed(&c->here, f->path);
+    char root[PATH_MAX], path[PATH_MAX], target[PATH_MAX];
+    struct err ignored = ERR_INIT;
+    struct digest d;
+    ssize_t n;
+
+    if (t != NULL)
+        return !digest_eq(tree_etag(t), tree_etag(f));
+    if (c->listed) /* its listing has no such file */
+        return true;
+    if (hubdir_snapshot(&c->a->place->hub, c->set->repo, c->set->commit, root,
+            &ignored) != 0 ||
+        path_join(path, root, f->path.p, &ignored) != 0)
+        return false;
+    n = readlink(path, target, sizeof(target) - 1);
+    if (n <= 0)
+        return false;
+    target[n] = '\0';
+    return digest_parse(&d, str_of(path_base(target))) &&
+           !digest_eq(&d, tree_etag(f)) && access(path, F_OK) == 0;
+}
+
+static struct tree_file *entry_of(
+    const struct commit *c, const struct foreign_name *name, struct err *e)
+{
+    const struct adopt_file *file = &c->a->files[name->file];
+    struct tree_file *f = arena_alloc(c->a->foreign.arena, 1, sizeof(*f), e);
+
+    if (f == NULL)
+        return NULL;
+    f->path = name->name;
+    f->size = file->size;
+    f->lfs = file->digest.kind == HASH_SHA256;
+    if (f->lfs)
+        f->sha256 = file->digest;
+    else
+        f->oid = file->digest;
+    return f;
+}
+
+static int add_entry(struct commit *c, uint64_t i, struct err *e)
+{
+    struct adopt *a = c->a;
+    struct tree_file *f = entry_of(c, &a->foreign.names[i], e);
+    const struct tree_file *said;
+    int have;
+
+    if (f == NULL)
+        return -1;
+    said = listed(&c->set->tree, f->path);
+    c->lies = c->lies || (said != NULL && said->size != f->size);
+    if (clashes(c, f))
+        return adopt_fault(a, i, FAULT_CLASH,
+            "this commit has other content there where it is to go", e);
+    have = hubdir_have(&a->place->hub, c->set->repo, c->set->commit, f, e);
+    if (have < 0)
+        return -1;
+    a->names[i] = have == HAVE ? ADOPT_NAME_HELD : ADOPT_NAME_NEW;
+    c->files[c->n++] = f;
+    return 0;
+}
+
+static int write_commit(struct commit *c, struct err *e)
+{
+    const struct hubdir *h = &c->a->place->hub;
+    const struct foreign_set *set = c->set;
+
+    /* Not all of it came: nobody may take it for whole. */
+    if (set->broken > 0 && !c->listed &&
+        unfinished_mark(h, set->repo, set->commit, e) != 0)
+        return -1;
+    if (hubdir_link_all(h, set->repo, set->commit, c->files, c->n, e) != 0)
+        return -1;
+    if (set->listed && !c->listed && !c->lies &&
+        hubdir_set_tree(h, set->repo, set->commit, &set->tree, e) != 0)
+        return -1;
+    if (set->broken == 0)
+        unfinished_clear(h, set->repo, set->commit);
+    return 0;
+}
+
+/* Names from i on, all of one commit; i behind them. */
+static int name_commit(struct adopt *a, uint64_t *i, struct err *e)
+{
+    struct foreign *f = &a->foreign;
+    uint64_t set = f->names[*i].set, from = *i;
+    struct commit c = { .a = a, .set = &f->sets[set] };
+    int have = hubdir_tree(
+        &a->place->hub, c.set->repo, c.set->commit, f->arena, &c.here, e);
+
+    if (have < 0)
+        return -1;
+    c.listed = have == HAVE;
+    while (*i < f->n_names && f->names[*i].set == set)
+        ++*i;
+    c.files = arena_alloc(f->arena, *i - from, sizeof(const void *), e);
+    if (c.files == NULL)
+        return -1;
+    for (uint64_t k = from; k < *i; k++)
+        if (adopt_is_in(a, f->names[k].file) && add_entry(&c, k, e) != 0)
+            return -1;
+    if (c.n == 0 || a->dry_run)
+        return 0;
+    return write_commit(&c, e);
+}
+
+/* ---- refs ---- */
+
+/* The commit a ref names, if all that the source has of it is here. */
+static bool is_whole(const struct adopt *a, const struct foreign_ref *ref)
+{
+    for (uint64_t i = 0; i < a->foreign.n_sets; i++) {
+        const struct foreign_set *s = &a->foreign.sets[i];
+
+        if (s->repo != NULL && strcmp(s->commit, ref->commit) == 0 &&
+            strcmp(s->repo->folder, ref->repo.folder) == 0)
+            return s->broken == 0;
+    }
+    return false;
+}
+
+static int name_refs(struct adopt *a, struct err *e)
+{
+    for (uint64_t i = 0; i < a->foreign.n_refs && !a->dry_run; i++) {
+        const struct foreign_ref *ref = &a->foreign.refs[i];
+        char now[41];
+        int have;
+
+        if (!is_whole(a, ref))
+            continue;
+        have = hubdir_ref(&a->place->hub, &ref->repo, now, e);
+        if (have < 0)
+            return -1;
+        if (have == HAVE && strcmp(now, ref->commit) != 0) {
+            log_info("%s: '%s' stays at %.12s here; the source has %.12s",
+                ref->repo.id, ref->repo.revision, now, ref->commit);
+            continue;
+        }
+        if (hubdir_set_ref(&a->place->hub, &ref->repo, ref->commit, e) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* ---- put files ---- */
+
+/* A kill may have come between the name and its view. */
+static bool is_shown(const struct volume *v, const struct volume_entry *entry)
+{
+    struct err ignored = ERR_INIT;
+    char path[PATH_MAX];
+
+    return volume_view(v, entry->name.p, path, &ignored) == 0 &&
+           access(path, F_OK) == 0;
+}
+
+static int name_put(struct adopt *a, uint64_t i, struct err *e)
+{
+    const struct foreign_name *name = &a->foreign.names[i];
+    const struct adopt_file *file = &a->files[name->file];
+    const struct volume *v = &a->place->volume;
+    struct volume_entry old, now = { .name = name->name,
+        .size = file->size,
+        .sha256 = file->digest,
+        .mtime = time(NULL) };
+    struct err why = ERR_INIT;
+    bool held;
+    int rc;
+
+    rc = volume_exists(v)
+             ? volume_entry_read(v, name->name, a->foreign.arena, &old, &why)
+             : 1;
+    if (rc < 0 && why.kind == ERR_REFUSED)
+        return adopt_fault(a, i, FAULT_UNSAFE, why.msg, e);
+    held = rc == 0 && digest_eq(&old.sha256, &now.sha256);
+    if (held && (a->dry_run || is_shown(v, &now))) {
+        a->names[i] = ADOPT_NAME_HELD;
+        return 0;
+    }
+    if (rc == 0 && !held && !a->force)
+        return adopt_fault(a, i, FAULT_CLASH,
+            "the volume has other content under its name", e);
+    err_clear(&why);
+    if (!a->dry_run &&
+        volume_put_stored(v, &now, a->foreign.arena, &why) != 0) {
+        if (why.kind == ERR_REFUSED)
+            return adopt_fault(a, i, FAULT_CLASH, why.msg, e);
+        *e = why;
+        return -1;
+    }
+    a->names[i] = held ? ADOPT_NAME_HELD : ADOPT_NAME_NEW;
+    return 0;
+}
+
+int adopt_name_all(struct adopt *a, struct err *e)
+{
+    const struct foreign *f = &a->foreign;
+
+    for (uint64_t i = 0; i < f->n_names;) {
+        if (f->sets[f->names[i].set].repo != NULL) {
+            if (name_commit(a, &i, e) != 0)
+                return -1;
+        } else if (adopt_is_in(a, f->names[i].file) && name_put(a, i, e) != 0) {
+            return -1;
+        } else {
+            i++;
+        }
+    }
+    return name_refs(a, e);
+}
