@@ -241,10 +241,15 @@ static void take(struct job *j, struct progress_item *item)
     int fd AUTO(fd_close) = -1;
     struct err why = ERR_INIT;
     bool known = f->digest.hex[0] != '\0';
+    char name[PATH_MAX];
 
+    if (path_join(name, j->a->foreign.root, f->path.p, &why) != 0) {
+        fault(j, FAULT_UNSAFE, "its path is too long");
+        return;
+    }
     fd = foreign_open(&j->a->foreign, f->path.p, &why);
     b.fd = fd;
-    b.name = f->path.p;
+    b.name = name;
     b.work = j->work;
     b.item = item;
     if (fd < 0 || fstat(fd, &b.st) != 0) {

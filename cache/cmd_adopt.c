@@ -316,44 +316,59 @@ static void put_text(struct buf *b, const struct adopt *a)
 
 /* ---- what the exit status is about ---- */
 
-static enum err_kind kind_of(const struct adopt *v, size_t n, uint64_t *count)
+static enum err_kind err_of(enum fault_kind kind)
 {
-    enum err_kind kind = ERR_NONE;
+    if (kind < FAULT_UNSAFE)
+        return ERR_CORRUPT;
+    return kind == FAULT_UNREADABLE ? ERR_IO : ERR_REFUSED;
+}
+
+/* The gravest of them, and the first of those; NULL: there are none. */
+static const struct fault *gravest(
+    const struct adopt *v, size_t n, const char **source, uint64_t *count)
+{
+    static const enum err_kind order[] = { ERR_CORRUPT, ERR_IO, ERR_REFUSED };
+    const struct fault *found = NULL;
 
     *count = 0;
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < n; i++)
         *count += v[i].foreign.n_faults;
-        for (uint64_t k = 0; k < v[i].foreign.n_faults; k++) {
-            enum fault_kind fault = v[i].foreign.faults[k].kind;
+    for (size_t k = 0; k < ARRAY_LEN(order); k++)
+        for (size_t i = 0; i < n; i++) {
+            const struct foreign *f = &v[i].foreign;
 
-            if (fault < FAULT_UNSAFE)
-                kind = ERR_CORRUPT;
-            else if (fault == FAULT_UNREADABLE && kind != ERR_CORRUPT)
-                kind = ERR_IO;
-            else if (kind == ERR_NONE)
-                kind = ERR_REFUSED;
+            for (uint64_t w = 0; w < f->n_faults && found == NULL; w++)
+                if (err_of(f->faults[w].kind) == order[k]) {
+                    found = &f->faults[w];
+                    *source = f->root;
+                }
         }
-    }
-    return kind;
+    return found;
 }
 
 static int outcome(const struct adopt *v, size_t n, struct err *e)
 {
+    const char *source = "";
+    const struct fault *w;
+    char more[64] = "";
     uint64_t count;
-    enum err_kind kind = kind_of(v, n, &count);
 
     for (size_t i = 0; i < n; i++)
         if (v[i].foreign.n_names == 0 && v[i].foreign.n_faults == 0)
             return err_set(
                 e, ERR_MISSING, "%s: nothing to adopt in it", v[i].source);
-    if (kind == ERR_NONE)
+    w = gravest(v, n, &source, &count);
+    if (w == NULL)
         return 0;
-    err_set(e, kind, "%s: %llu %s not taken", v[0].source,
-        (unsigned long long)count, count == 1 ? "thing was" : "things were");
-    if (kind == ERR_CORRUPT)
+    if (count > 1)
+        snprintf(more, sizeof(more), "; %llu more things were not taken",
+            (unsigned long long)(count - 1));
+    err_set(e, err_of(w->kind), "%s/%s: not taken: %s%s", source, w->path.p,
+        w->why.p, more);
+    if (err_of(w->kind) == ERR_CORRUPT)
         return err_hint(e, "mlfetch pull fetches what a hub has; the rest of "
                            "the source was taken");
-    return err_hint(e, "what was not is listed with its cause");
+    return -1;
 }
 
 static int open_place(
