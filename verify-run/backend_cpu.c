@@ -22,7 +22,7 @@ void cpu_project(const struct backend_state *s, uint32_t layer, enum role r,
     const float *x, size_t n, float *y)
 {
     const struct weight *w = weights_get(s->w, layer, r, false);
-    struct matmul m = { .ops = s->ops, .pool = s->pool };
+    struct matmul m = { .ops = s->ops, .pool = s->pool, .room = s->fixed };
 
     matmul_add(&m, w, weights_get(s->w, layer, r, true), x, n, y, w->rows);
     matmul_run(&m);
@@ -297,6 +297,8 @@ static int make_buffers(struct backend_state *s, struct err *e)
     uint64_t local = c->has_local ? c->rope.dims : 0;
     uint64_t moe = c->experts > 0 ? c->dim : 0;
     uint64_t block = size_min(CPU_BLOCK, s->capacity);
+    uint64_t fixed =
+        s->w->int8_cols > 0 ? fixed_bytes(block, s->w->int8_cols) : 0;
     const struct want wanted[] = {
         { &s->inv_freq, c->rope.dims, 1 },
         { &s->local_inv_freq, local, 1 },
@@ -315,6 +317,7 @@ static int make_buffers(struct backend_state *s, struct err *e)
         { &s->heads, block, q },
         { &s->inner, block, c->inner },
         { &s->inner2, block, c->inner },
+        { &s->fixed, (fixed + sizeof(float) - 1) / sizeof(float), 1 },
         { &s->routes, block, c->experts },
         { &s->one, block, moe },
     };

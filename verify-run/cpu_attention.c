@@ -54,7 +54,7 @@ void cpu_qkv(struct backend_state *s, const struct cpu_block *b)
     struct qkv_at at = qkv_places(c);
     size_t to[3] = { at.q, at.k, at.v };
     size_t len = cpu_qkv_len(c);
-    struct matmul m = { .ops = s->ops, .pool = s->pool };
+    struct matmul m = { .ops = s->ops, .pool = s->pool, .room = s->fixed };
 
     if (c->kinds.qkv == QKV_GROUPED) {
         cpu_project(s, b->layer, ROLE_QKV, s->h, b->n, s->qkv);

@@ -46,6 +46,7 @@ struct backend_state {
     float *heads;   /* heads * head_dim */
     float *inner;   /* the MLP's inner */
     float *inner2;  /* the gated MLP's other half */
+    float *fixed;   /* vectors in fixed point, when matrices are int8 */
     /* with experts */
     float *routes;              /* experts */
     float *one;                 /* one expert's tokens, then its answers */

@@ -40,7 +40,7 @@ static void run_mlp(const struct backend_state *s, uint32_t layer,
 {
     bool gated = s->c->kinds.mlp != MLP_PLAIN;
     struct activate a = { .s = s, .n = n * s->c->inner };
-    struct matmul in = { .ops = s->ops, .pool = s->pool };
+    struct matmul in = { .ops = s->ops, .pool = s->pool, .room = s->fixed };
     struct matmul back = in;
 
     if (gated)

@@ -14,7 +14,6 @@ void matmul_add(struct matmul *m, const struct weight *w,
         .rows = {
             .w = w->data,
             .dtype = w->dtype,
-            .scales = w->scales,
             .cols = w->cols,
             .x = x,
             .x_step = w->cols,
@@ -22,9 +21,24 @@ void matmul_add(struct matmul *m, const struct weight *w,
             .y = y,
             .y_step = y_step,
         },
+        .scales = w->scales,
         .bias = bias->data,
         .count = w->rows,
     };
+}
+
+static void run_int8(const struct matmul *m, const struct matmul_part *p,
+    size_t first, size_t end)
+{
+    const struct fixed_rows j = {
+        .w = p->rows.w,
+        .scales = p->scales,
+        .x = m->fixed,
+        .y = p->rows.y,
+        .y_step = p->rows.y_step,
+    };
+
+    m->ops->fixed->rows(&j, first, end);
 }
 
 static void run_rows(const struct matmul *m, const struct matmul_part *p,
@@ -32,7 +46,10 @@ static void run_rows(const struct matmul *m, const struct matmul_part *p,
 {
     const struct ops_rows *j = &p->rows;
 
-    m->ops->rows(j, first, end);
+    if (j->dtype == DTYPE_I8)
+        run_int8(m, p, first, end);
+    else
+        m->ops->rows(j, first, end);
     for (size_t t = 0; p->bias != NULL && t < j->n; t++)
         ops_add(j->y + t * j->y_step + first, p->bias + first, end - first);
 }
@@ -83,6 +100,34 @@ static void run_thread(void *ctx, size_t i)
         run_share(m, first, first + n);
 }
 
+static void make_panel(void *ctx, size_t i)
+{
+    const struct matmul *m = ctx;
+    const struct ops_rows *j = &m->part[0].rows;
+
+    m->ops->fixed->make(&m->fixed, j->x, j->x_step, i);
+}
+
+/* The vectors in fixed point, when some matrix wants them so. */
+static void make_fixed(struct matmul *m)
+{
+    const struct ops_rows *j = &m->part[0].rows;
+    size_t panels;
+    bool wanted = false;
+
+    for (size_t i = 0; i < m->parts; i++)
+        wanted = wanted || m->part[i].rows.dtype == DTYPE_I8;
+    if (!wanted)
+        return;
+    m->fixed = fixed_lay(m->room, j->n, j->cols);
+    panels = fixed_panels(&m->fixed);
+    if (panels > 1 && j->n * j->cols >= SMALL_WORK)
+        pool_run(m->pool, panels, make_panel, m);
+    else
+        for (size_t i = 0; i < panels; i++)
+            make_panel(m, i);
+}
+
 void matmul_run(struct matmul *m)
 {
     const struct ops_rows *j = &m->part[0].rows;
@@ -94,6 +139,7 @@ void matmul_run(struct matmul *m)
     m->unit = j->n > 1 ? SHARE_ROWS
                        : size_align(SHARE_BYTES / row_bytes + 1, MATMUL_ROWS);
     atomic_store(&m->next, 0);
+    make_fixed(m);
     if (m->rows * j->cols * j->n < SMALL_WORK)
         run_share(m, 0, m->rows);
     else

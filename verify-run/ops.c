@@ -39,8 +39,6 @@ static void scalar_rows(const struct ops_rows *j, size_t first, size_t end)
             for (size_t k = 0; k < j->cols; k++)
                 sum += (double)element(j->w, j->dtype, row * j->cols + k) *
                        (double)x[k];
-            if (j->scales != NULL)
-                sum *= (double)j->scales[row];
             j->y[t * j->y_step + row] = (float)sum;
         }
     }
@@ -64,6 +62,7 @@ const struct ops ops_scalar = {
     .name = "scalar",
     .rows = scalar_rows,
     .mix = scalar_mix,
+    .fixed = &fixed_scalar,
 };
 
 const struct ops *ops_nth(size_t i)

@@ -1,25 +1,24 @@
 /*
  * ops.h - the arithmetic of a forward pass in float32.
  *
- * struct ops holds what is worth a fast twin: two inner loops. ops_scalar
- * is the reference, plain C that sums in double; ops_best is the fastest this
- * machine runs, chosen in one place. All the other operations are small and
- * have one form. For one set of ops every result is the same whatever the
- * number of threads and however tokens are batched.
- * Source: architectures, sections 2 and 3.
+ * struct ops holds what is worth a fast twin: two inner loops, and those of
+ * int8 matrices (fixed.h). ops_scalar is the reference, plain C that sums in
+ * double; ops_best is the fastest this machine runs, chosen in one place. All
+ * the other operations are small and have one form. For one set of ops every
+ * result is the same whatever the number of threads and however tokens are
+ * batched. Source: architectures, sections 2 and 3.
  */
 #ifndef VERIFY_RUN_OPS_H
 #define VERIFY_RUN_OPS_H
 
 #include "formats/dtype.h"
+#include "verify-run/fixed.h"
 #include "verify-run/kinds.h"
 
 /* Rows first .. end-1 of Y = X W^T. */
 struct ops_rows {
-    const void *w;       /* [rows, cols] of dtype, row-major */
-    enum dtype dtype;    /* F32, F16, BF16 or I8 */
-    const float *scales; /* (rows): each sum of I8 is multiplied by its row's;
-                            NULL for the other types */
+    const void *w;    /* [rows, cols] of dtype, row-major */
+    enum dtype dtype; /* F32, F16 or BF16; I8: fixed.h */
     size_t cols;
     const float *x; /* (n, x_step); the first cols of each are read */
     size_t x_step;
@@ -40,11 +39,12 @@ struct ops_mix {
 };
 
 struct ops {
-    const char *name; /* "scalar", "avx2", "avx512" */
+    const char *name; /* "scalar", "avx2", "avx512", ... */
     /* y[t][row] = sum_k w[row][k] x[t][k], each sum in a fixed order */
     void (*rows)(const struct ops_rows *j, size_t first, size_t end);
     /* y[t][d] += weights[t][i] values[i][d], i = first .. end-1 in order */
     void (*mix)(const struct ops_mix *m, size_t first, size_t end);
+    const struct fixed_ops *fixed;
 };
 
 extern const struct ops ops_scalar;
@@ -55,7 +55,7 @@ const struct ops *ops_best(void);
 /* ops_nth - every one this machine can run, the reference first; then NULL. */
 const struct ops *ops_nth(size_t i);
 
-/* out[k] = row[k] widened; dtype as in struct ops_rows, no scale applied. */
+/* out[k] = row[k] widened; F32, F16, BF16, or I8, whose scale is left out. */
 void ops_widen(float *out, const void *row, enum dtype dtype, size_t n);
 
 /* y = x / sqrt(mean(x^2) + eps) * w; y may be x. */

@@ -6,6 +6,7 @@
  * order does not depend on the number of vectors worked on at a time, so a
  * token's result is the same alone and in a batch.
  */
+#include "verify-run/fixed_internal.h"
 #include "verify-run/ops_internal.h"
 
 #if defined(__x86_64__)
@@ -38,9 +39,6 @@ AVX2_INLINE __m256 load_256(const uint8_t *w, enum dtype t, size_t k)
 {
     if (t == DTYPE_F32)
         return _mm256_loadu_ps((const float *)(const void *)(w + 4 * k));
-    if (t == DTYPE_I8)
-        return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(
-            _mm_loadl_epi64((const __m128i *)(const void *)(w + k))));
     return widen_256(
         _mm_loadu_si128((const __m128i *)(const void *)(w + 2 * k)), t);
 }
@@ -65,8 +63,7 @@ AVX2_INLINE float join_256(__m256 v)
 
 /* n is 1 or 2: 2 x 4 sums and 4 weights fit 16 registers. */
 AVX2_INLINE void row_256(const uint8_t *w, enum dtype t, size_t cols,
-    const float *x, size_t x_step, size_t n, float scale, float *y,
-    size_t y_step)
+    const float *x, size_t x_step, size_t n, float *y, size_t y_step)
 {
     __m256 sum[2][SUMS];
     size_t k = 0;
@@ -101,8 +98,8 @@ AVX2_INLINE void row_256(const uint8_t *w, enum dtype t, size_t cols,
     }
     for (size_t v = 0; v < n; v++)
         y[v * y_step] =
-            scale * join_256(_mm256_add_ps(_mm256_add_ps(sum[v][0], sum[v][1]),
-                        _mm256_add_ps(sum[v][2], sum[v][3])));
+            join_256(_mm256_add_ps(_mm256_add_ps(sum[v][0], sum[v][1]),
+                _mm256_add_ps(sum[v][2], sum[v][3])));
 }
 
 AVX2_INLINE void rows_256_of(
@@ -112,15 +109,14 @@ AVX2_INLINE void rows_256_of(
 
     for (size_t row = first; row < end; row++) {
         const uint8_t *w = (const uint8_t *)j->w + row * row_bytes;
-        float scale = t == DTYPE_I8 ? j->scales[row] : 1.0f;
         float *y = j->y + row;
         size_t v = 0;
 
         for (; v + 2 <= j->n; v += 2)
-            row_256(w, t, j->cols, j->x + v * j->x_step, j->x_step, 2, scale,
+            row_256(w, t, j->cols, j->x + v * j->x_step, j->x_step, 2,
                 y + v * j->y_step, j->y_step);
         if (v < j->n)
-            row_256(w, t, j->cols, j->x + v * j->x_step, j->x_step, 1, scale,
+            row_256(w, t, j->cols, j->x + v * j->x_step, j->x_step, 1,
                 y + v * j->y_step, j->y_step);
     }
 }
@@ -131,8 +127,6 @@ AVX2 static void rows_256(const struct ops_rows *j, size_t first, size_t end)
         rows_256_of(j, DTYPE_F32, first, end);
     else if (j->dtype == DTYPE_F16)
         rows_256_of(j, DTYPE_F16, first, end);
-    else if (j->dtype == DTYPE_I8)
-        rows_256_of(j, DTYPE_I8, first, end);
     else
         rows_256_of(j, DTYPE_BF16, first, end);
 }
@@ -161,6 +155,7 @@ const struct ops ops_avx2 = {
     .name = "avx2",
     .rows = rows_256,
     .mix = mix_256,
+    .fixed = &fixed_avx2,
 };
 
 #endif

@@ -11,11 +11,8 @@
  * in registers, and several rows are read at a time, because the processor
  * fetches ahead on each of them. Many vectors are arithmetic: the weights
  * are widened once into a block that stays in the cache.
- *
- * Bytes of int8 matrices become floats in registers and their sum is scaled
- * once. Multiplying bytes by bytes (VNNI) would ask for rounded activations,
- * which is another model.
  */
+#include "verify-run/fixed_internal.h"
 #include "verify-run/ops_internal.h"
 
 #if defined(__x86_64__)
@@ -47,9 +44,6 @@ AVX512_INLINE __m512 load(
 
     if (t == DTYPE_F32)
         return _mm512_maskz_loadu_ps(mask, w + 4 * k);
-    if (t == DTYPE_I8)
-        return _mm512_cvtepi32_ps(
-            _mm512_cvtepi8_epi32(_mm_maskz_loadu_epi8(mask, w + k)));
     half = _mm256_maskz_loadu_epi16(mask, w + 2 * k);
     if (t == DTYPE_F16)
         return _mm512_cvtph_ps(half);
@@ -160,8 +154,6 @@ AVX512_INLINE void few_rows(
         sum_tile(&p, t, rows, 1, TILE_ROWS * row_bytes, sum);
         total = k == 0 ? sum[0] : _mm_add_ps(total, sum[0]);
     }
-    if (t == DTYPE_I8)
-        total = _mm_mul_ps(total, _mm_maskz_loadu_ps(there, j->scales + row));
     _mm_mask_storeu_ps(j->y + row, there, total);
 }
 
@@ -220,7 +212,7 @@ AVX512_INLINE void widen(
         memset(b->w[row], 0, b->cols * sizeof(float));
 }
 
-/* Add the sums of a slice to y, and scale them after the last. */
+/* Add the sums of a slice to y. */
 AVX512_INLINE void add_sums(const struct ops_rows *j, const struct block *b,
     size_t v, size_t r, __m128 sum)
 {
@@ -230,9 +222,6 @@ AVX512_INLINE void add_sums(const struct ops_rows *j, const struct block *b,
 
     if (b->k > 0)
         sum = _mm_add_ps(_mm_maskz_loadu_ps(there, y), sum);
-    if (j->dtype == DTYPE_I8 && b->k + b->cols == j->cols)
-        sum =
-            _mm_mul_ps(sum, _mm_maskz_loadu_ps(there, j->scales + b->row + r));
     _mm_mask_storeu_ps(y, there, sum);
 }
 
@@ -300,8 +289,6 @@ AVX512 static void rows_512(const struct ops_rows *j, size_t first, size_t end)
         rows_of(j, DTYPE_F32, first, end);
     else if (j->dtype == DTYPE_F16)
         rows_of(j, DTYPE_F16, first, end);
-    else if (j->dtype == DTYPE_I8)
-        rows_of(j, DTYPE_I8, first, end);
     else
         rows_of(j, DTYPE_BF16, first, end);
 }
@@ -374,6 +361,21 @@ const struct ops ops_avx512 = {
     .name = "avx512",
     .rows = rows_512,
     .mix = mix_512,
+    .fixed = &fixed_avx2, /* plain AVX-512 has no products of bytes */
+};
+
+const struct ops ops_vnni = {
+    .name = "avx512, vnni",
+    .rows = rows_512,
+    .mix = mix_512,
+    .fixed = &fixed_vnni,
+};
+
+const struct ops ops_amx = {
+    .name = "avx512, amx",
+    .rows = rows_512,
+    .mix = mix_512,
+    .fixed = &fixed_amx,
 };
 
 #endif

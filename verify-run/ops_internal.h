@@ -13,11 +13,13 @@ const struct ops *ops_x86_nth(size_t i);
 /* Only to be called where ops_x86_nth gives them out. */
 extern const struct ops ops_avx2;
 extern const struct ops ops_avx512;
+extern const struct ops ops_vnni;
+extern const struct ops ops_amx;
 
 /* Bytes of an element; known to the compiler where the type is. */
 static inline size_t ops_size(enum dtype t)
 {
-    return t == DTYPE_F32 ? 4 : t == DTYPE_I8 ? 1 : 2;
+    return t == DTYPE_F32 ? 4 : 2;
 }
 
 #endif

@@ -284,9 +284,11 @@ static int copy(struct binding *b, struct weight *w, size_t i, struct err *e)
         w->data = read_turned(b, w, i, e);
     else if (!w->mapped)
         w->data = read_data(b, w, i, &b->w->arena, e);
-    if (w->data != NULL && w->dtype == DTYPE_I8)
+    if (w->data != NULL && w->dtype == DTYPE_I8) {
         w->scales =
             read_cast(b, b->scales[i], NULL, DTYPE_F32, &b->w->arena, e);
+        b->w->int8_cols = size_max(b->w->int8_cols, w->cols);
+    }
     if (w->data == NULL || (w->dtype == DTYPE_I8 && w->scales == NULL))
         return err_ctx(e, "tensor '%.*s'", STR_ARG(b->of[i]->name));
     return 0;

@@ -51,6 +51,7 @@ struct weights {
     uint64_t parameters;  /* elements of bound tensors, each storage once */
     uint64_t raw;         /* elements of everything in the checkpoint */
     uint64_t bytes;       /* of bound tensors as they are held */
+    uint64_t int8_cols;   /* of the widest int8 matrix; 0: there is none */
     uint64_t token_bytes; /* of matrices that one decoded token reads */
     enum dtype dtype;     /* of the matrices in use; the commonest */
 };

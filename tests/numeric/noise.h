@@ -25,7 +25,7 @@ static inline void fill(float *x, size_t n)
         x[i] = noise();
 }
 
-/* Memory that faults right behind its end; never given back. */
+/* Memory that faults right behind its end; given back by unguard, or never. */
 static inline void *guarded(size_t bytes)
 {
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
@@ -38,6 +38,14 @@ static inline void *guarded(size_t bytes)
         _exit(1);
     }
     return p + len - page - bytes;
+}
+
+static inline void unguard(void *p, size_t bytes)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    size_t len = (bytes + page - 1) / page * page;
+
+    munmap((uint8_t *)p + bytes - len, len + page);
 }
 
 /* n numbers between -1 and 1 as dtype; int8 in steps of 1/128. */

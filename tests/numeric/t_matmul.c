@@ -53,19 +53,38 @@ static struct problem make(struct size size, enum dtype t)
     return p;
 }
 
-static struct ops_rows job(const struct problem *p, size_t t, size_t n)
+/* Rows first .. end-1 of n vectors from t on. */
+static void multiply(const struct ops *o, const struct problem *p, size_t t,
+    size_t n, size_t first, size_t end)
 {
-    return (struct ops_rows){
+    size_t cols = p->size.cols;
+    void *room = guarded(fixed_bytes(n, cols));
+    struct ops_rows j = {
         .w = p->w,
         .dtype = p->dtype,
-        .scales = p->dtype == DTYPE_I8 ? p->scales : NULL,
-        .cols = p->size.cols,
-        .x = p->x + t * p->size.cols,
-        .x_step = p->size.cols,
+        .cols = cols,
+        .x = p->x + t * cols,
+        .x_step = cols,
         .n = n,
         .y = p->y + t * p->size.rows,
         .y_step = p->size.rows,
     };
+    struct fixed_rows f = {
+        .w = p->w,
+        .scales = p->scales,
+        .x = fixed_lay(room, n, cols),
+        .y = j.y,
+        .y_step = j.y_step,
+    };
+
+    if (p->dtype != DTYPE_I8) {
+        o->rows(&j, first, end);
+    } else {
+        for (size_t i = 0; i < fixed_panels(&f.x); i++)
+            o->fixed->make(&f.x, j.x, cols, i);
+        o->fixed->rows(&f, first, end);
+    }
+    unguard(room, fixed_bytes(n, cols));
 }
 
 /* Largest error in units of the sum of |w x|, which rounding grows with. */
@@ -109,11 +128,9 @@ static bool same_alone(const struct ops *o, const struct problem *p)
     memcpy(all, p->y, bytes);
     memset(p->y, 0xff, bytes);
     for (size_t t = 0; t < p->size.n; t++) {
-        struct ops_rows j = job(p, t, 1);
-
-        o->rows(&j, 0, third);
-        o->rows(&j, third, 2 * third);
-        o->rows(&j, 2 * third, p->size.rows);
+        multiply(o, p, t, 1, 0, third);
+        multiply(o, p, t, 1, third, 2 * third);
+        multiply(o, p, t, 1, 2 * third, p->size.rows);
     }
     same = memcmp(all, p->y, bytes) == 0;
     free(all);
@@ -127,11 +144,10 @@ static void test_rows(const struct ops *o, enum dtype t)
 
     for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
         struct problem p = make(sizes[i], t);
-        struct ops_rows j = job(&p, 0, p.size.n);
         double d;
 
         memset(p.y, 0xff, p.size.n * p.size.rows * sizeof(float));
-        o->rows(&j, 0, p.size.rows);
+        multiply(o, &p, 0, p.size.n, 0, p.size.rows);
         d = error_of(&p);
         far = d <= far ? far : d;
         same = same_alone(o, &p) && same;
@@ -143,24 +159,22 @@ static void test_rows(const struct ops *o, enum dtype t)
 }
 
 /* Any number of vectors around the tile. */
-static void test_counts(const struct ops *o)
+static void test_counts(const struct ops *o, enum dtype t)
 {
-    struct problem p = make((struct size){ 6, 1100, 26 }, DTYPE_F16);
+    struct problem p = make((struct size){ 6, 1100, 26 }, t);
     float all[26 * 6];
     bool same = true;
-    struct ops_rows j = job(&p, 0, 26);
 
-    o->rows(&j, 0, 6);
+    multiply(o, &p, 0, 26, 0, 6);
     memcpy(all, p.y, sizeof(all));
     for (size_t n = 1; n <= 26; n++) {
         memset(p.y, 0xff, sizeof(all));
-        j = job(&p, 0, n);
-        o->rows(&j, 0, 6);
+        multiply(o, &p, 0, n, 0, 6);
         same = same && memcmp(p.y, all, n * 6 * sizeof(float)) == 0;
-        ok(n == 26 || isnan(p.y[n * 6]), "%s: %zu vectors and no more", o->name,
-            n);
+        same = same && (n == 26 || isnan(p.y[n * 6]));
     }
-    ok(same, "%s: 1 to 26 vectors, the same bits", o->name);
+    ok(same, "%s: 1 to 26 vectors of %s and no more, the same bits", o->name,
+        dtype_name(t));
 }
 
 /* ---- over threads ---- */
@@ -179,7 +193,8 @@ static struct weight weight_of(const struct problem *p)
 /* One round of three matrices, one of them with a bias. */
 static void run_round(const struct problem p[3], struct pool *pool, size_t n)
 {
-    struct matmul m = { .ops = ops_best(), .pool = pool };
+    void *room = guarded(fixed_bytes(n, p[0].size.cols));
+    struct matmul m = { .ops = ops_best(), .pool = pool, .room = room };
     const struct weight none = { .data = NULL };
 
     for (int i = 0; i < 3; i++) {
@@ -190,14 +205,15 @@ static void run_round(const struct problem p[3], struct pool *pool, size_t n)
             &m, &w, i == 1 ? &bias : &none, p[0].x, n, p[i].y, p[i].size.rows);
     }
     matmul_run(&m);
+    unguard(room, fixed_bytes(n, p[0].size.cols));
 }
 
 /* Long enough that threads are asked for; n vectors. */
-static void test_threads(size_t n)
+static void test_threads(size_t n, enum dtype a, enum dtype b)
 {
     struct problem p[3] = {
-        make((struct size){ 300, 520, n }, DTYPE_F16),
-        make((struct size){ 77, 520, n }, DTYPE_BF16),
+        make((struct size){ 300, 520, n }, a),
+        make((struct size){ 77, 520, n }, b),
         make((struct size){ 1, 520, n }, DTYPE_F32),
     };
     float *first[3];
@@ -218,7 +234,8 @@ static void test_threads(size_t n)
             same = same && memcmp(first[i], p[i].y, bytes) == 0;
         }
     }
-    ok(same, "%zu vectors, 1 to 4 threads: the same bits", n);
+    ok(same, "%zu vectors of %s and %s, 1 to 4 threads: the same bits", n,
+        dtype_name(a), dtype_name(b));
     ok(isfinite(p[0].y[n * 300 - 1]) && isfinite(p[1].y[n * 77 - 1]) &&
             isfinite(p[2].y[n - 1]),
         "nothing is left out");
@@ -250,10 +267,14 @@ int main(void)
     for (size_t i = 0; (o = ops_nth(i)) != NULL; i++) {
         for (size_t t = 0; t < ARRAY_LEN(types); t++)
             test_rows(o, types[t]);
-        test_counts(o);
+        test_counts(o, DTYPE_F16);
+        test_counts(o, DTYPE_I8);
     }
-    test_threads(1);
-    test_threads(7);
+    for (size_t n = 1; n <= 100; n += 33) {
+        test_threads(n, DTYPE_F16, DTYPE_BF16);
+        test_threads(n, DTYPE_F16, DTYPE_I8);
+        test_threads(n, DTYPE_I8, DTYPE_I8);
+    }
     test_bias();
     return done();
 }

@@ -58,22 +58,6 @@ static void *guard_alloc(struct guarded *g, size_t bytes)
 
 /* ---- rows ---- */
 
-/* Of int8 rows. */
-static const float scales[ROWS] = { 1, 0.25f, 3e-3f, 1e-7f, 17 };
-
-static size_t store(void *out, enum dtype t, const float *x, size_t n)
-{
-    int8_t *bytes = out;
-
-    if (t == DTYPE_I8) {
-        for (size_t i = 0; i < n; i++)
-            bytes[i] = (int8_t)lrintf(x[i] * 128 < 127 ? x[i] * 128 : 127);
-        return n;
-    }
-    cast_array(out, t, x, DTYPE_F32, n);
-    return n * dtype_bytes(t);
-}
-
 /* Largest error in units of the sum of |w x|, which rounding grows with. */
 static double rows_error(
     const struct ops *o, const struct ops_rows *j, size_t rows)
@@ -94,8 +78,6 @@ static double rows_error(
             for (size_t k = 0; k < j->cols; k++) {
                 double p = (double)w[k] * (double)j->x[t * j->x_step + k];
 
-                if (j->dtype == DTYPE_I8)
-                    p *= (double)scales[r];
                 sum += p;
                 size += fabs(p);
             }
@@ -120,7 +102,6 @@ static void test_rows(const struct ops *o, enum dtype t)
         float *x = guard_alloc(&gx, n * cols * sizeof(float));
         struct ops_rows j = { .w = w,
             .dtype = t,
-            .scales = t == DTYPE_I8 ? scales : NULL,
             .cols = cols,
             .x = x,
             .x_step = cols,
@@ -130,7 +111,7 @@ static void test_rows(const struct ops *o, enum dtype t)
         double d;
 
         fill(plain, ROWS * cols);
-        store(w, t, plain, ROWS * cols);
+        cast_array(w, t, plain, DTYPE_F32, ROWS * cols);
         fill(x, n * cols);
         d = rows_error(o, &j, ROWS);
         far = d <= far ? far : d;
@@ -144,8 +125,7 @@ static void test_rows(const struct ops *o, enum dtype t)
 /* A matrix in a file is aligned to its elements, no more. */
 static void test_rows_unaligned(const struct ops *o)
 {
-    static const enum dtype types[] = { DTYPE_F32, DTYPE_F16, DTYPE_BF16,
-        DTYPE_I8 };
+    static const enum dtype types[] = { DTYPE_F32, DTYPE_F16, DTYPE_BF16 };
     uint8_t bytes[64 + ROWS * 100 * 4];
     float plain[ROWS * 100];
     float x[2 * 101];
@@ -158,7 +138,6 @@ static void test_rows_unaligned(const struct ops *o)
         for (size_t shift = 0; shift < 64; shift += dtype_bytes(types[t])) {
             struct ops_rows j = { .w = bytes + shift,
                 .dtype = types[t],
-                .scales = types[t] == DTYPE_I8 ? scales : NULL,
                 .cols = 100,
                 .x = x + 1,
                 .x_step = 100,
@@ -167,7 +146,8 @@ static void test_rows_unaligned(const struct ops *o)
                 .y_step = ROWS };
             double d;
 
-            store(bytes + shift, types[t], plain, ARRAY_LEN(plain));
+            cast_array(
+                bytes + shift, types[t], plain, DTYPE_F32, ARRAY_LEN(plain));
             d = rows_error(o, &j, ROWS);
             far = d <= far ? far : d;
         }
@@ -187,11 +167,10 @@ static void test_rows_alone(const struct ops *o, enum dtype type)
 
     fill(plain, ARRAY_LEN(plain));
     fill(x, ARRAY_LEN(x));
-    store(w, type, plain, ARRAY_LEN(plain));
+    cast_array(w, type, plain, DTYPE_F32, ARRAY_LEN(plain));
     for (size_t n = 1; n <= VECTORS; n++) {
         struct ops_rows j = { .w = w,
             .dtype = type,
-            .scales = type == DTYPE_I8 ? scales : NULL,
             .cols = 77,
             .x = x,
             .x_step = 77,
@@ -203,7 +182,6 @@ static void test_rows_alone(const struct ops *o, enum dtype type)
         for (size_t t = 0; t < n; t++) {
             j = (struct ops_rows){ .w = w,
                 .dtype = type,
-                .scales = type == DTYPE_I8 ? scales : NULL,
                 .cols = 77,
                 .x = x + t * 77,
                 .x_step = 77,
@@ -384,10 +362,8 @@ int main(void)
         test_rows(o, DTYPE_F32);
         test_rows(o, DTYPE_F16);
         test_rows(o, DTYPE_BF16);
-        test_rows(o, DTYPE_I8);
         test_rows_unaligned(o);
         test_rows_alone(o, DTYPE_BF16);
-        test_rows_alone(o, DTYPE_I8);
         test_rows_special(o);
     }
     test_norms();
