@@ -86,6 +86,23 @@ AMX static void multiply(struct tiled *out, const uint8_t *w, size_t row_bytes,
     }
 }
 
+/* 16 rows' products with a panel. */
+AMX static void put_rows(const struct fixed_rows *j, size_t row, size_t panel,
+    const struct totals total[16])
+{
+    const size_t n = size_min(FIXED_PANEL, j->x.n - panel * FIXED_PANEL);
+    float *y = j->y + panel * FIXED_PANEL * j->y_step + row;
+    __m512i by_row[16];
+    __m512i by_vector[16];
+
+    for (size_t r = 0; r < 16; r++)
+        by_row[r] =
+            _mm512_castps_si512(values_of(j, row + r, panel, &total[r]));
+    transpose(by_vector, by_row);
+    for (size_t v = 0; v < n; v++)
+        _mm512_storeu_si512(y + v * j->y_step, by_vector[v]);
+}
+
 AMX static void tiled_rows(const struct fixed_rows *j, size_t row, size_t panel,
     const struct rest *rest)
 {
@@ -108,8 +125,8 @@ AMX static void tiled_rows(const struct fixed_rows *j, size_t row, size_t panel,
             add_digits(&total[r], sum);
         }
     }
-    for (size_t r = 0; r < TILED_ROWS; r++)
-        put_totals(j, row + r, panel, &total[r]);
+    for (size_t r = 0; r < TILED_ROWS; r += 16)
+        put_rows(j, row + r, panel, total + r);
 }
 
 static void fill_rest(struct rest *rest, const struct fixed_rows *j, size_t row)

@@ -66,24 +66,52 @@ VNNI_INLINE void add_digits(struct totals *t, const __m512i sum[FIXED_DIGITS])
 }
 
 /* One row's products with the vectors of a panel. */
-VNNI_INLINE void put_totals(const struct fixed_rows *j, size_t row,
+VNNI_INLINE __m512 values_of(const struct fixed_rows *j, size_t row,
     size_t panel, const struct totals *t)
 {
-    const size_t v = panel * FIXED_PANEL;
-    const __mmask16 there = mask_16(j->x.n - v);
+    const double *units = j->x.units + panel * FIXED_PANEL;
     const __m512d scale = _mm512_set1_pd((double)j->scales[row]);
-    __m512d low = _mm512_mul_pd(
-        _mm512_cvtepi64_pd(t->low), _mm512_loadu_pd(j->x.units + v));
-    __m512d high = _mm512_mul_pd(
-        _mm512_cvtepi64_pd(t->high), _mm512_loadu_pd(j->x.units + v + 8));
+    __m512d low =
+        _mm512_mul_pd(_mm512_cvtepi64_pd(t->low), _mm512_loadu_pd(units));
+    __m512d high =
+        _mm512_mul_pd(_mm512_cvtepi64_pd(t->high), _mm512_loadu_pd(units + 8));
     __m512 y =
         _mm512_castps256_ps512(_mm512_cvtpd_ps(_mm512_mul_pd(low, scale)));
-    const __m512i at = _mm512_mullo_epi32(_mm512_set1_epi32((int)j->y_step),
-        _mm512_setr_epi32(
-            0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15));
 
-    y = _mm512_insertf32x8(y, _mm512_cvtpd_ps(_mm512_mul_pd(high, scale)), 1);
-    _mm512_mask_i32scatter_ps(j->y + v * j->y_step + row, there, at, y, 4);
+    return _mm512_insertf32x8(
+        y, _mm512_cvtpd_ps(_mm512_mul_pd(high, scale)), 1);
+}
+
+/* out[i] = dword i of each of in: pairs of dwords, of qwords, of lanes. */
+VNNI_INLINE void transpose(__m512i out[16], const __m512i in[16])
+{
+    __m512i a[16];
+    __m512i b[16];
+
+    UNROLLED
+    for (size_t i = 0; i < 16; i += 2) {
+        a[i] = _mm512_unpacklo_epi32(in[i], in[i + 1]);
+        a[i + 1] = _mm512_unpackhi_epi32(in[i], in[i + 1]);
+    }
+    UNROLLED
+    for (size_t i = 0; i < 16; i += 4) {
+        b[i] = _mm512_unpacklo_epi64(a[i], a[i + 2]);
+        b[i + 1] = _mm512_unpackhi_epi64(a[i], a[i + 2]);
+        b[i + 2] = _mm512_unpacklo_epi64(a[i + 1], a[i + 3]);
+        b[i + 3] = _mm512_unpackhi_epi64(a[i + 1], a[i + 3]);
+    }
+    UNROLLED
+    for (size_t i = 0; i < 4; i++) {
+        __m512i even = _mm512_shuffle_i32x4(b[i], b[4 + i], 0x88);
+        __m512i odd = _mm512_shuffle_i32x4(b[i], b[4 + i], 0xdd);
+        __m512i more_even = _mm512_shuffle_i32x4(b[8 + i], b[12 + i], 0x88);
+        __m512i more_odd = _mm512_shuffle_i32x4(b[8 + i], b[12 + i], 0xdd);
+
+        out[i] = _mm512_shuffle_i32x4(even, more_even, 0x88);
+        out[4 + i] = _mm512_shuffle_i32x4(odd, more_odd, 0x88);
+        out[8 + i] = _mm512_shuffle_i32x4(even, more_even, 0xdd);
+        out[12 + i] = _mm512_shuffle_i32x4(odd, more_odd, 0xdd);
+    }
 }
 
 #endif

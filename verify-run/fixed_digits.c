@@ -76,48 +76,17 @@ VNNI_INLINE void make_few(const struct fixed *f, const float *x, size_t v)
 
 /* ---- panels ---- */
 
-/* Pairs become neighbours: of dwords, then of qwords, then of lanes. */
-VNNI_INLINE void neighbours(
-    __m512i a[FIXED_PANEL], const __m512i r[FIXED_PANEL])
-{
-    __m512i t[FIXED_PANEL];
-
-    UNROLLED
-    for (size_t i = 0; i < FIXED_PANEL; i += 2) {
-        t[i] = _mm512_unpacklo_epi32(r[i], r[i + 1]);
-        t[i + 1] = _mm512_unpackhi_epi32(r[i], r[i + 1]);
-    }
-    UNROLLED
-    for (size_t i = 0; i < FIXED_PANEL; i += 4) {
-        a[i] = _mm512_unpacklo_epi64(t[i], t[i + 2]);
-        a[i + 1] = _mm512_unpackhi_epi64(t[i], t[i + 2]);
-        a[i + 2] = _mm512_unpacklo_epi64(t[i + 1], t[i + 3]);
-        a[i + 3] = _mm512_unpackhi_epi64(t[i + 1], t[i + 3]);
-    }
-}
-
 /* Four groups of columns; r has those of each vector, lane by lane. */
 VNNI_INLINE void put_panel(
     uint8_t *to, size_t digit, const __m512i r[FIXED_PANEL])
 {
-    __m512i a[FIXED_PANEL];
+    __m512i out[FIXED_PANEL];
 
-    neighbours(a, r);
+    transpose(out, r);
     UNROLLED
-    for (size_t d = 0; d < FIXED_DIGITS; d++) {
-        __m512i even[2] = { _mm512_shuffle_i32x4(a[d], a[4 + d], 0x88),
-            _mm512_shuffle_i32x4(a[8 + d], a[12 + d], 0x88) };
-        __m512i odd[2] = { _mm512_shuffle_i32x4(a[d], a[4 + d], 0xdd),
-            _mm512_shuffle_i32x4(a[8 + d], a[12 + d], 0xdd) };
-        uint8_t *at = to + d * digit;
-
-        _mm512_store_si512(at, _mm512_shuffle_i32x4(even[0], even[1], 0x88));
-        _mm512_store_si512(at + 64, _mm512_shuffle_i32x4(odd[0], odd[1], 0x88));
+    for (size_t i = 0; i < FIXED_PANEL; i++)
         _mm512_store_si512(
-            at + 128, _mm512_shuffle_i32x4(even[0], even[1], 0xdd));
-        _mm512_store_si512(
-            at + 192, _mm512_shuffle_i32x4(odd[0], odd[1], 0xdd));
-    }
+            to + i % FIXED_DIGITS * digit + i / FIXED_DIGITS * 64, out[i]);
 }
 
 /* What fills up the last panel is zeros. */

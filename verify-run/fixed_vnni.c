@@ -142,6 +142,18 @@ VNNI static void few_vectors(
 
 /* ---- panels ---- */
 
+VNNI_INLINE void put_values(
+    const struct fixed_rows *j, size_t row, size_t panel, __m512 y)
+{
+    const size_t v = panel * FIXED_PANEL;
+    const __m512i at = _mm512_mullo_epi32(_mm512_set1_epi32((int)j->y_step),
+        _mm512_setr_epi32(
+            0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15));
+
+    _mm512_mask_i32scatter_ps(
+        j->y + v * j->y_step + row, mask_16(j->x.n - v), at, y, 4);
+}
+
 /* Four bytes of a row, as many as there are. */
 static inline int32_t four(const int8_t *w, size_t left)
 {
@@ -209,7 +221,7 @@ VNNI_INLINE void panel_rows(const struct fixed_rows *j, size_t row, size_t rows,
     }
     UNROLLED
     for (size_t r = 0; r < rows; r++)
-        put_totals(j, row + r, panel, &total[r]);
+        put_values(j, row + r, panel, values_of(j, row + r, panel, &total[r]));
 }
 
 VNNI_INLINE int64_t sum_of(const int8_t *w, size_t n)
