@@ -68,7 +68,7 @@ def test_table(env):
                     LLAMA + "/none", LLAMA], env)
     t.eq(done.returncode, 3, "a model that is not there: its status")
     lines = done.stdout.splitlines()
-    rows = [line for line in lines if "==" in line]
+    rows = [line for line in lines if "=" in line]
     t.eq(len(rows), 2, "the others have a row with a bar")
     t.ok(sum(row.count("=") == 14 for row in rows) == 1,
          "the fastest has the longest", done.stdout)
