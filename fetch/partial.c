@@ -39,10 +39,19 @@ int partial_kept(const char *path, const char *journal,
     return 0;
 }
 
-/* Full size, with the space behind it where the file system can promise. */
-static int reserve(struct partial *p, struct err *e)
+/* All of it is there behind the end of an empty file: see space.h. */
+static bool reserved(const struct partial *p, const struct stat *st)
 {
-    if (p->size == 0 || fallocate(p->fd, 0, 0, (off_t)p->size) == 0)
+    return st->st_size == 0 && (uint64_t)st->st_blocks * 512 >= p->size;
+}
+
+/*
+ * Full size, with the space behind it where the file system can promise. To
+ * ask for space that is there takes as long again, in memory at least.
+ */
+static int reserve(struct partial *p, const struct stat *st, struct err *e)
+{
+    if (reserved(p, st) || fallocate(p->fd, 0, 0, (off_t)p->size) == 0)
         return ftruncate(p->fd, (off_t)p->size) != 0 ? err_sys(e, "%s", p->path)
                                                      : 0;
     if (errno != EOPNOTSUPP && errno != ENOSYS && errno != EINTR)
@@ -114,7 +123,7 @@ int partial_open(struct partial *p, const char *path, const char *journal,
         if (journal[0] != '\0')
             read_journal(p, (uint64_t)st.st_size, &live);
         p->unsaved = live ? 1 : 0;
-        if (reserve(p, e) == 0)
+        if (reserve(p, &st, e) == 0)
             open_direct(p);
         else if (p->have.n == 0)
             unlink(path); /* with the blocks it got, on some file systems */

@@ -43,6 +43,7 @@ struct transfer {
     struct lane *lanes; /* jobs of them */
     unsigned jobs;
     unsigned busy; /* lanes at work */
+    unsigned peak; /* as many were, so that so many connections are there */
     struct tuner tuner;
     bool measured; /* how far away the server is */
     bool dials;    /* a lane is on its way there */
@@ -51,6 +52,7 @@ struct transfer {
     uint64_t hub_hold_ms; /* the Hub asked for silence until then */
     uint64_t ask_ms;      /* another process has the next file's lock */
     uint64_t bytes;       /* of attempts that are over */
+    uint64_t brought;     /* of all attempts */
 };
 
 static void transfer_free(struct transfer *t)
@@ -240,6 +242,15 @@ static int relieve(struct transfer *t, struct err *e)
     return lane_share(last, at, e) != 0 ? -1 : 1;
 }
 
+/* Is another lane worth it? Not if only a new connection could carry it. */
+static bool worth(const struct transfer *t)
+{
+    uint64_t all = t->plan->fetch_bytes;
+
+    return t->busy < t->peak ||
+           tuner_dial(&t->tuner, all - size_min(all, t->brought));
+}
+
 /*
  * As many lanes at work as are wanted. One that ends within a round trip
  * does not count: its successor's request is on its way meanwhile.
@@ -259,7 +270,7 @@ static int feed(struct transfer *t, struct err *e)
                     tuner_ending(&t->tuner, l->seg.to - l->seg.from));
     }
     for (unsigned i = 0; i < t->jobs && full < t->tuner.want && rc > 0; i++) {
-        if (t->lanes[i].d != NULL)
+        if (t->lanes[i].d != NULL || !worth(t))
             continue;
         rc = feed_lane(t, &t->lanes[i], e);
         if (rc == 0 && t->next == t->plan->n_fetch && t->pace.rate == 0) {
@@ -269,6 +280,7 @@ static int feed(struct transfer *t, struct err *e)
         }
         full += rc > 0;
     }
+    t->peak = (unsigned)size_max(t->peak, t->busy);
     if (t->busy != was)
         intake_lanes(t->intake, (unsigned)size_max(1, t->busy));
     return rc < 0 ? -1 : 0;
@@ -394,6 +406,7 @@ static void tune(struct transfer *t)
         bytes += l->d != NULL ? l->brought : 0;
         full = full && !(l->d != NULL && l->paused);
     }
+    t->brought = bytes;
     tuner_look(&t->tuner, clock_ms(), bytes, full);
 }
 

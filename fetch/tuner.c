@@ -5,6 +5,9 @@ enum {
     HOLD_MS = 10000,
     /* Of a request's time, so many round trips: the gap is one of them. */
     PIECE_TRIPS = 8,
+    /* Until a new connection brings bytes, and then until it is at speed. */
+    DIAL_TRIPS = 3,
+    RAMP_TRIPS = 8,
     GAIN_PERCENT = 8,
     CUT_BYTES = 1 << 20,
     /* So many times slower than others, for so long, and for longer. */
@@ -37,8 +40,15 @@ void tuner_rtt(struct tuner *t, uint64_t us)
         t->want = (unsigned)size_max(t->want, size_min(t->most, TUNER_FAR));
 }
 
-static void grow(struct tuner *t)
+/* How long so many round trips take. */
+static uint64_t trips_ms(const struct tuner *t, unsigned n)
 {
+    return n * t->rtt_us / 1000;
+}
+
+static void grow(struct tuner *t, uint64_t now_ms)
+{
+    t->speed_ms = now_ms + trips_ms(t, DIAL_TRIPS + RAMP_TRIPS);
     t->base = t->want;
     t->base_rate = t->rate;
     t->want = (unsigned)size_min(t->most, t->want + size_max(2, t->want / 2));
@@ -48,6 +58,12 @@ void tuner_look(struct tuner *t, uint64_t now_ms, uint64_t bytes, bool full)
 {
     uint64_t ms = now_ms - t->since_ms;
 
+    if (bytes == 0)
+        t->speed_ms = now_ms + trips_ms(t, RAMP_TRIPS);
+    if (now_ms < t->speed_ms) {
+        measure_anew(t, now_ms, bytes);
+        return;
+    }
     if (!full) {
         /* Too short to say anything; the rate may still be of use. */
         if (ms >= t->measured_ms)
@@ -63,7 +79,7 @@ void tuner_look(struct tuner *t, uint64_t now_ms, uint64_t bytes, bool full)
         t->base = 0;
         t->hold_ms = now_ms + HOLD_MS;
     } else if (now_ms >= t->hold_ms && t->want < t->most) {
-        grow(t);
+        grow(t, now_ms);
     } else {
         t->base = 0;
     }
@@ -92,7 +108,7 @@ uint64_t tuner_piece(const struct tuner *t, uint64_t left, uint64_t memory)
     piece = size_max(memory / t->want, trips(t, PIECE_TRIPS));
     /* So far away that a small request is over before it is asked for. */
     if (t->rate == 0 && t->rtt_us >= TUNER_FAR_US)
-        piece = TUNER_PIECE_MAX;
+        piece = TUNER_FAR_PIECE;
     /* Towards the end less, so that all end at the same time. */
     least = size_max(TUNER_PIECE_MIN, trips(t, 2));
     piece = size_min(piece, size_max(least, left / (2 * (uint64_t)t->want)));
@@ -129,6 +145,12 @@ uint64_t tuner_share(const struct tuner *t, uint64_t from, uint64_t to,
     at = from + (uint64_t)(left * own / (own + usual(t)));
     at += SHARE_BYTES - at % SHARE_BYTES;
     return at < to ? at : to;
+}
+
+bool tuner_dial(const struct tuner *t, uint64_t left)
+{
+    return t->rate * (double)t->rtt_us * (DIAL_TRIPS + RAMP_TRIPS) / 1e6 <=
+           (double)left;
 }
 
 bool tuner_ending(const struct tuner *t, uint64_t left)

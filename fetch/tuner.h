@@ -14,12 +14,13 @@
 
 enum {
     TUNER_NEAR = 4,      /* connections at first */
-    TUNER_FAR = 16,      /* to a server that is far away */
+    TUNER_FAR = 32,      /* to a server that is far away */
     TUNER_FAR_US = 5000, /* which takes so long to reach, at least */
     TUNER_MOST = 32,     /* when the user names no number */
     TUNER_PIECE_MIN = 1 << 20,
     TUNER_PIECE_MAX = 32 << 20,
-    TUNER_MEMORY = 24 << 20 /* may wait for a segment in front of it */
+    TUNER_FAR_PIECE = 6 << 20, /* from there, while the rate is not known */
+    TUNER_MEMORY = 24 << 20    /* may wait for a segment in front of it */
 };
 
 struct tuner {
@@ -32,6 +33,7 @@ struct tuner {
     unsigned base;        /* connections before the last try; 0: none */
     double base_rate;     /* what they brought */
     uint64_t hold_ms;     /* no other try before then */
+    uint64_t speed_ms;    /* what comes before is no measure */
     uint64_t measured_ms; /* how long a measurement takes */
 };
 
@@ -69,6 +71,12 @@ uint64_t tuner_cut(uint64_t from, uint64_t to, uint64_t piece);
  */
 uint64_t tuner_share(const struct tuner *t, uint64_t from, uint64_t to,
     uint64_t brought, uint64_t ms);
+
+/*
+ * tuner_dial - so much is to come over connections that are there: would a
+ * new one be at speed before all of it has come?
+ */
+bool tuner_dial(const struct tuner *t, uint64_t left);
 
 /* tuner_ending - a request with so much to come: time to send the next. */
 bool tuner_ending(const struct tuner *t, uint64_t left);

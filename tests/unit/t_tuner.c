@@ -135,8 +135,58 @@ static void far_pieces(void)
 
     is_int(near, 6 * MIB, "nothing is known: what fits into memory");
     tuner_rtt(&t, 50000);
-    is_int(tuner_piece(&t, (uint64_t)384 * MIB, 24 * MIB), 12 * MIB,
+    t.want = 16;
+    is_int(tuner_piece(&t, (uint64_t)384 * MIB, 6 * MIB), TUNER_FAR_PIECE,
         "far away: no small requests while the rate is not known");
+}
+
+/*
+ * A far server: nothing comes for four round trips, then twice as much with
+ * each, until the line is full.
+ */
+static uint64_t far_bytes(uint64_t ms, double line)
+{
+    double sum = 0, per_ms = 1000;
+
+    for (uint64_t at = 200; at < ms; at++) {
+        sum += per_ms;
+        if (at % 50 == 49)
+            per_ms = per_ms * 2 < line / 1000 ? per_ms * 2 : line / 1000;
+    }
+    return (uint64_t)sum;
+}
+
+static void ramp(void)
+{
+    struct tuner t = tuner_begin(64, 0);
+    uint64_t ms = 0;
+
+    tuner_rtt(&t, 50000);
+    for (; t.rate == 0 && ms < 5000; ms += 10)
+        tuner_look(&t, ms, far_bytes(ms, 1e8), true);
+    ok(ms > 600, "what comes before all are at speed says nothing: %llu ms",
+        (unsigned long long)ms);
+    ok(t.rate > 9.8e7 && t.rate < 1.02e8, "what comes then does: %.0f", t.rate);
+    ok(t.want > TUNER_FAR, "more are tried");
+    ms += 400;
+    tuner_look(&t, ms, far_bytes(ms, 1e8), true);
+    ok(t.want > TUNER_FAR, "and get as long to be at speed");
+    for (uint64_t end = ms + 1000; ms < end; ms += 10)
+        tuner_look(&t, ms, far_bytes(ms, 1e8), true);
+    is_int(t.want, TUNER_FAR, "they brought nothing");
+}
+
+static void dials(void)
+{
+    struct tuner t = tuner_begin(32, 0);
+
+    ok(tuner_dial(&t, 0), "nothing is known: go on");
+    t.rate = 1e8;
+    tuner_rtt(&t, 50000);
+    ok(tuner_dial(&t, 60000000), "a second is to come: another connection");
+    ok(!tuner_dial(&t, 50000000), "it would be there too late");
+    tuner_rtt(&t, 100);
+    ok(tuner_dial(&t, 200000), "a near server's is there at once");
 }
 
 static void shares(void)
@@ -168,6 +218,8 @@ int main(void)
     distance();
     refusals();
     far_pieces();
+    ramp();
+    dials();
     shares();
     pieces();
     paces();
