@@ -224,7 +224,8 @@ static int take_bytes(struct lane *l, const void *bytes, size_t len)
         l->untold += new;
         if (l->untold >= TELL_BYTES)
             tell(l);
-        retry_good(l->retry, clock_ms());
+        l->heard_ms = clock_ms();
+        retry_good(l->retry, l->heard_ms);
     }
     if (took == SINK_FULL) {
         pace_undo(l->pace, len);
@@ -258,6 +259,7 @@ int lane_send(struct lane *l, struct http *http, struct err *e)
     l->paused = false;
     l->at = l->seg.from;
     l->sent_ns = clock_ns();
+    l->heard_ms = l->sent_ns / 1000000;
     c->url = l->url;
     c->token = hub_token(l->d->opts->hub, l->url);
     c->from = l->seg.from;
@@ -379,6 +381,7 @@ enum lane_end lane_over(struct lane *l)
 void lane_resume(struct lane *l)
 {
     l->paused = false;
+    l->heard_ms = clock_ms();
     http_resume(&l->call);
 }
 

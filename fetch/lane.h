@@ -42,6 +42,7 @@ struct lane {
     struct retry *retry; /* told of every new byte */
     struct pace *pace;   /* asked for every byte */
     uint64_t sent_ns;    /* when the request was */
+    uint64_t heard_ms;   /* when that was, or the last new byte came */
 };
 
 #define LANE_INIT                                                              \

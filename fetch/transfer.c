@@ -207,39 +207,68 @@ static int feed_lane(struct transfer *t, struct lane *l, struct err *e)
     return 1;
 }
 
-/*
- * Lanes are idle, and nothing is left to ask for: the lane that would be the
- * last to end gives some of its segment away. 1, 0: it is not worth it, or
- * -1: *e.
- */
-static int relieve(struct transfer *t, struct err *e)
+/* A lane that others wait for, though it brings nothing; or NULL. */
+static struct lane *find_silent(struct transfer *t)
+{
+    uint64_t now = clock_ms();
+
+    for (unsigned i = 0; i < t->jobs; i++) {
+        struct lane *l = &t->lanes[i];
+
+        if (l->d != NULL && l->d->resolved && !l->d->stream && !l->paused &&
+            tuner_silent(&t->tuner, now - l->heard_ms, l->seg.attempts))
+            return l;
+    }
+    return NULL;
+}
+
+/* The lane that would be the last to end; NULL: no help is worth it. */
+static struct lane *find_last(struct transfer *t, uint64_t *at)
 {
     uint64_t now = clock_ns();
     struct lane *last = NULL;
     double longest = 0;
-    uint64_t ms, at;
 
     for (unsigned i = 0; i < t->jobs; i++) {
         struct lane *l = &t->lanes[i];
+        uint64_t ns = now - l->sent_ns, share;
         double left;
 
         if (l->d == NULL || l->d->stream || !l->checked || l->paused)
             continue;
-        left = (double)(l->seg.to - l->seg.from) * (double)(now - l->sent_ns) /
+        left = (double)(l->seg.to - l->seg.from) * (double)ns /
                (double)(l->brought + 1);
-        if (left > longest) {
-            longest = left;
-            last = l;
-        }
+        share = tuner_share(
+            &t->tuner, l->seg.from, l->seg.to, l->brought, ns / 1000000);
+        if (share == l->seg.to || left <= longest)
+            continue;
+        longest = left;
+        last = l;
+        *at = share;
     }
-    if (last == NULL)
+    return last;
+}
+
+/*
+ * Lanes are idle, and nothing is left to ask for: the lane that would be the
+ * last to end gives some of its segment away, and one that is silent, all of
+ * it. 1, 0: there is none, or -1: *e.
+ */
+static int relieve(struct transfer *t, struct err *e)
+{
+    struct lane *l = find_silent(t);
+    uint64_t at;
+
+    if (l != NULL) {
+        http_stop(t->http, &l->call);
+        t->bytes += l->brought;
+        t->busy--;
+        return lane_rest(l, 0, e) != 0 ? -1 : 1;
+    }
+    l = find_last(t, &at);
+    if (l == NULL)
         return 0;
-    ms = (now - last->sent_ns) / 1000000;
-    at =
-        tuner_share(&t->tuner, last->seg.from, last->seg.to, last->brought, ms);
-    if (at == last->seg.to)
-        return 0;
-    return lane_share(last, at, e) != 0 ? -1 : 1;
+    return lane_share(l, at, e) != 0 ? -1 : 1;
 }
 
 /* Is another lane worth it? Not if only a new connection could carry it. */

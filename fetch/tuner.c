@@ -10,10 +10,10 @@ enum {
     RAMP_TRIPS = 8,
     GAIN_PERCENT = 8,
     CUT_BYTES = 1 << 20,
-    /* So many times slower than others, for so long, and for longer. */
-    SLOW = 3,
+    /* It has been at work for so long, and would be for longer. */
     SHARE_MS = 1000,
-    SHARE_BYTES = 256 << 10
+    SHARE_BYTES = 256 << 10,
+    SILENT_MS = 4000
 };
 
 struct tuner tuner_begin(unsigned most, uint64_t now_ms)
@@ -138,13 +138,17 @@ uint64_t tuner_share(const struct tuner *t, uint64_t from, uint64_t to,
     double left = (double)(to - from);
     uint64_t at;
 
-    /* Too soon to tell; no slower than others; or soon over. */
-    if (ms < SHARE_MS || own * SLOW >= usual(t) || left < own * SHARE_MS / 1000)
+    if (ms < SHARE_MS || t->rate == 0 || left < own * SHARE_MS / 1000)
         return to;
     /* Both are to end at the same time. */
     at = from + (uint64_t)(left * own / (own + usual(t)));
     at += SHARE_BYTES - at % SHARE_BYTES;
     return at < to ? at : to;
+}
+
+bool tuner_silent(const struct tuner *t, uint64_t ms, unsigned attempts)
+{
+    return t->rate > 0 && ms >= (uint64_t)SILENT_MS << size_min(attempts, 8);
 }
 
 bool tuner_dial(const struct tuner *t, uint64_t left)

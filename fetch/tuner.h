@@ -73,6 +73,13 @@ uint64_t tuner_share(const struct tuner *t, uint64_t from, uint64_t to,
     uint64_t brought, uint64_t ms);
 
 /*
+ * tuner_silent - others have nothing to do, and a request brought no byte for
+ * so long: should one of them ask instead? Each attempt is given longer, and
+ * where nothing is known of the server, none is given up.
+ */
+bool tuner_silent(const struct tuner *t, uint64_t ms, unsigned attempts);
+
+/*
  * tuner_dial - so much is to come over connections that are there: would a
  * new one be at speed before all of it has come?
  */

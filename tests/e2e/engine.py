@@ -54,17 +54,23 @@ class Bytes(http.server.BaseHTTPRequestHandler):
         asked = self.headers.get("Range")
         m = re.match(r"bytes=(\d+)-(\d+)$", asked or "")
         a, b = (int(m[1]), int(m[2]) + 1) if m else (0, SIZE)
+        with s.guard:
+            s.served += 1
+            which = s.served
+        if which == s.mute:
+            time.sleep(60)
         self.send_response(206 if m else 200)
         if m:
             self.send_header("Content-Range", f"bytes {a}-{b - 1}/{SIZE}")
         self.send_header("Content-Length", str(b - a))
         self.end_headers()
         rate = s.rate if a >= s.slow_to else s.slow
-        with s.guard:
-            s.served += 1
-            if s.served == s.lame:
-                rate = s.slow
+        if which == s.lame:
+            rate = s.slow
+        end = (a + b) // 2 if which == s.halt else b
         while a < b:
+            if a >= end:
+                time.sleep(60)
             n = min(b - a, max(4096, rate // 20) if rate else MIB)
             self.wfile.write(s.data[a:a + n])
             with s.guard:
@@ -79,11 +85,12 @@ class Host(http.server.ThreadingHTTPServer):
     request_queue_size = 128
 
     def __init__(self, data, refuse=None, rate=0, slow=0, slow_to=0,
-                 lame=0):
+                 lame=0, mute=0, halt=0):
         super().__init__(("127.0.0.2", 0), Bytes)
         self.data, self.refuse, self.rate = memoryview(data), refuse, rate
         self.slow, self.slow_to = slow, slow_to
-        self.lame, self.served = lame, 0
+        self.lame, self.mute, self.halt = lame, mute, halt
+        self.served = 0
         self.guard, self.now, self.most = threading.Lock(), 0, 0
         self.sent = []
 
@@ -148,6 +155,16 @@ def lame(tap, hub, files):
         sent = sum(n for _, n in h.sent)
         tap.ok(took < 20, "nobody waits for it", took)
         tap.ok(sent < 1.05 * SIZE, "and little comes twice", sent)
+
+
+def silent(tap, hub, files):
+    """One connection says nothing more: the others do not wait 20 s."""
+    for what in ("mute", "halt"):
+        for which in (2, 4):
+            _, took = pulled(
+                tap, hub, files, f"{what}: request {which}", "-j", "4",
+                rate=4 * MIB, **{what: which})
+            tap.ok(took < 14, "another one asks for its bytes", took)
 
 
 def rates(tap, hub, files):
@@ -289,6 +306,7 @@ def main():
         refusals(tap, hub, large)
         slow_front(tap, hub, large)
         lame(tap, hub, large)
+        silent(tap, hub, large)
         rates(tap, hub, large)
         descriptors(tap, hub, large, many)
         failed_sync(tap, hub, many)

@@ -200,14 +200,21 @@ static void shares(void)
         (unsigned long long)at);
     is_int(at % (256 << 10), 0, "whole blocks");
     is_int(tuner_share(&t, 0, 8 * MIB, 9 * MIB, 1000), 8 * MIB,
-        "one as fast as others keeps it");
+        "one that is done soon keeps it");
+    is_int(tuner_share(&t, 0, 64 * MIB, 10 * MIB, 1000), 32 * MIB + (256 << 10),
+        "one as fast as others gives half away, if it is long");
     is_int(tuner_share(&t, 0, 8 * MIB, MIB / 10, 500), 8 * MIB,
         "too soon to tell");
     is_int(tuner_share(&t, 0, MIB / 16, MIB / 10, 1000), MIB / 16,
         "and one that is done soon");
     at = tuner_share(&t, MIB, 8 * MIB, 0, 2000);
     is_int(at, MIB + (256 << 10), "one that brings nothing keeps a block");
+    ok(!tuner_silent(&t, 3000, 0) && tuner_silent(&t, 5000, 0),
+        "one that says nothing for seconds is not waited for");
+    ok(!tuner_silent(&t, 5000, 1) && tuner_silent(&t, 9000, 1),
+        "the next attempt gets longer");
     t.rate = 0;
+    ok(!tuner_silent(&t, 60000, 0), "but if all are silent, it stays");
     is_int(tuner_share(&t, 0, 8 * MIB, 0, 5000), 8 * MIB,
         "nobody is fast: nothing is known");
 }
