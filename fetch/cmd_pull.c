@@ -165,12 +165,7 @@ static int check(const struct pull_opts *o, int argc, struct err *e)
     if (o->force && (o->offline || pull_offline()))
         return err_set(
             e, ERR_USAGE, "--force needs the network, and this is offline");
-    if (o->limit_rate > 0 && o->limit_rate < PACE_MIN)
-        return err_set(e, ERR_USAGE,
-            "--limit-rate: %llu bytes a second look "
-            "like a connection that stalls; %d are the least",
-            (unsigned long long)o->limit_rate, PACE_MIN);
-    return 0;
+    return pace_check(o->limit_rate, e);
 }
 
 static void set_asked(struct pull *p, const struct cmd_ctx *ctx,

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "cache/volume.h"
 #include "fetch/lockfile.h"
+#include "fetch/pace.h"
 #include "fetch/planview.h"
 #include "fetch/retry.h"
 #include "fetch/trust.h"
@@ -17,6 +18,7 @@ struct warm_opts {
     const char *key;
     const char *volume;
     int64_t jobs;
+    uint64_t limit_rate;
     int64_t retry_s;
     bool offline;
     bool json;
@@ -49,6 +51,11 @@ static const struct opt opts[] = {
         .help = "connections at most (default: as many as help, up to 32)",
         .min = 1,
         .max = PULL_JOBS_MAX },
+    { .name = "limit-rate",
+        .type = OPT_SIZE,
+        .at = offsetof(struct warm_opts, limit_rate),
+        .arg = "RATE",
+        .help = "bytes a second at most, over all connections (10M, 500k)" },
     { .name = "retry-time",
         .type = OPT_INT,
         .at = offsetof(struct warm_opts, retry_s),
@@ -94,6 +101,7 @@ static int plan_all(const struct cmd_ctx *ctx, const struct warm_opts *o,
 
         lockfile_pin(p, &lock->v[i]);
         p->jobs = (unsigned)o->jobs;
+        p->limit_rate = o->limit_rate;
         p->offline = o->offline || pull_offline();
         p->verify = true;
         p->volume = o->volume;
@@ -143,7 +151,7 @@ static int run(const struct cmd_ctx *ctx, void *values, int argc, char **argv,
         err_set(e, ERR_USAGE, "--lock FILE is needed");
         return err_hint(e, "mlfetch lock REPO -o FILE makes one");
     }
-    if (find_dir(o, offline, &dir, e) != 0)
+    if (pace_check(o->limit_rate, e) != 0 || find_dir(o, offline, &dir, e) != 0)
         return -1;
     if (file_slurp(o->lock, &text, e) != 0 ||
         (o->key != NULL &&

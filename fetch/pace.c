@@ -2,6 +2,16 @@
 
 enum { BUCKET_MS = 200 };
 
+int pace_check(uint64_t rate, struct err *e)
+{
+    if (rate == 0 || rate >= PACE_MIN)
+        return 0;
+    return err_set(e, ERR_USAGE,
+        "--limit-rate: %llu bytes a second look like a connection that "
+        "stalls; %d are the least",
+        (unsigned long long)rate, PACE_MIN);
+}
+
 struct pace pace_begin(uint64_t rate, uint64_t now_ms)
 {
     return (struct pace){ .rate = size_min(rate, (uint64_t)1 << 40),

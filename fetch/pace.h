@@ -7,7 +7,7 @@
 #ifndef FETCH_PACE_H
 #define FETCH_PACE_H
 
-#include "base/sys.h"
+#include "base/err.h"
 
 enum { PACE_MIN = 1000 }; /* bytes a second: less looks like a stall */
 
@@ -16,6 +16,9 @@ struct pace {
     int64_t left;  /* thousandths of bytes that may be taken; below 0: owed */
     uint64_t at_ms;
 };
+
+/* pace_check - may that be asked for? 0 may. -1 with *e: USAGE. */
+int pace_check(uint64_t rate, struct err *e);
 
 struct pace pace_begin(uint64_t rate, uint64_t now_ms);
 

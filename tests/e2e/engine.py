@@ -174,6 +174,17 @@ def rates(tap, hub, files):
         tap.ok(SIZE / 8.2e6 - 0.3 < took < SIZE / 8e6 + 4,
                "takes as long as that takes", took)
     with World(hub.url) as w:
+        lock = os.path.join(w.home, "m.lock")
+        warm = ["mlfetch", "warm", "--lock", lock, "--limit-rate"]
+        kit.run(["mlfetch", "lock", REPO, "-o", lock], w.env)
+        began = time.monotonic()
+        done = kit.run([*warm, "8M"], w.env)
+        took = time.monotonic() - began
+        tap.ok(done.returncode == 0 and SIZE / 8.2e6 - 0.3 < took,
+               "warm takes as long, too", done.stderr + str(took))
+        fails(tap, kit.run([*warm, "9"], w.env), 2, "--limit-rate",
+              "and knows what looks like a stall: 2")
+    with World(hub.url) as w:
         fails(tap, w.pull(REPO, "--limit-rate", "9"), 2, "--limit-rate",
               "a rate that looks like a stall: 2")
         fails(tap, w.pull(REPO, "--limit-rate", "fast"), 2, "--limit-rate",
