@@ -267,7 +267,7 @@ def order(trace):
     for line in trace:
         if "= 0" not in line:
             continue
-        if "syncfs(" in line:
+        if re.search(r"syncfs(\(| resumed)", line):
             found += "s"
         elif "rename(" in line and "/blobs/" in line:
             found += "b"
