@@ -12,8 +12,10 @@
 #include "base/clock.h"
 #include "base/env.h"
 #include "base/version.h"
+#include "fetch/direct.h"
+#include "fetch/http_internal.h"
+#include "fetch/reply.h"
 #include "fetch/tls.h"
-#include "fetch/waiter.h"
 
 _Static_assert(sizeof(((struct http_call *)0)->why) >= CURL_ERROR_SIZE,
     "libcurl writes its message there");
@@ -21,20 +23,6 @@ _Static_assert(sizeof(((struct http_call *)0)->why) >= CURL_ERROR_SIZE,
 enum { BUFFER_BYTES = 256 * 1024, STALL_BYTES_PER_S = 64 };
 
 #define NEVER UINT64_MAX
-
-struct http {
-    CURLM *multi;
-    struct waiter waiter;
-    uint64_t due_ms; /* when libcurl wants to be called, or NEVER */
-    bool ahead;      /* TLS may read ahead */
-    bool more;       /* and has, so that no socket tells of it */
-    struct http_call *running;
-    struct http_opts opts;
-    uint64_t requests;
-    char agent[128];
-    char ca_file[PATH_MAX]; /* "" when not set */
-    char ca_dir[PATH_MAX];
-};
 
 /* ---- what libcurl waits for ---- */
 
@@ -79,8 +67,8 @@ static void be_told(struct http *h)
     curl_multi_setopt(h->multi, CURLMOPT_TIMERDATA, h);
 }
 
-/* TLS inside of TLS: nothing tells what the outer one has read ahead. */
-static bool tls_proxy(void)
+/* Is there a proxy, of a kind that begins like that? */
+static bool proxied(const char *kind)
 {
     static const char *const names[] = { "http_proxy", "https_proxy",
         "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY" };
@@ -88,7 +76,7 @@ static bool tls_proxy(void)
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {
         const char *proxy = env_get(names[i]);
 
-        if (proxy != NULL && strncasecmp(proxy, "https:", 6) == 0)
+        if (proxy != NULL && strncasecmp(proxy, kind, strlen(kind)) == 0)
             return true;
     }
     return false;
@@ -106,8 +94,10 @@ struct http *http_open(const struct http_opts *opts, struct err *e)
         return NULL;
     }
     h->due_ms = NEVER;
+    /* TLS inside of TLS: nothing tells what the outer one has read ahead. */
     h->ahead = tls_is_ours(curl_version_info(CURLVERSION_NOW)->ssl_version) &&
-               !tls_proxy();
+               !proxied("https:");
+    h->directs = !proxied("");
     h->waiter = (struct waiter)WAITER_INIT;
     if (waiter_open(&h->waiter, e) != 0) {
         http_close(h);
@@ -130,6 +120,10 @@ void http_close(struct http *h)
 {
     if (h == NULL)
         return;
+    for (struct wire *w = h->idle, *next; w != NULL; w = next) {
+        next = w->next;
+        wire_close(w);
+    }
     curl_multi_cleanup(h->multi);
     waiter_close(&h->waiter);
     free(h);
@@ -204,7 +198,7 @@ static bool set_headers(struct http_call *c)
     return true;
 }
 
-static void set_limits(const struct http *h, CURL *easy)
+void http_set(const struct http *h, void *easy)
 {
     curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
@@ -244,7 +238,6 @@ static bool set_request(struct http_call *c)
 {
     char range[64];
 
-    c->why[0] = '\0';
     curl_easy_setopt(c->easy, CURLOPT_PRIVATE, c);
     curl_easy_setopt(c->easy, CURLOPT_ERRORBUFFER, c->why);
     curl_easy_setopt(c->easy, CURLOPT_WRITEFUNCTION, on_body);
@@ -260,7 +253,7 @@ static bool set_request(struct http_call *c)
            curl_easy_setopt(c->easy, CURLOPT_URL, c->url) == CURLE_OK;
 }
 
-int http_start(struct http *h, struct http_call *c, struct err *e)
+int http_start_curl(struct http *h, struct http_call *c, struct err *e)
 {
     if (c->easy == NULL)
         c->easy = curl_easy_init();
@@ -268,20 +261,39 @@ int http_start(struct http *h, struct http_call *c, struct err *e)
         curl_easy_reset(c->easy);
     if (c->easy == NULL)
         return err_set(e, ERR_NOMEM, "out of memory for a request");
+    http_set(h, c->easy);
+    if (!set_request(c) || curl_multi_add_handle(h->multi, c->easy) != 0)
+        return err_set(e, ERR_NOMEM, "out of memory for a request");
+    h->requests++;
+    return 0;
+}
+
+int http_start(struct http *h, struct http_call *c, struct err *e)
+{
+    bool fits = direct_fits(h, c);
+
     c->end = HTTP_RUNNING;
     c->status = 0;
+    c->why[0] = '\0';
     c->http = h;
     c->fd = -1;
     c->failed = CURLE_OK;
-    set_limits(h, c->easy);
-    if (!set_request(c) || curl_multi_add_handle(h->multi, c->easy) != 0) {
+    if (!fits)
+        direct_free(c);
+    if ((fits ? direct_start(h, c, e) : http_start_curl(h, c, e)) != 0) {
         c->end = HTTP_BROKEN;
-        return err_set(e, ERR_NOMEM, "out of memory for a request");
+        return -1;
     }
-    h->requests++;
+    h->requests += fits;
     c->next = h->running;
     h->running = c;
     return 0;
+}
+
+/* libcurl's handle that the call has now, or had last. */
+static CURL *easy_of(const struct http_call *c)
+{
+    return direct_head(c) != NULL ? direct_easy(c) : c->easy;
 }
 
 static enum http_end end_of(CURLcode code, const struct http_call *c)
@@ -316,7 +328,7 @@ static void reword(struct http_call *c, CURLcode code)
 {
     long proxy = 0;
 
-    curl_easy_getinfo(c->easy, CURLINFO_HTTP_CONNECTCODE, &proxy);
+    curl_easy_getinfo(easy_of(c), CURLINFO_HTTP_CONNECTCODE, &proxy);
     if (code != CURLE_OK && proxy >= 400) {
         c->end = HTTP_UNREACHED;
         snprintf(c->why, sizeof(c->why), "the proxy refuses (%ld)%s", proxy,
@@ -328,50 +340,80 @@ static void reword(struct http_call *c, CURLcode code)
             c->why, sizeof(c->why), "a header is too large, or memory ran out");
 }
 
-static void finish(struct http *h, struct http_call *c, CURLcode code)
+/* What libcurl's code means. */
+static void judge(struct http_call *c, CURLcode code)
 {
     double connected = 0;
 
-    leave(c);
-    curl_easy_getinfo(c->easy, CURLINFO_RESPONSE_CODE, &c->status);
+    curl_easy_getinfo(easy_of(c), CURLINFO_RESPONSE_CODE, &c->status);
     c->end = end_of(code, c);
     if (code == CURLE_OPERATION_TIMEDOUT) {
         /* A timeout behind the connect is a stall, whatever had come. */
-        curl_easy_getinfo(c->easy, CURLINFO_PRETRANSFER_TIME, &connected);
+        curl_easy_getinfo(easy_of(c), CURLINFO_PRETRANSFER_TIME, &connected);
         if (connected > 0)
             c->end = HTTP_STALLED;
     }
-    if (c->end == HTTP_STALLED)
-        snprintf(
-            c->why, sizeof(c->why), "nothing came for %u s", h->opts.stall_s);
-    else if (c->end != HTTP_ANSWERED && c->why[0] == '\0')
+    if (c->end != HTTP_ANSWERED && c->why[0] == '\0')
         snprintf(c->why, sizeof(c->why), "%s", curl_easy_strerror(code));
     else if (c->end == HTTP_ANSWERED)
         c->why[0] = '\0';
     reword(c, code);
-    curl_multi_remove_handle(h->multi, c->easy);
-    curl_easy_setopt(c->easy, CURLOPT_ERRORBUFFER, NULL);
+}
+
+static struct http_call *finish(struct http *h, struct http_call *c)
+{
+    leave(c);
+    if (c->end == HTTP_STALLED)
+        snprintf(
+            c->why, sizeof(c->why), "nothing came for %u s", h->opts.stall_s);
+    if (direct_head(c) != NULL) {
+        direct_leave(c);
+    } else {
+        curl_multi_remove_handle(h->multi, c->easy);
+        curl_easy_setopt(c->easy, CURLOPT_ERRORBUFFER, NULL);
+    }
+    return c;
+}
+
+/* libcurl has a call that is over, unless it had only to connect it. */
+static struct http_call *next_told(struct http *h)
+{
+    char *private = NULL;
+    struct http_call *c;
+    CURLMsg *m;
+    int left;
+
+    while ((m = curl_multi_info_read(h->multi, &left)) != NULL) {
+        CURLcode code = m->data.result;
+
+        curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, &private);
+        c = (struct http_call *)(void *)private;
+        if (m->msg != CURLMSG_DONE || c == NULL)
+            continue;
+        if (direct_dials(c) && code == CURLE_OK) {
+            direct_up(c);
+            continue;
+        }
+        judge(c, code);
+        return c;
+    }
+    return NULL;
 }
 
 static struct http_call *next_done(struct http *h)
 {
-    int left;
-    CURLMsg *m;
-    char *private;
+    struct http_call *c = next_told(h);
 
-    for (struct http_call *c = h->running; c != NULL; c = c->next)
-        if (c->failed != CURLE_OK) {
-            finish(h, c, (CURLcode)c->failed);
-            return c;
-        }
-    while ((m = curl_multi_info_read(h->multi, &left)) != NULL) {
-        CURLcode code = m->data.result;
-
-        if (m->msg != CURLMSG_DONE)
+    if (c != NULL)
+        return finish(h, c);
+    for (c = h->running; c != NULL; c = c->next) {
+        if (c->failed != CURLE_OK)
+            judge(c, (CURLcode)c->failed);
+        else if (direct_over(c))
+            c->end = direct_end(c);
+        else
             continue;
-        curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, &private);
-        finish(h, (struct http_call *)(void *)private, code);
-        return (struct http_call *)(void *)private;
+        return finish(h, c);
     }
     return NULL;
 }
@@ -399,10 +441,47 @@ static void drain(struct http *h)
 {
     h->more = false;
     for (struct http_call *c = h->running; c != NULL; c = c->next) {
-        if (!buffered(c))
-            continue;
-        h->more = true;
-        act(h, c->fd, CURL_CSELECT_IN);
+        if (direct_more(c)) {
+            direct_go_on(c);
+        } else if (!direct_runs(c) && h->ahead && buffered(c)) {
+            h->more = true;
+            act(h, c->fd, CURL_CSELECT_IN);
+        }
+    }
+}
+
+/* The call that is made directly over that socket, or NULL. */
+static struct http_call *direct_on(struct http *h, int fd)
+{
+    struct http_call *c = h->running;
+
+    while (c != NULL && !(c->fd == fd && direct_runs(c) && !direct_dials(c)))
+        c = c->next;
+    return c;
+}
+
+static void tell(struct http *h, const struct waited *w)
+{
+    struct http_call *c = direct_on(h, w->fd);
+
+    if (c != NULL)
+        direct_go_on(c);
+    else
+        act(h, w->fd,
+            (w->in ? CURL_CSELECT_IN : 0) | (w->out ? CURL_CSELECT_OUT : 0) |
+                (w->broken ? CURL_CSELECT_ERR : 0));
+}
+
+static void look(struct http *h)
+{
+    uint64_t now = clock_ms();
+
+    for (struct http_call *c = h->running; c != NULL; c = c->next)
+        if (direct_runs(c))
+            direct_look(c, now);
+    if (h->due_ms <= now) {
+        h->due_ms = NEVER;
+        act(h, CURL_SOCKET_TIMEOUT, 0);
     }
 }
 
@@ -421,16 +500,9 @@ static void let_go_on(struct http *h, unsigned ms)
     unsigned n = waiter_wait(&h->waiter, wait_ms(h, ms), v);
 
     for (unsigned i = 0; i < n; i++)
-        act(h, v[i].fd,
-            (v[i].in ? CURL_CSELECT_IN : 0) |
-                (v[i].out ? CURL_CSELECT_OUT : 0) |
-                (v[i].broken ? CURL_CSELECT_ERR : 0));
-    if (h->due_ms <= clock_ms()) {
-        h->due_ms = NEVER;
-        act(h, CURL_SOCKET_TIMEOUT, 0);
-    }
-    if (h->ahead)
-        drain(h);
+        tell(h, &v[i]);
+    look(h);
+    drain(h);
 }
 
 struct http_call *http_wait(struct http *h, unsigned ms)
@@ -459,17 +531,18 @@ int http_run(struct http *h, struct http_call *c, struct err *e)
 
 void http_stop(struct http *h, struct http_call *c)
 {
-    if (c->end != HTTP_RUNNING || c->easy == NULL)
+    if (c->end != HTTP_RUNNING || c->http == NULL)
         return;
-    leave(c);
-    curl_multi_remove_handle(h->multi, c->easy);
     c->end = HTTP_STOPPED;
+    finish(h, c);
 }
 
 void http_resume(struct http_call *c)
 {
     /* What the body function said meanwhile, libcurl forgets. */
-    if (c->end == HTTP_RUNNING && c->easy != NULL)
+    if (direct_head(c) != NULL)
+        direct_resume(c);
+    else if (c->end == HTTP_RUNNING && c->easy != NULL)
         c->failed = (int)curl_easy_pause(c->easy, CURLPAUSE_CONT);
 }
 
@@ -482,15 +555,16 @@ uint64_t http_connect_us(const struct http_call *c)
 {
     curl_off_t found = 0, connected = 0;
 
-    if (c->end != HTTP_RUNNING || c->easy == NULL)
+    if (c->end != HTTP_RUNNING || easy_of(c) == NULL)
         return 0;
-    curl_easy_getinfo(c->easy, CURLINFO_NAMELOOKUP_TIME_T, &found);
-    curl_easy_getinfo(c->easy, CURLINFO_CONNECT_TIME_T, &connected);
+    curl_easy_getinfo(easy_of(c), CURLINFO_NAMELOOKUP_TIME_T, &found);
+    curl_easy_getinfo(easy_of(c), CURLINFO_CONNECT_TIME_T, &connected);
     return connected > found ? (uint64_t)(connected - found) : 0;
 }
 
 void http_call_free(struct http_call *c)
 {
+    direct_free(c);
     curl_easy_cleanup(c->easy);
     curl_slist_free_all(c->headers);
     c->easy = NULL;
@@ -502,52 +576,22 @@ const char *http_header_at(
 {
     struct curl_header *found;
 
+    if (direct_head(c) != NULL)
+        return reply_header(direct_head(c), name, index);
     if (curl_easy_header(c->easy, name, index, CURLH_HEADER, -1, &found) !=
         CURLHE_OK)
         return NULL;
     return found->value;
 }
 
-const char *http_header(const struct http_call *c, const char *name)
-{
-    return http_header_at(c, name, 0);
-}
-
 const char *http_target(const struct http_call *c)
 {
     char *url = NULL;
 
-    if (c->status < 300 || c->status > 399)
+    if (c->status < 300 || c->status > 399 || direct_head(c) != NULL)
         return NULL;
     curl_easy_getinfo(c->easy, CURLINFO_REDIRECT_URL, &url);
     return url;
-}
-
-const char *http_unfit(const struct http_call *c, bool page_ok)
-{
-    const char *coding = http_header(c, "Content-Encoding");
-    const char *type = http_header(c, "Content-Type");
-
-    if (!page_ok && type != NULL && strncasecmp(type, "text/html", 9) == 0)
-        return "sent a web page, as the login page of a network does";
-    if (coding != NULL && strcasecmp(coding, "identity") != 0)
-        return "sent compressed bytes, unasked";
-    return NULL;
-}
-
-const char *http_advice(const struct http_call *c)
-{
-    if (c->end != HTTP_UNTRUSTED)
-        return "check the connection, HF_ENDPOINT and the proxy; --offline "
-               "uses what is held";
-    if (strstr(c->why, "expired") != NULL ||
-        strstr(c->why, "not yet valid") != NULL)
-        return "is this machine's clock right? see 'date -u'; if it is, the "
-               "server's certificate is out of date";
-    if (strstr(c->why, "match") != NULL)
-        return "the certificate is another host's: check HF_ENDPOINT, the "
-               "name server and the proxy";
-    return "name the file of trusted certificates in SSL_CERT_FILE";
 }
 
 uint64_t http_requests(const struct http *h)

@@ -1,6 +1,6 @@
 /*
  * http.h - requests that run side by side, each on a connection of its own.
- * http.c is the only file that includes libcurl.
+ * http.c and wire.c are the only files that include libcurl.
  *
  * One request is one struct http_call. Redirects are never followed here:
  * whoever called decides at each hop whether the token may go along. HTTP/1.1
@@ -45,6 +45,12 @@ struct http_call {
      * must not start or stop calls. NULL: the body is dropped.
      */
     int (*body)(void *arg, const void *bytes, size_t len);
+    /*
+     * Where the next bytes of the body are best received: room for *len of
+     * them, which stays until body() has had them. NULL: anywhere; with *len
+     * 0, nowhere before http_resume. Not asked by all answers; may be NULL.
+     */
+    void *(*room)(void *arg, size_t *len);
     void *arg;
 
     /* Answered. status is right from the first body byte on. */
@@ -59,6 +65,7 @@ struct http_call {
     struct http_call *next;
     int fd;     /* that is watched; -1: none */
     int failed; /* when it was resumed: libcurl's code */
+    struct direct *direct;
 };
 
 #define HTTP_CALL_INIT                                                         \

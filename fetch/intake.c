@@ -173,7 +173,8 @@ enum sink_took sink_put(struct sink *s, struct block **b, uint64_t *at,
         stop = ranges_next(&s->got, *at, size_min(end, block_end(*at)));
         if (ranges_add(&s->got, *at, stop, e) != 0)
             return SINK_FAILED;
-        memcpy(block_at(*b, *at), from, stop - *at);
+        if (from != block_at(*b, *at))
+            memcpy(block_at(*b, *at), from, stop - *at);
         *out_new += stop - *at;
         from += stop - *at;
         *at = (*b)->to = stop;
@@ -181,6 +182,23 @@ enum sink_took sink_put(struct sink *s, struct block **b, uint64_t *at,
             sink_flush(s, b);
     }
     return SINK_ALL;
+}
+
+void *sink_room(struct sink *s, struct block **b, uint64_t at, size_t *len)
+{
+    uint64_t stop =
+        ranges_next(&s->got, at, size_min(at + *len, block_end(at)));
+    struct err e = ERR_INIT;
+
+    if (stop == at || (*b != NULL && (*b)->to != at))
+        return NULL;
+    if (*b == NULL)
+        *b = next_block(s, at, &e);
+    if (*b != NULL)
+        *len = stop - at;
+    else if (e.kind == ERR_NONE)
+        *len = 0;
+    return *b != NULL ? block_at(*b, at) : NULL;
 }
 
 void sink_flush(struct sink *s, struct block **b)

@@ -82,6 +82,14 @@ enum sink_took { SINK_ALL, SINK_FULL, SINK_FAILED = -1 };
 enum sink_took sink_put(struct sink *s, struct block **b, uint64_t *at,
     const void *bytes, size_t len, uint64_t *out_new, struct err *e);
 
+/*
+ * sink_room - where byte at is best received, for sink_put with the same
+ * block later: it need not be copied then
+ * len      how many bytes may come; less when there is less room
+ * Returns  NULL: anywhere else, or, with *len 0: SINK_FULL
+ */
+void *sink_room(struct sink *s, struct block **b, uint64_t at, size_t *len);
+
 /* sink_flush - the lane's block is written as it is; *b is NULL then. */
 void sink_flush(struct sink *s, struct block **b);
 

@@ -249,6 +249,20 @@ static int on_body(void *arg, const void *bytes, size_t len)
     return take_bytes(l, bytes, len);
 }
 
+/* Bytes of the file may come to where the disk gets them from. */
+static void *on_room(void *arg, size_t *len)
+{
+    struct lane *l = arg;
+    void *room;
+
+    if (!l->checked || l->at != l->seg.from || l->at == l->seg.to)
+        return NULL;
+    *len = l->seg.to - l->at;
+    room = sink_room(&l->d->sink, &l->block, l->at, len);
+    l->paused = room == NULL && *len == 0;
+    return room;
+}
+
 int lane_send(struct lane *l, struct http *http, struct err *e)
 {
     struct http_call *c = &l->call;
@@ -267,6 +281,7 @@ int lane_send(struct lane *l, struct http *http, struct err *e)
     c->ranged = c->from != 0 || c->to != file_of(l)->size;
     c->fresh = l->d->fresh;
     c->body = on_body;
+    c->room = l->at_hub ? NULL : on_room;
     c->arg = l;
     return http_start(http, c, e);
 }

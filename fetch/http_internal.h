@@ -1,0 +1,34 @@
+/* http_internal.h - what the two ways of bringing an answer share. */
+#ifndef FETCH_HTTP_INTERNAL_H
+#define FETCH_HTTP_INTERNAL_H
+
+#include <limits.h>
+
+#include "fetch/http.h"
+#include "fetch/waiter.h"
+#include "fetch/wire.h"
+
+struct http {
+    void *multi;
+    struct waiter waiter;
+    uint64_t due_ms; /* when libcurl wants to be called, or for ever */
+    bool ahead;      /* TLS may read ahead */
+    bool more;       /* somebody has bytes that no socket tells of */
+    bool directs;    /* answers may come directly */
+    struct wire *idle;
+    unsigned n_wires; /* idle or not */
+    struct http_call *running;
+    struct http_opts opts;
+    uint64_t requests;
+    char agent[128];
+    char ca_file[PATH_MAX]; /* "" when not set */
+    char ca_dir[PATH_MAX];
+};
+
+/* http_set - what all of libcurl's handles need. */
+void http_set(const struct http *h, void *easy);
+
+/* http_start_curl - send the request, and bring the answer, by libcurl. */
+int http_start_curl(struct http *h, struct http_call *c, struct err *e);
+
+#endif
