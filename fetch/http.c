@@ -338,6 +338,9 @@ static void reword(struct http_call *c, CURLcode code)
     if (code == CURLE_OUT_OF_MEMORY)
         snprintf(
             c->why, sizeof(c->why), "a header is too large, or memory ran out");
+    /* on_socket */
+    if (code == CURLE_ABORTED_BY_CALLBACK)
+        snprintf(c->why, sizeof(c->why), "its socket cannot be waited for");
 }
 
 /* What libcurl's code means. */

@@ -99,6 +99,8 @@ void intake_close(struct intake *in)
 void intake_lanes(struct intake *in, unsigned lanes)
 {
     pthread_mutex_lock(&in->lock);
+    if (lanes < in->opts.lanes)
+        pthread_cond_signal(&in->work[WRITER]);
     in->opts.lanes = lanes;
     pthread_mutex_unlock(&in->lock);
 }

@@ -227,9 +227,13 @@ static void write_next(struct intake *in)
 static void writer(struct intake *in)
 {
     while (in->queue != NULL || !in->stop) {
-        if (in->queue != NULL)
+        if (in->queue != NULL) {
             write_next(in);
-        else
+            continue;
+        }
+        /* Fewer lanes may leave less unnoted. */
+        note(in, find_unnoted(in));
+        if (in->queue == NULL && !in->stop)
             pthread_cond_wait(&in->work[WRITER], &in->lock);
     }
 }
