@@ -14,6 +14,7 @@
 #include "base/version.h"
 #include "fetch/direct.h"
 #include "fetch/http_internal.h"
+#include "fetch/proxy.h"
 #include "fetch/reply.h"
 #include "fetch/tls.h"
 
@@ -67,24 +68,15 @@ static void be_told(struct http *h)
     curl_multi_setopt(h->multi, CURLMOPT_TIMERDATA, h);
 }
 
-/* Is there a proxy, of a kind that begins like that? */
-static bool proxied(const char *kind)
+static const char *or_none(const char *text)
 {
-    static const char *const names[] = { "http_proxy", "https_proxy",
-        "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY" };
-
-    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
-        const char *proxy = env_get(names[i]);
-
-        if (proxy != NULL && strncasecmp(proxy, kind, strlen(kind)) == 0)
-            return true;
-    }
-    return false;
+    return text != NULL ? text : "";
 }
 
 struct http *http_open(const struct http_opts *opts, struct err *e)
 {
     struct http *h = calloc(1, sizeof(*h));
+    const curl_version_info_data *v;
     struct utsname u;
 
     if (h == NULL || curl_global_init(CURL_GLOBAL_DEFAULT) != 0 ||
@@ -93,11 +85,11 @@ struct http *http_open(const struct http_opts *opts, struct err *e)
         err_set(e, ERR_NOMEM, "cannot start the HTTP library");
         return NULL;
     }
+    v = curl_version_info(CURLVERSION_NOW);
     h->due_ms = NEVER;
     /* TLS inside of TLS: nothing tells what the outer one has read ahead. */
-    h->ahead = tls_is_ours(curl_version_info(CURLVERSION_NOW)->ssl_version) &&
-               !proxied("https:");
-    h->directs = !proxied("");
+    h->ahead = tls_is_ours(v->ssl_version) && !proxy_named("https:");
+    h->directs = !proxy_named("");
     h->waiter = (struct waiter)WAITER_INIT;
     if (waiter_open(&h->waiter, e) != 0) {
         http_close(h);
@@ -108,9 +100,9 @@ struct http *http_open(const struct http_opts *opts, struct err *e)
     snprintf(h->agent, sizeof(h->agent), "mlfetch/%s; linux/%.60s", ML_VERSION,
         uname(&u) == 0 ? u.machine : "unknown");
     if (!env_path("SSL_CERT_FILE", h->ca_file))
-        h->ca_file[0] = '\0';
+        snprintf(h->ca_file, sizeof(h->ca_file), "%s", or_none(v->cainfo));
     if (!env_path("SSL_CERT_DIR", h->ca_dir))
-        h->ca_dir[0] = '\0';
+        snprintf(h->ca_dir, sizeof(h->ca_dir), "%s", or_none(v->capath));
     curl_multi_setopt(h->multi, CURLMOPT_PIPELINING, CURLPIPE_NOTHING);
     curl_multi_setopt(h->multi, CURLMOPT_MAXCONNECTS, (long)opts->connections);
     return h;
@@ -126,6 +118,7 @@ void http_close(struct http *h)
     }
     curl_multi_cleanup(h->multi);
     waiter_close(&h->waiter);
+    tls_roots_free(h->roots);
     free(h);
 }
 
@@ -155,9 +148,12 @@ static size_t on_body(char *bytes, size_t size, size_t n, void *arg)
 
 static CURLcode on_context(CURL *easy, void *context, void *arg)
 {
+    const struct http *h = arg;
+
     (void)easy;
-    (void)arg;
     tls_read_ahead(context);
+    if (h->roots != NULL)
+        tls_trust(context, h->roots);
     return CURLE_OK;
 }
 
@@ -198,7 +194,26 @@ static bool set_headers(struct http_call *c)
     return true;
 }
 
-void http_set(const struct http *h, void *easy)
+/*
+ * libcurl would read the certificates for each connection: 25 ms of work. Those
+ * that cannot be read are left to it: it says so.
+ */
+static void set_trust(struct http *h, CURL *easy)
+{
+    if (h->ahead && !h->roots_read)
+        h->roots = tls_roots(h->ca_file, h->ca_dir);
+    h->roots_read = true;
+    if (h->ahead) {
+        curl_easy_setopt(easy, CURLOPT_SSL_CTX_FUNCTION, on_context);
+        curl_easy_setopt(easy, CURLOPT_SSL_CTX_DATA, h);
+    }
+    curl_easy_setopt(easy, CURLOPT_CAINFO,
+        h->roots == NULL && h->ca_file[0] != '\0' ? h->ca_file : NULL);
+    curl_easy_setopt(easy, CURLOPT_CAPATH,
+        h->roots == NULL && h->ca_dir[0] != '\0' ? h->ca_dir : NULL);
+}
+
+void http_set(struct http *h, void *easy, const char *url)
 {
     curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
@@ -212,30 +227,13 @@ void http_set(const struct http *h, void *easy)
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT, (long)h->opts.connect_s);
     curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, (long)STALL_BYTES_PER_S);
     curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME, (long)h->opts.stall_s);
-    if (h->ahead)
-        curl_easy_setopt(easy, CURLOPT_SSL_CTX_FUNCTION, on_context);
-    if (h->ca_file[0] != '\0')
-        curl_easy_setopt(easy, CURLOPT_CAINFO, h->ca_file);
-    if (h->ca_dir[0] != '\0')
-        curl_easy_setopt(easy, CURLOPT_CAPATH, h->ca_dir);
-}
-
-/*
- * curl reads http_proxy in lower case only, since a web server hands HTTP_PROXY
- * to CGI programs from whoever asks; REQUEST_METHOD is how those are known.
- */
-static void set_proxy(struct http_call *c)
-{
-    const char *proxy = env_get("HTTP_PROXY");
-
-    if (proxy != NULL && env_get("http_proxy") == NULL &&
-        env_get("REQUEST_METHOD") == NULL &&
-        strncasecmp(c->url, "http://", 7) == 0)
-        curl_easy_setopt(c->easy, CURLOPT_PROXY, proxy);
+    if (strncasecmp(url, "https:", 6) == 0)
+        set_trust(h, easy);
 }
 
 static bool set_request(struct http_call *c)
 {
+    const char *proxy = proxy_missed(c->url);
     char range[64];
 
     curl_easy_setopt(c->easy, CURLOPT_PRIVATE, c);
@@ -248,7 +246,8 @@ static bool set_request(struct http_call *c)
         curl_easy_setopt(c->easy, CURLOPT_RANGE, range);
     }
     curl_easy_setopt(c->easy, CURLOPT_FRESH_CONNECT, (long)c->fresh);
-    set_proxy(c);
+    if (proxy != NULL)
+        curl_easy_setopt(c->easy, CURLOPT_PROXY, proxy);
     return set_headers(c) &&
            curl_easy_setopt(c->easy, CURLOPT_URL, c->url) == CURLE_OK;
 }
@@ -261,7 +260,7 @@ int http_start_curl(struct http *h, struct http_call *c, struct err *e)
         curl_easy_reset(c->easy);
     if (c->easy == NULL)
         return err_set(e, ERR_NOMEM, "out of memory for a request");
-    http_set(h, c->easy);
+    http_set(h, c->easy, c->url);
     if (!set_request(c) || curl_multi_add_handle(h->multi, c->easy) != 0)
         return err_set(e, ERR_NOMEM, "out of memory for a request");
     h->requests++;
@@ -338,7 +337,6 @@ static void reword(struct http_call *c, CURLcode code)
     if (code == CURLE_OUT_OF_MEMORY)
         snprintf(
             c->why, sizeof(c->why), "a header is too large, or memory ran out");
-    /* on_socket */
     if (code == CURLE_ABORTED_BY_CALLBACK)
         snprintf(c->why, sizeof(c->why), "its socket cannot be waited for");
 }

@@ -21,12 +21,14 @@ struct http {
     struct http_opts opts;
     uint64_t requests;
     char agent[128];
-    char ca_file[PATH_MAX]; /* "" when not set */
+    char ca_file[PATH_MAX]; /* "": none */
     char ca_dir[PATH_MAX];
+    void *roots; /* the certificates in them; NULL: libcurl reads them */
+    bool roots_read;
 };
 
-/* http_set - what all of libcurl's handles need. */
-void http_set(const struct http *h, void *easy);
+/* http_set - what all of libcurl's handles need, for that URL. */
+void http_set(struct http *h, void *easy, const char *url);
 
 /* http_start_curl - send the request, and bring the answer, by libcurl. */
 int http_start_curl(struct http *h, struct http_call *c, struct err *e);

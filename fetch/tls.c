@@ -24,6 +24,32 @@ void tls_read_ahead(void *context)
     SSL_CTX_clear_mode(context, SSL_MODE_RELEASE_BUFFERS);
 }
 
+void *tls_roots(const char *file, const char *dir)
+{
+    X509_STORE *store = X509_STORE_new();
+
+    if (store == NULL || (file[0] == '\0' && dir[0] == '\0') ||
+        (file[0] != '\0' && X509_STORE_load_file(store, file) != 1) ||
+        (dir[0] != '\0' && X509_STORE_load_path(store, dir) != 1)) {
+        X509_STORE_free(store);
+        return NULL;
+    }
+    /* As libcurl has it: one that is trusted ends the chain. */
+    X509_STORE_set_flags(
+        store, X509_V_FLAG_TRUSTED_FIRST | X509_V_FLAG_PARTIAL_CHAIN);
+    return store;
+}
+
+void tls_roots_free(void *roots)
+{
+    X509_STORE_free(roots);
+}
+
+void tls_trust(void *context, void *roots)
+{
+    SSL_CTX_set1_cert_store(context, roots);
+}
+
 bool tls_buffered(const void *session)
 {
     return session != NULL && SSL_has_pending(session) != 0 &&

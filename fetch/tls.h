@@ -1,6 +1,7 @@
 /*
  * tls.h - what libcurl does not do with OpenSSL: read far ahead of a record,
- * so that many come with one call to the kernel. tls.c is the only file that
+ * so that many come with one call to the kernel; and read the certificates
+ * that are trusted once, for all connections. tls.c is the only file that
  * includes OpenSSL's TLS.
  */
 #ifndef FETCH_TLS_H
@@ -17,6 +18,16 @@ bool tls_is_ours(const char *version);
 
 /* tls_read_ahead - of a libcurl's context, an SSL_CTX. */
 void tls_read_ahead(void *context);
+
+/*
+ * tls_roots - the certificates of a file and of a folder, either may be ""
+ * NULL: there are none, or they cannot be read
+ */
+void *tls_roots(const char *file, const char *dir);
+void tls_roots_free(void *roots); /* NULL is fine */
+
+/* tls_trust - a libcurl's context trusts these, and no others. */
+void tls_trust(void *context, void *roots);
 
 /*
  * tls_buffered - bytes were read ahead, which no poll will tell of, and may be

@@ -20,7 +20,7 @@ struct wire *wire_dial(
     w->fd = -1;
     snprintf(w->origin, sizeof(w->origin), "%s", origin);
     h->n_wires++;
-    http_set(h, w->easy);
+    http_set(h, w->easy, w->origin);
     curl_easy_setopt(w->easy, CURLOPT_CONNECT_ONLY, 1L);
     wire_lend(w, c);
     if (curl_easy_setopt(w->easy, CURLOPT_URL, w->origin) != CURLE_OK ||
