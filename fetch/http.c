@@ -68,11 +68,6 @@ static void be_told(struct http *h)
     curl_multi_setopt(h->multi, CURLMOPT_TIMERDATA, h);
 }
 
-static const char *or_none(const char *text)
-{
-    return text != NULL ? text : "";
-}
-
 struct http *http_open(const struct http_opts *opts, struct err *e)
 {
     struct http *h = calloc(1, sizeof(*h));
@@ -100,9 +95,11 @@ struct http *http_open(const struct http_opts *opts, struct err *e)
     snprintf(h->agent, sizeof(h->agent), "mlfetch/%s; linux/%.60s", ML_VERSION,
         uname(&u) == 0 ? u.machine : "unknown");
     if (!env_path("SSL_CERT_FILE", h->ca_file))
-        snprintf(h->ca_file, sizeof(h->ca_file), "%s", or_none(v->cainfo));
+        snprintf(h->ca_file, sizeof(h->ca_file), "%s",
+            v->cainfo != NULL ? v->cainfo : "");
     if (!env_path("SSL_CERT_DIR", h->ca_dir))
-        snprintf(h->ca_dir, sizeof(h->ca_dir), "%s", or_none(v->capath));
+        snprintf(h->ca_dir, sizeof(h->ca_dir), "%s",
+            v->capath != NULL ? v->capath : "");
     curl_multi_setopt(h->multi, CURLMOPT_PIPELINING, CURLPIPE_NOTHING);
     curl_multi_setopt(h->multi, CURLMOPT_MAXCONNECTS, (long)opts->connections);
     return h;
