@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/file.h"
 
@@ -174,6 +175,65 @@ static void orders(void)
     /* The first piece comes last, and there is no memory for the others. */
     order("backwards, little memory", SMALL, backward, 13);
     order("mixed, little memory", SMALL, mixed, 13);
+}
+
+/* Bytes that are received in the block itself, which nobody need copy. */
+static void in_place(void)
+{
+    struct err e = ERR_INIT;
+    struct block *b = NULL;
+    struct world w;
+    uint64_t at = 0, new = 0, placed = 0;
+    size_t len = 1;
+
+    begin(&w, 160, &e);
+    ok(feed(&w, 3 * PIECE - 5000, 3 * PIECE + 5000, &e), "a part is there");
+    while (at < SIZE && e.kind == ERR_NONE) {
+        uint8_t *room;
+        size_t n = len = size_min(100000, SIZE - at);
+
+        room = sink_room(&w.sink, &b, at, &len);
+        if (room == NULL && len == 0) {
+            nap();
+            continue;
+        }
+        n = room != NULL ? len : n;
+        placed += room != NULL ? n : 0;
+        if (room != NULL)
+            memcpy(room, data + at, n);
+        sink_put(
+            &w.sink, &b, &at, room != NULL ? room : data + at, n, &new, &e);
+    }
+    sink_flush(&w.sink, &b);
+    ok(new == SIZE - 10000, "in place: the part is not taken twice");
+    ok(placed > SIZE - 2 * 100000 - 10000, "in place: nearly all is");
+    check(&w, "in place");
+}
+
+static bool noted(void)
+{
+    char live[PATH_MAX];
+
+    journal_live(journal, live);
+    return access(live, F_OK) == 0;
+}
+
+/* What may be unnoted is less for fewer lanes, at once. */
+static void fewer_lanes(void)
+{
+    struct err e = ERR_INIT;
+    struct world w;
+
+    begin(&w, 160, &e);
+    feed(&w, 0, 3 * BLOCK_BYTES, &e);
+    for (int i = 0; i < 500; i++)
+        nap();
+    ok(!noted(), "three blocks of four lanes are not noted yet");
+    intake_lanes(w.in, 1);
+    for (int i = 0; i < 10000 && !noted(); i++)
+        nap();
+    ok(noted(), "they are when one lane is left");
+    finish(&w);
 }
 
 /* Several lanes at once, the first of them slow. */
@@ -367,6 +427,8 @@ int main(void)
     snprintf(journal, sizeof(journal), "%s", at("journal"));
     make_data();
     orders();
+    in_place();
+    fewer_lanes();
     lanes();
     twice();
     goes_on();
