@@ -123,14 +123,23 @@ static int dial(struct http_call *c, const char *origin, struct err *e)
     return d->wire != NULL ? 0 : -1;
 }
 
+/* There may be a token in it. */
+static void forget_request(struct direct *d)
+{
+    explicit_bzero(d->request.p, d->request.len);
+    buf_clear(&d->request);
+}
+
 static void begin(struct http_call *c)
 {
     struct direct *d = c->direct;
-    struct buf request = d->request;
-    struct reply reply = d->reply;
+    struct buf request;
+    struct reply reply;
 
-    buf_clear(&request);
-    reply_clear(&reply);
+    forget_request(d);
+    reply_clear(&d->reply);
+    request = d->request;
+    reply = d->reply;
     *d = (struct direct){ .on = true, .request = request, .reply = reply };
 }
 
@@ -482,6 +491,11 @@ void *direct_easy(const struct http_call *c)
     return d != NULL && d->wire != NULL ? d->wire->easy : NULL;
 }
 
+bool direct_kept(const struct http_call *c)
+{
+    return direct_easy(c) != NULL && c->direct->wire->used;
+}
+
 const struct reply *direct_head(const struct http_call *c)
 {
     return c->direct != NULL && c->direct->on ? &c->direct->reply : NULL;
@@ -492,6 +506,7 @@ void direct_free(struct http_call *c)
     if (c->direct == NULL)
         return;
     direct_leave(c);
+    forget_request(c->direct);
     buf_free(&c->direct->request);
     reply_free(&c->direct->reply);
     free(c->direct);

@@ -49,6 +49,9 @@ void direct_leave(struct http_call *c);
 /* direct_easy - libcurl's handle of its connection; NULL: it has none. */
 void *direct_easy(const struct http_call *c);
 
+/* direct_kept - is that connection an old one? */
+bool direct_kept(const struct http_call *c);
+
 /* direct_head - the answer's, when it came so; else NULL. */
 const struct reply *direct_head(const struct http_call *c);
 

@@ -553,7 +553,7 @@ uint64_t http_connect_us(const struct http_call *c)
 {
     curl_off_t found = 0, connected = 0;
 
-    if (c->end != HTTP_RUNNING || easy_of(c) == NULL)
+    if (c->end != HTTP_RUNNING || easy_of(c) == NULL || direct_kept(c))
         return 0;
     curl_easy_getinfo(easy_of(c), CURLINFO_NAMELOOKUP_TIME_T, &found);
     curl_easy_getinfo(easy_of(c), CURLINFO_CONNECT_TIME_T, &connected);
