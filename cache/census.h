@@ -28,6 +28,8 @@ struct object {
     struct digest digest;    /* that it must have */
     struct stat st;
     bool named; /* some name leads to it */
+    /* Of a content: when a step of the log last took it from a name; 0. */
+    int64_t taken;
 };
 
 struct census_name {
@@ -75,6 +77,10 @@ enum {
 int census(const struct place *p, const struct target *targets,
     size_t n_targets, unsigned flags, struct census *out, struct arena *arena,
     struct err *e);
+
+/* census_kept - has the log taken it from a name in the last grace_s? Then it
+ * can be brought back. */
+bool census_kept(const struct object *o, uint64_t grace_s);
 
 /* census_blob - the blob, or repo NULL: the content, of a digest; or NULL.
  * Not of a census of some targets only. */

@@ -6,11 +6,16 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
+#include "cache/apply.h"
+#include "cache/edit.h"
 #include "cache/walk.h"
 
 #include "base/file.h"
 #include "base/human.h"
 #include "base/path.h"
+
+/* What is not larger is looked for in any case (volume_store). */
+#define LARGE ((uint64_t)64 << 20)
 
 /* The source's own name, also for "." and "models/". */
 static int own_name(
@@ -172,45 +177,172 @@ int putlist_make(const struct volume *v, const char *source, const char *name,
     return 0;
 }
 
-/* What a name holds already at the same size is likely the same content. */
-static int check_space(const struct volume *v, const struct putlist_item *items,
-    uint64_t n, struct arena *arena, struct err *e)
+/* What the names mean before the first byte is copied. */
+struct putting {
+    const struct volume *v;
+    const struct putlist_item *items;
+    uint64_t n;
+    bool *was;
+    struct volume_entry *old;
+    uint64_t *sizes; /* of all that the volume holds, sorted; or NULL */
+    uint64_t n_sizes;
+    struct arena *arena;
+};
+
+static int check_space(const struct putting *p, struct err *e)
 {
     char need[HUMAN_MAX], lack[HUMAN_MAX];
     uint64_t bytes = 0, free_bytes;
 
-    for (uint64_t i = 0; i < n; i++) {
-        struct err ignored = ERR_INIT;
-        struct volume_entry old;
-        if (volume_entry_read(
-                v, str_of(items[i].name), arena, &old, &ignored) == 0 &&
-            old.size == items[i].size)
-            continue;
-        bytes += items[i].size;
-    }
-    if (dir_free_space(v->root, &free_bytes, e) != 0)
+    /* At the same size it is likely the same content. */
+    for (uint64_t i = 0; i < p->n; i++)
+        if (!p->was[i] || p->old[i].size != p->items[i].size)
+            bytes += p->items[i].size;
+    if (dir_free_space(p->v->root, &free_bytes, e) != 0)
         return -1;
     if (bytes <= free_bytes)
         return 0;
     err_set(e, ERR_NOSPACE, "%s: %llu files need %s, %s more than is free",
-        v->root, (unsigned long long)n, human_size(need, bytes),
+        p->v->root, (unsigned long long)p->n, human_size(need, bytes),
         human_size(lack, bytes - free_bytes));
     return err_hint(e, "make room there, or put them into another volume");
 }
 
+static int taken(const struct putting *p, uint64_t i, struct err *e)
+{
+    err_set(e, ERR_USAGE, "'%s' is in the volume already, with other content",
+        p->items[i].name);
+    return err_hint(
+        e, "-f replaces it; mlfetch rollback brings the old content back");
+}
+
+static int look(struct putting *p, bool force, struct err *e)
+{
+    p->was = arena_alloc(p->arena, p->n, sizeof(*p->was), e);
+    p->old = arena_alloc(p->arena, p->n, sizeof(*p->old), e);
+    if (p->was == NULL || p->old == NULL)
+        return -1;
+    for (uint64_t i = 0; i < p->n; i++) {
+        struct str name = str_of(p->items[i].name);
+        struct err why = ERR_INIT;
+
+        if (edit_name_free(p->v, name, NULL, p->arena, e) != 0)
+            return -1;
+        /* A name whose file is damaged is put anew. */
+        p->was[i] = volume_now(p->v, name, p->arena, &p->old[i], &why) == 0;
+        if (p->was[i] && !force && p->old[i].size != p->items[i].size)
+            return taken(p, i, e);
+    }
+    return p->n > 1 ? check_space(p, e) : 0;
+}
+
+static int cmp_sizes(const void *a, const void *b)
+{
+    const uint64_t *x = a, *y = b;
+
+    return *x < *y ? -1 : *x > *y;
+}
+
+static int know_sizes(struct putting *p, struct err *e)
+{
+    struct volume_entry *list;
+
+    if (volume_list(p->v, NULL, p->arena, &list, &p->n_sizes, e) != 0)
+        return -1;
+    p->sizes = arena_alloc(p->arena, p->n_sizes, sizeof(*p->sizes), e);
+    if (p->sizes == NULL)
+        return -1;
+    for (uint64_t i = 0; i < p->n_sizes; i++)
+        p->sizes[i] = list[i].size;
+    if (p->n_sizes > 1)
+        qsort(p->sizes, p->n_sizes, sizeof(*p->sizes), cmp_sizes);
+    return 0;
+}
+
+static bool is_likely(const struct putting *p, uint64_t size)
+{
+    return p->n_sizes > 0 && bsearch(&size, p->sizes, p->n_sizes,
+                                 sizeof(*p->sizes), cmp_sizes) != NULL;
+}
+
+static int store_all(struct putting *p, bool force, struct progress *progress,
+    struct putlist_done *out, struct err *e)
+{
+    for (uint64_t i = 0; i < p->n; i++) {
+        const struct putlist_item *item = &p->items[i];
+        struct volume_entry *entry = &out->entries[i];
+
+        if (volume_store(p->v, item->file, item->name, is_likely(p, item->size),
+                progress, entry, &out->copied[i], e) != 0)
+            return -1;
+        entry->name = str_of(item->name);
+        if (p->was[i] && !force && !step_same(&p->old[i], entry))
+            return taken(p, i, e);
+    }
+    return 0;
+}
+
+/* Another process gave it another meaning while we copied. */
+static bool overtaken(const struct putting *p, uint64_t i,
+    const struct volume_entry *put, struct err *e)
+{
+    struct volume_entry now;
+    int rc = volume_now(p->v, put->name, p->arena, &now, e);
+
+    if (rc < 0 && e->kind == ERR_CORRUPT) {
+        err_clear(e);
+        rc = 1;
+    }
+    if (rc < 0 || (rc == 0 && step_same(&now, put)))
+        return rc < 0;
+    if (p->was[i] ? rc == 0 && step_same(&now, &p->old[i]) : rc > 0)
+        return false;
+    err_set(e, ERR_BUSY, "'%.*s' was %s by another process meanwhile",
+        STR_ARG(put->name), rc > 0 ? "removed" : "put");
+    err_hint(e, "nothing was changed: see mlfetch log %s, then put it again",
+        p->v->root);
+    return true;
+}
+
+static int name_all(
+    const struct putting *p, struct putlist_done *out, struct err *e)
+{
+    struct edit ed AUTO(edit_close) = EDIT_INIT;
+
+    if (edit_begin(&ed, p->v, "put", false, p->arena, e) != 0)
+        return -1;
+    for (uint64_t i = 0; i < p->n; i++)
+        if (overtaken(p, i, &out->entries[i], e) ||
+            edit_set(&ed, out->entries[i].name, &out->entries[i], e) != 0)
+            return -1;
+    if (edit_commit(&ed, &out->step, e) != 0)
+        return -1;
+    for (uint64_t i = 0; i < p->n; i++)
+        apply_show(p->v, &out->entries[i]);
+    return 0;
+}
+
 int putlist_run(const struct volume *v, const struct putlist_item *items,
-    uint64_t n, struct progress *progress, struct volume_entry **out_entries,
+    uint64_t n, bool force, struct progress *progress, struct putlist_done *out,
     struct arena *arena, struct err *e)
 {
-    *out_entries = arena_alloc(arena, n, sizeof(**out_entries), e);
-    if (*out_entries == NULL)
-        return -1;
-    /* One file: volume_put looks itself, and into the store too. */
-    if (n > 1 && check_space(v, items, n, arena, e) != 0)
+    struct putting p = { .v = v, .items = items, .n = n, .arena = arena };
+    struct lease lease AUTO(lease_free) = LEASE_INIT;
+    char path[PATH_MAX];
+    bool large = false;
+
+    *out = (struct putlist_done){ .step = 0 };
+    out->entries = arena_alloc(arena, n, sizeof(*out->entries), e);
+    out->copied = arena_alloc(arena, n, sizeof(*out->copied), e);
+    if (out->entries == NULL || out->copied == NULL)
         return -1;
     for (uint64_t i = 0; i < n; i++)
-        if (volume_put(v, items[i].file, items[i].name, progress,
-                &(*out_entries)[i], arena, e) != 0)
-            return -1;
-    return 0;
+        large = large || items[i].size > LARGE;
+    /* What is here, or comes, is not collected before it has a name. */
+    if (volume_check(v, e) != 0 || lease_of_volume(v, path, e) != 0 ||
+        lease_hold(&lease, path, true, e) != 0 || look(&p, force, e) != 0 ||
+        (large && know_sizes(&p, e) != 0) ||
+        store_all(&p, force, progress, out, e) != 0)
+        return -1;
+    return name_all(&p, out, e);
 }

@@ -29,14 +29,22 @@ int putlist_make(const struct volume *v, const char *source, const char *name,
     struct arena *arena, struct putlist_item **out, uint64_t *out_n,
     uint64_t *out_total, struct err *e);
 
+struct putlist_done {
+    struct volume_entry *entries; /* n of them */
+    bool *copied;                 /* n: the volume did not have the bytes */
+    uint64_t step;                /* of the log; 0: nothing has changed */
+};
+
 /*
- * putlist_run - put them all; stops at the first failure
- * out_entries  n entries, in arena
- * Returns      0, or -1 with *e as volume_put; space for all of them is
- *              asked for before the first
+ * putlist_run - put them all, as one step of the log, or none
+ * force    replace what has other content
+ * Returns  0, or -1 with *e as volume_store; also USAGE (a name has other
+ *          content; not with force), REFUSED (a name cannot be one), BUSY (a
+ *          name has been given another meaning meanwhile). Space for all of
+ *          them is asked for before the first.
  */
 int putlist_run(const struct volume *v, const struct putlist_item *items,
-    uint64_t n, struct progress *progress, struct volume_entry **out_entries,
+    uint64_t n, bool force, struct progress *progress, struct putlist_done *out,
     struct arena *arena, struct err *e);
 
 #endif

@@ -254,7 +254,8 @@ void reaper_close(struct reaper *r)
 bool reaper_dead(const struct object *o, uint64_t grace_s)
 {
     return !o->named && (o->kind == OBJECT_BLOB || o->kind == OBJECT_CONTENT) &&
-           time(NULL) - o->st.st_ctime >= (time_t)grace_s;
+           time(NULL) - o->st.st_ctime >= (time_t)grace_s &&
+           !census_kept(o, grace_s);
 }
 
 /* 1: it is in the trash; 0: somebody is at it, or it is gone; -1: *e. */
@@ -533,38 +534,4 @@ int reaper_repo(struct reaper *r, struct err *e)
         aside_move(path, locks, path_base(name), to, e) != 0)
         return -1;
     return aside_remove(to, e);
-}
-
-/* A name's file below a folder of the volume; a link's end is left alone. */
-static int remove_name(
-    const char *root, const char *part, struct str name, struct err *e)
-{
-    struct err outside = ERR_INIT;
-    char top[PATH_MAX], dir[PATH_MAX], path[PATH_MAX];
-
-    if (path_join(top, root, part, e) != 0 ||
-        path_fmt(path, e, "%.*s", STR_ARG(name)) != 0)
-        return -1;
-    path_dir(dir, sizeof(dir), path);
-    if (aside_inside(top, dir, path, &outside) != 0) {
-        log_warn("left alone: %s", outside.msg);
-        return 0;
-    }
-    if (path_fmt(path, e, "%s/%.*s", top, STR_ARG(name)) != 0 ||
-        remove_synced(path, e) != 0)
-        return -1;
-    aside_prune(path, top);
-    return 0;
-}
-
-int reaper_put(struct reaper *r, struct str name, struct err *e)
-{
-    const char *root = r->place->volume.root;
-    struct buf json AUTO(buf_free) = BUF_INIT(PATH_MAX);
-
-    /* The view first: what the name is still there for can be removed again. */
-    buf_printf(&json, "%.*s.json", STR_ARG(name));
-    if (buf_check(&json, e) != 0 || remove_name(root, "files", name, e) != 0)
-        return -1;
-    return remove_name(root, "names", buf_str(&json), e);
 }

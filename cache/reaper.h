@@ -71,9 +71,6 @@ int reaper_revision(struct reaper *r, const char *commit, struct err *e);
 /* reaper_repo - the whole repository, in one step. */
 int reaper_repo(struct reaper *r, struct err *e);
 
-/* reaper_put - a put name, its view, and the folders left empty. */
-int reaper_put(struct reaper *r, struct str name, struct err *e);
-
 /* reaper_dead - does no name, and no download, need it; is it of this age? */
 bool reaper_dead(const struct object *o, uint64_t grace_s);
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "cache/aside.h"
+#include "cache/edit.h"
 #include "cache/inventory.h"
 #include "cache/pin.h"
 #include "cache/reaper.h"
@@ -70,7 +71,8 @@ static void count_names(struct plan *pl, struct removal *r)
         r->files++;
         if (o == NULL)
             continue;
-        if (--pl->needed[o - pl->all.objects] == 0)
+        if (--pl->needed[o - pl->all.objects] == 0 &&
+            !census_kept(o, REAPER_GRACE_S))
             r->freed += (uint64_t)o->st.st_size;
     }
     for (uint64_t i = 0; i < pl->all.n_names; i++) {
@@ -230,7 +232,7 @@ static int drop(struct reaper *r, const struct digest *had, uint64_t n_had,
             if (strcmp(now.repos[k].folder, r->repo.folder) == 0)
                 repo = &now.repos[k];
         o = census_blob(&now, repo, &had[i]);
-        if (o == NULL || o->named)
+        if (o == NULL || o->named || census_kept(o, REAPER_GRACE_S))
             continue;
         o->named = true; /* only once in the list */
         dead[n++] = o;
@@ -312,16 +314,18 @@ static int remove_one(const struct place *p, struct removal *x, struct err *e)
     return 0;
 }
 
-/* All put names first, then what they led to: one census for all. */
+/* All put names in one step of the log, then what they led to. */
 static int remove_puts(
     const struct place *p, struct removal *v, uint64_t n, struct err *e)
 {
     struct arena arena AUTO(arena_free) = ARENA_INIT(CENSUS_MAX);
     struct reaper r AUTO(reaper_close) = REAPER_INIT;
+    struct edit ed AUTO(edit_close) = EDIT_INIT;
     struct digest *had = arena_alloc(&arena, n, sizeof(*had), e);
-    uint64_t n_had = 0, bytes;
+    uint64_t n_had = 0, bytes, step;
 
-    if (had == NULL || reaper_open(&r, p, NULL, REAPER_GRACE_S, e) != 0)
+    if (had == NULL || reaper_open(&r, p, NULL, REAPER_GRACE_S, e) != 0 ||
+        edit_begin(&ed, &p->volume, HISTORY_PURGE, true, &arena, e) != 0)
         return -1;
     for (uint64_t i = 0; i < n; i++) {
         struct volume_entry entry;
@@ -331,10 +335,14 @@ static int remove_puts(
             continue;
         if (volume_find(&p->volume, v[i].name.p, &arena, &entry, &ignored) == 0)
             had[n_had++] = entry.sha256;
-        if (reaper_put(&r, v[i].name, e) != 0)
+        if (edit_set(&ed, v[i].name, NULL, e) != 0)
             return -1;
-        v[i].done = true;
     }
+    if (edit_commit(&ed, &step, e) != 0)
+        return -1;
+    edit_close(&ed);
+    for (uint64_t i = 0; i < n; i++)
+        v[i].done = v[i].done || v[i].repo == NULL;
     tell_late(&r);
     return drop(&r, had, n_had, &bytes, &arena, e);
 }

@@ -25,7 +25,7 @@ static const char marker_text[] = "{\"ml-volume\": 1}\n";
 
 enum { MARKER_MAX = 4096, TMP_GRACE_S = 600 };
 
-static int volumes_root(char *out, struct err *e)
+int volume_shelf(char *out, struct err *e)
 {
     char base[PATH_MAX];
 
@@ -60,7 +60,7 @@ int volume_locate(struct volume *out, const char *text, struct err *e)
     if (path_check(str_of(text), &unsafe) != 0)
         return err_set(
             e, ERR_USAGE, "'%.200s' cannot be a volume's name", text);
-    if (volumes_root(root, e) != 0)
+    if (volume_shelf(root, e) != 0)
         return -1;
     return path_join(out->root, root, text, e);
 }

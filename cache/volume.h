@@ -11,13 +11,14 @@
  *          hub/                      a hub cache (hubdir.h)
  *          uniform/<key>/            conversions of put files (find.h)
  *          tmp/                      unfinished puts
+ *          log                       every change of the names (history.h)
  *          lease, trash/             of who removes things (reaper.h)
  *          quarantine/<sha256>       found wrong (quarantine.h)
  *          verify.log                what an interrupted check found right
  *
- * names/ is the truth, files/ a view for other tools. (So a file x and a
- * folder x.json cannot stand side by side.) A name is written only
- * after its content is in the store, synced and its digest checked.
+ * The log is the truth, names/ what it comes to, files/ a view for other tools.
+ * A name is written only after its content is in the store, synced and its
+ * digest checked. (Folders x.json are x.json+ in names/: volume_internal.h.)
  */
 #ifndef CACHE_VOLUME_H
 #define CACHE_VOLUME_H
@@ -47,8 +48,15 @@ struct volume_entry {
  */
 int volume_locate(struct volume *out, const char *text, struct err *e);
 
+/* volume_shelf - the folder that named volumes are in: MLFETCH_VOLUMES. */
+int volume_shelf(char *out, struct err *e);
+
 /* volume_exists - it is there and has the marker. */
 bool volume_exists(const struct volume *v);
+
+/* volume_check - 0 when it is a volume this program knows; -1 with *e:
+ * MISSING, REFUSED, UNSUPPORTED. */
+int volume_check(const struct volume *v, struct err *e);
 
 /*
  * volume_create - make it where it is not there; what killed puts left in
@@ -63,10 +71,25 @@ struct hubdir;
 int volume_hub(const struct volume *v, struct hubdir *out, struct err *e);
 
 /*
- * volume_put - file (a path) becomes name, replacing an older content
- * The copy is hashed as it is read; the bytes are synced before a name leads
- * to them. Space is checked first. Content that the store has already is not
- * kept twice; if the store's copy is damaged it is replaced.
+ * volume_store - a file's bytes into the store, without a name
+ * The copy is hashed as it is read, synced, and read back. Space is checked
+ * first. Content that the store has already is not copied; if the store's
+ * copy is damaged it is replaced. The caller holds the volume's lease until
+ * a name leads to it.
+ * shown    what the progress calls it
+ * likely   the store is likely to have it: hash before copying
+ * out      all but the name
+ * copied   the store did not have it
+ * Returns  0, or -1 with *e: MISSING, NOSPACE, IO, CORRUPT, BUSY (the file
+ *          changes while it is read), CANCELLED
+ */
+int volume_store(const struct volume *v, const char *file, const char *shown,
+    bool likely, struct progress *progress, struct volume_entry *out,
+    bool *copied, struct err *e);
+
+/*
+ * volume_put - file (a path) becomes name, replacing an older content: one
+ * step of the log (putlist.h is for many files, and asks before)
  * Returns 0, or -1 with *e: MISSING, NOSPACE, REFUSED (name), IO, BUSY (the
  *         file changes while it is read), CANCELLED; nothing visible has
  *         changed then
@@ -86,6 +109,9 @@ int volume_find(const struct volume *v, const char *name, struct arena *arena,
  */
 int volume_list(const struct volume *v, const char *prefix, struct arena *arena,
     struct volume_entry **out, uint64_t *out_n, struct err *e);
+
+/* volume_is_below - is name this folder, or below it? "" is above all. */
+bool volume_is_below(struct str name, struct str folder);
 
 /* volume_path - the path of an entry's bytes in the store. */
 int volume_path(const struct volume *v, const struct volume_entry *entry,

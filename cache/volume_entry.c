@@ -15,23 +15,92 @@
 
 enum { ENTRY_BYTES_MAX = 64 << 10, SUFFIX_LEN = 5 /* ".json" */ };
 
+/* Does a folder's name look like the file of a name, or like one of these? */
+static bool needs_mark(struct str folder)
+{
+    while (folder.len > 0 && folder.p[folder.len - 1] == '+')
+        folder.len--;
+    return str_ends(folder, ".json");
+}
+
+/* Behind the last slash of a checked name. */
+static struct str last_part(struct str name)
+{
+    size_t n = name.len;
+
+    while (n > 0 && name.p[n - 1] != '/')
+        n--;
+    return (struct str){ name.p + n, name.len - n };
+}
+
+int volume_folder(
+    const struct volume *v, struct str name, char *out, struct err *e)
+{
+    struct buf b AUTO(buf_free) = BUF_INIT(PATH_MAX - 1);
+
+    buf_printf(&b, "%s/names", v->root);
+    while (name.len > 0) {
+        const char *slash = memchr(name.p, '/', name.len);
+        size_t n = slash != NULL ? (size_t)(slash - name.p) : name.len;
+        struct str part = { name.p, n };
+
+        buf_printf(&b, "/%.*s", STR_ARG(part));
+        if (needs_mark(part))
+            buf_putc(&b, '+');
+        n += slash != NULL;
+        name.p += n;
+        name.len -= n;
+    }
+    if (buf_check(&b, e) != 0)
+        return -1;
+    memcpy(out, b.p, b.len + 1);
+    return 0;
+}
+
+bool volume_name_of(struct str path, struct buf *out)
+{
+    for (;;) {
+        const char *slash = memchr(path.p, '/', path.len);
+        struct str part = { path.p,
+            slash != NULL ? (size_t)(slash - path.p) : path.len };
+
+        if (slash == NULL) {
+            part.len -= size_min(part.len, SUFFIX_LEN);
+            buf_put(out, part.p, part.len);
+            return str_ends(path, ".json");
+        }
+        if (needs_mark(part)) {
+            if (part.p[part.len - 1] != '+')
+                return false;
+            part.len--;
+        }
+        buf_put(out, part.p, part.len);
+        buf_putc(out, '/');
+        path.len -= (size_t)(slash + 1 - path.p);
+        path.p = slash + 1;
+    }
+}
+
 int volume_named(
     const struct volume *v, struct str name, char *out, struct err *e)
 {
-    const char *slash = NULL;
-    size_t last;
+    struct str last = last_part(name), front = name;
+    size_t n;
 
     if (path_check(name, e) != 0)
         return -1;
-    for (size_t i = 0; i < name.len; i++)
-        if (name.p[i] == '/')
-            slash = name.p + i;
-    last = slash ? name.len - (size_t)(slash + 1 - name.p) : name.len;
-    if (last > 255 - SUFFIX_LEN)
+    if (last.len > 255 - SUFFIX_LEN)
         return err_set(e, ERR_REFUSED,
             "unsafe file name '%.*s': longer than %d bytes", STR_ARG(name),
             255 - SUFFIX_LEN);
-    return path_fmt(out, e, "%s/names/%.*s.json", v->root, STR_ARG(name));
+    front.len -= last.len + (last.len < name.len);
+    if (volume_folder(v, front, out, e) != 0)
+        return -1;
+    n = strlen(out);
+    if (n + 1 + last.len + SUFFIX_LEN >= PATH_MAX)
+        return err_set(e, ERR_USAGE, "path too long: %.200s", out);
+    snprintf(out + n, PATH_MAX - n, "/%.*s.json", STR_ARG(last));
+    return 0;
 }
 
 static bool parse_entry(const struct json *v, struct volume_entry *out)
@@ -51,12 +120,9 @@ int volume_entry_read(const struct volume *v, struct str name,
     struct json_doc doc AUTO(json_free) = JSON_DOC_INIT;
     struct err why = ERR_INIT;
     char path[PATH_MAX];
-    struct stat st;
 
     if (volume_named(v, name, path, e) != 0)
         return -1;
-    if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
-        return 1; /* others have their names below it */
     if (json_read(&doc, path, ENTRY_BYTES_MAX, &why) != 0) {
         if (why.kind == ERR_MISSING || why.sys == ENOTDIR)
             return 1;
@@ -118,6 +184,15 @@ bool volume_entry_plain(struct str text, struct volume_entry *out)
     return true;
 }
 
+int volume_entry_text(
+    const struct volume_entry *entry, struct buf *out, struct err *e)
+{
+    buf_printf(out, "{\"sha256\": \"%s\", \"size\": %llu, \"mtime\": %lld}\n",
+        entry->sha256.hex, (unsigned long long)entry->size,
+        (long long)entry->mtime);
+    return buf_check(out, e);
+}
+
 int volume_entry_write(
     const struct volume *v, const struct volume_entry *entry, struct err *e)
 {
@@ -125,10 +200,8 @@ int volume_entry_write(
     struct buf b AUTO(buf_free) = BUF_INIT(ENTRY_BYTES_MAX);
     char path[PATH_MAX], dir[PATH_MAX], tmp[PATH_MAX];
 
-    buf_printf(&b, "{\"sha256\": \"%s\", \"size\": %llu, \"mtime\": %lld}\n",
-        entry->sha256.hex, (unsigned long long)entry->size,
-        (long long)entry->mtime);
-    if (buf_check(&b, e) != 0 || volume_named(v, entry->name, path, e) != 0)
+    if (volume_entry_text(entry, &b, e) != 0 ||
+        volume_named(v, entry->name, path, e) != 0)
         return -1;
     path_dir(dir, sizeof(dir), path);
     if (dir_make(dir, e) != 0 || volume_tmp(v, tmp, e) != 0 ||
@@ -136,17 +209,4 @@ int volume_entry_write(
         file_write_at(f.fd, b.p, b.len, 0, path, e) != 0)
         return -1;
     return file_new_commit(&f, mode_masked(0666), e);
-}
-
-int volume_find(const struct volume *v, const char *name, struct arena *arena,
-    struct volume_entry *out, struct err *e)
-{
-    int rc = path_check(str_of(name), e) != 0 ? -1 : volume_check(v, e);
-
-    if (rc == 0)
-        rc = volume_entry_read(v, str_of(name), arena, out, e);
-    if (rc <= 0)
-        return rc;
-    err_set(e, ERR_MISSING, "%s: no file '%s' in this volume", v->root, name);
-    return err_hint(e, "see what is there: mlfetch ls %s", v->root);
 }

@@ -4,8 +4,7 @@
 
 #include "cache/volume.h"
 
-/* volume_check - 0 when it is a volume this program knows, else -1. */
-int volume_check(const struct volume *v, struct err *e);
+#include "base/buf.h"
 
 /* volume_tmp - make the volume's tmp/; its path into out. */
 int volume_tmp(const struct volume *v, char *out, struct err *e);
@@ -14,12 +13,25 @@ int volume_tmp(const struct volume *v, char *out, struct err *e);
 int volume_named(
     const struct volume *v, struct str name, char *out, struct err *e);
 
+/*
+ * volume_folder - the folder of names/ that the names below name are in; "" is
+ * names/ itself
+ * A folder x.json is kept as x.json+, x.json+ as x.json++: it is no file of a
+ * name. Not checked.
+ */
+int volume_folder(
+    const struct volume *v, struct str name, char *out, struct err *e);
+
+/* volume_name_of - append the name that the file at path below names/ says
+ * the meaning of; false: of none. */
+bool volume_name_of(struct str path, struct buf *out);
+
 /* volume_stored - the path of content in the store. */
 int volume_stored(const struct volume *v, const struct digest *sha256,
     char *out, struct err *e);
 
 /*
- * volume_entry_read - the entry called name
+ * volume_entry_read - the entry called name, as names/ says
  * Returns 0, 1 when there is none, or -1 with *e: REFUSED (name), CORRUPT.
  */
 int volume_entry_read(const struct volume *v, struct str name,
@@ -41,6 +53,25 @@ bool volume_entry_plain(struct str text, struct volume_entry *out);
 int volume_below(const struct volume *v, const char *folder,
     struct arena *arena, struct volume_entry **out, uint64_t *out_n,
     struct err *e);
+
+/*
+ * volume_listed - volume_list as names/ says, without what is still to be done
+ * (history.h)
+ */
+int volume_listed(const struct volume *v, const char *prefix,
+    struct arena *arena, struct volume_entry **out, uint64_t *out_n,
+    struct err *e);
+
+/*
+ * volume_now - the entry called name: volume_entry_read, and over it what is
+ * still to be done
+ */
+int volume_now(const struct volume *v, struct str name, struct arena *arena,
+    struct volume_entry *out, struct err *e);
+
+/* volume_entry_text - what is in the file of a name. */
+int volume_entry_text(
+    const struct volume_entry *entry, struct buf *out, struct err *e);
 
 /* volume_entry_write - from now on the name means this. */
 int volume_entry_write(

@@ -24,7 +24,7 @@
 
 /* So many files are one piece of work; of fewer pieces no thread is worth it.
  */
-enum { CHUNK = 256, CHUNKS_MIN = 4, SUFFIX_LEN = 5 /* ".json" */ };
+enum { CHUNK = 256, CHUNKS_MIN = 4 };
 
 struct listing {
     int dir; /* that the paths are below */
@@ -78,27 +78,23 @@ static void read_all(struct listing *l)
 static int name_all(struct listing *l, struct walk_entry *found, uint64_t n,
     const char *folder, struct arena *arena, struct err *e)
 {
+    struct buf name AUTO(buf_free) = BUF_INIT(PATH_MAX - 1);
     size_t front = strlen(folder);
 
     for (uint64_t i = 0; i < n; i++) {
-        struct str s = found[i].path;
-        char *p;
-
-        if (found[i].kind != WALK_FILE || !str_ends(s, ".json"))
+        if (found[i].kind != WALK_FILE)
             continue;
-        s.len -= SUFFIX_LEN;
-        p = arena_alloc(arena, front + 1 + s.len + 1, 1, e);
-        if (p == NULL)
+        buf_clear(&name);
+        buf_put(&name, folder, front);
+        if (front > 0)
+            buf_putc(&name, '/');
+        if (!volume_name_of(found[i].path, &name))
+            continue;
+        if (buf_check(&name, e) != 0)
             return -1;
-        l->entries[l->n].name.p = p;
-        if (front > 0) {
-            memcpy(p, folder, front);
-            p[front] = '/';
-            p += front + 1;
-        }
-        memcpy(p, s.p, s.len);
-        l->entries[l->n].name.len =
-            s.len + (size_t)(p - l->entries[l->n].name.p);
+        l->entries[l->n].name = arena_str(arena, buf_str(&name), e);
+        if (l->entries[l->n].name.p == NULL)
+            return -1;
         found[l->n++] = found[i];
     }
     return 0;
@@ -139,8 +135,7 @@ int volume_below(const struct volume *v, const char *folder,
 
     *out = NULL;
     *out_n = 0;
-    if (path_fmt(root, e, "%s/names%s%s", v->root, folder[0] ? "/" : "",
-            folder) != 0)
+    if (volume_folder(v, str_of(folder), root, e) != 0)
         return -1;
     if (stat(root, &st) != 0 || !S_ISDIR(st.st_mode))
         return 0;
@@ -166,8 +161,9 @@ static int cmp_entries(const void *a, const void *b)
     return str_cmp(x->name, y->name);
 }
 
-int volume_list(const struct volume *v, const char *prefix, struct arena *arena,
-    struct volume_entry **out, uint64_t *out_n, struct err *e)
+int volume_listed(const struct volume *v, const char *prefix,
+    struct arena *arena, struct volume_entry **out, uint64_t *out_n,
+    struct err *e)
 {
     char folder[PATH_MAX] = "";
     struct volume_entry one, *list;

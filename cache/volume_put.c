@@ -1,6 +1,6 @@
 /*
- * A file of the user's becomes content in the store, then a name, then an
- * entry in the view. A kill between any two steps leaves a sound volume.
+ * A file of the user's becomes content in the store: read, hashed, written,
+ * synced, and read back. Only then may a name lead to it.
  */
 #include "cache/volume.h"
 #include "cache/volume_internal.h"
@@ -12,16 +12,19 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "cache/apply.h"
+#include "cache/edit.h"
 #include "cache/lease.h"
 #include "cache/mode.h"
 
 #include "base/cancel.h"
 #include "base/file.h"
 #include "base/human.h"
-#include "base/log.h"
 #include "base/path.h"
 
-enum { COPY_CHUNK = 1 << 20 };
+/* What is smaller is hashed before it is copied: to read it again costs
+ * little, as it is in memory by then. */
+enum { COPY_CHUNK = 1 << 20, LOOK_MAX = 64 << 20 };
 
 struct put {
     const struct volume *v;
@@ -39,54 +42,6 @@ static uint64_t put_size(const struct put *p)
 static void count(void *item, uint64_t bytes)
 {
     progress_add(item, bytes);
-}
-
-/* names/: the file of x and the folder of x.json/... would be one. */
-static int check_paths(const struct volume *v, const char *name, struct err *e)
-{
-    char path[PATH_MAX];
-    struct stat st;
-
-    if (volume_named(v, str_of(name), path, e) != 0)
-        return -1;
-    if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
-        return err_set(e, ERR_REFUSED,
-            "'%s': '%s.json' is a folder in this volume", name, name);
-    for (const char *p = strchr(name, '/'); p != NULL; p = strchr(p + 1, '/')) {
-        int n = (int)(p - name);
-        if (path_fmt(path, e, "%s/names/%.*s", v->root, n, name) != 0)
-            return -1;
-        if (stat(path, &st) == 0 && !S_ISDIR(st.st_mode))
-            return err_set(e, ERR_REFUSED,
-                "'%s': '%.*s' cannot be a folder beside the file '%.*s'", name,
-                n, name, n - (int)strlen(".json"), name);
-    }
-    return 0;
-}
-
-/* A name cannot be a file and a folder at once. */
-static int check_name(const struct volume *v, const char *name,
-    struct arena *arena, struct err *e)
-{
-    struct volume_entry entry, *list = NULL;
-    uint64_t n = 0;
-
-    if (check_paths(v, name, e) != 0)
-        return -1;
-    for (const char *p = strchr(name, '/'); p != NULL; p = strchr(p + 1, '/')) {
-        struct err ignored = ERR_INIT;
-        struct str front = { name, (size_t)(p - name) };
-        if (volume_entry_read(v, front, arena, &entry, &ignored) == 0)
-            return err_set(e, ERR_REFUSED,
-                "'%s': '%.*s' is a file in this volume", name, STR_ARG(front));
-    }
-    if (volume_below(v, name, arena, &list, &n, e) != 0)
-        return -1;
-    if (n > 0)
-        return err_set(e, ERR_REFUSED,
-            "'%s' is a folder in this volume: it has '%.*s'", name,
-            STR_ARG(list[0].name));
-    return 0;
 }
 
 static int open_source(struct put *p, struct err *e)
@@ -140,20 +95,16 @@ static int no_space(const struct put *p, uint64_t free_bytes, struct err *e)
  * Look before copying where a copy would fail or is likely to be for
  * nothing. Returns 1 when the store has the content, 0, or -1 with *e.
  */
-static int held_already(const struct put *p, const char *name,
-    struct arena *arena, struct digest *out, struct err *e)
+static int held_already(
+    const struct put *p, bool likely, struct digest *out, struct err *e)
 {
-    struct err ignored = ERR_INIT;
-    struct volume_entry old;
     uint64_t free_bytes;
-    bool fits, again;
+    bool fits;
 
     if (dir_free_space(p->v->root, &free_bytes, e) != 0)
         return -1;
     fits = free_bytes >= put_size(p);
-    again = volume_entry_read(p->v, str_of(name), arena, &old, &ignored) == 0 &&
-            old.size == put_size(p);
-    if (fits && !again)
+    if (fits && !likely && put_size(p) > LOOK_MAX)
         return 0;
     if (file_hash(p->file, HASH_SHA256, out, count, p->item, e) != 0)
         return -1;
@@ -218,8 +169,29 @@ static int store_sync(
     return dir_sync(dir, e) != 0 ? -1 : dir_sync(up, e);
 }
 
+/* What is on the disk now, past the page cache where that can be asked. */
+static int read_back(const struct put *p, const struct file_new *f,
+    const struct digest *sha256, struct err *e)
+{
+    struct digest now;
+
+    if (fsync(f->fd) != 0)
+        return err_sys(e, "%s: making it durable", f->tmp);
+    progress_state(p->item, "checking");
+    posix_fadvise(f->fd, 0, 0, POSIX_FADV_DONTNEED);
+    if (file_hash(f->tmp, HASH_SHA256, &now, NULL, NULL, e) != 0)
+        return -1;
+    progress_state(p->item, "");
+    if (digest_eq(&now, sha256))
+        return 0;
+    err_set(e, ERR_CORRUPT, "%s: what was written for %s reads back otherwise",
+        p->v->root, p->file);
+    return err_hint(e, "the disk or the memory of this machine is failing");
+}
+
 /* The bytes go to tmp/, and from there to the name their digest gives. */
-static int store_put(const struct put *p, struct digest *out, struct err *e)
+static int store_put(
+    const struct put *p, struct digest *out, bool *copied, struct err *e)
 {
     struct file_new f AUTO(file_new_abandon) = FILE_NEW_INIT;
     char tmp[PATH_MAX], path[PATH_MAX], dir[PATH_MAX];
@@ -234,9 +206,11 @@ static int store_put(const struct put *p, struct digest *out, struct err *e)
         return err_sys(e, "%s: making room for %s", p->v->root, p->file);
     if (copy_hashed(p, f.fd, out, e) != 0)
         return -1;
-    if (store_has(p, out))
+    *copied = !store_has(p, out);
+    if (!*copied)
         return store_sync(p, out, e);
-    if (cancel_check(e) != 0 || volume_stored(p->v, out, path, e) != 0)
+    if (cancel_check(e) != 0 || read_back(p, &f, out, e) != 0 ||
+        volume_stored(p->v, out, path, e) != 0)
         return -1;
     path_dir(dir, sizeof(dir), path);
     if (dir_make(dir, e) != 0)
@@ -245,93 +219,61 @@ static int store_put(const struct put *p, struct digest *out, struct err *e)
     return file_new_commit(&f, mode_masked(0444), e);
 }
 
-/* From the view's entry to the store: "../" for files/ and every folder. */
-static int view_target(
-    const struct volume_entry *entry, char *out, struct err *e)
-{
-    struct buf b AUTO(buf_free) = BUF_INIT(PATH_MAX - 1);
-
-    for (size_t i = 0; i < entry->name.len; i++)
-        if (entry->name.p[i] == '/')
-            buf_puts(&b, "../");
-    buf_printf(
-        &b, "../store/sha256/%.2s/%s", entry->sha256.hex, entry->sha256.hex);
-    if (buf_check(&b, e) != 0)
-        return -1;
-    memcpy(out, b.p, b.len + 1);
-    return 0;
-}
-
-static int show(
-    const struct volume *v, const struct volume_entry *entry, struct err *e)
-{
-    char stored[PATH_MAX], path[PATH_MAX], dir[PATH_MAX], tmp[PATH_MAX];
-    char target[PATH_MAX], link_tmp[PATH_MAX];
-    int rc;
-
-    if (volume_path(v, entry, stored, e) != 0 ||
-        path_fmt(path, e, "%s/files/%.*s", v->root, STR_ARG(entry->name)) != 0)
-        return -1;
-    path_dir(dir, sizeof(dir), path);
-    if (dir_make(dir, e) != 0 || volume_tmp(v, tmp, e) != 0 ||
-        file_temp_name(link_tmp, tmp, path, e) != 0)
-        return -1;
-    if (link(stored, link_tmp) != 0 &&
-        (view_target(entry, target, e) != 0 || symlink(target, link_tmp) != 0))
-        return err_sys(e, "cannot link %s", path);
-    rc = file_publish(link_tmp, path, e);
-    /* A rename onto another name of the same file leaves both. */
-    unlink(link_tmp);
-    return rc;
-}
-
-static int put_open(struct put *p, const char *name, struct arena *arena,
-    struct volume_entry *out, struct err *e)
+static int store(const struct put *p, bool likely, struct volume_entry *out,
+    bool *copied, struct err *e)
 {
     int rc;
 
+    *copied = false;
     *out = (struct volume_entry){ .size = put_size(p), .mtime = time(NULL) };
-    out->name = arena_str(arena, str_of(name), e);
-    if (out->name.p == NULL)
-        return -1;
-    rc = held_already(p, name, arena, &out->sha256, e);
+    rc = held_already(p, likely, &out->sha256, e);
     if (rc == 0)
-        rc = store_put(p, &out->sha256, e);
-    else if (rc > 0)
-        rc = store_sync(p, &out->sha256, e);
-    if (rc != 0)
+        return store_put(p, &out->sha256, copied, e);
+    return rc < 0 ? -1 : store_sync(p, &out->sha256, e);
+}
+
+int volume_store(const struct volume *v, const char *file, const char *shown,
+    bool likely, struct progress *progress, struct volume_entry *out,
+    bool *copied, struct err *e)
+{
+    struct put p = { .v = v, .file = file, .fd = -1 };
+    int rc;
+
+    if (open_source(&p, e) != 0) {
+        fd_close(&p.fd);
         return -1;
-    return volume_entry_write(p->v, out, e);
+    }
+    p.item = progress_item(progress, shown, put_size(&p));
+    rc = store(&p, likely, out, copied, e);
+    fd_close(&p.fd);
+    if (rc == 0)
+        progress_done(p.item);
+    return rc;
 }
 
 int volume_put(const struct volume *v, const char *file, const char *name,
     struct progress *progress, struct volume_entry *out, struct arena *arena,
     struct err *e)
 {
-    struct put p = { .v = v, .file = file, .fd = -1 };
+    struct edit ed AUTO(edit_close) = EDIT_INIT;
     struct lease lease AUTO(lease_free) = LEASE_INIT;
-    struct err view = ERR_INIT;
     char path[PATH_MAX];
-    int rc;
+    uint64_t step;
+    bool copied;
 
     /* Content that is here, or comes, is not collected before it has a name. */
     if (volume_check(v, e) != 0 || lease_of_volume(v, path, e) != 0 ||
         lease_hold(&lease, path, true, e) != 0 ||
-        check_name(v, name, arena, e) != 0)
+        edit_name_free(v, str_of(name), NULL, arena, e) != 0 ||
+        volume_store(v, file, name, false, progress, out, &copied, e) != 0 ||
+        edit_begin(&ed, v, "put", false, arena, e) != 0 ||
+        edit_set(&ed, str_of(name), out, e) != 0 ||
+        edit_commit(&ed, &step, e) != 0)
         return -1;
-    if (open_source(&p, e) != 0) {
-        fd_close(&p.fd);
+    out->name = arena_str(arena, str_of(name), e);
+    if (out->name.p == NULL)
         return -1;
-    }
-    p.item = progress_item(progress, name, put_size(&p));
-    rc = put_open(&p, name, arena, out, e);
-    fd_close(&p.fd);
-    if (rc != 0)
-        return -1;
-    if (show(v, out, &view) != 0)
-        log_warn(
-            "'%s' is stored, but not shown under files/: %s", name, view.msg);
-    progress_done(p.item);
+    apply_show(v, out);
     return 0;
 }
 

@@ -10,32 +10,52 @@
 enum { ARENA_MAX = 1 << 30, JSON_MAX = 1 << 30 };
 
 struct put_opts {
+    bool force;
     bool json;
 };
 
 static const struct opt opts[] = {
+    { 'f', "force", OPT_FLAG, offsetof(struct put_opts, force), NULL,
+        "replace what has other content; the log keeps it", 0, 0, NULL },
     { .name = "json",
         .type = OPT_FLAG,
         .at = offsetof(struct put_opts, json),
-        .help = "print one JSON document: volume, files" },
+        .help = "print one JSON document: volume, step, files" },
     OPT_END,
 };
 
-static int print_json(const struct volume *v,
-    const struct volume_entry *entries, uint64_t n, struct err *e)
+static int print_json(const struct volume *v, const struct putlist_done *done,
+    uint64_t n, struct err *e)
 {
     struct buf b AUTO(buf_free) = BUF_INIT(JSON_MAX);
 
     buf_puts(&b, "{\"volume\": ");
     json_quote(&b, str_of(v->root));
+    if (done->step > 0)
+        buf_printf(&b, ", \"step\": %llu", (unsigned long long)done->step);
+    else
+        buf_puts(&b, ", \"step\": null");
     buf_puts(&b, ", \"files\": [");
     for (uint64_t i = 0; i < n; i++) {
-        buf_puts(&b, i > 0 ? ", {\"name\": " : "{\"name\": ");
-        json_quote(&b, entries[i].name);
-        buf_printf(&b, ", \"size\": %llu, \"sha256\": \"%s\"}",
-            (unsigned long long)entries[i].size, entries[i].sha256.hex);
+        const struct volume_entry *entry = &done->entries[i];
+
+        buf_puts(&b, i > 0 ? ",\n  {\"name\": " : "\n  {\"name\": ");
+        json_quote(&b, entry->name);
+        buf_printf(&b, ", \"size\": %llu, \"sha256\": \"%s\", \"copied\": %s}",
+            (unsigned long long)entry->size, entry->sha256.hex,
+            done->copied[i] ? "true" : "false");
     }
     buf_puts(&b, "]}\n");
+    return cmd_print(&b, e);
+}
+
+static int print_names(
+    const struct putlist_done *done, uint64_t n, struct err *e)
+{
+    struct buf b AUTO(buf_free) = BUF_INIT(JSON_MAX);
+
+    for (uint64_t i = 0; i < n; i++)
+        buf_printf(&b, "%.*s\n", STR_ARG(done->entries[i].name));
     return cmd_print(&b, e);
 }
 
@@ -46,7 +66,7 @@ static int run(const struct cmd_ctx *ctx, void *values, int argc, char **argv,
     struct arena arena AUTO(arena_free) = ARENA_INIT(ARENA_MAX);
     struct progress *progress AUTO(progress_close_auto) = NULL;
     struct putlist_item *items;
-    struct volume_entry *entries;
+    struct putlist_done done;
     uint64_t n, total;
     struct volume v;
     bool created;
@@ -60,15 +80,13 @@ static int run(const struct cmd_ctx *ctx, void *values, int argc, char **argv,
         log_info("made the volume %s", v.root);
     progress = progress_open(ctx->progress, "putting", total, e);
     if (progress == NULL ||
-        putlist_run(&v, items, n, progress, &entries, &arena, e) != 0)
+        putlist_run(&v, items, n, o->force, progress, &done, &arena, e) != 0)
         return -1;
     progress_close(progress);
     progress = NULL;
-    if (o->json)
-        return print_json(&v, entries, n, e);
-    for (uint64_t i = 0; i < n; i++)
-        printf("%.*s\n", STR_ARG(entries[i].name));
-    return 0;
+    if (done.step == 0)
+        log_info("the volume has all of it already");
+    return o->json ? print_json(&v, &done, n, e) : print_names(&done, n, e);
 }
 
 static const struct cmd_example examples[] = {
@@ -82,14 +100,24 @@ const struct cmd cmd_put = {
     .name = "put",
     .args = "VOLUME FILE|DIR [NAME]",
     .brief = "copy a file or a folder into a volume",
-    .text = "Copies FILE, or every file below DIR, into VOLUME: a folder's "
-            "path, or a name below MLFETCH_VOLUMES. A volume that is not there "
-            "is made. NAME is what it is to be called, its own name without; "
-            "\"NAME/\" means into that folder of the volume. An older content "
-            "of the same name is replaced only when the new one is safely on "
-            "disk.\n\n"
-            "Prints the names. A symbolic link in DIR counts when it leads to "
-            "a file inside DIR; any other is refused.",
+    .text =
+        "Copies FILE, or every file below DIR, into VOLUME: a folder's path, "
+        "or a name below MLFETCH_VOLUMES. A volume that is not there is made. "
+        "NAME is what it is to be called, its own name without; \"NAME/\" "
+        "means into that folder of the volume. All files of one put appear "
+        "at once, as one step of the volume's log, when the last of them is "
+        "on disk and has been read back; a put that fails or is killed "
+        "changes nothing.\n\n"
+        "A name that has other content already is refused (status 2), but "
+        "with -f: mlfetch log lists what was replaced, and mlfetch rollback "
+        "brings it back. Bytes that the volume has under any name are "
+        "recognised by their SHA-256, and not copied. Where another process "
+        "puts the same name meanwhile, it wins, and this one ends with "
+        "status 1.\n\n"
+        "Prints the names. With --json: volume; step, its number in the log, "
+        "or null where nothing changed; files, a list of name, size, sha256, "
+        "copied. A symbolic link in DIR counts when it leads to a file inside "
+        "DIR; any other is refused.",
     .opts = opts,
     .opts_size = sizeof(struct put_opts),
     .min_args = 2,

@@ -14,5 +14,12 @@ extern const struct cmd cmd_whoami;
 extern const struct cmd cmd_put;
 extern const struct cmd cmd_get;
 extern const struct cmd cmd_ls;
+extern const struct cmd cmd_rm;
+extern const struct cmd cmd_mv;
+extern const struct cmd cmd_cp;
+extern const struct cmd cmd_log;
+extern const struct cmd cmd_diff;
+extern const struct cmd cmd_rollback;
+extern const struct cmd cmd_volume;
 
 #endif

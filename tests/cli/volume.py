@@ -287,7 +287,7 @@ def test_kill(tap, b):
     for i in range(30):
         shutil.rmtree(b.at("volumes/k"), ignore_errors=True)
         b.run("mlfetch", "put", "k", "old", "k")
-        proc = subprocess.Popen([kit.program("mlfetch"), "put", "k", "new",
+        proc = subprocess.Popen([kit.program("mlfetch"), "put", "-f", "k", "new",
                                  "k"], env=b.env, cwd=b.dir,
                                 stdin=subprocess.DEVNULL,
                                 stdout=subprocess.DEVNULL,
@@ -304,7 +304,7 @@ def test_kill(tap, b):
             bad.append((i, "reported done, is not there"))
     tap.eq(bad, [], f"kill -9 at 30 random moments: {seen['old']} times the "
            f"old content, {seen['new']} times the new, never a half")
-    b.run("mlfetch", "put", "k", "new", "k")
+    b.run("mlfetch", "put", "-f", "k", "new", "k")
     tap.eq(old_or_new(b, "k", old, new), "new", "a put afterwards succeeds")
 
 
@@ -340,7 +340,7 @@ def test_system_calls(tap, b):
     b.write("new", new)
     b.run("mlfetch", "put", "fresh", "old", "k")
     shutil.copytree(b.at("volumes/fresh"), b.at("volumes/s"))
-    counts = calls_of(b, "put", "s", "new", "k")
+    counts = calls_of(b, "put", "-f", "s", "new", "k")
     tap.ok(counts["fsync"] >= 4 and counts["rename"] >= 3,
            "a put syncs and renames", counts)
     bad, runs = [], 0
@@ -352,7 +352,7 @@ def test_system_calls(tap, b):
                 shutil.rmtree(b.at("volumes/s"), ignore_errors=True)
                 shutil.copytree(b.at("volumes/fresh"), b.at("volumes/s"))
                 done = traced(b, ["-e", f"inject={call}:{fault}:when={k}"],
-                              "put", "s", "new", "k", "--progress", "none")
+                              "put", "-f", "s", "new", "k", "--progress", "none")
                 which = old_or_new(b, "s", old, new)
                 runs += 1
                 if which is None or sound(b.at("volumes/s")) or \

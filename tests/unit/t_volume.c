@@ -154,11 +154,17 @@ static void test_names(void)
     is_int(
         put_kind(at("hello"), "m/hello/x"), ERR_REFUSED, "a file is no folder");
     is_int(put_kind(at("hello"), "m"), ERR_REFUSED, "a folder is no file");
-    is_int(put_kind(at("hello"), "m/hello.json/x"), ERR_REFUSED,
-        "nor is what names/ keeps a file in");
+    is_int(put_kind(at("hello"), "m/hello.json/x"), ERR_NONE,
+        "beside a file x there may be a folder x.json");
     is_int(put_kind(at("hello"), "j.json/x"), ERR_NONE, "x.json/ alone");
     is_int(get_kind("j", at("out")), ERR_MISSING, "is no damaged x");
-    is_int(put_kind(at("hello"), "j"), ERR_REFUSED, "and x cannot join it");
+    is_int(put_kind(at("world"), "j"), ERR_NONE, "and x can join it");
+    is_int(put_kind(at("world"), "j.json+/x"), ERR_NONE, "x.json+/, too");
+    is_int(put_kind(at("world"), "j.json"), ERR_REFUSED, "but no x.json");
+    is_int(get_kind("j.json/x", at("out")), ERR_NONE, "got");
+    is_str(read_text(at("out")), "hello", "each");
+    is_int(get_kind("j.json+/x", at("out")), ERR_NONE, "got");
+    is_str(read_text(at("out")), "world", "has its own");
     memset(long_name, 'n', 251);
     long_name[251] = '\0';
     is_int(
@@ -269,7 +275,7 @@ static int list_of(const char *source, const char *name,
 static void test_putlist(void)
 {
     struct putlist_item *items;
-    struct volume_entry *entries;
+    struct putlist_done done;
     struct err e = ERR_INIT;
     uint64_t n;
 
@@ -281,7 +287,12 @@ static void test_putlist(void)
             strcmp(items[1].name, "to/a/l") == 0 &&
             strcmp(items[2].name, "to/b") == 0,
         "a folder's files, sorted, with a link inside");
-    ok(putlist_run(&vol, items, n, NULL, &entries, &arena, &e) == 0, "put");
+    ok(putlist_run(&vol, items, n, false, NULL, &done, &arena, &e) == 0 &&
+            done.step > 0 && done.copied[0],
+        "put");
+    ok(putlist_run(&vol, items, n, false, NULL, &done, &arena, &e) == 0 &&
+            done.step == 0 && !done.copied[0],
+        "and once more: nothing is copied, nothing changes");
     is_str(read_text(at("vol/files/to/a/l")), "b", "the link's content");
     ok(list_of(at("dir/"), NULL, &items, &n) == 0 &&
             strcmp(items[0].name, "dir/a/c") == 0,

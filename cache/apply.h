@@ -1,0 +1,24 @@
+/*
+ * apply.h - a step of a volume's log, done in names/ and files/.
+ */
+#ifndef CACHE_APPLY_H
+#define CACHE_APPLY_H
+
+#include "cache/step.h"
+
+/*
+ * apply_step - names/ says what the step says, durably; files/ shows it
+ * To do it twice is the same as once. A view that fails is a warning, and so
+ * is a folder of names/ that has become a symbolic link.
+ * Returns  0, or -1 with *e: IO, NOSPACE
+ */
+int apply_step(const struct volume *v, const struct step *s, struct err *e);
+
+/* apply_show - files/ shows the entry's content in the store, if it did not:
+ * its copy may have been replaced. A failure is a warning. */
+void apply_show(const struct volume *v, const struct volume_entry *entry);
+
+/* apply_may - are the folders of a name its own? REFUSED: one is a link. */
+int apply_may(const struct volume *v, struct str name, struct err *e);
+
+#endif
