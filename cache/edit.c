@@ -284,18 +284,37 @@ static int cmp_changes(const void *a, const void *b)
     return str_cmp(x->name, y->name);
 }
 
-static int check_step(struct edit *ed, struct err *e)
+/* In order, and each name once: it may have been said twice. */
+static int sort_step(struct step *s, struct err *e)
 {
-    struct step *s = &ed->step;
+    uint64_t n = 0;
 
     if (s->n > 1)
         qsort(s->changes, s->n, sizeof(*s->changes), cmp_changes);
     for (uint64_t i = 0; i < s->n; i++) {
         const struct change *c = &s->changes[i];
+        const struct change *last = n > 0 ? &s->changes[n - 1] : NULL;
 
-        if (i > 0 && str_eq(c[-1].name, c->name))
-            return err_set(
-                e, ERR_REFUSED, "'%.*s' is named twice", STR_ARG(c->name));
+        if (last == NULL || !str_eq(last->name, c->name))
+            s->changes[n++] = *c;
+        else if (last->is != c->is ||
+                 (c->is && !step_same(&last->now, &c->now)))
+            return err_set(e, ERR_REFUSED, "'%.*s' would mean two things",
+                STR_ARG(c->name));
+    }
+    s->n = n;
+    return 0;
+}
+
+static int check_step(struct edit *ed, struct err *e)
+{
+    struct step *s = &ed->step;
+
+    if (sort_step(s, e) != 0)
+        return -1;
+    for (uint64_t i = 0; i < s->n; i++) {
+        const struct change *c = &s->changes[i];
+
         if (apply_may(ed->v, c->name, e) != 0 ||
             (c->is && !c->was &&
                 edit_name_free(ed->v, c->name, s, ed->arena, e) != 0))
