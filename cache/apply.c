@@ -19,6 +19,7 @@ enum { ALONE_MAX = 8 };
 struct apply {
     const struct volume *v;
     bool together; /* nothing is synced but all of it, at the end */
+    bool behind;   /* files/ does not show all */
 };
 
 static int sync_folder(const struct apply *a, const char *path, struct err *e)
@@ -117,19 +118,22 @@ static int hide(const struct apply *a, const struct change *c, struct err *e)
     return remove_at(a, path, "files", e);
 }
 
-static void view(const struct apply *a, const struct change *c)
+static void view(struct apply *a, const struct change *c)
 {
     struct err why = ERR_INIT;
 
-    if ((c->is ? show(a, c, &why) : hide(a, c, &why)) != 0)
-        log_warn("'%.*s' is %s, but files/ does not show it: %s",
-            STR_ARG(c->name), c->is ? "stored" : "removed", why.msg);
+    if ((c->is ? show(a, c, &why) : hide(a, c, &why)) == 0)
+        return;
+    log_warn("'%.*s' is %s, but files/ does not show it: %s", STR_ARG(c->name),
+        c->is ? "stored" : "removed", why.msg);
+    /* A link in the way stays there. */
+    a->behind = a->behind || why.kind != ERR_REFUSED;
 }
 
 void apply_show(const struct volume *v, const struct volume_entry *entry)
 {
     struct change c = { .name = entry->name, .is = true, .now = *entry };
-    const struct apply a = { .v = v };
+    struct apply a = { .v = v };
     struct err ignored = ERR_INIT;
     char path[PATH_MAX], stored[PATH_MAX];
     struct stat shown, kept;
@@ -188,8 +192,7 @@ int apply_may(const struct volume *v, struct str name, struct err *e)
         checked, e);
 }
 
-static int apply_change(
-    const struct apply *a, const struct change *c, struct err *e)
+static int apply_change(struct apply *a, const struct change *c, struct err *e)
 {
     struct err outside = ERR_INIT;
     char path[PATH_MAX];
@@ -219,9 +222,9 @@ int apply_step(const struct volume *v, const struct step *s, struct err *e)
                 apply_change(&a, &s->changes[i], e) != 0)
                 return -1;
     if (!a.together)
-        return 0;
+        return a.behind;
     fd = open(v->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0 || syncfs(fd) != 0)
         return err_sys(e, "%s: making it durable", v->root);
-    return 0;
+    return a.behind;
 }

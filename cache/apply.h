@@ -8,9 +8,10 @@
 
 /*
  * apply_step - names/ says what the step says, durably; files/ shows it
- * To do it twice is the same as once. A view that fails is a warning, and so
- * is a folder of names/ that has become a symbolic link.
- * Returns  0, or -1 with *e: IO, NOSPACE
+ * To do it twice is the same as once.
+ * Returns  0; 1: files/ could not follow, with a warning, and to do it again
+ *          may help; or -1 with *e: IO, NOSPACE. Nothing is done through a
+ *          folder that has become a symbolic link, with a warning.
  */
 int apply_step(const struct volume *v, const struct step *s, struct err *e);
 

@@ -144,7 +144,7 @@ static int catch_up(struct edit *ed, struct err *e)
     if (sync_log(ed, e) != 0)
         return -1;
     for (uint64_t i = 0; i < h.n; i++)
-        if (apply_step(ed->v, &h.steps[i], e) != 0)
+        if (apply_step(ed->v, &h.steps[i], e) < 0)
             return err_ctx(
                 e, "ending step %llu", (unsigned long long)h.steps[i].number);
     if (h.torn)
@@ -378,6 +378,7 @@ static int write_step(struct edit *ed, struct err *e)
 int edit_commit(struct edit *ed, uint64_t *number, struct err *e)
 {
     struct err why = ERR_INIT;
+    int rc;
 
     *number = 0;
     if (ed->step.n == 0)
@@ -386,11 +387,13 @@ int edit_commit(struct edit *ed, uint64_t *number, struct err *e)
         write_step(ed, e) != 0)
         return -1;
     *number = ed->step.number;
-    if (apply_step(ed->v, &ed->step, &why) == 0)
+    rc = apply_step(ed->v, &ed->step, &why);
+    if (rc == 0)
         say_done(ed, ed->step.number);
-    else
-        log_warn("step %llu is in the log, but names/ could not follow: %s; "
-                 "the next change of the volume ends it",
+    if (rc < 0)
+        log_warn("step %llu is in the log, but names/ and "
+                 "files/ could not follow: %s; the next change of the volume "
+                 "ends it",
             (unsigned long long)ed->step.number, why.msg);
     return 0;
 }

@@ -11,6 +11,7 @@
 
 #include "cache/aside.h"
 #include "cache/doomed.h"
+#include "cache/edit.h"
 #include "cache/walk.h"
 
 #include "base/file.h"
@@ -191,6 +192,18 @@ static int finish(struct reaper *r, struct err *e)
     return 0;
 }
 
+/* A change of names that was killed; a full disk is none the better for it. */
+static void end_edit(const struct reaper *r)
+{
+    struct arena arena AUTO(arena_free) = ARENA_INIT(CENSUS_MAX);
+    struct edit ed AUTO(edit_close) = EDIT_INIT;
+    struct err why = ERR_INIT;
+
+    if (history_size(&r->place->volume) > 0 &&
+        edit_begin(&ed, &r->place->volume, "", true, &arena, &why) != 0)
+        log_warn("%s", why.msg);
+}
+
 /* ---- taking it ---- */
 
 static int find_paths(struct reaper *r, struct err *e)
@@ -238,8 +251,11 @@ int reaper_open(struct reaper *out, const struct place *p, const struct repo *r,
         lease_take(&out->lease, out->lease_path,
             r != NULL ? r->id : p->volume.root, e) != 0)
         return -1;
-    if (recover(out, e) == 0 && (r == NULL || finish(out, e) == 0))
+    if (recover(out, e) == 0 && (r == NULL || finish(out, e) == 0)) {
+        if (r == NULL)
+            end_edit(out);
         return 0;
+    }
     reaper_close(out);
     return -1;
 }
