@@ -229,7 +229,7 @@ static int name_put(struct adopt *a, uint64_t i, struct err *e)
     int rc;
 
     rc = volume_exists(v)
-             ? volume_entry_read(v, name->name, a->foreign.arena, &old, &why)
+             ? volume_now(v, name->name, a->foreign.arena, &old, &why)
              : 1;
     if (rc < 0 && why.kind == ERR_REFUSED)
         return adopt_fault(a, i, FAULT_UNSAFE, why.msg, e);

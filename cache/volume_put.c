@@ -280,15 +280,16 @@ int volume_put(const struct volume *v, const char *file, const char *name,
 int volume_put_stored(const struct volume *v, const struct volume_entry *entry,
     struct arena *arena, struct err *e)
 {
+    struct edit ed AUTO(edit_close) = EDIT_INIT;
     const struct put p = { .v = v, .fd = -1 };
-    struct err view = ERR_INIT;
+    uint64_t step;
 
-    if (check_name(v, entry->name.p, arena, e) != 0 ||
+    if (edit_name_free(v, entry->name, NULL, arena, e) != 0 ||
         store_sync(&p, &entry->sha256, e) != 0 ||
-        volume_entry_write(v, entry, e) != 0)
+        edit_begin(&ed, v, "adopt", false, arena, e) != 0 ||
+        edit_set(&ed, entry->name, entry, e) != 0 ||
+        edit_commit(&ed, &step, e) != 0)
         return -1;
-    if (show(v, entry, &view) != 0)
-        log_warn("'%s' is stored, but not shown under files/: %s",
-            entry->name.p, view.msg);
+    apply_show(v, entry);
     return 0;
 }
