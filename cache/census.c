@@ -6,15 +6,13 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "cache/history.h"
+#include "cache/kept.h"
 #include "cache/walk.h"
 
 #include "base/file.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "base/path.h"
-
-#define PAST_MAX ((uint64_t)16 << 30)
 
 enum { MANIFEST_MAX = 512 << 20, REF_AGE_S = 60 };
 
@@ -494,35 +492,6 @@ static int count_content(struct count *c, struct err *e)
     return 0;
 }
 
-/* What the log can bring back. */
-static int count_past(struct count *c, struct err *e)
-{
-    struct arena arena AUTO(arena_free) = ARENA_INIT(PAST_MAX);
-    struct history h;
-
-    if (history_read(&c->p->volume, &arena, &h, e) != 0)
-        return -1;
-    for (uint64_t i = 0; i < h.n; i++) {
-        const struct step *s = &h.steps[i];
-
-        for (uint64_t k = 0; k < s->n && !str_is(s->what, HISTORY_PURGE); k++) {
-            struct object *o = s->changes[k].was
-                                   ? blob_of(c, &s->changes[k].old.sha256)
-                                   : NULL;
-
-            if (o != NULL && o->taken < s->when)
-                o->taken = s->when;
-        }
-    }
-    return 0;
-}
-
-bool census_kept(const struct object *o, uint64_t grace_s)
-{
-    /* A time to come is a clock that was wrong: kept, too. */
-    return o->taken != 0 && time(NULL) - o->taken < (time_t)grace_s;
-}
-
 static int count_puts(struct count *c, struct err *e)
 {
     struct volume_entry *list;
@@ -530,7 +499,7 @@ static int count_puts(struct count *c, struct err *e)
     struct stat st;
     uint64_t n;
 
-    if (count_content(c, e) != 0 || count_past(c, e) != 0 ||
+    if (count_content(c, e) != 0 ||
         volume_list(&c->p->volume, NULL, c->arena, &list, &n, e) != 0)
         return -1;
     for (uint64_t i = 0; i < n; i++) {
@@ -615,6 +584,8 @@ int census(const struct place *p, const struct target *targets,
     if (p->has_volume && wants_puts(&c) && count_puts(&c, e) != 0)
         return -1;
     out->parts[out->n_repos] = c.blobs;
+    if (c.blobs.to > c.blobs.from && kept_mark(&p->volume, out, e) != 0)
+        return -1;
     if (p->has_volume && n_targets == 0 && !c.bare &&
         (volume_converted(&p->volume, root, e) != 0 ||
             count_conversions(&c, NULL, root, e) != 0))

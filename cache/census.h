@@ -78,10 +78,6 @@ int census(const struct place *p, const struct target *targets,
     size_t n_targets, unsigned flags, struct census *out, struct arena *arena,
     struct err *e);
 
-/* census_kept - has the log taken it from a name in the last grace_s? Then it
- * can be brought back. */
-bool census_kept(const struct object *o, uint64_t grace_s);
-
 /* census_blob - the blob, or repo NULL: the content, of a digest; or NULL.
  * Not of a census of some targets only. */
 struct object *census_blob(

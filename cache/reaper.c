@@ -12,6 +12,7 @@
 #include "cache/aside.h"
 #include "cache/doomed.h"
 #include "cache/edit.h"
+#include "cache/kept.h"
 #include "cache/walk.h"
 
 #include "base/file.h"
@@ -271,7 +272,7 @@ bool reaper_dead(const struct object *o, uint64_t grace_s)
 {
     return !o->named && (o->kind == OBJECT_BLOB || o->kind == OBJECT_CONTENT) &&
            time(NULL) - o->st.st_ctime >= (time_t)grace_s &&
-           !census_kept(o, grace_s);
+           !kept_is(o, grace_s);
 }
 
 /* 1: it is in the trash; 0: somebody is at it, or it is gone; -1: *e. */

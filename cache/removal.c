@@ -7,6 +7,7 @@
 #include "cache/aside.h"
 #include "cache/edit.h"
 #include "cache/inventory.h"
+#include "cache/kept.h"
 #include "cache/pin.h"
 #include "cache/reaper.h"
 #include "cache/walk.h"
@@ -72,7 +73,7 @@ static void count_names(struct plan *pl, struct removal *r)
         if (o == NULL)
             continue;
         if (--pl->needed[o - pl->all.objects] == 0 &&
-            !census_kept(o, REAPER_GRACE_S))
+            !kept_is(o, REAPER_GRACE_S))
             r->freed += (uint64_t)o->st.st_size;
     }
     for (uint64_t i = 0; i < pl->all.n_names; i++) {
@@ -232,7 +233,7 @@ static int drop(struct reaper *r, const struct digest *had, uint64_t n_had,
             if (strcmp(now.repos[k].folder, r->repo.folder) == 0)
                 repo = &now.repos[k];
         o = census_blob(&now, repo, &had[i]);
-        if (o == NULL || o->named || census_kept(o, REAPER_GRACE_S))
+        if (o == NULL || o->named || kept_is(o, REAPER_GRACE_S))
             continue;
         o->named = true; /* only once in the list */
         dead[n++] = o;
