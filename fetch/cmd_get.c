@@ -220,7 +220,8 @@ const struct cmd cmd_get = {
         "is replaced with -f only. The digest is checked on the way, and a "
         "file appears only when it is right; on stdout a wrong digest "
         "shows in the exit status, 6.\n\n"
-        "Prints the paths written.",
+        "Prints the paths written. With --json: files, a list of name, path, "
+        "size, sha256.",
     .opts = opts,
     .opts_size = sizeof(struct get_opts),
     .min_args = 2,

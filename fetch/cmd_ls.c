@@ -108,7 +108,8 @@ const struct cmd cmd_ls = {
     .text = "Lists the files of VOLUME, or the file NAME or those below it: "
             "name, size, the first digits of the SHA-256, and when it was put "
             "(UTC). Repositories pulled with --volume are listed by mlcache "
-            "ls.",
+            "ls.\n\n"
+            "With --json: volume; files, a list of name, size, sha256, date.",
     .opts = opts,
     .opts_size = sizeof(struct ls_opts),
     .min_args = 1,
