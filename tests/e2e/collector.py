@@ -134,7 +134,7 @@ def putter(battle, k, rng):
         name = rng.choice(names)
         data = rng.choice(CONTENTS)
         write(source, data)
-        done = battle.run("mlfetch", "put", battle.volume, source, name)
+        done = battle.run("mlfetch", "put", "-f", battle.volume, source, name)
         battle.check(done.returncode == 0, f"put: {done.stderr}")
         held[name] = data
         battle.count("puts")
