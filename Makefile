@@ -57,6 +57,7 @@ LIB_mlverify     := verify cache formats base
 LIB_mlverify-run := verify-run cache formats base
 EXT_base         := -lcrypto -lcjson -lm
 EXT_mlfetch      := -lcurl -lssl -lsodium
+EXT_mlcache      := -lsodium -lzstd
 EXT_mlverify     := -lsodium
 
 .PHONY: all
@@ -109,7 +110,7 @@ UNIT_LIBS := fetch convert verify verify-run cache formats base
 $(OUT)/tests/%: $(OUT)/tests/%.o $(call libs,$(UNIT_LIBS)) $(OUT)/flags
 	$(call say,link,$@)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o %.a,$^) \
-		$(EXT_mlfetch) $(EXT_mlverify) $(EXT_base)
+		$(EXT_mlfetch) $(EXT_mlcache) $(EXT_mlverify) $(EXT_base)
 .SECONDARY:
 
 .PHONY: unit check test lint fuzz demo deps

@@ -7,7 +7,7 @@
 #include "base/file.h"
 #include "cache/mode.h"
 #include "cache/volume.h"
-#include "fetch/lockfile.h"
+#include "fetch/lockpin.h"
 #include "fetch/retry.h"
 #include "fetch/shortname.h"
 
@@ -130,7 +130,7 @@ static int run(const struct cmd_ctx *ctx, void *values, int argc, char **argv,
         return -1;
     for (size_t i = 0; i < set.n; i++)
         if (plan_one(&set.v[i], o, argv[i], &dir, &hub, e) != 0 ||
-            lockfile_of(&list[i], &set.v[i], e) != 0)
+            lockpin_of(&list[i], &set.v[i], e) != 0)
             return -1;
     if (lockfile_text(&text, list, set.n, e) != 0)
         return -1;

@@ -5,7 +5,7 @@
 
 #include "base/log.h"
 #include "cache/volume.h"
-#include "fetch/lockfile.h"
+#include "fetch/lockpin.h"
 #include "fetch/pace.h"
 #include "fetch/planview.h"
 #include "fetch/retry.h"
@@ -196,7 +196,7 @@ static int set_repos(struct pull_set *s, const struct pull_opts *o,
         return err_set(e, ERR_USAGE, "--local-dir takes one repository");
     for (size_t i = 0; i < s->n; i++) {
         if (o->lock != NULL)
-            lockfile_pin(&s->v[i], &lock->v[i]);
+            lockpin(&s->v[i], &lock->v[i]);
         else if (shortname_parse(&s->v[i].repo, (enum repo_type)o->repo_type,
                      o->revision, argv[i], e) != 0)
             return -1;

@@ -4,12 +4,12 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "cache/trust.h"
 #include "cache/volume.h"
-#include "fetch/lockfile.h"
+#include "fetch/lockpin.h"
 #include "fetch/pace.h"
 #include "fetch/planview.h"
 #include "fetch/retry.h"
-#include "fetch/trust.h"
 
 enum { OUT_MAX = 1 << 30 };
 
@@ -99,7 +99,7 @@ static int plan_all(const struct cmd_ctx *ctx, const struct warm_opts *o,
     for (size_t i = 0; i < s->n; i++) {
         struct pull *p = &s->v[i];
 
-        lockfile_pin(p, &lock->v[i]);
+        lockpin(p, &lock->v[i]);
         p->jobs = (unsigned)o->jobs;
         p->limit_rate = o->limit_rate;
         p->offline = o->offline || pull_offline();

@@ -29,7 +29,8 @@ import seeds
 HERE, ROOT = seeds.HERE, seeds.ROOT
 ROOMS = ["fetch", "verify-run", "verify", "convert", "cache", "formats",
          "base"]
-EXTERNAL = ["-lcurl", "-lssl", "-lsodium", "-lcrypto", "-lcjson", "-lm", "-pthread"]
+EXTERNAL = ["-lcurl", "-lssl", "-lsodium", "-lcrypto", "-lcjson", "-lzstd",
+            "-lm", "-pthread"]
 CFLAGS = ["-g", "-O1", "-std=c17", "-D_GNU_SOURCE", "-I.",
           "-fno-sanitize-recover=all", "-Wall", "-Wextra", "-Werror"]
 TIMEOUT_S, MEMORY_MB, INPUT_MAX = 10, 2048, 1 << 16

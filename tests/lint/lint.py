@@ -38,7 +38,7 @@ PRINTS = re.compile(r"\b(printf|puts|putchar)\s*\(|\bstdout\b")
 PRINTERS = re.compile(r"/(cmd|cmd_[a-z_]+)\.c$")
 NEEDED = {
     "mlfetch": {"libcurl.so.4", "libssl.so.3", "libsodium.so.23"},
-    "mlcache": set(), "mlconvert": set(),
+    "mlcache": {"libsodium.so.23", "libzstd.so.1"}, "mlconvert": set(),
     "mlverify": {"libsodium.so.23"},
     "mlverify-run": set(),
 }
@@ -220,7 +220,7 @@ def rule_upward_calls():
             ["cc", "-pthread", "-o", "build/release/stub", stub,
              "-Wl,--whole-archive", f"build/release/libml-{room}.a",
              "-Wl,--no-whole-archive", *libs, "-lcurl", "-lssl", "-lsodium",
-             "-lcrypto", "-lcjson", "-lm"], capture_output=True, text=True)
+             "-lcrypto", "-lcjson", "-lzstd", "-lm"], capture_output=True, text=True)
         if done.returncode != 0:
             bad = [x for x in done.stderr.splitlines() if "undefined" in x]
             yield f"{room}: {(bad or done.stderr.splitlines())[0]}"

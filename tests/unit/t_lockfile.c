@@ -1,5 +1,5 @@
-/* fetch/lockfile.h: what is written reads back; anything else is refused. */
-#include "fetch/lockfile.h"
+/* cache/lockfile.h: what is written reads back; anything else is refused. */
+#include "cache/lockfile.h"
 
 #include "tests/unit/scratch.h"
 #include "tests/unit/tap.h"
@@ -49,7 +49,7 @@ static void round_trip(struct buf *text)
     struct buf again AUTO(buf_free) = BUF_INIT(1 << 20);
     struct err e = ERR_INIT;
 
-    v[0].convert = CONVERSION_BF16;
+    strcpy(v[0].convert, "bf16");
 
     is_int(lockfile_text(text, v, 3, &e), 0, "a text");
     write_file(at("a.lock"), text->p, text->len);
@@ -58,7 +58,7 @@ static void round_trip(struct buf *text)
             strcmp(l.v[1].repo.revision, "refs/pr/1") == 0 &&
             l.v[2].repo.type == REPO_DATASET,
         "in order");
-    ok(l.v[1].convert == CONVERSION_BF16 && l.v[0].convert == CONVERSION_NONE,
+    ok(strcmp(l.v[1].convert, "bf16") == 0 && l.v[0].convert[0] == '\0',
         "with its conversion");
     ok(l.v[1].tree.n == 2 && l.v[1].tree.files[1].size == 1ull << 40 &&
             l.v[1].tree.files[1].lfs && !l.v[1].tree.files[0].lfs &&

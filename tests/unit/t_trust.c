@@ -1,5 +1,5 @@
-/* fetch/trust.h: what is remembered never goes back. */
-#include "fetch/trust.h"
+/* cache/trust.h: what is remembered never goes back. */
+#include "cache/trust.h"
 
 #include "base/file.h"
 #include "tests/unit/scratch.h"

@@ -1,4 +1,4 @@
-#include "fetch/trust.h"
+#include "cache/trust.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,4 +1,4 @@
-#include "fetch/lockfile.h"
+#include "cache/lockfile.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,7 +7,7 @@
 #include "base/hex.h"
 #include "base/json.h"
 #include "base/path.h"
-#include "fetch/listing.h"
+#include "cache/listing.h"
 
 /* Each is a pull that is planned before the first byte comes. */
 enum { REPOS_MAX = 4096 };
@@ -120,6 +120,17 @@ static bool read_type(const struct json *v, enum repo_type *out)
     return false;
 }
 
+static bool set_form(struct lock_entry *out, const char *form)
+{
+    static const char *const known[] = { "fp16", "bf16", "fp32", "keep",
+        "int8" };
+
+    for (size_t i = 0; i < ARRAY_LEN(known); i++)
+        if (strcmp(form, known[i]) == 0)
+            memcpy(out->convert, form, strlen(form) + 1);
+    return out->convert[0] != '\0';
+}
+
 static int read_entry(const struct json *v, struct lock_entry *out,
     struct arena *arena, struct err *e)
 {
@@ -143,7 +154,7 @@ static int read_entry(const struct json *v, struct lock_entry *out,
             "a repository without a name, type, revision, commit or files");
     memcpy(out->commit, commit, sizeof(out->commit));
     if (convert != NULL && (type != REPO_MODEL || !json_str(convert, &form) ||
-                               !conversion_parse(form, &out->convert)))
+                               !set_form(out, form)))
         return err_set(
             e, ERR_REFUSED, "%s: a conversion that is not known here", text);
     if (repo_parse(&out->repo, type, text, e) != 0 ||
@@ -219,31 +230,7 @@ int lockfile_read(struct lockfile *out, const char *path, struct err *e)
     return lockfile_parse(out, buf_str(&text), path, e);
 }
 
-void lockfile_pin(struct pull *p, const struct lock_entry *l)
-{
-    p->repo = l->repo;
-    p->convert = l->convert;
-    p->pin_commit = l->commit;
-    p->pin_tree = &l->tree;
-}
-
 /* ---- writing ---- */
-
-int lockfile_of(struct lock_entry *out, struct pull *p, struct err *e)
-{
-    out->repo = p->repo;
-    out->convert = p->convert;
-    memcpy(out->commit, p->commit, sizeof(out->commit));
-    plan_by_path(&p->plan);
-    out->tree.n = p->plan.n;
-    out->tree.files =
-        arena_alloc(&p->arena, p->plan.n, sizeof(*out->tree.files), e);
-    if (out->tree.files == NULL)
-        return -1;
-    for (size_t i = 0; i < p->plan.n; i++)
-        out->tree.files[i] = *p->plan.files[i].file;
-    return 0;
-}
 
 static void put_file(struct buf *out, const struct tree_file *f)
 {
@@ -262,8 +249,8 @@ static void put_entry(struct buf *out, const struct lock_entry *l)
         ", \"type\": \"%s\", \"revision\": ", repo_type_names[l->repo.type]);
     json_quote(out, str_of(l->repo.revision));
     buf_printf(out, ",\n   \"commit\": \"%s\"", l->commit);
-    if (l->convert != CONVERSION_NONE)
-        buf_printf(out, ", \"convert\": \"%s\"", conversion_name(l->convert));
+    if (l->convert[0] != '\0')
+        buf_printf(out, ", \"convert\": \"%s\"", l->convert);
     buf_puts(out, ", \"files\": [");
     for (uint64_t i = 0; i < l->tree.n; i++) {
         if (i > 0)

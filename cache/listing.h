@@ -1,9 +1,6 @@
-/*
- * listing.h - the tree API's pages to a struct tree: parsed, checked, sorted.
- * Pure: no network. Source: hub protocol, section 2.2.
- */
-#ifndef FETCH_LISTING_H
-#define FETCH_LISTING_H
+/* listing.h - files, one by one, to a struct tree: checked and sorted. */
+#ifndef CACHE_LISTING_H
+#define CACHE_LISTING_H
 
 #include "cache/hubdir.h"
 
@@ -21,14 +18,6 @@ struct listing {
     }
 
 void listing_free(struct listing *l); /* idempotent */
-
-/*
- * listing_add - one page of the tree API; folders are left out
- * Returns 0, or -1 with *e: REFUSED (malformed, an unsafe path), NOMEM.
- * Paths are copied into arena.
- */
-int listing_add(
-    struct listing *l, struct str page, struct arena *arena, struct err *e);
 
 /* listing_put - one file whose path was checked. 0, or -1: REFUSED, NOMEM. */
 int listing_put(struct listing *l, const struct tree_file *f, struct err *e);

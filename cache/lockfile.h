@@ -3,17 +3,18 @@
  * function of them alone. What it lists can be brought, or proven to be
  * there, without asking anybody what a branch means today.
  */
-#ifndef FETCH_LOCKFILE_H
-#define FETCH_LOCKFILE_H
+#ifndef CACHE_LOCKFILE_H
+#define CACHE_LOCKFILE_H
 
+#include "base/arena.h"
 #include "base/buf.h"
-#include "fetch/pull.h"
+#include "cache/hubdir.h"
 
 struct lock_entry {
     struct repo repo; /* revision: as the user wrote it */
     char commit[41];
-    enum conversion_kind convert; /* and then into this form */
-    struct tree tree;             /* oid is unknown of LFS files */
+    char convert[8];  /* and then into this form, "fp16" ...; or "" */
+    struct tree tree; /* oid is unknown of LFS files */
 };
 
 struct lockfile {
@@ -43,15 +44,6 @@ int lockfile_read(struct lockfile *out, const char *path, struct err *e);
 /* lockfile_parse - the same of the text of a file; path is for messages. */
 int lockfile_parse(
     struct lockfile *out, struct str text, const char *path, struct err *e);
-
-/* lockfile_pin - p is to bring exactly the entry, which must outlive it. */
-void lockfile_pin(struct pull *p, const struct lock_entry *l);
-
-/*
- * lockfile_of - the files a planned pull has chosen, sorted; in p's arena
- * Returns 0, or -1 with *e: NOMEM
- */
-int lockfile_of(struct lock_entry *out, struct pull *p, struct err *e);
 
 /*
  * lockfile_text - append the text; the entries are sorted in place

@@ -1,9 +1,6 @@
-#include "fetch/listing.h"
+#include "cache/listing.h"
 
 #include <stdlib.h>
-
-#include "base/json.h"
-#include "base/path.h"
 
 void listing_free(struct listing *l)
 {
@@ -40,65 +37,6 @@ int listing_put(struct listing *l, const struct tree_file *f, struct err *e)
         return -1;
     *at = *f;
     l->n++;
-    return 0;
-}
-
-static bool get_digest(
-    const struct json *v, enum hash_kind kind, struct digest *out)
-{
-    const char *text;
-
-    return json_str(v, &text) && digest_parse(out, str_of(text)) &&
-           out->kind == kind;
-}
-
-static int read_entry(const struct json *v, struct tree_file *f,
-    struct arena *arena, struct err *e)
-{
-    const struct json *lfs = json_get(v, "lfs");
-    const char *path;
-
-    if (!json_str(json_get(v, "path"), &path))
-        return err_set(e, ERR_REFUSED, "an entry without a path");
-    if (path_check(str_of(path), e) != 0) {
-        return err_hint(e, "the server lists a name that would be written "
-                           "outside of its folder; nothing was written");
-    }
-    *f = (struct tree_file){ .lfs =
-                                 lfs != NULL && json_kind(lfs) == JSON_OBJECT };
-    if (!json_u64(json_get(v, "size"), &f->size) ||
-        !get_digest(json_get(v, "oid"), HASH_GIT_SHA1, &f->oid) ||
-        (f->lfs &&
-            (!get_digest(json_get(lfs, "oid"), HASH_SHA256, &f->sha256) ||
-                !json_u64(json_get(lfs, "size"), &f->size))))
-        return err_set(e, ERR_REFUSED,
-            "'%.200s': size or digest is missing or malformed", path);
-    f->path = arena_str(arena, str_of(path), e);
-    return f->path.p == NULL ? -1 : 0;
-}
-
-int listing_add(
-    struct listing *l, struct str page, struct arena *arena, struct err *e)
-{
-    struct json_doc doc AUTO(json_free) = JSON_DOC_INIT;
-    const char *type;
-
-    if (json_parse(&doc, page, 0, e) != 0)
-        return -1;
-    if (json_kind(doc.root) != JSON_ARRAY)
-        return err_set(e, ERR_REFUSED, "not a list");
-    for (const struct json *v = json_first(doc.root); v; v = json_next(v)) {
-        struct tree_file *f;
-
-        if (!json_str(json_get(v, "type"), &type))
-            return err_set(e, ERR_REFUSED, "an entry without a type");
-        if (strcmp(type, "file") != 0)
-            continue;
-        f = new_file(l, e);
-        if (f == NULL || read_entry(v, f, arena, e) != 0)
-            return -1;
-        l->n++;
-    }
     return 0;
 }
 

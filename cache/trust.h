@@ -9,8 +9,8 @@
  *
  *   ROOT/.locks/ml-warm/<key id>.<SHA-256 of NAME>     the time, decimal
  */
-#ifndef FETCH_TRUST_H
-#define FETCH_TRUST_H
+#ifndef CACHE_TRUST_H
+#define CACHE_TRUST_H
 
 #include "cache/hubdir.h"
 
