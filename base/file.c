@@ -149,7 +149,8 @@ int file_new_begin_in(
     return 0;
 }
 
-int file_new_commit(struct file_new *f, mode_t mode, struct err *e)
+/* Its bytes are on disk, under the temporary name. */
+static int make_durable(struct file_new *f, mode_t mode, struct err *e)
 {
     int fd = f->fd;
 
@@ -165,11 +166,46 @@ int file_new_commit(struct file_new *f, mode_t mode, struct err *e)
         unlink(f->tmp);
         return -1;
     }
+    return 0;
+}
+
+int file_new_commit(struct file_new *f, mode_t mode, struct err *e)
+{
+    if (make_durable(f, mode, e) != 0)
+        return -1;
     if (file_publish(f->tmp, f->path, e) != 0) {
         unlink(f->tmp);
         return -1;
     }
     return 0;
+}
+
+int file_new_commit_all(
+    struct file_new *v, size_t n, mode_t mode, struct err *e)
+{
+    char dir[PATH_MAX];
+    size_t done = 0, named = 0;
+
+    while (done < n && make_durable(&v[done], mode, e) == 0)
+        done++;
+    while (done == n && named < n && rename(v[named].tmp, v[named].path) == 0)
+        named++;
+    if (named == n) {
+        path_dir(dir, sizeof(dir), n > 0 ? v[0].path : ".");
+        return n > 0 ? dir_sync(dir, e) : 0;
+    }
+    if (done == n)
+        err_sys(e, "cannot rename to %s", v[named].path);
+    for (size_t i = named; i < done; i++)
+        unlink(v[i].tmp);
+    for (size_t i = done; i < n; i++)
+        file_new_abandon(&v[i]);
+    return -1;
+}
+
+int file_move(const char *from, const char *to, struct err *e)
+{
+    return rename(from, to) == 0 ? 0 : err_sys(e, "cannot rename to %s", to);
 }
 
 void file_new_abandon(struct file_new *f)

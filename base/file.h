@@ -75,6 +75,14 @@ int file_new_begin_in(
  */
 int file_new_commit(struct file_new *f, mode_t mode, struct err *e);
 
+/*
+ * file_new_commit_all - the same of n files of one folder, which is synced once
+ * The first sync of many may have done most of the work of the others. On
+ * failure those that have their names keep them, nothing is left of the rest.
+ */
+int file_new_commit_all(
+    struct file_new *v, size_t n, mode_t mode, struct err *e);
+
 /* file_new_abandon - remove what was not committed; idempotent, for AUTO. */
 void file_new_abandon(struct file_new *f);
 
@@ -93,6 +101,9 @@ int file_temp_name(char *out, const char *dir, const char *path, struct err *e);
  * the directory. An existing file is replaced.
  */
 int file_publish(const char *from, const char *to, struct err *e);
+
+/* file_move - rename a finished, synced file; the caller syncs the folders. */
+int file_move(const char *from, const char *to, struct err *e);
 
 /*
  * file_symlink - path becomes a symbolic link to target, atomically

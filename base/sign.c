@@ -448,21 +448,14 @@ static int check_key(const struct signature *s, const struct sign_public *key,
 }
 
 static int verify(const struct sign_public *key, const struct subject *what,
-    const char *sig_path, struct buf *trusted, struct err *e)
+    struct str text, const char *sig_path, struct buf *trusted, struct err *e)
 {
-    struct buf text AUTO(buf_free) = BUF_INIT(SIGN_FILE_MAX);
     struct buf both AUTO(buf_free) = BUF_INIT(SIGN_FILE_MAX);
     const uint8_t *signature;
     struct signature s;
     bool valid = false;
 
-    if (file_slurp(sig_path, &text, e) != 0) {
-        if (e->kind != ERR_MISSING)
-            return -1;
-        err_clear(e);
-        return err_set(e, ERR_VERDICT, "%s: there is no signature", sig_path);
-    }
-    if (!parse_signature(&s, buf_str(&text)))
+    if (!parse_signature(&s, text))
         return err_set(
             e, ERR_VERDICT, "%s: not a signature of minisign", sig_path);
     if (ready(e) != 0 || check_key(&s, key, sig_path, e) != 0)
@@ -484,12 +477,26 @@ static int verify(const struct sign_public *key, const struct subject *what,
     return buf_check(trusted, e);
 }
 
+static int verify_file(const struct sign_public *key,
+    const struct subject *what, const char *sig_path, struct buf *trusted,
+    struct err *e)
+{
+    struct buf text AUTO(buf_free) = BUF_INIT(SIGN_FILE_MAX);
+
+    if (file_slurp(sig_path, &text, e) == 0)
+        return verify(key, what, buf_str(&text), sig_path, trusted, e);
+    if (e->kind != ERR_MISSING)
+        return -1;
+    err_clear(e);
+    return err_set(e, ERR_VERDICT, "%s: there is no signature", sig_path);
+}
+
 int sign_verify(const struct sign_public *key, const char *path,
     const char *sig_path, struct buf *trusted, struct err *e)
 {
     struct subject what = { .path = path };
 
-    return verify(key, &what, sig_path, trusted, e);
+    return verify_file(key, &what, sig_path, trusted, e);
 }
 
 int sign_verify_bytes(const struct sign_public *key, struct str bytes,
@@ -497,5 +504,14 @@ int sign_verify_bytes(const struct sign_public *key, struct str bytes,
 {
     struct subject what = { .bytes = bytes };
 
-    return verify(key, &what, sig_path, trusted, e);
+    return verify_file(key, &what, sig_path, trusted, e);
+}
+
+int sign_verify_text(const struct sign_public *key, struct str bytes,
+    struct str signature, const char *sig_name, struct buf *trusted,
+    struct err *e)
+{
+    struct subject what = { .bytes = bytes };
+
+    return verify(key, &what, signature, sig_name, trusted, e);
 }

@@ -99,4 +99,9 @@ int sign_verify(const struct sign_public *key, const char *path,
 int sign_verify_bytes(const struct sign_public *key, struct str bytes,
     const char *sig_path, struct buf *trusted, struct err *e);
 
+/* sign_verify_text - and of the signature file's text; its name for messages */
+int sign_verify_text(const struct sign_public *key, struct str bytes,
+    struct str signature, const char *sig_name, struct buf *trusted,
+    struct err *e);
+
 #endif

@@ -15,7 +15,7 @@
 #include "base/file.h"
 #include "base/path.h"
 
-static const char cachedir_tag[] =
+const char hubdir_tag[] =
     "Signature: 8a477f597d28d172789f06886806bc55\n"
     "# This file is a cache directory tag created by huggingface_hub.\n"
     "# For information about cache directory tags, see:\n"
@@ -71,7 +71,7 @@ int hubdir_init(const struct hubdir *h, struct err *e)
         return 0;
     if (dir_make(locks, e) != 0)
         return -1;
-    return put_from(locks, tag, str_of(cachedir_tag), e);
+    return put_from(locks, tag, str_of(hubdir_tag), e);
 }
 
 int hubdir_blob(const struct hubdir *h, const struct repo *r,

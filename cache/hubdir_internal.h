@@ -2,6 +2,7 @@
 #ifndef CACHE_HUBDIR_INTERNAL_H
 #define CACHE_HUBDIR_INTERNAL_H
 
+#include "base/buf.h"
 #include "cache/hubdir.h"
 
 /* repo_of_folder - "models--org--name"; false when it is not one. */
@@ -18,5 +19,14 @@ int hubdir_put(const struct hubdir *h, const struct repo *r, const char *path,
 /* hubdir_work - make the repository's ml/ folder; its path into out. */
 int hubdir_work(
     const struct hubdir *h, const struct repo *r, char *out, struct err *e);
+
+/* What the parts of the layout consist of: also in archives (archive.h). */
+extern const char hubdir_tag[]; /* CACHEDIR.TAG */
+
+/* hubdir_link_text - where a snapshot's entry leads; into out of PATH_MAX. */
+int hubdir_link_text(const struct tree_file *f, char *out, struct err *e);
+
+/* hubdir_tree_text - append a listing. */
+int hubdir_tree_text(struct buf *out, const struct tree *t, struct err *e);
 
 #endif

@@ -101,7 +101,7 @@ int hubdir_folders(const char *root, struct str name, struct err *e)
     return 0;
 }
 
-static int link_text(const struct tree_file *f, char *out, struct err *e)
+int hubdir_link_text(const struct tree_file *f, char *out, struct err *e)
 {
     struct buf b AUTO(buf_free) = BUF_INIT(PATH_MAX - 1);
 
@@ -147,7 +147,7 @@ static int link_soft(const struct hubdir *h, const struct repo *r,
 
     if (env_true("HF_HUB_DISABLE_SYMLINKS"))
         return 1;
-    if (link_text(f, target, e) != 0)
+    if (hubdir_link_text(f, target, e) != 0)
         return -1;
     if (symlink(target, path) == 0)
         return 0;

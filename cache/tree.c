@@ -161,23 +161,27 @@ static int put_file(struct buf *b, const struct tree_file *f, struct err *e)
     return 0;
 }
 
+int hubdir_tree_text(struct buf *out, const struct tree *t, struct err *e)
+{
+    buf_puts(out, "{\n \"format_version\": 1,\n \"files\": {");
+    for (uint64_t i = 0; i < t->n; i++) {
+        if (i > 0)
+            buf_putc(out, ',');
+        if (put_file(out, &t->files[i], e) != 0)
+            return -1;
+    }
+    buf_puts(out, t->n > 0 ? "\n }\n}" : "}\n}");
+    return buf_check(out, e);
+}
+
 int hubdir_set_tree(const struct hubdir *h, const struct repo *r,
     const char *commit, const struct tree *t, struct err *e)
 {
     struct buf b AUTO(buf_free) = BUF_INIT(TREE_BYTES_MAX);
     char path[PATH_MAX];
 
-    if (tree_path(h, r, commit, path, e) != 0)
-        return -1;
-    buf_puts(&b, "{\n \"format_version\": 1,\n \"files\": {");
-    for (uint64_t i = 0; i < t->n; i++) {
-        if (i > 0)
-            buf_putc(&b, ',');
-        if (put_file(&b, &t->files[i], e) != 0)
-            return -1;
-    }
-    buf_puts(&b, t->n > 0 ? "\n }\n}" : "}\n}");
-    if (buf_check(&b, e) != 0)
+    if (tree_path(h, r, commit, path, e) != 0 ||
+        hubdir_tree_text(&b, t, e) != 0)
         return -1;
     return hubdir_put(h, r, path, buf_str(&b), e);
 }

@@ -107,27 +107,53 @@ static int check_age(const struct trust *t, const char *lock, struct err *e)
     return err_hint(e, "to go back on purpose, sign the old lock again");
 }
 
-int trust_check(struct trust *out, const struct hubdir *h, const char *lock,
-    struct str text, const char *key, struct err *e)
+/* Of a lock whose signature was found valid, with this comment. */
+static int judge(struct trust *out, const struct hubdir *h, const char *lock,
+    const struct sign_public *public, struct str comment, struct err *e)
 {
-    struct buf comment AUTO(buf_free) = BUF_INIT(SIGN_COMMENT_MAX);
-    char sig[PATH_MAX], id[2 * SIGN_ID + 1];
-    struct sign_public public;
+    const char *base = path_base(lock);
+    char id[2 * SIGN_ID + 1];
     struct digest name;
 
-    if (sign_public_read(&public, key, e) != 0)
-        return err_ctx(e, "--key");
-    if (path_fmt(sig, e, "%s" SIGN_SUFFIX, lock) != 0 ||
-        sign_verify_bytes(&public, text, sig, &comment, e) != 0 ||
-        read_comment(out, buf_str(&comment), lock, e) != 0)
+    if (read_comment(out, comment, lock, e) != 0)
         return -1;
-    sign_id_text(id, public.id);
-    if (hash_bytes(HASH_SHA256, path_base(lock), strlen(path_base(lock)), &name,
-            e) != 0 ||
+    sign_id_text(id, public->id);
+    if (hash_bytes(HASH_SHA256, base, strlen(base), &name, e) != 0 ||
         path_fmt(out->state, e, "%s/.locks/ml-warm/%s.%s", h->root, id,
             name.hex) != 0)
         return -1;
     return check_age(out, lock, e);
+}
+
+int trust_check(struct trust *out, const struct hubdir *h, const char *lock,
+    struct str text, const char *key, struct err *e)
+{
+    struct buf comment AUTO(buf_free) = BUF_INIT(SIGN_COMMENT_MAX);
+    struct sign_public public;
+    char sig[PATH_MAX];
+
+    if (sign_public_read(&public, key, e) != 0)
+        return err_ctx(e, "--key");
+    if (path_fmt(sig, e, "%s" SIGN_SUFFIX, lock) != 0 ||
+        sign_verify_bytes(&public, text, sig, &comment, e) != 0)
+        return -1;
+    return judge(out, h, lock, &public, buf_str(&comment), e);
+}
+
+int trust_check_text(struct trust *out, const struct hubdir *h,
+    const char *lock, struct str text, struct str signature, const char *key,
+    struct err *e)
+{
+    struct buf comment AUTO(buf_free) = BUF_INIT(SIGN_COMMENT_MAX);
+    struct sign_public public;
+    char sig[PATH_MAX];
+
+    if (sign_public_read(&public, key, e) != 0)
+        return err_ctx(e, "--key");
+    if (path_fmt(sig, e, "%s" SIGN_SUFFIX, lock) != 0 ||
+        sign_verify_text(&public, text, signature, sig, &comment, e) != 0)
+        return -1;
+    return judge(out, h, lock, &public, buf_str(&comment), e);
 }
 
 int trust_remember(const struct trust *t, struct err *e)

@@ -30,6 +30,11 @@ struct trust {
 int trust_check(struct trust *out, const struct hubdir *h, const char *lock,
     struct str text, const char *key, struct err *e);
 
+/* trust_check_text - the same where the signature's text is at hand. */
+int trust_check_text(struct trust *out, const struct hubdir *h,
+    const char *lock, struct str text, struct str signature, const char *key,
+    struct err *e);
+
 /*
  * trust_remember - what is older than this one is refused from now on
  * One that was accepted at the same time and is newer stays remembered.
