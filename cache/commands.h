@@ -13,5 +13,7 @@ extern const struct cmd cmd_gc;
 extern const struct cmd cmd_pin;
 extern const struct cmd cmd_unpin;
 extern const struct cmd cmd_adopt;
+extern const struct cmd cmd_export;
+extern const struct cmd cmd_import;
 
 #endif

@@ -11,6 +11,7 @@ static const struct cmd *const cmds[] = {
     &cmd_pin,
     &cmd_unpin,
     &cmd_adopt,
+    &cmd_export,
     NULL,
 };
 
