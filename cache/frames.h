@@ -31,6 +31,7 @@ struct frames {
     /* Answered. */
     uint64_t bytes;  /* in the frames */
     uint64_t packed; /* of the whole file */
+    bool cut;        /* to unpack: it ended too early */
 };
 
 /*

@@ -2,8 +2,11 @@
 #include "cache/frames_internal.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <unistd.h>
+
+#include "base/cancel.h"
 
 /* Bytes of the file that were read and not yet used. */
 struct input {
@@ -18,7 +21,7 @@ struct unpacking {
     struct input in;
 };
 
-enum { INPUT_SIZE = 2 * ZST_PACKED };
+enum { INPUT_SIZE = 2 * ZST_PACKED, POLL_MS = 200 };
 
 static struct unpacking *all_of(struct work *w)
 {
@@ -28,8 +31,13 @@ static struct unpacking *all_of(struct work *w)
 /* More bytes behind those that are there; at the end of the file none. */
 static int fill(struct work *w, struct input *in, struct err *e)
 {
+    struct pollfd wait = { .fd = w->f->fd, .events = POLLIN };
     ssize_t n;
 
+    /* Of a pipe: whoever interrupts need not wait for its other end. */
+    while (poll(&wait, 1, POLL_MS) == 0)
+        if (cancel_check(e) != 0)
+            return -1;
     memmove(in->p, in->p + in->from, in->to - in->from);
     in->to -= in->from;
     in->from = 0;
@@ -47,6 +55,7 @@ static int fill(struct work *w, struct input *in, struct err *e)
 
 static int cut_off(struct work *w, const struct input *in, struct err *e)
 {
+    w->f->cut = true;
     return err_set(e, ERR_CORRUPT,
         "%s: ends at byte %llu, in the middle of an archive", w->f->name,
         (unsigned long long)(in->at + (in->to - in->from)));
@@ -163,6 +172,7 @@ int frames_unpack(struct frames *f, struct err *e)
     struct work *w = &u.work;
 
     f->bytes = f->packed = 0;
+    f->cut = false;
     u.in.p = malloc(INPUT_SIZE);
     if (u.in.p == NULL)
         return err_set(e, ERR_NOMEM, "out of memory");

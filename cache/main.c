@@ -12,6 +12,7 @@ static const struct cmd *const cmds[] = {
     &cmd_unpin,
     &cmd_adopt,
     &cmd_export,
+    &cmd_import,
     NULL,
 };
 

@@ -179,6 +179,17 @@ int volume_create(const struct volume *v, bool *created, struct err *e)
         path, marker_text, strlen(marker_text), mode_masked(0666), e);
 }
 
+void volume_unmake(const struct volume *v)
+{
+    struct err ignored = ERR_INIT;
+    char path[PATH_MAX];
+
+    if (check_empty(v, &ignored) == 0 &&
+        path_join(path, v->root, marker_name, &ignored) == 0 &&
+        unlink(path) == 0)
+        rmdir(v->root);
+}
+
 int volume_hub(const struct volume *v, struct hubdir *out, struct err *e)
 {
     return path_join(out->root, v->root, "hub", e);

@@ -6,6 +6,9 @@
 
 #include "base/buf.h"
 
+/* volume_unmake - it goes again if nothing is in it; for who made it. */
+void volume_unmake(const struct volume *v);
+
 /* volume_tmp - make the volume's tmp/; its path into out. */
 int volume_tmp(const struct volume *v, char *out, struct err *e);
 
