@@ -6,7 +6,7 @@
 #include "base/rd.h"
 
 enum {
-    HEAD_MAX = 18, /* of a frame */
+    HEAD_MIN = 6, /* bytes, of a frame */
     LINE = 8,
     FOOT = 9,
     DEPTH_MIN = 10 /* least binary logarithm of a window */
@@ -56,6 +56,17 @@ static uint64_t window_of(const uint8_t *p)
     return base + base / 8 * (p[5] & 7);
 }
 
+/* How long the head of a frame is. Source: RFC 8878, section 3.1.1.1. */
+static size_t head_of(const uint8_t *p)
+{
+    static const uint8_t dictionary[] = { 0, 1, 2, 4 },
+                         content[] = { 0, 2, 4, 8 };
+    bool single = p[4] & 0x20;
+    size_t n = (single ? 5u : 6u) + dictionary[p[4] & 3] + content[p[4] >> 6];
+
+    return single && p[4] >> 6 == 0 ? n + 1 : n;
+}
+
 static int check_head(
     const void *p, size_t have, size_t *out_bytes, struct err *e)
 {
@@ -88,7 +99,7 @@ int zst_look(
         return ZST_TABLE;
     if (magic != frame_magic)
         return err_set(e, ERR_REFUSED, "no zstd frame");
-    if (have < HEAD_MAX)
+    if (have < HEAD_MIN || have < head_of(p))
         return ZST_MORE;
     if (check_head(p, have, out_bytes, e) != 0)
         return -1;
