@@ -75,7 +75,8 @@ static void item(void *ctx, size_t i)
         r->middle(w, &work_at(w, 1)->v[i - LEAD], &w->zst[i - LEAD]);
 }
 
-int work_round(struct work *w, void (*first)(struct work *),
+/* The three stages once; then all batches move on. */
+static int work_round(struct work *w, void (*first)(struct work *),
     void (*middle)(struct work *, struct frame *, struct zst *),
     void (*last)(struct work *), struct err *e)
 {
@@ -94,12 +95,23 @@ int work_round(struct work *w, void (*first)(struct work *),
             *e = b->v[i].e;
             return -1;
         }
-    if (w->first_e.kind != ERR_NONE) {
-        *e = w->first_e;
-        return -1;
-    }
     w->turn = (w->turn + 1) % STAGES;
     return 0;
+}
+
+int work_run(struct work *w, void (*first)(struct work *),
+    void (*middle)(struct work *, struct frame *, struct zst *),
+    void (*last)(struct work *), struct err *e)
+{
+    do {
+        if (work_round(w, first, middle, last, e) != 0)
+            return -1;
+    } while (
+        !work_at(w, 1)->last || work_at(w, 1)->n > 0 || work_at(w, 2)->n > 0);
+    if (w->first_e.kind == ERR_NONE)
+        return 0;
+    *e = w->first_e;
+    return -1;
 }
 
 /* ---- packing ---- */
@@ -113,8 +125,11 @@ static void make(struct work *w)
     while (!b->last && b->n < w->size) {
         struct frame *f = &b->v[b->n];
 
-        if (w->f->make(w->f->ctx, f->bytes, ZST_FRAME, &f->n, &w->first_e) != 0)
+        if (w->f->make(w->f->ctx, f->bytes, ZST_FRAME, &f->n, &w->first_e) !=
+            0) {
+            b->last = true;
             return;
+        }
         b->last = f->n < ZST_FRAME;
         b->n += f->n > 0;
     }
@@ -162,13 +177,8 @@ int frames_pack(struct frames *f, struct err *e)
     struct buf table AUTO(buf_free) = BUF_INIT((size_t)2 << 30);
 
     f->bytes = f->packed = 0;
-    if (work_open(&w, f, e) != 0)
+    if (work_open(&w, f, e) != 0 || work_run(&w, make, pack, write_all, e) != 0)
         return -1;
-    do {
-        if (work_round(&w, make, pack, write_all, e) != 0)
-            return -1;
-    } while (!work_at(&w, 1)->last || work_at(&w, 1)->n > 0 ||
-             work_at(&w, 2)->n > 0);
     if (zst_table(&table, &w.lines, e) != 0)
         return -1;
     return put(&w, table.p, table.len, e);

@@ -44,10 +44,11 @@ void work_close(struct work *w); /* idempotent, for AUTO */
 struct batch *work_at(struct work *w, size_t stage);
 
 /*
- * work_round - run the three stages once, then move all batches on
+ * work_run - the three stages, until the first says that it was the last
+ * When the first fails, the others end what it began.
  * Returns 0, or -1 with the first failure in the order of the bytes
  */
-int work_round(struct work *w, void (*first)(struct work *),
+int work_run(struct work *w, void (*first)(struct work *),
     void (*middle)(struct work *, struct frame *, struct zst *),
     void (*last)(struct work *), struct err *e);
 

@@ -126,11 +126,10 @@ static void read_batch(struct work *w)
         struct frame *f = &b->v[b->n];
         int kind = look(w, in, &f->packed_n, &f->n, &w->first_e);
 
-        if (kind < 0)
-            return;
-        if (kind == ZST_TABLE) {
+        if (kind != ZST_DATA) {
             b->last = true;
-            check_table(w, in, &w->first_e);
+            if (kind == ZST_TABLE)
+                check_table(w, in, &w->first_e);
             return;
         }
         memcpy(f->packed, in->p + in->from, f->packed_n);
@@ -178,10 +177,5 @@ int frames_unpack(struct frames *f, struct err *e)
         return err_set(e, ERR_NOMEM, "out of memory");
     if (work_open(w, f, e) != 0)
         return -1;
-    do {
-        if (work_round(w, read_batch, unpack, take, e) != 0)
-            return -1;
-    } while (
-        !work_at(w, 1)->last || work_at(w, 1)->n > 0 || work_at(w, 2)->n > 0);
-    return 0;
+    return work_run(w, read_batch, unpack, take, e);
 }

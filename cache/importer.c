@@ -399,15 +399,18 @@ static int read_all(struct importer *m, int fd, bool *cut, struct err *e)
     return at_fault(&r, r.at, e);
 }
 
-/* What came of an archive that is at fault goes; a pipe that broke is not. */
-static void forget(struct importer *m, int fd, bool cut, const struct err *why)
+/* A pipe that broke is not the archive's fault. */
+static bool at_its_fault(int fd, bool cut, const struct err *why)
 {
     struct stat st;
 
-    if (why->kind != ERR_CORRUPT && why->kind != ERR_REFUSED)
-        return;
-    if (cut && fstat(fd, &st) == 0 && !S_ISREG(st.st_mode))
-        return;
+    return (why->kind == ERR_CORRUPT || why->kind == ERR_REFUSED) &&
+           (!cut || fstat(fd, &st) != 0 || S_ISREG(st.st_mode));
+}
+
+/* Nothing of it stays. */
+static void forget(struct importer *m)
+{
     for (uint64_t i = 0; m->landed != NULL && i < m->members.n_contents; i++)
         if (m->landed[i] == LANDED_FRESH)
             landing_drop(&m->landing, &m->members.contents[i].digest);
@@ -422,7 +425,10 @@ int importer_run(struct importer *m, int fd, const char *name, struct err *e)
 
     m->name = name;
     if (read_all(m, fd, &cut, e) != 0) {
-        forget(m, fd, cut, e);
+        if (at_its_fault(fd, cut, e))
+            forget(m);
+        else
+            landing_keep(&m->landing);
         return -1;
     }
     return m->dry_run ? 0 : importer_publish(m, e);

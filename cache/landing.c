@@ -8,6 +8,7 @@
 
 #include "cache/aside.h"
 #include "cache/holder.h"
+#include "cache/honest.h"
 #include "cache/mode.h"
 
 #include "base/path.h"
@@ -44,6 +45,17 @@ int landing_open(
     return 0;
 }
 
+/* What killed runs did not come to the end of; for who has it alone. */
+static void sweep(const struct landing *l)
+{
+    DIR *d AUTO(dir_close) = opendir(l->dir);
+    struct dirent *entry;
+
+    while (d != NULL && (entry = readdir(d)) != NULL)
+        if (str_ends(str_of(entry->d_name), ".tmp"))
+            unlinkat(dirfd(d), entry->d_name, 0);
+}
+
 /* Made and locked with others; a collector may take it away in between. */
 static int enter(struct landing *l, struct err *e)
 {
@@ -53,6 +65,9 @@ static int enter(struct landing *l, struct err *e)
         l->lock = open(l->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
         if (l->lock < 0 && errno != ENOENT)
             return err_sys(e, "%s", l->dir);
+        if (l->lock >= 0 && flock(l->lock, LOCK_EX | LOCK_NB) == 0 &&
+            honest_lock(l->lock))
+            sweep(l);
         if (l->lock >= 0)
             flock(l->lock, LOCK_SH);
         if (l->lock >= 0 && !holder_file(l->lock, l->dir))
@@ -203,6 +218,13 @@ int landing_add(
     return 0;
 }
 
+static void drop_writing(struct landing *l)
+{
+    if (l->writing)
+        file_new_abandon(&l->batch[--l->n]);
+    l->writing = false;
+}
+
 int landing_end(struct landing *l, enum landed *out, struct err *e)
 {
     struct digest found;
@@ -210,11 +232,21 @@ int landing_end(struct landing *l, enum landed *out, struct err *e)
     hash_end(&l->hash, &found);
     *out = l->writing ? LANDED_FRESH : l->old >= 0 ? l->old_is : LANDED_SEEN;
     fd_close(&l->old);
-    l->writing = false;
-    if (digest_eq(&found, &l->digest))
+    if (digest_eq(&found, &l->digest)) {
+        l->writing = false;
         return 0;
+    }
+    drop_writing(l);
     return err_set(
         e, ERR_CORRUPT, "its digest is %s, not %s", found.hex, l->digest.hex);
+}
+
+void landing_keep(struct landing *l)
+{
+    struct err ignored = ERR_INIT;
+
+    drop_writing(l);
+    landing_sync(l, &ignored);
 }
 
 void landing_drop(const struct landing *l, const struct digest *d)

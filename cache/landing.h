@@ -85,6 +85,9 @@ int landing_end(struct landing *l, enum landed *out, struct err *e);
 /* landing_sync - all that came is durable, under its name. */
 int landing_sync(struct landing *l, struct err *e);
 
+/* landing_keep - the same of those that came whole, as far as it goes. */
+void landing_keep(struct landing *l);
+
 /* landing_drop - a content goes again: it came with others that were wrong. */
 void landing_drop(const struct landing *l, const struct digest *d);
 
