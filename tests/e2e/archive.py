@@ -346,7 +346,7 @@ def killed(tap, hub, folder):
     with Source(hub, folder) as w:
         out = os.path.join(w.home, "k.tar.zst")
         w.export(out)
-        bad, rounds, kills = [], 30 if LONG else 4, 0
+        bad, rounds, kills = [], 30 if LONG else 2, 0
         went_on = 0
         for i in range(rounds):
             there = os.path.join(w.home, "K")
@@ -357,7 +357,7 @@ def killed(tap, hub, folder):
                      "--json"], env=w.env, stdout=subprocess.PIPE,
                     stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
                 try:
-                    proc.wait(random.random() * 0.08 + 0.001 * kills % 0.3)
+                    proc.wait(random.random() * 0.1 + 0.002 * kills % 0.3)
                 except subprocess.TimeoutExpired:
                     proc.kill()
                     kills += 1
