@@ -409,12 +409,12 @@ def each_call(tap, hub, folder):
         rng = random.Random(5)
         for call, (first, last) in sorted(counts.items()):
             for fault in ("error=EIO", "error=ENOSPC", "error=EDQUOT",
-                          "error=EINTR", "signal=KILL"):
+                          "error=EINTR", "signal=KILL")[::1 if LONG else 2]:
                 if first is None:
                     continue
                 where = list(range(first, last + 1))
                 if not LONG:
-                    where = rng.sample(where, min(2, len(where)))
+                    where = rng.sample(where, 1)
                 for k in where:
                     shutil.rmtree(there, ignore_errors=True)
                     done = subprocess.run(
@@ -423,8 +423,10 @@ def each_call(tap, hub, folder):
                         capture_output=True, text=True)
                     runs += 1
                     reported += done.returncode not in (0, -9)
-                    whole = puts_of(there) == {"twin.bin": digest(
-                        os.path.join(folder, "twin.bin"))}
+                    got = subprocess.run(
+                        [kit.program("mlfetch"), "get", there, "twin.bin",
+                         "-"], env=w.env, capture_output=True).stdout
+                    whole = got == noise(2 * MIB, 5)
                     wrong = sound(w, there)
                     if wrong or (done.returncode == 0 and not whole):
                         bad.append((call, k, fault, done.returncode, wrong,
