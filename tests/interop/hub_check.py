@@ -261,6 +261,40 @@ def make_deep(folder):
     return folder
 
 
+def carried(tap, hub):
+    """Through an archive, what either client fetched is read by both."""
+    home = kit.scratch()
+    old = kit.clean_env(home, HF_ENDPOINT=hub.url)
+    official(old, "online", "org/llama")
+    kit.run(["mlfetch", "pull", "org/deep"], old)
+    out = os.path.join(home, "a.tar.zst")
+    done = kit.run(["mlcache", "export", out, "org/llama", "org/deep"], old)
+    tap.ok(done.returncode == 0, "mlcache export takes what huggingface_hub "
+           "fetched", done.stderr)
+    new = dict(old, HF_HUB_CACHE=os.path.join(home, "new"))
+    done = kit.run(["mlcache", "import", out], new)
+    tap.ok(done.returncode == 0, "mlcache import", done.stderr)
+    os.mkdir(os.path.join(home, "x"))
+    subprocess.run(["tar", "--zstd", "-xf", out], check=True,
+                   cwd=os.path.join(home, "x"))
+    for root, name in ((os.path.join(home, "new"), "imported"),
+                       (os.path.join(home, "x/hub"), "unpacked by tar")):
+        env = dict(old, HF_HUB_CACHE=root)
+        for repo in ("org/llama", "org/deep"):
+            theirs, log = official(env, "offline", repo)
+            tap.ok(theirs is not None and theirs["warnings"] == [] and
+                   sorted(theirs["repos"]) == ["org/deep", "org/llama"] and
+                   theirs["path"].startswith(root),
+                   f"{name}, huggingface_hub reads {repo} offline, and its "
+                   "scanner is content", log)
+        hub.reset()
+        theirs, log = official(env, "online", "org/llama")
+        tap.ok(theirs is not None and
+               not [r for r in hub.log() if "/resolve" in r["path"]],
+               f"{name}, it fetches nothing again", log)
+    shutil.rmtree(home)
+
+
 def main():
     tap = kit.Tap()
     folder = kit.scratch()
@@ -274,6 +308,7 @@ def main():
         official_then_ours(tap, hub)
         looked_after(tap, hub)
         adopted(tap, hub)
+        carried(tap, hub)
         official_removed(tap, hub)
         plain_folders(tap, hub, deep)
         token_files(tap, hub)
