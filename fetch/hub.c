@@ -12,8 +12,8 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "fetch/hub_error.h"
-#include "fetch/page.h"
 #include "fetch/retry.h"
+#include "fetch/treepage.h"
 #include "fetch/url.h"
 
 enum {
@@ -528,7 +528,7 @@ int hub_tree(struct hub *h, const struct repo *r, const char *commit,
                 e, ERR_REFUSED, "the listing of %s does not end", r->id);
         if (ask_get(&a, url.p, e) != 0)
             return -1;
-        if (page_read(&list, buf_str(&a.body), arena, e) != 0) {
+        if (treepage_read(&list, buf_str(&a.body), arena, e) != 0) {
             url_host(host, url.p);
             return err_ctx(e, "%s: the listing of %s", host, r->id);
         }

@@ -7,7 +7,7 @@
 #include "kit.h"
 
 #include "base/path.h"
-#include "fetch/page.h"
+#include "fetch/treepage.h"
 
 static void check(const struct tree *t)
 {
@@ -34,7 +34,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         const uint8_t *end = memchr(data + at, 0, size - at);
         size_t n = end != NULL ? (size_t)(end - data) - at : size - at;
 
-        rc = page_read(
+        rc = treepage_read(
             &l, (struct str){ (const char *)data + at, n }, &arena, &e);
         at += n + 1;
     }

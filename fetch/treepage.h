@@ -1,18 +1,18 @@
 /*
- * page.h - a page of the tree API. Pure: no network. Source: hub protocol,
+ * treepage.h - a page of the tree API. Pure: no network. Source: hub protocol,
  * section 2.2.
  */
-#ifndef FETCH_PAGE_H
-#define FETCH_PAGE_H
+#ifndef FETCH_TREEPAGE_H
+#define FETCH_TREEPAGE_H
 
 #include "cache/listing.h"
 
 /*
- * page_read - add the files of one page; folders are left out
+ * treepage_read - add the files of one page; folders are left out
  * Returns 0, or -1 with *e: REFUSED (malformed, an unsafe path), NOMEM.
  * Paths are copied into arena.
  */
-int page_read(
+int treepage_read(
     struct listing *l, struct str page, struct arena *arena, struct err *e);
 
 #endif

@@ -1,4 +1,4 @@
-#include "fetch/page.h"
+#include "fetch/treepage.h"
 
 #include "base/json.h"
 #include "base/path.h"
@@ -37,7 +37,7 @@ static int read_entry(const struct json *v, struct tree_file *f,
     return f->path.p == NULL ? -1 : 0;
 }
 
-int page_read(
+int treepage_read(
     struct listing *l, struct str page, struct arena *arena, struct err *e)
 {
     struct json_doc doc AUTO(json_free) = JSON_DOC_INIT;
