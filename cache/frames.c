@@ -12,29 +12,33 @@ enum { STAGES = 3, BATCH_MIN = 8, LEAD = 2 /* items before the frames */ };
 
 int work_open(struct work *w, struct frames *f, struct err *e)
 {
-    size_t one = ZST_FRAME + ZST_PACKED;
-    uint8_t *at;
-
     w->f = f;
     w->threads = f->threads != 0 ? f->threads : pool_cores();
     if (w->threads > FRAMES_THREADS_MAX)
         w->threads = FRAMES_THREADS_MAX;
     w->size = size_max(BATCH_MIN, 2 * w->threads);
     w->zst = calloc(w->size, sizeof(*w->zst));
-    w->memory = malloc(STAGES * w->size * one);
     for (size_t s = 0; s < STAGES; s++)
         w->batch[s].v = calloc(w->size, sizeof(*w->batch[s].v));
-    if (w->zst == NULL || w->memory == NULL || w->batch[0].v == NULL ||
-        w->batch[1].v == NULL || w->batch[2].v == NULL)
+    if (w->zst == NULL || w->batch[0].v == NULL || w->batch[1].v == NULL ||
+        w->batch[2].v == NULL)
         return err_set(e, ERR_NOMEM, "out of memory");
-    at = w->memory;
-    for (size_t s = 0; s < STAGES; s++)
-        for (size_t i = 0; i < w->size; i++, at += one) {
-            w->batch[s].v[i].bytes = at;
-            w->batch[s].v[i].packed = at + ZST_FRAME;
-        }
     w->pool = pool_open(w->threads, e);
     return w->pool != NULL ? 0 : -1;
+}
+
+struct frame *work_frame(struct work *w, struct batch *b)
+{
+    struct frame *f = &b->v[b->n];
+
+    if (f->bytes == NULL)
+        f->bytes = malloc(ZST_FRAME + ZST_PACKED);
+    if (f->bytes == NULL) {
+        err_set(&w->first_e, ERR_NOMEM, "out of memory");
+        return NULL;
+    }
+    f->packed = f->bytes + ZST_FRAME;
+    return f;
 }
 
 void work_close(struct work *w)
@@ -42,10 +46,12 @@ void work_close(struct work *w)
     pool_close(w->pool);
     for (size_t i = 0; w->zst != NULL && i < w->size; i++)
         zst_free(&w->zst[i]);
-    for (size_t s = 0; s < STAGES; s++)
+    for (size_t s = 0; s < STAGES; s++) {
+        for (size_t i = 0; w->batch[s].v != NULL && i < w->size; i++)
+            free(w->batch[s].v[i].bytes);
         free(w->batch[s].v);
+    }
     free(w->zst);
-    free(w->memory);
     buf_free(&w->lines);
     *w = (struct work)WORK_INIT;
 }
@@ -123,13 +129,12 @@ static void make(struct work *w)
     b->n = 0;
     b->last = before->last;
     while (!b->last && b->n < w->size) {
-        struct frame *f = &b->v[b->n];
+        struct frame *f = work_frame(w, b);
 
-        if (w->f->make(w->f->ctx, f->bytes, ZST_FRAME, &f->n, &w->first_e) !=
-            0) {
-            b->last = true;
+        b->last = f == NULL || w->f->make(w->f->ctx, f->bytes, ZST_FRAME, &f->n,
+                                   &w->first_e) != 0;
+        if (b->last)
             return;
-        }
         b->last = f->n < ZST_FRAME;
         b->n += f->n > 0;
     }

@@ -8,9 +8,9 @@
 
 /* One frame on its way. */
 struct frame {
-    uint8_t *packed; /* of ZST_PACKED bytes */
+    uint8_t *bytes;  /* of ZST_FRAME bytes; NULL until it is used */
+    uint8_t *packed; /* of ZST_PACKED bytes, behind them */
     size_t packed_n;
-    uint8_t *bytes; /* of ZST_FRAME bytes */
     size_t n;
     uint64_t at; /* in the file */
     struct err e;
@@ -30,8 +30,7 @@ struct work {
     size_t size;           /* frames of a batch */
     struct batch batch[3]; /* each goes from stage to stage */
     struct zst *zst;       /* one per frame of a batch */
-    uint8_t *memory;
-    size_t turn; /* which batch is at the first stage */
+    size_t turn;           /* which batch is at the first stage */
     struct err first_e, last_e;
     struct buf lines; /* of the table */
 };
@@ -39,6 +38,10 @@ struct work {
 /* work_open - threads and memory. 0, or -1 with *e: NOMEM, IO */
 int work_open(struct work *w, struct frames *f, struct err *e);
 void work_close(struct work *w); /* idempotent, for AUTO */
+
+/* work_frame - the next one of a batch at the first stage, with its memory;
+ * NULL with first_e */
+struct frame *work_frame(struct work *w, struct batch *b);
 
 /* The batch at stage 0, 1 or 2. */
 struct batch *work_at(struct work *w, size_t stage);

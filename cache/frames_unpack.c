@@ -123,15 +123,15 @@ static void read_batch(struct work *w)
     b->n = 0;
     b->last = before->last;
     while (!b->last && b->n < w->size) {
-        struct frame *f = &b->v[b->n];
-        int kind = look(w, in, &f->packed_n, &f->n, &w->first_e);
+        struct frame *f = work_frame(w, b);
+        int kind =
+            f == NULL ? -1 : look(w, in, &f->packed_n, &f->n, &w->first_e);
 
-        if (kind != ZST_DATA) {
-            b->last = true;
-            if (kind == ZST_TABLE)
-                check_table(w, in, &w->first_e);
+        b->last = kind != ZST_DATA;
+        if (kind == ZST_TABLE)
+            check_table(w, in, &w->first_e);
+        if (b->last)
             return;
-        }
         memcpy(f->packed, in->p + in->from, f->packed_n);
         f->at = in->at;
         in->from += f->packed_n;
