@@ -159,6 +159,10 @@ collector: all ## ten minutes of gc against 16 writers and readers; every step o
 	$(Q)BUILD_DIR=$(OUT) $(PYTHON) tests/e2e/collector.py --long
 	$(Q)BUILD_DIR=$(OUT) $(PYTHON) tests/e2e/gc.py --long
 
+.PHONY: archives
+archives: all ## imports killed often, and at each system call; minutes
+	$(Q)BUILD_DIR=$(OUT) $(PYTHON) tests/e2e/archive.py --long
+
 .PHONY: big
 big: all ## a Pythia-12b of noise, 24 GB of disk, run in little memory; minutes
 	$(Q)BUILD_DIR=$(OUT) $(PYTHON) tests/e2e/big.py --long

@@ -89,7 +89,8 @@ static int work_round(struct work *w, void (*first)(struct work *),
     struct round r = { w, first, middle, last };
     struct batch *b = work_at(w, 1);
 
-    if (cancel_check(e) != 0)
+    /* What was read before the interrupt is still taken. */
+    if (w->first_e.kind == ERR_NONE && cancel_check(e) != 0)
         return -1;
     pool_run(w->pool, LEAD + b->n, item, &r);
     if (w->last_e.kind != ERR_NONE) {

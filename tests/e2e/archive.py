@@ -8,6 +8,7 @@ import os
 import random
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tarfile
@@ -510,6 +511,42 @@ def collected(tap, hub, folder):
                "a file that is cut off leaves nothing", done.stderr)
 
 
+def at_work(tap, hub, folder):
+    """Who removes things waits for an export; an interrupt ends either."""
+    with Source(hub, folder) as w:
+        args = [kit.program("mlcache"), "export", "-", "--volume", w.volume,
+                *w.refs]
+        proc = subprocess.Popen(args, env=w.env, stdout=subprocess.PIPE,
+                                stderr=subprocess.PIPE)
+        proc.stdout.read(1)  # and no more: the pipe fills up
+        for args in (["rm", "--yes", "acme/tiny"], ["rm", "--yes", "run"]):
+            done = mlcache(w, *args, "--volume", w.volume)
+            tap.ok(done.returncode == 1 and f"process {proc.pid}" in
+                   done.stderr, f"{args[2]} is not removed under an export",
+                   done.stderr)
+        proc.stdout.close()
+        said = proc.stderr.read().decode()
+        tap.ok(proc.wait() == 1 and "stdout" in said and
+               "Broken pipe" in said, "a pipe that nobody reads", said)
+        out = os.path.join(w.home, "i.tar.zst")
+        w.export(out)
+        there = os.path.join(w.home, "I")
+        proc = subprocess.Popen(
+            [kit.program("mlcache"), "import", "-", "--volume", there],
+            env=w.env, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+        with open(out, "rb") as f:
+            proc.stdin.write(f.read()[:-MIB])
+        proc.stdin.flush()
+        time.sleep(1)
+        proc.send_signal(signal.SIGINT)
+        tap.eq(proc.wait(30), 130, "an interrupt of an import that waits for "
+               "its pipe")
+        done = mlcache(w, "import", out, "--volume", there, "--json")
+        said = json.loads(done.stdout)
+        tap.ok(said["fresh"] < said["contents"],
+               "what had come is gone on with", said)
+
+
 def main():
     tap = kit.Tap()
     random.seed(11)
@@ -536,7 +573,8 @@ def main():
     with kit.Hub(repos) as hub:
         for test in ((round_trip, folder), (locks,), (damaged_source, folder),
                      (collected, folder), (full_disk, folder),
-                     (killed, folder), (each_call, folder)):
+                     (at_work, folder), (killed, folder),
+                     (each_call, folder)):
             test[0](tap, hub, *test[1:])
             print(f"# {test[0].__name__}: {time.monotonic() - start:.1f} s")
     shutil.rmtree(folder)
