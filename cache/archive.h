@@ -16,7 +16,7 @@
 
 enum {
     ARCHIVE_MANIFEST_MAX = 256 << 20, /* bytes */
-    ARCHIVE_VALUES_MAX = 8 << 20,     /* in it; about five for each file */
+    ARCHIVE_VALUES_MAX = 4 << 20,     /* in it; about five for each file */
     ARCHIVE_LOCK_MAX = 64 << 20       /* of the text of a lock */
 };
 
