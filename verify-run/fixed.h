@@ -20,14 +20,15 @@
 
 enum {
     FIXED_BITS = 30,
-    FIXED_PANEL = 16 /* vectors that are made, and worked on, together */
+    FIXED_PANEL = 16, /* vectors that are made, and worked on, together */
+    FIXED_COLS_MAX = 1 << 24 /* or sums overflow */
 };
 
 struct fixed {
     void *digits;   /* as the twin that made them has them */
     double *units;  /* (n) */
     int64_t *sums;  /* (n): of a vector's integers, where the twin wants it */
-    size_t n, cols; /* below 2^24 columns, or sums overflow */
+    size_t n, cols; /* at most FIXED_COLS_MAX columns */
 };
 
 /* Y = scales W X^T */

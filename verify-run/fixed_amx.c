@@ -145,6 +145,7 @@ AMX static void tiled_panels(
 {
     const size_t most =
         size_max(TILED_BYTES / j->x.cols / TILED_ROWS, 1) * TILED_ROWS;
+
     for (; first < end; first += most) {
         const size_t rows = size_min(most, end - first);
 

@@ -234,9 +234,8 @@ VNNI_INLINE int64_t sum_of(const int8_t *w, size_t n)
             n - k >= 64 ? ~(__mmask64)0 : ((__mmask64)1 << (n - k)) - 1;
         __m512i a = _mm512_maskz_loadu_epi8(there, w + k);
 
-        sum = _mm512_add_epi64(
-            sum, _mm512_sad_epu8(_mm512_mask_xor_epi32(a, 0xffff, a, middle),
-                     _mm512_setzero_si512()));
+        sum = _mm512_add_epi64(sum, _mm512_sad_epu8(_mm512_xor_si512(a, middle),
+                                        _mm512_setzero_si512()));
     }
     /* What is not there counts 128, too. */
     return _mm512_reduce_add_epi64(sum) - 128 * (int64_t)((n + 63) / 64 * 64);

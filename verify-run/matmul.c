@@ -6,6 +6,9 @@ enum {
     SMALL_WORK = 1 << 15   /* multiplications below which threads only cost */
 };
 
+_Static_assert((int)CONFIG_COUNT_MAX <= (int)FIXED_COLS_MAX,
+    "no config has rows whose sums overflow");
+
 void matmul_add(struct matmul *m, const struct weight *w,
     const struct weight *bias, const float *x, size_t n, float *y,
     size_t y_step)
