@@ -3,7 +3,14 @@
  * the bits of the reference, the reference is as near the truth as it says
  * it is, and what is no number stays none.
  */
+#include <errno.h>
 #include <float.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <stddef.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 
 #include "base/sys.h"
 #include "tests/numeric/noise.h"
@@ -373,6 +380,53 @@ static void test_no_number(const struct ops *o)
     }
 }
 
+/* ---- a kernel that does not give out tiles ---- */
+
+/* From here on arch_prctl answers as it did before Linux 5.16. */
+static bool forget_tiles(void)
+{
+#ifdef SYS_arch_prctl
+    struct sock_filter steps[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_arch_prctl, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EINVAL),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog program = { ARRAY_LEN(steps), steps };
+
+    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+           prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
+#else
+    return false;
+#endif
+}
+
+static bool has_tiles(void)
+{
+    return strstr(ops_best()->name, "amx") != NULL;
+}
+
+static void test_no_tiles(void)
+{
+    const char *name = "where the kernel keeps tiles back, another twin";
+    int status = 0;
+    pid_t child;
+
+    if (!has_tiles()) {
+        skip(name, "this machine has none");
+        return;
+    }
+    fflush(stdout);
+    child = fork();
+    if (child == 0)
+        _exit(forget_tiles() ? has_tiles() : 2);
+    if (child < 0 || waitpid(child, &status, 0) != child ||
+        !WIFEXITED(status) || WEXITSTATUS(status) == 2)
+        skip(name, "no filter of system calls here");
+    else
+        ok(WEXITSTATUS(status) == 0, "%s", name);
+}
+
 int main(void)
 {
     static const double outliers[] = { 1, 30, 1e3, 1e5, 1e7 };
@@ -393,5 +447,6 @@ int main(void)
     for (size_t i = 0; i < ARRAY_LEN(outliers); i++)
         test_truth(outliers[i]);
     test_exact();
+    test_no_tiles();
     return done();
 }
