@@ -156,7 +156,7 @@ static int look(
 /* What others put there may not be on disk yet, and is counted on now. */
 static int sync_held(const struct job *j, struct err *e)
 {
-    char path[PATH_MAX], dir[PATH_MAX];
+    char path[PATH_MAX], dir[PATH_MAX], up[PATH_MAX];
     int fd AUTO(fd_close) = -1;
 
     if (adopt_place(j->a, j->file, &j->a->files[j->file].digest, path, e) != 0)
@@ -167,7 +167,8 @@ static int sync_held(const struct job *j, struct err *e)
     if (fsync(fd) != 0)
         return err_sys(e, "%s: making it durable", path);
     path_dir(dir, sizeof(dir), path);
-    return dir_sync(dir, e);
+    path_dir(up, sizeof(up), dir);
+    return dir_sync(dir, e) != 0 ? -1 : dir_sync(up, e);
 }
 
 static void note(const struct job *j, const struct bring *b)
@@ -257,6 +258,10 @@ static void take(struct job *j, struct progress_item *item)
         return;
     }
     out->size = (uint64_t)b.st.st_size;
+    if (j->a->how == BRING_MOVE && bring_has_writers(fd)) {
+        fault(j, FAULT_UNFIT, "a program has it open for writing");
+        return;
+    }
     /* Of a move the other one is looked at, always. */
     if (known && j->a->how != BRING_MOVE &&
         checklog_has(j->log, &f->digest, &b.st) &&

@@ -31,7 +31,12 @@ struct adopt_file {
     bool failed; /* one of its names could not be given */
 };
 
-enum adopt_name { ADOPT_NAME_NOT, ADOPT_NAME_HELD, ADOPT_NAME_NEW };
+enum adopt_name {
+    ADOPT_NAME_NOT,
+    ADOPT_NAME_REFUSED, /* another file has it */
+    ADOPT_NAME_HELD,
+    ADOPT_NAME_NEW
+};
 
 struct adopt {
     /* Asked. */

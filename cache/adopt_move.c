@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "cache/aside.h"
+#include "cache/foreign_internal.h"
 
 #include "base/file.h"
 #include "base/path.h"
@@ -38,33 +39,73 @@ static bool is_own(const struct adopt *a, uint64_t file, int parent)
            (ours.st_ino == theirs.st_ino && ours.st_dev == theirs.st_dev);
 }
 
+/* It, and all that leads to it, stays in the source; why is told. */
+static int leave(struct adopt *a, uint64_t file, const char *path,
+    enum fault_kind kind, const char *why, struct err *e)
+{
+    a->files[file].failed = true;
+    return foreign_fault(&a->foreign, kind, str_of(path),
+        a->foreign.files[file].shown, why, e);
+}
+
+/* Does a link still lead to it? */
+static bool leads_to(
+    const struct adopt *a, const char *link, const struct foreign_file *f)
+{
+    enum fault_kind ignored;
+    char real[PATH_MAX];
+    struct stat st;
+
+    return foreign_follow(&a->foreign, link, real, &st, &ignored) == NULL &&
+           str_is(f->path, real);
+}
+
+static bool is_same(const struct stat *st, const struct foreign_file *f)
+{
+    return st->st_ino == f->st.st_ino && st->st_dev == f->st.st_dev &&
+           st->st_size == f->st.st_size &&
+           st->st_mtim.tv_sec == f->st.st_mtim.tv_sec &&
+           st->st_mtim.tv_nsec == f->st.st_mtim.tv_nsec;
+}
+
+/* What a program writes into a file without a name is lost. */
+static bool is_written(int up, const char *base)
+{
+    int fd AUTO(fd_close) =
+        openat(up, base, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
+
+    return fd >= 0 && bring_has_writers(fd);
+}
+
 /* Take a name away, if it is still what was looked at. */
 static int remove_name(
-    struct adopt *a, uint64_t file, const char *path, bool link, struct err *e)
+    struct adopt *a, uint64_t file, const char *path, struct err *e)
 {
     const struct foreign_file *f = &a->foreign.files[file];
-    struct err why = ERR_INIT;
+    struct err ignored = ERR_INIT;
     const char *base;
-    int up AUTO(fd_close) = foreign_parent(&a->foreign, path, &base, &why);
+    int up AUTO(fd_close) = foreign_parent(&a->foreign, path, &base, &ignored);
+    char why[160];
     struct stat st;
-    bool changed;
 
     if (up < 0 || fstatat(up, base, &st, AT_SYMLINK_NOFOLLOW) != 0 ||
         is_own(a, file, up))
         return 0;
-    if (link && S_ISLNK(st.st_mode))
-        changed = false;
-    else
-        changed = st.st_ino != f->st.st_ino || st.st_dev != f->st.st_dev ||
-                  st.st_size != f->st.st_size ||
-                  st.st_mtim.tv_sec != f->st.st_mtim.tv_sec ||
-                  st.st_mtim.tv_nsec != f->st.st_mtim.tv_nsec;
-    if (changed)
+    if (S_ISLNK(st.st_mode) ? !leads_to(a, path, f) : !is_same(&st, f))
+        return leave(a, file, path, FAULT_UNFINISHED,
+            "has changed since it was read: it stays", e);
+    if (S_ISREG(st.st_mode) && is_written(up, base))
+        return leave(a, file, path, FAULT_UNFIT,
+            "a program has it open for writing: it stays", e);
+    if (unlinkat(up, base, 0) == 0) {
+        a->removed++;
         return 0;
-    if (unlinkat(up, base, 0) != 0)
+    }
+    if (errno != EROFS && errno != EACCES && errno != EPERM)
         return err_sys(e, "cannot remove %s/%s", a->foreign.root, path);
-    a->removed++;
-    return 0;
+    snprintf(why, sizeof(why), "is held now, but cannot be removed: %s",
+        strerror(errno));
+    return leave(a, file, path, FAULT_UNFIT, why, e);
 }
 
 /* The folders that are left empty; the source itself stays. */
@@ -152,7 +193,7 @@ static int remove_entries(struct adopt *a, struct err *e)
             remove_refs(a, set);
         if (may_go(a, name->file) &&
             !str_eq(name->entry, f->files[name->file].path)) {
-            if (remove_name(a, name->file, name->entry.p, true, e) != 0)
+            if (remove_name(a, name->file, name->entry.p, e) != 0)
                 return -1;
             prune(a, name->entry.p);
         }
@@ -172,7 +213,7 @@ static int remove_files(struct adopt *a, bool known, struct err *e)
 
         if ((f->digest.hex[0] != '\0') != known || !may_go(a, i))
             continue;
-        if (remove_name(a, i, f->path.p, false, e) != 0)
+        if (remove_name(a, i, f->path.p, e) != 0)
             return -1;
         prune(a, f->path.p);
     }

@@ -12,9 +12,11 @@
 #include <unistd.h>
 
 #include "cache/unfinished.h"
+#include "cache/used.h"
 #include "cache/volume_internal.h"
 
 #include "base/log.h"
+#include "base/file.h"
 #include "base/path.h"
 
 int adopt_fault(struct adopt *a, uint64_t name, enum fault_kind kind,
@@ -56,6 +58,19 @@ static const struct tree_file *listed(const struct tree *t, struct str name)
     return bsearch(&name, t->files, t->n, sizeof(*t->files), cmp_path);
 }
 
+/* An entry that is the bytes itself: are they others? */
+static bool is_other(const char *path, const struct tree_file *f)
+{
+    struct err ignored = ERR_INIT;
+    struct digest d;
+    struct stat st;
+
+    return lstat(path, &st) == 0 && S_ISREG(st.st_mode) &&
+           file_hash(path, (int)tree_etag(f)->kind, &d, NULL, NULL,
+               &ignored) == 0 &&
+           !digest_eq(&d, tree_etag(f));
+}
+
 /* Does the place have other content under this name of this commit? */
 static bool clashes(const struct commit *c, const struct tree_file *f)
 {
@@ -75,7 +90,7 @@ static bool clashes(const struct commit *c, const struct tree_file *f)
         return false;
     n = readlink(path, target, sizeof(target) - 1);
     if (n <= 0)
-        return false;
+        return is_other(path, f);
     target[n] = '\0';
     return digest_parse(&d, str_of(path_base(target))) &&
            !digest_eq(&d, tree_etag(f)) && access(path, F_OK) == 0;
@@ -135,8 +150,11 @@ static int write_commit(struct commit *c, struct err *e)
     if (set->listed && !c->listed && !c->lies &&
         hubdir_set_tree(h, set->repo, set->commit, &set->tree, e) != 0)
         return -1;
-    if (set->broken == 0)
+    /* Without a listing nobody knows what a pull wanted that did not end. */
+    if (set->broken == 0 && set->listed && !c->lies)
         unfinished_clear(h, set->repo, set->commit);
+    /* Nobody may take it for one whose removal is to be ended. */
+    used_note(h, set->repo, set->commit);
     return 0;
 }
 
@@ -215,6 +233,47 @@ static bool is_shown(const struct volume *v, const struct volume_entry *entry)
            access(path, F_OK) == 0;
 }
 
+/* Put names in their order; those of one name as the source has them. */
+static int by_name(const void *x, const void *y, void *adopt)
+{
+    const struct foreign_name *names = ((struct adopt *)adopt)->foreign.names;
+    uint64_t m = *(const uint64_t *)x, n = *(const uint64_t *)y;
+    int order = str_cmp(names[m].name, names[n].name);
+
+    return order != 0 ? order : m < n ? -1 : m > n;
+}
+
+/* Of files that want one name the first has it, whatever is forced. */
+static int refuse_twice(struct adopt *a, struct err *e)
+{
+    const struct foreign *f = &a->foreign;
+    uint64_t *order = arena_alloc(f->arena, f->n_names, sizeof(*order), e);
+    uint64_t n = 0, first = 0;
+
+    if (order == NULL)
+        return -1;
+    for (uint64_t i = 0; i < f->n_names; i++)
+        if (f->sets[f->names[i].set].repo == NULL &&
+            adopt_is_in(a, f->names[i].file))
+            order[n++] = i;
+    qsort_r(order, n, sizeof(*order), by_name, a);
+    for (uint64_t i = 1; i < n; i++) {
+        const struct foreign_name *x = &f->names[order[first]];
+        const struct foreign_name *y = &f->names[order[i]];
+
+        if (!str_eq(x->name, y->name)) {
+            first = i;
+        } else if (!digest_eq(&a->files[x->file].digest,
+                       &a->files[y->file].digest)) {
+            a->names[order[i]] = ADOPT_NAME_REFUSED;
+            if (adopt_fault(a, order[i], FAULT_OTHER,
+                    "another file of the source has its name", e) != 0)
+                return -1;
+        }
+    }
+    return 0;
+}
+
 static int name_put(struct adopt *a, uint64_t i, struct err *e)
 {
     const struct foreign_name *name = &a->foreign.names[i];
@@ -228,6 +287,8 @@ static int name_put(struct adopt *a, uint64_t i, struct err *e)
     bool held;
     int rc;
 
+    if (a->names[i] == ADOPT_NAME_REFUSED)
+        return 0;
     rc = volume_exists(v)
              ? volume_now(v, name->name, a->foreign.arena, &old, &why)
              : 1;
@@ -257,6 +318,8 @@ int adopt_name_all(struct adopt *a, struct err *e)
 {
     const struct foreign *f = &a->foreign;
 
+    if (refuse_twice(a, e) != 0)
+        return -1;
     for (uint64_t i = 0; i < f->n_names;) {
         if (f->sets[f->names[i].set].repo != NULL) {
             if (name_commit(a, &i, e) != 0)

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "cache/mode.h"
@@ -16,6 +17,9 @@
 #include "base/path.h"
 
 enum { CHUNK = 1 << 20, WRITERS = S_IWUSR | S_IWGRP | S_IWOTH };
+
+/* Twice the longest tick that kernels stamp files by. */
+enum { TICK_NS = 20000000 };
 
 static uint64_t size_of(const struct bring *b)
 {
@@ -50,7 +54,7 @@ static int read_all(struct bring *b, int fd, int to, enum hash_kind kind,
     struct buf chunk AUTO(buf_free) = BUF_INIT(CHUNK);
     uint64_t size = size_of(b), at = 0;
 
-    if (buf_room(&chunk, CHUNK) == NULL)
+    if (buf_room(&chunk, size_min(CHUNK, size)) == NULL)
         return buf_check(&chunk, e);
     if (hash_begin(&h, kind, size, e) != 0)
         return -1;
@@ -99,6 +103,24 @@ static int clone(struct bring *b, struct err *e)
     return 0;
 }
 
+/*
+ * A lease for reading is given only while no program has the file open for
+ * writing. SIGURG, since it is ignored: it is what comes if somebody opens it
+ * in just this moment.
+ */
+bool bring_has_writers(int fd)
+{
+    bool busy;
+
+    if (fcntl(fd, F_SETSIG, SIGURG) != 0)
+        return false;
+    busy = fcntl(fd, F_SETLEASE, F_RDLCK) != 0;
+    if (busy)
+        return errno == EAGAIN;
+    fcntl(fd, F_SETLEASE, F_UNLCK);
+    return false;
+}
+
 /* Why it must not share its file with its old name, or NULL. */
 static const char *unfit(const struct bring *b)
 {
@@ -108,7 +130,21 @@ static const char *unfit(const struct bring *b)
         return "it is on another file system";
     if (b->st.st_uid != geteuid())
         return "it belongs to another user, who could change it";
+    if (bring_has_writers(b->fd))
+        return "a program has it open for writing";
     return NULL;
+}
+
+/* A change within one tick of the clock that made its time would not show. */
+static void let_age(const struct bring *b)
+{
+    const struct timespec tick = { .tv_nsec = TICK_NS };
+    const struct timespec *at = &b->st.st_mtim;
+    struct timespec now;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    if (at->tv_sec >= now.tv_sec - 1 && at->tv_sec <= now.tv_sec + 1)
+        nanosleep(&tick, NULL);
 }
 
 static int copy(
@@ -129,6 +165,7 @@ static int link_or_say(struct bring *b, enum bring_how how, enum hash_kind kind,
     const char *why = unfit(b);
 
     if (why == NULL) {
+        let_age(b);
         b->how = BROUGHT_LINKED;
         return read_all(b, b->fd, -1, kind, out, e);
     }
@@ -176,24 +213,6 @@ int bring_read(struct bring *b, enum bring_how how, enum hash_kind kind,
 
 /* ---- linking ---- */
 
-/*
- * A lease for reading is given only while no program has the file open for
- * writing. Where there are no leases, nobody can be asked. SIGURG, since it
- * is ignored: it is what comes if somebody opens it in just this moment.
- */
-static bool has_writers(int fd)
-{
-    bool busy;
-
-    if (fcntl(fd, F_SETSIG, SIGURG) != 0)
-        return false;
-    busy = fcntl(fd, F_SETLEASE, F_RDLCK) != 0;
-    if (busy)
-        return errno == EAGAIN;
-    fcntl(fd, F_SETLEASE, F_UNLCK);
-    return false;
-}
-
 /* From now on nobody can write into it but who asks for that. */
 static int settle(const struct bring *b, struct err *e)
 {
@@ -202,7 +221,7 @@ static int settle(const struct bring *b, struct err *e)
         return err_set(e, ERR_REFUSED,
             "cannot be linked: it cannot be made read-only: %s",
             strerror(errno));
-    if (has_writers(b->fd))
+    if (bring_has_writers(b->fd))
         return err_set(e, ERR_REFUSED,
             "cannot be linked: a program has it open for writing");
     if (check_unchanged(b, e) != 0)

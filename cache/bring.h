@@ -6,9 +6,10 @@
  * A hard link shares the file with its old name: who writes through that
  * changes what we hold. So a file is linked only where that cannot happen by
  * accident: it belongs to this user, it is made read-only (under both names),
- * and no program has it open for writing. What does not change in a way that
- * shows (size, times) between reading and linking is what was read. A clone
- * (FICLONE) and a copy share nothing.
+ * and no program has it open for writing, neither before it is read nor when
+ * it is linked: who writes through a mapping need not change its times. What
+ * does not change in a way that shows (size, times) in between is what was
+ * read. A clone (FICLONE) and a copy share nothing.
  */
 #ifndef CACHE_BRING_H
 #define CACHE_BRING_H
@@ -66,6 +67,13 @@ int bring_read(struct bring *b, enum bring_how how, enum hash_kind kind,
  * Returns  0; -1 with *e as above: REFUSED: a link was not possible after all
  */
 int bring_place(struct bring *b, const char *path, struct err *e);
+
+/*
+ * bring_has_writers - has a program a file open for writing, or mapped?
+ * Where there are no leases (fcntl), or of another user's file, nobody can be
+ * asked: false.
+ */
+bool bring_has_writers(int fd);
 
 /* bring_drop - forget it; what has a name stays. fd stays open. For AUTO. */
 void bring_drop(struct bring *b);

@@ -132,7 +132,7 @@ static struct set_sums sum_set(const struct adopt *a, uint64_t *i)
     struct set_sums s = { .files = 0 };
 
     for (; *i < f->n_names && f->names[*i].set == set; ++*i) {
-        if (a->names[*i] == ADOPT_NAME_NOT)
+        if (a->names[*i] < ADOPT_NAME_HELD)
             continue;
         s.files++;
         s.fresh += a->names[*i] == ADOPT_NAME_NEW;
@@ -470,7 +470,7 @@ const struct cmd cmd_adopt = {
         "\"unknown\" (nothing says what it should be), and status 6; "
         "\"unreadable\", and 1; \"unsafe\" (leads outside, no file, a strange "
         "name), \"clash\" (other content has its name here), \"unfit\" (cannot "
-        "be linked or cloned, as was asked), and 8. With --json: root, "
+        "be linked, cloned or moved, as was asked), and 8. With --json: root, "
         "dry_run, sources: a list of source, kind, adopted (type, repository, "
         "commit, or name; files, new, bytes, broken), broken (kind, path, "
         "name, why), and the numbers of files: taken (with bytes), linked, "

@@ -71,7 +71,7 @@ enum fault_kind {
     FAULT_UNKNOWN,    /* nothing says what it should be */
     FAULT_UNSAFE,     /* leads outside, no file, a name nobody should have */
     FAULT_CLASH,      /* the name has other content where it is to go */
-    FAULT_UNFIT,      /* cannot be linked, or cloned, as was asked */
+    FAULT_UNFIT,      /* cannot be linked, cloned, moved as was asked */
     FAULT_UNREADABLE,
     FAULT_KINDS
 };

@@ -157,6 +157,22 @@ static int read_listing(struct hub *h, struct foreign_set *set, struct err *e)
     return have < 0 ? -1 : 0;
 }
 
+/* A pull of ours that did not end: what is there is no whole. */
+static int note_unfinished(struct hub *h, struct err *e)
+{
+    struct foreign_set *set = &h->f->sets[h->set];
+    char path[PATH_MAX];
+    struct stat st;
+
+    if (path_fmt(path, e, "%s/ml/pulling/%s", h->r->folder, set->commit) != 0)
+        return -1;
+    if (set->listed || fstatat(h->f->fd, path, &st, AT_SYMLINK_NOFOLLOW) != 0)
+        return 0;
+    set->broken++;
+    return foreign_fault(h->f, FAULT_UNFINISHED, str_of(path), no_name(),
+        "its pull did not come to its end", e);
+}
+
 static int turn_to(struct hub *h, struct str commit, struct err *e)
 {
     struct foreign_set set = { .repo = h->r };
@@ -167,16 +183,22 @@ static int turn_to(struct hub *h, struct str commit, struct err *e)
     if (read_listing(h, &set, e) != 0)
         return -1;
     h->set = foreign_add_set(h->f, set, e);
-    return h->set < 0 ? -1 : 0;
+    return h->set < 0 ? -1 : note_unfinished(h, e);
 }
 
-/* A file that is named by its listing alone: a copy, or a link to one. */
+/*
+ * A file that is named by its listing alone: a copy, or what a link leads to,
+ * which may be another repository's.
+ */
 static struct foreign_file *add_copy(struct hub *h, struct str path,
-    const struct stat *st, const struct tree_file *t, struct err *e)
+    const struct stat *st, const struct tree_file *t, bool linked,
+    struct err *e)
 {
-    struct foreign_file file = {
-        .repo = h->r, .path = path, .digest = *tree_etag(t), .st = *st
-    };
+    struct foreign_file file = { .repo = h->r,
+        .path = path,
+        .digest = *tree_etag(t),
+        .st = *st,
+        .kept = linked };
     int64_t i;
 
     file.shown = t->path;
@@ -243,7 +265,9 @@ static struct foreign_file *file_of(struct hub *h,
         *kind = FAULT_UNKNOWN;
         *why = "nothing says what its digest should be";
     }
-    return file != NULL || t == NULL ? file : add_copy(h, path, &st, t, e);
+    if (file != NULL || t == NULL)
+        return file;
+    return add_copy(h, path, &st, t, at->kind == WALK_LINK, e);
 }
 
 static int add_entry(struct hub *h, const struct foreign_entry *at,
