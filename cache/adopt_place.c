@@ -7,10 +7,15 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/file.h"
 #include "base/path.h"
+#include "base/pool.h"
+
+/* Open files of the program, and of one core. */
+enum { FILES_OWN = 32, FILES_CORE = 8 };
 
 static bool is_below(const char *real, const char *root)
 {
@@ -126,6 +131,24 @@ static int hold_one(struct adopt_leases *l, const char *path, struct err *e)
     return 0;
 }
 
+/* A lease is an open file. */
+static int make_room(const struct adopt *a, struct err *e)
+{
+    uint64_t need = a->foreign.n_repos + FILES_OWN +
+                    (uint64_t)FILES_CORE * pool_cores();
+    struct rlimit r;
+
+    if (getrlimit(RLIMIT_NOFILE, &r) != 0 || need <= r.rlim_cur)
+        return 0;
+    r.rlim_cur = (rlim_t)size_min(need, r.rlim_max);
+    if (r.rlim_cur == need && setrlimit(RLIMIT_NOFILE, &r) == 0)
+        return 0;
+    err_set(e, ERR_IO, "%s: %llu repositories at once need %llu open files",
+        a->source, (unsigned long long)a->foreign.n_repos,
+        (unsigned long long)need);
+    return err_hint(e, "raise the limit (ulimit -n), or adopt them one by one");
+}
+
 static int hold_all(struct adopt *a, struct arena *arena,
     struct adopt_leases *out, struct err *e)
 {
@@ -136,6 +159,8 @@ static int hold_all(struct adopt *a, struct arena *arena,
         return -1;
     if (a->dry_run)
         return 0;
+    if (make_room(a, e) != 0)
+        return -1;
     if (a->foreign.kind != FOREIGN_HUB &&
         (lease_of_volume(&a->place->volume, path, e) != 0 ||
             hold_one(out, path, e) != 0))

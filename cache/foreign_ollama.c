@@ -13,7 +13,7 @@
 #include "base/json.h"
 #include "base/path.h"
 
-enum { MANIFEST_MAX = 8 << 20, KIND_MAX = 32, LAYERS_MAX = 100000 };
+enum { MANIFEST_MAX = 4 << 20, KIND_MAX = 32, LAYERS_MAX = 100000 };
 
 /* A file of its own for each thing a manifest can name. */
 static const struct {

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/file.h"
 #include "base/hex.h"
 #include "base/json.h"
 #include "base/path.h"
@@ -88,10 +89,24 @@ static int read_files(const struct json *files, struct arena *arena,
     return HAVE;
 }
 
+/*
+ * More than one value in sixteen bytes is no listing, whose digests alone are
+ * longer: a value takes a hundred bytes of memory.
+ */
+static bool is_dense(struct str text)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < text.len; i++)
+        n += text.p[i] == ',' || text.p[i] == '[' || text.p[i] == '{';
+    return n > text.len / 16 + 4096;
+}
+
 int hubdir_tree(const struct hubdir *h, const struct repo *r,
     const char *commit, struct arena *arena, struct tree *out, struct err *e)
 {
     struct json_doc doc AUTO(json_free) = JSON_DOC_INIT;
+    struct buf text AUTO(buf_free) = BUF_INIT(TREE_BYTES_MAX);
     struct err why = ERR_INIT;
     const struct json *files;
     char path[PATH_MAX];
@@ -100,7 +115,10 @@ int hubdir_tree(const struct hubdir *h, const struct repo *r,
     *out = (struct tree){ .files = NULL };
     if (tree_path(h, r, commit, path, e) != 0)
         return -1;
-    if (json_read(&doc, path, TREE_BYTES_MAX, &why) != 0) {
+    if (file_slurp(path, &text, &why) == 0 && is_dense(buf_str(&text)))
+        return HAVE_DAMAGED;
+    if (why.kind != ERR_NONE ||
+        json_parse(&doc, buf_str(&text), 0, &why) != 0) {
         if (why.kind == ERR_REFUSED || why.kind == ERR_CORRUPT)
             return HAVE_DAMAGED;
         if (why.kind != ERR_NOMEM)
