@@ -122,6 +122,26 @@ void adopt_leases_free(struct adopt_leases *l)
     l->n = 0;
 }
 
+/* Where a move takes from, nobody of ours may be at work: what was never in
+ * use there has no lease. */
+static int take_source(struct adopt_leases *l, const struct foreign *f,
+    const struct repo *r, struct err *e)
+{
+    struct hubdir source;
+    char path[PATH_MAX];
+
+    memcpy(source.root, f->root, sizeof(source.root));
+    if (lease_of_repo(&source, r, path, e) != 0)
+        return -1;
+    if (access(path, F_OK) != 0)
+        return 0;
+    l->v[l->n] = (struct lease)LEASE_INIT;
+    if (lease_take(&l->v[l->n], path, r->id, e) != 0)
+        return -1;
+    l->n++;
+    return 0;
+}
+
 static int hold_one(struct adopt_leases *l, const char *path, struct err *e)
 {
     l->v[l->n] = (struct lease)LEASE_INIT;
@@ -134,7 +154,8 @@ static int hold_one(struct adopt_leases *l, const char *path, struct err *e)
 /* A lease is an open file. */
 static int make_room(const struct adopt *a, struct err *e)
 {
-    uint64_t need = a->foreign.n_repos + FILES_OWN +
+    uint64_t need = (a->how == BRING_MOVE ? 2 : 1) * a->foreign.n_repos +
+                    FILES_OWN +
                     (uint64_t)FILES_CORE * pool_cores();
     struct rlimit r;
 
@@ -154,7 +175,7 @@ static int hold_all(struct adopt *a, struct arena *arena,
 {
     char path[PATH_MAX];
 
-    out->v = arena_alloc(arena, a->foreign.n_repos + 1, sizeof(*out->v), e);
+    out->v = arena_alloc(arena, 2 * a->foreign.n_repos + 1, sizeof(*out->v), e);
     if (out->v == NULL)
         return -1;
     if (a->dry_run)
@@ -165,10 +186,15 @@ static int hold_all(struct adopt *a, struct arena *arena,
         (lease_of_volume(&a->place->volume, path, e) != 0 ||
             hold_one(out, path, e) != 0))
         return -1;
-    for (uint64_t i = 0; i < a->foreign.n_repos; i++)
-        if (lease_of_repo(&a->place->hub, &a->foreign.repos[i], path, e) != 0 ||
-            hold_one(out, path, e) != 0)
+    for (uint64_t i = 0; i < a->foreign.n_repos; i++) {
+        const struct repo *r = &a->foreign.repos[i];
+
+        if (lease_of_repo(&a->place->hub, r, path, e) != 0 ||
+            hold_one(out, path, e) != 0 ||
+            (a->how == BRING_MOVE &&
+                take_source(out, &a->foreign, r, e) != 0))
             return -1;
+    }
     return 0;
 }
 

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "cache/hubdir_internal.h"
+#include "cache/volume_internal.h"
 
 #include "base/cancel.h"
 #include "base/file.h"
@@ -430,6 +431,32 @@ static int settle(struct foreign *f, char *only, struct err *e)
     return f->fd >= 0 ? 0 : err_sys(e, "%s", f->root);
 }
 
+int foreign_refuse_volume(const char *folder, struct err *e)
+{
+    err_set(e, ERR_REFUSED, "%s: is a volume", folder);
+    return err_hint(e, "mlcache adopt %s/hub takes its repositories, mlfetch "
+                       "get its files",
+        folder);
+}
+
+/* Is it one, or of one? A hub cache may be the latter. */
+static int check_no_volume(const struct foreign *f, struct err *e)
+{
+    char at[PATH_MAX], up[PATH_MAX], path[PATH_MAX];
+
+    memcpy(at, f->root, sizeof(at));
+    for (;;) {
+        if (path_join(path, at, volume_marker, e) != 0)
+            return -1;
+        if (access(path, F_OK) == 0)
+            return foreign_refuse_volume(at, e);
+        path_dir(up, sizeof(up), at);
+        if (f->kind == FOREIGN_HUB || strcmp(up, at) == 0)
+            return 0;
+        memcpy(at, up, sizeof(at));
+    }
+}
+
 int foreign_read(struct foreign *f, const char *source, enum foreign_kind kind,
     const char *name, struct arena *arena, struct err *e)
 {
@@ -456,7 +483,8 @@ int foreign_read(struct foreign *f, const char *source, enum foreign_kind kind,
     if (name == NULL)
         name = f->kind == FOREIGN_FOLDER ? path_base(f->root)
                                          : foreign_kind_names[f->kind];
-    if (path_check(str_of(name), e) != 0 || settle(f, only, e) != 0)
+    if (path_check(str_of(name), e) != 0 || check_no_volume(f, e) != 0 ||
+        settle(f, only, e) != 0)
         return -1;
     if (f->kind == FOREIGN_HUB)
         return foreign_hub(f, only, e);

@@ -111,8 +111,9 @@ struct foreign {
  * foreign_read - list what is in a folder
  * kind     FOREIGN_AUTO: as it looks
  * name     what is to stand in front of the names of put files, or NULL
- * Returns  0, or -1 with *e: MISSING, REFUSED (no folder), USAGE (a name that
- *          a hub cache has no use for), IO, NOMEM, CANCELLED
+ * Returns  0, or -1 with *e: MISSING, REFUSED (no folder, or a volume: what
+ *          its files are called stands apart from them), USAGE (a name that a
+ *          hub cache has no use for), IO, NOMEM, CANCELLED
  */
 int foreign_read(struct foreign *f, const char *source, enum foreign_kind kind,
     const char *name, struct arena *arena, struct err *e);

@@ -1,6 +1,7 @@
 /* LM Studio's folder, and any other: every file under its own path. */
 #include "cache/foreign.h"
 #include "cache/foreign_internal.h"
+#include "cache/volume_internal.h"
 
 #include <stdlib.h>
 
@@ -100,6 +101,12 @@ static int add_entry(
     const char *why;
     int64_t i;
 
+    if (strcmp(path_base(at->path.p), volume_marker) == 0) {
+        if (path_join(full, d->f->root, at->path.p, e) != 0)
+            return -1;
+        path_dir(real, sizeof(real), full);
+        return foreign_refuse_volume(real, e);
+    }
     if (is_foreign_state(at->path) || foreign_litter(path_base(at->path.p)))
         return 0;
     if (turn_to(d, at->path, e) != 0)

@@ -34,6 +34,9 @@ const char *foreign_follow(const struct foreign *f, const char *path, char *out,
 int foreign_slurp(
     const struct foreign *f, const char *path, struct buf *out, struct err *e);
 
+/* foreign_refuse_volume - fail: the folder is one. Returns -1. */
+int foreign_refuse_volume(const char *folder, struct err *e);
+
 /* foreign_litter - what desktops leave everywhere. */
 bool foreign_litter(const char *name);
 

@@ -71,6 +71,7 @@ static int add_blob(
     } else if (at->kind == WALK_LINK) {
         why = foreign_follow(f, at->path.p, real, &file.st, &kind);
         file.path = str_of(real);
+        file.kept = true;
     }
     if (why != NULL)
         return foreign_fault(f, kind, at->path, str_of(""), why, e);

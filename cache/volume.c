@@ -20,7 +20,7 @@
 #include "base/log.h"
 #include "base/path.h"
 
-static const char marker_name[] = "ml-volume.json";
+const char volume_marker[] = "ml-volume.json";
 static const char marker_text[] = "{\"ml-volume\": 1}\n";
 
 enum { MARKER_MAX = 4096, TMP_GRACE_S = 600 };
@@ -71,7 +71,7 @@ bool volume_exists(const struct volume *v)
     char path[PATH_MAX];
     struct stat st;
 
-    return path_join(path, v->root, marker_name, &ignored) == 0 &&
+    return path_join(path, v->root, volume_marker, &ignored) == 0 &&
            stat(path, &st) == 0 && S_ISREG(st.st_mode);
 }
 
@@ -85,7 +85,7 @@ int volume_check(const struct volume *v, struct err *e)
         err_set(e, ERR_MISSING, "%s: no volume there", v->root);
         return err_hint(e, "mlfetch put VOLUME FILE makes one");
     }
-    if (path_join(path, v->root, marker_name, e) != 0 ||
+    if (path_join(path, v->root, volume_marker, e) != 0 ||
         json_read(&doc, path, MARKER_MAX, e) != 0)
         return -1;
     if (!json_u64(json_get(doc.root, "ml-volume"), &version))
@@ -102,7 +102,7 @@ static bool may_be_there(const char *name)
 {
     return strcmp(name, ".") == 0 || strcmp(name, "..") == 0 ||
            strcmp(name, "lost+found") == 0 ||
-           strncmp(name, marker_name, strlen(marker_name)) == 0;
+           strncmp(name, volume_marker, strlen(volume_marker)) == 0;
 }
 
 static int check_empty(const struct volume *v, struct err *e)
@@ -173,7 +173,7 @@ int volume_create(const struct volume *v, bool *created, struct err *e)
         *e = why;
         return -1;
     }
-    if (path_join(path, v->root, marker_name, e) != 0)
+    if (path_join(path, v->root, volume_marker, e) != 0)
         return -1;
     return file_put(
         path, marker_text, strlen(marker_text), mode_masked(0666), e);
@@ -185,7 +185,7 @@ void volume_unmake(const struct volume *v)
     char path[PATH_MAX];
 
     if (check_empty(v, &ignored) == 0 &&
-        path_join(path, v->root, marker_name, &ignored) == 0 &&
+        path_join(path, v->root, volume_marker, &ignored) == 0 &&
         unlink(path) == 0)
         rmdir(v->root);
 }

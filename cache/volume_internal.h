@@ -9,6 +9,9 @@
 /* volume_unmake - it goes again if nothing is in it; for who made it. */
 void volume_unmake(const struct volume *v);
 
+/* The file that makes a folder a volume. */
+extern const char volume_marker[];
+
 /* volume_tmp - make the volume's tmp/; its path into out. */
 int volume_tmp(const struct volume *v, char *out, struct err *e);
 

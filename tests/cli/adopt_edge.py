@@ -2,6 +2,7 @@
 """mlcache adopt where two things meet: a move and who still writes, a removal
 or a pull that did not end, one name for two contents, a place inside its
 source, more repositories than open files, texts that only cost memory."""
+import fcntl
 import json
 import mmap
 import os
@@ -107,6 +108,59 @@ def test_read_only(tap):
                "a source that cannot be written: taken, and said of each")
         tap.ok("Read-only file system" in done.stderr, "with the cause",
                done.stderr)
+
+
+def test_in_use(tap):
+    """One of our programs is reading the source's repository."""
+    files = foreign.model()
+    with Bench() as b:
+        repo = foreign.add_commit(b.at("old"), "acme/tiny", files)
+        lease = b.at("old/.locks/models--acme--tiny/ml.lease")
+        write(lease, b"")
+        with open(lease, "rb") as f:
+            fcntl.flock(f, fcntl.LOCK_SH)
+            done = b.adopt("--move", "old")
+            tap.ok(done.returncode != 0 and "in use by" in done.stderr and
+                   str(os.getpid()) in done.stderr,
+                   "a repository in use is not moved away",
+                   done.stdout + done.stderr)
+            tap.eq(same(os.path.join(repo, "snapshots", COMMIT), files), None,
+                   "and all of it is there")
+            tap.eq(b.adopt("old").returncode, 0, "sharing it disturbs nobody")
+        tap.eq(b.adopt("--move", "old").returncode, 0, "then it is moved")
+        tap.ok(not os.path.exists(os.path.join(repo, "blobs")) and
+               same(b.snapshot(), files) is None, "wholly")
+
+
+def test_linked_blob(tap):
+    """A blob of Ollama that is a link to another place of its store."""
+    with Bench() as b:
+        top = b.at("models")
+        model = foreign.add_ollama(top, "a")["model"]
+        os.makedirs(b.at("models/big"))
+        os.rename(model, b.at("models/big/m.gguf"))
+        os.symlink("../big/m.gguf", model)
+        status, doc, _ = b.json("--move", "--volume", "v", "models")
+        tap.eq((status, doc["taken"]), (0, 7), "a blob that is a link")
+        tap.ok(os.path.exists(model), "leads somewhere after a move, too")
+
+
+def test_volume(tap):
+    """The files of a volume have their names in it, not in its folders."""
+    with Bench() as b:
+        write(b.at("runs/a.pt"), noise(5000, "a"))
+        b.adopt("--volume", "v", "runs")
+        before = sorted(os.listdir(b.at("vols/v")))
+        done = b.adopt("--move", "--volume", "w", "vols/v")
+        tap.ok(done.returncode == 8 and "is a volume" in done.stderr and
+               "hint: " in done.stderr, "another volume is no folder", done)
+        tap.eq((sorted(os.listdir(b.at("vols/v"))), os.path.exists(
+            b.at("vols/w"))), (before, False), "and stays as it is")
+        foreign.add_commit(b.at("vols/v/hub"), "acme/tiny", foreign.model())
+        tap.eq(b.adopt("--volume", "w", "vols/v").returncode, 8,
+               "also with repositories in it")
+        tap.eq(b.adopt("--volume", "w", "vols/v/hub").returncode, 0,
+               "its hub/ is a hub cache")
 
 
 def test_one_name(tap):
@@ -260,6 +314,9 @@ def main():
     test_mapped(tap)
     test_links_of_others(tap)
     test_read_only(tap)
+    test_in_use(tap)
+    test_linked_blob(tap)
+    test_volume(tap)
     test_one_name(tap)
     test_retargeted(tap)
     test_removing(tap)

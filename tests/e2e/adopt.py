@@ -451,6 +451,31 @@ def test_bind(tap):
         tap.eq(unsound(b.volume()), None, "and nothing is wrong")
 
 
+def test_bind_above(tap):
+    """A folder that has the volume in it, by another path."""
+    with Mount("tmpfs", MIB), Bench() as b:
+        b.adopt("--copy")
+        shutil.rmtree(b.at("old"))
+        before = {p: read(p) for p in files_below(b.volume())}
+        os.mkdir(b.at("again"))
+        if subprocess.run(["mount", "--bind", b.at("vols"), b.at("again")],
+                          capture_output=True).returncode != 0:
+            tap.skip("a volume in its source", "cannot mount (not root?)")
+            return
+        try:
+            done = subprocess.run(
+                [kit.program("mlcache"), "adopt", "--volume", "v", "--move",
+                 "again"], env=b.env, cwd=b.dir, capture_output=True, text=True)
+            tap.ok(done.returncode == 8 and "is a volume" in done.stderr,
+                   "a volume is not moved into itself by another path",
+                   done.stdout + done.stderr)
+        finally:
+            subprocess.run(["umount", b.at("again")], check=True)
+        now = {p: read(p) for p in files_below(b.volume())}
+        tap.eq([p for p in before if now.get(p) != before[p]], [],
+               "and loses no name")
+
+
 # ---- a pull ----
 
 def test_pull(tap):
@@ -494,6 +519,7 @@ def main():
     test_full_disk(tap)
     test_clone(tap)
     test_bind(tap)
+    test_bind_above(tap)
     test_pull(tap)
     test_resume(tap)
     test_kill(tap)
