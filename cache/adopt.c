@@ -21,11 +21,34 @@ struct job {
     const struct checklog *log;
     struct progress *bars;
     uint64_t file;
-    const char *work;      /* where it is begun */
-    enum fault_kind fault; /* with why: it is broken */
+    const char *work;              /* where it is begun */
+    const struct trouble *trouble; /* NULL: none; few have one */
+};
+
+struct trouble {
+    enum fault_kind fault; /* with why: it is broken; FAULT_KINDS: it is not */
     char why[200];
     struct err err; /* the place failed, or the user interrupted */
 };
+
+static const struct trouble out_of_memory = { .fault = FAULT_KINDS,
+    .err = { .kind = ERR_NOMEM, .msg = "out of memory" } };
+
+static void trouble(struct job *j, const struct trouble *what)
+{
+    struct trouble *t = malloc(sizeof(*t));
+
+    if (t != NULL)
+        *t = *what;
+    j->trouble = t != NULL ? t : &out_of_memory;
+}
+
+static void free_troubles(struct job *jobs, uint64_t n)
+{
+    for (uint64_t i = 0; i < n; i++)
+        if (jobs[i].trouble != &out_of_memory)
+            free((void *)(uintptr_t)jobs[i].trouble);
+}
 
 static struct foreign_file *file_of(const struct job *j)
 {
@@ -34,8 +57,10 @@ static struct foreign_file *file_of(const struct job *j)
 
 static void fault(struct job *j, enum fault_kind kind, const char *why)
 {
-    j->fault = kind;
-    snprintf(j->why, sizeof(j->why), "%.*s", (int)sizeof(j->why) - 1, why);
+    struct trouble t = { .fault = kind };
+
+    snprintf(t.why, sizeof(t.why), "%.*s", (int)sizeof(t.why) - 1, why);
+    trouble(j, &t);
     j->a->files[j->file].state = ADOPT_BROKEN;
 }
 
@@ -80,7 +105,7 @@ static void judge_failure(
     else if (why->kind == ERR_REFUSED)
         fault(j, FAULT_UNFIT, why->msg);
     else
-        j->err = *why;
+        trouble(j, &(struct trouble){ .fault = FAULT_KINDS, .err = *why });
 }
 
 static void judge_open(struct job *j, const struct err *why)
@@ -123,7 +148,7 @@ static bool is_sound(
         fault(j, FAULT_DAMAGED,
             f->digest.kind == HASH_GIT_SHA1 ? "its git SHA-1 is another"
                                             : "its SHA-256 is another");
-    return !known && j->fault == FAULT_KINDS;
+    return !known && j->trouble == NULL;
 }
 
 static enum hash_kind kind_of(const struct foreign_file *f)
@@ -340,8 +365,7 @@ static int choose(struct adopt *a, struct job *jobs, const struct checklog *log,
         const struct foreign_file *f = &a->foreign.files[i];
         struct job *j = &jobs[*n];
 
-        *j =
-            (struct job){ .a = a, .log = log, .file = i, .fault = FAULT_KINDS };
+        *j = (struct job){ .a = a, .log = log, .file = i };
         if (!wanted(j, f))
             continue;
         j->work = work_of(a, f->repo, works, e);
@@ -414,13 +438,14 @@ static int judge_all(
         const struct job *j = &jobs[i];
         const struct foreign_file *f = file_of(j);
 
-        if (j->err.kind != ERR_NONE) {
-            *e = j->err;
+        if (j->trouble == NULL)
+            continue;
+        if (j->trouble->err.kind != ERR_NONE) {
+            *e = j->trouble->err;
             return -1;
         }
-        if (j->fault != FAULT_KINDS &&
-            foreign_fault(&a->foreign, j->fault, f->path,
-                f->names > 0 ? f->shown : str_of(""), j->why, e) != 0)
+        if (foreign_fault(&a->foreign, j->trouble->fault, f->path,
+                f->names > 0 ? f->shown : str_of(""), j->trouble->why, e) != 0)
             return -1;
     }
     for (uint64_t i = 0; i < a->foreign.n_names; i++) {
@@ -445,17 +470,19 @@ static int adopt_files(
 {
     struct job *jobs = arena_alloc(arena, a->foreign.n_files, sizeof(*jobs), e);
     char path[PATH_MAX];
-    uint64_t n, bytes;
+    uint64_t n = 0, bytes;
+    int rc = -1;
 
     if (jobs == NULL || log_path(a->place, path, e) != 0)
         return -1;
     if (!a->dry_run)
         checklog_open(log, path, arena);
-    if (choose(a, jobs, log, &n, &bytes, e) != 0 ||
-        check_space(a, jobs, n, e) != 0 ||
-        (n > 0 && take_all(a, jobs, n, bytes, e) != 0))
-        return -1;
-    return judge_all(a, jobs, n, e);
+    if (choose(a, jobs, log, &n, &bytes, e) == 0 &&
+        check_space(a, jobs, n, e) == 0 &&
+        (n == 0 || take_all(a, jobs, n, bytes, e) == 0))
+        rc = judge_all(a, jobs, n, e);
+    free_troubles(jobs, n);
+    return rc;
 }
 
 /* ---- all of it ---- */

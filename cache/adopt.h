@@ -61,7 +61,8 @@ struct adopt {
  * adopt_run - do it
  * Returns 0 whatever was found; -1 with *e: USAGE (put files without a
  *         volume), REFUSED (the source is in the place, or the other way
- *         round, or a volume), BUSY (it is to be moved, and in use), NOSPACE, IO, NOMEM, CANCELLED
+ *         round, or a volume), BUSY (it is to be moved, and in use), NOSPACE,
+ * IO, NOMEM, CANCELLED
  */
 int adopt_run(struct adopt *a, struct arena *arena, struct err *e);
 

@@ -44,8 +44,8 @@ static int leave(struct adopt *a, uint64_t file, const char *path,
     enum fault_kind kind, const char *why, struct err *e)
 {
     a->files[file].failed = true;
-    return foreign_fault(&a->foreign, kind, str_of(path),
-        a->foreign.files[file].shown, why, e);
+    return foreign_fault(
+        &a->foreign, kind, str_of(path), a->foreign.files[file].shown, why, e);
 }
 
 /* Does a link still lead to it? */

@@ -15,8 +15,8 @@
 #include "cache/used.h"
 #include "cache/volume_internal.h"
 
-#include "base/log.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "base/path.h"
 
 int adopt_fault(struct adopt *a, uint64_t name, enum fault_kind kind,
@@ -66,8 +66,8 @@ static bool is_other(const char *path, const struct tree_file *f)
     struct stat st;
 
     return lstat(path, &st) == 0 && S_ISREG(st.st_mode) &&
-           file_hash(path, (int)tree_etag(f)->kind, &d, NULL, NULL,
-               &ignored) == 0 &&
+           file_hash(path, (int)tree_etag(f)->kind, &d, NULL, NULL, &ignored) ==
+               0 &&
            !digest_eq(&d, tree_etag(f));
 }
 
@@ -263,8 +263,8 @@ static int refuse_twice(struct adopt *a, struct err *e)
 
         if (!str_eq(x->name, y->name)) {
             first = i;
-        } else if (!digest_eq(&a->files[x->file].digest,
-                       &a->files[y->file].digest)) {
+        } else if (!digest_eq(
+                       &a->files[x->file].digest, &a->files[y->file].digest)) {
             a->names[order[i]] = ADOPT_NAME_REFUSED;
             if (adopt_fault(a, order[i], FAULT_OTHER,
                     "another file of the source has its name", e) != 0)

@@ -155,8 +155,7 @@ static int hold_one(struct adopt_leases *l, const char *path, struct err *e)
 static int make_room(const struct adopt *a, struct err *e)
 {
     uint64_t need = (a->how == BRING_MOVE ? 2 : 1) * a->foreign.n_repos +
-                    FILES_OWN +
-                    (uint64_t)FILES_CORE * pool_cores();
+                    FILES_OWN + (uint64_t)FILES_CORE * pool_cores();
     struct rlimit r;
 
     if (getrlimit(RLIMIT_NOFILE, &r) != 0 || need <= r.rlim_cur)
@@ -191,8 +190,7 @@ static int hold_all(struct adopt *a, struct arena *arena,
 
         if (lease_of_repo(&a->place->hub, r, path, e) != 0 ||
             hold_one(out, path, e) != 0 ||
-            (a->how == BRING_MOVE &&
-                take_source(out, &a->foreign, r, e) != 0))
+            (a->how == BRING_MOVE && take_source(out, &a->foreign, r, e) != 0))
             return -1;
     }
     return 0;

@@ -434,8 +434,9 @@ static int settle(struct foreign *f, char *only, struct err *e)
 int foreign_refuse_volume(const char *folder, struct err *e)
 {
     err_set(e, ERR_REFUSED, "%s: is a volume", folder);
-    return err_hint(e, "mlcache adopt %s/hub takes its repositories, mlfetch "
-                       "get its files",
+    return err_hint(e,
+        "mlcache adopt %s/hub takes its repositories, mlfetch "
+        "get its files",
         folder);
 }
 
