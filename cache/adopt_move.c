@@ -41,11 +41,11 @@ static bool is_own(const struct adopt *a, uint64_t file, int parent)
 
 /* It, and all that leads to it, stays in the source; why is told. */
 static int leave(struct adopt *a, uint64_t file, const char *path,
-    enum fault_kind kind, const char *why, struct err *e)
+    const char *why, struct err *e)
 {
     a->files[file].failed = true;
-    return foreign_fault(
-        &a->foreign, kind, str_of(path), a->foreign.files[file].shown, why, e);
+    return foreign_fault(&a->foreign, FAULT_UNMOVED, str_of(path),
+        a->foreign.files[file].shown, why, e);
 }
 
 /* Does a link still lead to it? */
@@ -92,20 +92,17 @@ static int remove_name(
         is_own(a, file, up))
         return 0;
     if (S_ISLNK(st.st_mode) ? !leads_to(a, path, f) : !is_same(&st, f))
-        return leave(a, file, path, FAULT_UNFINISHED,
-            "has changed since it was read: it stays", e);
+        return leave(a, file, path, "has changed since it was read", e);
     if (S_ISREG(st.st_mode) && is_written(up, base))
-        return leave(a, file, path, FAULT_UNFIT,
-            "a program has it open for writing: it stays", e);
+        return leave(a, file, path, "a program has it open for writing", e);
     if (unlinkat(up, base, 0) == 0) {
         a->removed++;
         return 0;
     }
     if (errno != EROFS && errno != EACCES && errno != EPERM)
         return err_sys(e, "cannot remove %s/%s", a->foreign.root, path);
-    snprintf(why, sizeof(why), "is held now, but cannot be removed: %s",
-        strerror(errno));
-    return leave(a, file, path, FAULT_UNFIT, why, e);
+    snprintf(why, sizeof(why), "cannot be removed: %s", strerror(errno));
+    return leave(a, file, path, why, e);
 }
 
 /* The folders that are left empty; the source itself stays. */

@@ -89,6 +89,7 @@ static const char *const fault_names[FAULT_KINDS] = {
     [FAULT_UNSAFE] = "unsafe",
     [FAULT_CLASH] = "clash",
     [FAULT_UNFIT] = "unfit",
+    [FAULT_UNMOVED] = "unmoved",
     [FAULT_UNREADABLE] = "unreadable",
 };
 
@@ -325,7 +326,7 @@ static enum err_kind err_of(enum fault_kind kind)
 
 /* The gravest of them, and the first of those; NULL: there are none. */
 static const struct fault *gravest(
-    const struct adopt *v, size_t n, const char **source, uint64_t *count)
+    const struct adopt *v, size_t n, const struct adopt **from, uint64_t *count)
 {
     static const enum err_kind order[] = { ERR_CORRUPT, ERR_IO, ERR_REFUSED };
     const struct fault *found = NULL;
@@ -340,7 +341,7 @@ static const struct fault *gravest(
             for (uint64_t w = 0; w < f->n_faults && found == NULL; w++)
                 if (err_of(f->faults[w].kind) == order[k]) {
                     found = &f->faults[w];
-                    *source = f->root;
+                    *from = &v[i];
                 }
         }
     return found;
@@ -348,7 +349,7 @@ static const struct fault *gravest(
 
 static int outcome(const struct adopt *v, size_t n, struct err *e)
 {
-    const char *source = "";
+    const struct adopt *from = NULL;
     const struct fault *w;
     char more[64] = "";
     uint64_t count;
@@ -357,18 +358,22 @@ static int outcome(const struct adopt *v, size_t n, struct err *e)
         if (v[i].foreign.n_names == 0 && v[i].foreign.n_faults == 0)
             return err_set(
                 e, ERR_MISSING, "%s: nothing to adopt in it", v[i].source);
-    w = gravest(v, n, &source, &count);
+    w = gravest(v, n, &from, &count);
     if (w == NULL)
         return 0;
     if (count > 1)
-        snprintf(more, sizeof(more), "; %llu more things were not taken",
+        snprintf(more, sizeof(more), "; and %llu more",
             (unsigned long long)(count - 1));
-    err_set(e, err_of(w->kind), "%s/%s: not taken: %s%s", source, w->path.p,
-        w->why.p, more);
-    if (err_of(w->kind) == ERR_CORRUPT)
-        return err_hint(e, "mlfetch pull fetches what a hub has; the rest of "
-                           "the source was taken");
-    return -1;
+    err_set(e, err_of(w->kind), "%s/%s: not %s: %s%s", from->foreign.root,
+        w->path.p, w->kind == FAULT_UNMOVED ? "moved" : "taken", w->why.p,
+        more);
+    if (err_of(w->kind) != ERR_CORRUPT)
+        return -1;
+    return err_hint(e, "%s; the rest of the source %s",
+        from->foreign.kind == FOREIGN_HUB      ? "mlfetch pull fetches it again"
+        : from->foreign.kind == FOREIGN_OLLAMA ? "ollama pull fetches it again"
+                                               : "it stays where it is",
+        from->dry_run ? "would be taken" : "was taken");
 }
 
 static int open_place(
@@ -470,8 +475,9 @@ const struct cmd cmd_adopt = {
         "\"unknown\" (nothing says what it should be), and status 6; "
         "\"unreadable\", and 1; \"unsafe\" (leads outside, no file, a strange "
         "name), \"clash\" (other content has its name here), \"unfit\" (cannot "
-        "be linked, cloned or moved, as was asked), and 8. With --json: root, "
-        "dry_run, sources: a list of source, kind, adopted (type, repository, "
+        "be linked, cloned or moved, as was asked), \"unmoved\" (held now, but "
+        "not removed from SOURCE), and 8. With --json: root, dry_run, sources: "
+        "a list of source, kind, adopted (type, repository, "
         "commit, or name; files, new, bytes, broken), broken (kind, path, "
         "name, why), and the numbers of files: taken (with bytes), linked, "
         "cloned, copied, held, left (that nothing names), removed.",

@@ -72,6 +72,7 @@ enum fault_kind {
     FAULT_UNSAFE,     /* leads outside, no file, a name nobody should have */
     FAULT_CLASH,      /* the name has other content where it is to go */
     FAULT_UNFIT,      /* cannot be linked, cloned, moved as was asked */
+    FAULT_UNMOVED,    /* it came over, but could not be removed here */
     FAULT_UNREADABLE,
     FAULT_KINDS
 };

@@ -104,9 +104,10 @@ def test_read_only(tap):
             return
         doc = json.loads(done.stdout or '{"sources": [{}]}')["sources"][0]
         tap.eq((done.returncode, faults(doc), doc.get("taken")),
-               (8, {"a/x.bin": "unfit", "y.bin": "unfit"}, 2),
+               (8, {"a/x.bin": "unmoved", "y.bin": "unmoved"}, 2),
                "a source that cannot be written: taken, and said of each")
-        tap.ok("Read-only file system" in done.stderr, "with the cause",
+        tap.ok("not moved: cannot be removed: Read-only file system" in
+               done.stderr, "with the cause",
                done.stderr)
 
 
