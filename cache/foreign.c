@@ -434,10 +434,9 @@ static int settle(struct foreign *f, char *only, struct err *e)
 int foreign_refuse_volume(const char *folder, struct err *e)
 {
     err_set(e, ERR_REFUSED, "%s: is a volume", folder);
-    return err_hint(e,
-        "mlcache adopt %s/hub takes its repositories, mlfetch "
-        "get its files",
-        folder);
+    return err_hint(e, "adopt the folders beside it, if there are such; its "
+                       "hub/ is a source of its own, and mlfetch get gives "
+                       "its files");
 }
 
 /* Is it one, or of one? A hub cache may be the latter. */
@@ -484,6 +483,9 @@ int foreign_read(struct foreign *f, const char *source, enum foreign_kind kind,
     if (name == NULL)
         name = f->kind == FOREIGN_FOLDER ? path_base(f->root)
                                          : foreign_kind_names[f->kind];
+    if (name[0] == '\0')
+        return err_set(
+            e, ERR_USAGE, "%s has no name of its own: use --name", source);
     if (path_check(str_of(name), e) != 0 || check_no_volume(f, e) != 0 ||
         settle(f, only, e) != 0)
         return -1;

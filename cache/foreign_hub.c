@@ -12,7 +12,9 @@
 #include <unistd.h>
 
 #include "cache/aside.h"
+#include "cache/hubdir_internal.h"
 
+#include "base/file.h"
 #include "base/hex.h"
 #include "base/path.h"
 
@@ -382,6 +384,25 @@ static int read_refs(struct hub *h, struct err *e)
 
 /* ---- all of it ---- */
 
+/* What looks like a repository's, yet has a name that no repository has. */
+static int note_strange(struct foreign *f, struct err *e)
+{
+    static const char *const fronts[] = { "models--", "datasets--",
+        "spaces--" };
+    DIR *d AUTO(dir_close) = opendir(f->root);
+    struct dirent *entry;
+    struct repo ignored;
+
+    while (d != NULL && (entry = readdir(d)) != NULL)
+        for (size_t i = 0; i < ARRAY_LEN(fronts); i++)
+            if (strncmp(entry->d_name, fronts[i], strlen(fronts[i])) == 0 &&
+                !repo_of_folder(&ignored, entry->d_name) &&
+                foreign_fault(f, FAULT_UNSAFE, str_of(entry->d_name), no_name(),
+                    "no repository can have this name", e) != 0)
+                return -1;
+    return 0;
+}
+
 /* Those that are meant, and no link. */
 static int choose(struct foreign *f, const char *only, struct err *e)
 {
@@ -412,7 +433,7 @@ int foreign_hub(struct foreign *f, const char *only, struct err *e)
 
     if (path_fmt(h.dir.root, e, "%s", f->root) != 0 ||
         hubdir_repos(&h.dir, f->arena, &f->repos, &f->n_repos, e) != 0 ||
-        choose(f, only, e) != 0)
+        choose(f, only, e) != 0 || (only[0] == '\0' && note_strange(f, e) != 0))
         return -1;
     for (uint64_t i = 0; i < f->n_repos; i++) {
         h.r = &f->repos[i];

@@ -164,6 +164,29 @@ def test_volume(tap):
                "its hub/ is a hub cache")
 
 
+def test_identity(tap):
+    """What a folder's name and a ref's say, and what is no repository's."""
+    with Bench() as b:
+        repo = foreign.add_commit(b.at("old"), "gpt2", {"c.json": b"{}"})
+        write(os.path.join(repo, "refs/refs/pr/1"), COMMIT.encode() + b"\n")
+        write(os.path.join(repo, "refs/gone"), OLDER.encode())
+        os.rename(repo, b.at("old/datasets--gpt2"))
+        foreign.add_commit(b.at("old"), "a/b--c", {"c.json": b"{}"})
+        status, doc, _ = b.json("old")
+        tap.eq((status, faults(doc)), (8, {"models--a--b--c": "unsafe"}),
+               "a name that no repository has is told")
+        tap.eq([(s["type"], s["repository"]) for s in doc["adopted"]],
+               [("dataset", "gpt2")], "a data set of one word")
+        refs = b.at("hf/hub/datasets--gpt2/refs")
+        tap.eq((read(os.path.join(refs, "refs/pr/1")),
+                os.path.exists(os.path.join(refs, "gone"))),
+               (COMMIT.encode(), False), "refs with slashes come, and none to "
+               "a commit that is not there")
+        done = b.adopt("--volume", "v", "/")
+        tap.ok(done.returncode == 2 and "--name" in done.stderr,
+               "a folder without a name needs one", done.stderr)
+
+
 def test_one_name(tap):
     """Two layers that want one name: --force is not for them."""
     with Bench() as b:
@@ -318,6 +341,7 @@ def main():
     test_in_use(tap)
     test_linked_blob(tap)
     test_volume(tap)
+    test_identity(tap)
     test_one_name(tap)
     test_retargeted(tap)
     test_removing(tap)
