@@ -11,6 +11,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "cache/apply.h"
+#include "cache/edit.h"
 #include "cache/unfinished.h"
 #include "cache/used.h"
 #include "cache/volume_internal.h"
@@ -223,16 +225,6 @@ static int name_refs(struct adopt *a, struct err *e)
 
 /* ---- put files ---- */
 
-/* A kill may have come between the name and its view. */
-static bool is_shown(const struct volume *v, const struct volume_entry *entry)
-{
-    struct err ignored = ERR_INIT;
-    char path[PATH_MAX];
-
-    return volume_view(v, entry->name.p, path, &ignored) == 0 &&
-           access(path, F_OK) == 0;
-}
-
 /* Put names in their order; those of one name as the source has them. */
 static int by_name(const void *x, const void *y, void *adopt)
 {
@@ -274,43 +266,100 @@ static int refuse_twice(struct adopt *a, struct err *e)
     return 0;
 }
 
-static int name_put(struct adopt *a, uint64_t i, struct err *e)
+static struct volume_entry entry_of_put(const struct adopt *a, uint64_t i)
 {
     const struct foreign_name *name = &a->foreign.names[i];
     const struct adopt_file *file = &a->files[name->file];
-    const struct volume *v = &a->place->volume;
-    struct volume_entry old, now = { .name = name->name,
+
+    return (struct volume_entry){ .name = name->name,
         .size = file->size,
         .sha256 = file->digest,
         .mtime = time(NULL) };
-    struct err why = ERR_INIT;
-    bool held;
-    int rc;
+}
 
-    if (a->names[i] == ADOPT_NAME_REFUSED)
-        return 0;
-    rc = volume_exists(v)
-             ? volume_now(v, name->name, a->foreign.arena, &old, &why)
-             : 1;
-    if (rc < 0 && why.kind == ERR_REFUSED)
-        return adopt_fault(a, i, FAULT_UNSAFE, why.msg, e);
-    held = rc == 0 && digest_eq(&old.sha256, &now.sha256);
-    if (held && (a->dry_run || is_shown(v, &now))) {
+/* What is to become of one of them; into the step, but of a dry run. */
+static int plan_put(struct adopt *a, uint64_t i, struct edit *ed, struct err *e)
+{
+    const struct volume *v = &a->place->volume;
+    struct arena *arena = a->foreign.arena;
+    struct volume_entry old, now = entry_of_put(a, i);
+    struct err why = ERR_INIT;
+    int rc = 1;
+
+    if (volume_exists(v)) {
+        rc = volume_entry_read(v, now.name, arena, &old, &why);
+        if (rc < 0 && why.kind == ERR_REFUSED)
+            return adopt_fault(a, i, FAULT_UNSAFE, why.msg, e);
+        err_clear(&why);
+        if (rc != 0 && edit_name_free(v, now.name, NULL, arena, &why) != 0)
+            return adopt_fault(a, i, FAULT_CLASH, why.msg, e);
+    }
+    if (rc == 0 && digest_eq(&old.sha256, &now.sha256)) {
         a->names[i] = ADOPT_NAME_HELD;
         return 0;
     }
-    if (rc == 0 && !held && !a->force)
+    if (rc == 0 && !a->force)
         return adopt_fault(a, i, FAULT_CLASH,
             "the volume has other content under its name", e);
-    err_clear(&why);
-    if (!a->dry_run &&
-        volume_put_stored(v, &now, a->foreign.arena, &why) != 0) {
+    a->names[i] = ADOPT_NAME_NEW;
+    return a->dry_run ? 0 : edit_set(ed, now.name, &now, e);
+}
+
+/* Whoever stored it may not have come to syncing the folder of its folder. */
+static int sync_store(const struct volume *v, struct err *e)
+{
+    char path[PATH_MAX];
+
+    return path_join(path, v->root, "store/sha256", e) != 0 ? -1
+                                                            : dir_sync(path, e);
+}
+
+/* Two of a set cannot be a file and a folder at once: none has a name then. */
+static int refuse_set(
+    struct adopt *a, uint64_t from, uint64_t to, const char *why, struct err *e)
+{
+    for (uint64_t k = from; k < to; k++) {
+        if (a->names[k] != ADOPT_NAME_NEW)
+            continue;
+        a->names[k] = ADOPT_NAME_REFUSED;
+        if (adopt_fault(a, k, FAULT_CLASH, why, e) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* Names from i on, all of one set, as one step of the log; i behind them. */
+static int name_puts(struct adopt *a, uint64_t *i, struct err *e)
+{
+    const struct volume *v = &a->place->volume;
+    const struct foreign *f = &a->foreign;
+    struct edit ed AUTO(edit_close) = EDIT_INIT;
+    uint64_t set = f->names[*i].set, from = *i, step;
+    struct err why = ERR_INIT;
+
+    if (!a->dry_run && edit_begin(&ed, v, "adopt", false, f->arena, e) != 0)
+        return -1;
+    for (; *i < f->n_names && f->names[*i].set == set; ++*i)
+        if (a->names[*i] != ADOPT_NAME_REFUSED &&
+            adopt_is_in(a, f->names[*i].file) && plan_put(a, *i, &ed, e) != 0)
+            return -1;
+    if (a->dry_run)
+        return 0;
+    if (ed.step.n > 0 && sync_store(v, e) != 0)
+        return -1;
+    if (edit_commit(&ed, &step, &why) != 0) {
         if (why.kind == ERR_REFUSED)
-            return adopt_fault(a, i, FAULT_CLASH, why.msg, e);
+            return refuse_set(a, from, *i, why.msg, e);
         *e = why;
         return -1;
     }
-    a->names[i] = held ? ADOPT_NAME_HELD : ADOPT_NAME_NEW;
+    /* A kill may have come between the name and its view. */
+    for (uint64_t k = from; k < *i; k++) {
+        struct volume_entry now = entry_of_put(a, k);
+
+        if (a->names[k] >= ADOPT_NAME_HELD)
+            apply_show(v, &now);
+    }
     return 0;
 }
 
@@ -324,10 +373,8 @@ int adopt_name_all(struct adopt *a, struct err *e)
         if (f->sets[f->names[i].set].repo != NULL) {
             if (name_commit(a, &i, e) != 0)
                 return -1;
-        } else if (adopt_is_in(a, f->names[i].file) && name_put(a, i, e) != 0) {
+        } else if (name_puts(a, &i, e) != 0) {
             return -1;
-        } else {
-            i++;
         }
     }
     return name_refs(a, e);

@@ -244,7 +244,7 @@ static void put_set(struct buf *b, const struct foreign_set *set,
         buf_visible(b, set->label);
     buf_printf(b, ": %llu %s, %s", (unsigned long long)s->files,
         s->files == 1 ? "file" : "files", human_size(size, s->bytes));
-    if (s->fresh == 0)
+    if (s->fresh == 0 && s->files > 0)
         buf_puts(b, ", already held");
     else if (s->fresh < s->files)
         buf_printf(b, ", %llu of them already held",

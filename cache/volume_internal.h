@@ -83,12 +83,4 @@ int volume_entry_text(
 int volume_entry_write(
     const struct volume *v, const struct volume_entry *entry, struct err *e);
 
-/*
- * volume_put_stored - content that the store has gets a name, as one step of
- * the log, and its view
- * Returns 0, or -1 with *e: REFUSED (a name that cannot be), IO ...
- */
-int volume_put_stored(const struct volume *v, const struct volume_entry *entry,
-    struct arena *arena, struct err *e);
-
 #endif

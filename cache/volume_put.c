@@ -276,20 +276,3 @@ int volume_put(const struct volume *v, const char *file, const char *name,
     apply_show(v, out);
     return 0;
 }
-
-int volume_put_stored(const struct volume *v, const struct volume_entry *entry,
-    struct arena *arena, struct err *e)
-{
-    struct edit ed AUTO(edit_close) = EDIT_INIT;
-    const struct put p = { .v = v, .fd = -1 };
-    uint64_t step;
-
-    if (edit_name_free(v, entry->name, NULL, arena, e) != 0 ||
-        store_sync(&p, &entry->sha256, e) != 0 ||
-        edit_begin(&ed, v, "adopt", false, arena, e) != 0 ||
-        edit_set(&ed, entry->name, entry, e) != 0 ||
-        edit_commit(&ed, &step, e) != 0)
-        return -1;
-    apply_show(v, entry);
-    return 0;
-}

@@ -187,6 +187,25 @@ def test_identity(tap):
                "a folder without a name needs one", done.stderr)
 
 
+def test_log(tap):
+    """What belongs together is one step of the volume's log."""
+    with Bench() as b:
+        foreign.add_ollama(b.at("models"), "a")
+        foreign.add_ollama(b.at("models"), "b")
+        b.adopt("--volume", "v", "models")
+        done = b.run("mlfetch", "log", "v")
+        tap.eq((done.returncode, done.stdout.count("adopt")), (0, 2),
+               "two models are two steps")
+        b.adopt("--volume", "v", "models")
+        tap.eq(b.run("mlfetch", "log", "v").stdout, done.stdout,
+               "what is held is none")
+        write(b.at("bad/x.gguf"), b"")
+        done = b.adopt("--volume", "w", "bad")
+        tap.ok(done.returncode == 6 and "bad: 0 files, 0 B; 1 not taken" in
+               done.stdout, "nor is nothing at all",
+               done.stdout + done.stderr)
+
+
 def test_one_name(tap):
     """Two layers that want one name: --force is not for them."""
     with Bench() as b:
@@ -342,6 +361,7 @@ def main():
     test_linked_blob(tap)
     test_volume(tap)
     test_identity(tap)
+    test_log(tap)
     test_one_name(tap)
     test_retargeted(tap)
     test_removing(tap)
