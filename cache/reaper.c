@@ -1,4 +1,5 @@
 #include "cache/reaper.h"
+#include "cache/reaper_internal.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -12,7 +13,6 @@
 #include "cache/aside.h"
 #include "cache/doomed.h"
 #include "cache/edit.h"
-#include "cache/kept.h"
 #include "cache/walk.h"
 
 #include "base/file.h"
@@ -22,7 +22,7 @@
 /* The names of one repository. */
 #define CENSUS_MAX ((uint64_t)16 << 30)
 
-static bool is_volume(const struct reaper *r)
+bool reaper_is_volume(const struct reaper *r)
 {
     return r->repo.folder[0] == '\0';
 }
@@ -36,29 +36,41 @@ static int inside(
 }
 
 /* What the names say now. */
-static int look(const struct reaper *r, struct census *out, struct arena *arena,
+int reaper_look(const struct reaper *r, struct census *out, struct arena *arena,
     struct err *e)
 {
     struct target t = { .kind = TARGET_REPO, .repo = r->repo };
 
-    if (is_volume(r))
+    if (reaper_is_volume(r))
         return census(
             r->place, NULL, 0, CENSUS_BARE | CENSUS_PUTS, out, arena, e);
     return census(r->place, &t, 1, CENSUS_BARE, out, arena, e);
 }
 
+int reaper_unlink(const char *path, struct err *e)
+{
+    char dir[PATH_MAX];
+
+    if (unlink(path) != 0)
+        return errno == ENOENT || errno == ENOTDIR
+                   ? 0
+                   : err_sys(e, "cannot remove %s", path);
+    path_dir(dir, sizeof(dir), path);
+    return dir_sync(dir, e);
+}
+
 /* ---- the trash ---- */
 
-static int home_of(
+int reaper_home(
     const struct reaper *r, const struct digest *d, char *out, struct err *e)
 {
-    if (is_volume(r))
+    if (reaper_is_volume(r))
         return path_fmt(out, e, "%s/store/sha256/%.2s/%s",
             r->place->volume.root, d->hex, d->hex);
     return hubdir_blob(&r->place->hub, &r->repo, d, out, e);
 }
 
-static int cmp_hex(const void *key, const void *digest)
+int reaper_cmp_hex(const void *key, const void *digest)
 {
     const struct digest *a = key, *b = digest;
 
@@ -73,13 +85,14 @@ static bool is_old(const char *path, uint64_t age_s)
 }
 
 /* Back to its place, unless that is filled by now. */
-static int put_back(
+int reaper_put_back(
     const struct reaper *r, const struct digest *d, struct err *e)
 {
     char from[PATH_MAX], to[PATH_MAX];
     struct err why = ERR_INIT;
 
-    if (path_join(from, r->trash, d->hex, e) != 0 || home_of(r, d, to, e) != 0)
+    if (path_join(from, r->trash, d->hex, e) != 0 ||
+        reaper_home(r, d, to, e) != 0)
         return -1;
     if (access(from, F_OK) != 0 || aside_back(from, to, &why) == 0)
         return 0;
@@ -90,19 +103,19 @@ static int put_back(
 }
 
 /* Those in the trash that some name misses go back: trashed is sorted. */
-static int put_needed_back(const struct reaper *r, const struct digest *trashed,
+int reaper_put_needed_back(const struct reaper *r, const struct digest *trashed,
     uint64_t n, struct err *e)
 {
     struct arena arena AUTO(arena_free) = ARENA_INIT(CENSUS_MAX);
     struct census c;
 
-    if (look(r, &c, &arena, e) != 0)
+    if (reaper_look(r, &c, &arena, e) != 0)
         return -1;
     for (uint64_t i = 0; i < c.n_names; i++)
         if (c.names[i].broken && c.names[i].digest.hex[0] != '\0' &&
             bsearch(&c.names[i].digest, trashed, n, sizeof(*trashed),
-                cmp_hex) != NULL &&
-            put_back(r, &c.names[i].digest, e) != 0)
+                reaper_cmp_hex) != NULL &&
+            reaper_put_back(r, &c.names[i].digest, e) != 0)
             return -1;
     return 0;
 }
@@ -135,12 +148,12 @@ static int list_trash(const struct reaper *r, struct arena *arena,
         (*out)[(*n)++] = one;
     }
     if (*n > 1)
-        qsort(*out, *n, sizeof(**out), cmp_hex);
+        qsort(*out, *n, sizeof(**out), reaper_cmp_hex);
     return 0;
 }
 
 /* All of it; where locks lie, only what has been there long enough. */
-static int empty_trash(const struct reaper *r, struct err *e)
+int reaper_empty_trash(const struct reaper *r, struct err *e)
 {
     DIR *d AUTO(dir_close) = opendir(r->trash);
     struct dirent *entry;
@@ -168,9 +181,9 @@ static int recover(const struct reaper *r, struct err *e)
     if (access(r->trash, F_OK) != 0)
         return 0;
     if (list_trash(r, &arena, &trashed, &n, e) != 0 ||
-        (n > 0 && put_needed_back(r, trashed, n, e) != 0))
+        (n > 0 && reaper_put_needed_back(r, trashed, n, e) != 0))
         return -1;
-    return empty_trash(r, e);
+    return reaper_empty_trash(r, e);
 }
 
 /* Revisions whose removal was killed. */
@@ -205,11 +218,18 @@ static void end_edit(const struct reaper *r)
         log_warn("%s", why.msg);
 }
 
+int reaper_in_use(const struct reaper *r, struct err *e)
+{
+    err_set(e, ERR_BUSY, "%s is in use by another process",
+        reaper_is_volume(r) ? r->place->volume.root : r->repo.id);
+    return err_hint(e, "try again when it has ended");
+}
+
 /* ---- taking it ---- */
 
 static int find_paths(struct reaper *r, struct err *e)
 {
-    if (is_volume(r)) {
+    if (reaper_is_volume(r)) {
         if (path_join(r->trash, r->place->volume.root, "trash", e) != 0)
             return -1;
         return lease_of_volume(&r->place->volume, r->lease_path, e);
@@ -266,132 +286,6 @@ void reaper_close(struct reaper *r)
     lease_free(&r->lease);
 }
 
-/* ---- objects ---- */
-
-bool reaper_dead(const struct object *o, uint64_t grace_s)
-{
-    return !o->named && (o->kind == OBJECT_BLOB || o->kind == OBJECT_CONTENT) &&
-           time(NULL) - o->st.st_ctime >= (time_t)grace_s &&
-           !kept_is(o, grace_s);
-}
-
-/* 1: it is in the trash; 0: somebody is at it, or it is gone; -1: *e. */
-static int trash_one(
-    const struct reaper *r, const struct object *o, struct err *e)
-{
-    int lock AUTO(fd_close) = -1;
-    struct err ignored = ERR_INIT;
-    char to[PATH_MAX];
-    struct stat st;
-
-    if (o->kind == OBJECT_BLOB && (hubdir_try_lock(&r->place->hub, &r->repo,
-                                       &o->digest, &lock, &ignored) != 0 ||
-                                      lock < 0))
-        return 0;
-    /* Somebody may have put another one there: that has its own age. */
-    if (lstat(o->path.p, &st) != 0 || st.st_ino != o->st.st_ino ||
-        st.st_ctim.tv_sec != o->st.st_ctim.tv_sec ||
-        st.st_ctim.tv_nsec != o->st.st_ctim.tv_nsec)
-        return 0;
-    if (path_join(to, r->trash, o->digest.hex, e) != 0)
-        return -1;
-    if (rename(o->path.p, to) == 0)
-        return 1;
-    return errno == ENOENT ? 0 : err_sys(e, "cannot move %s aside", o->path.p);
-}
-
-/* The folder of each is synced; contents of a store have many. */
-static int sync_homes(const struct reaper *r, const struct digest *trashed,
-    uint64_t n, struct err *e)
-{
-    char path[PATH_MAX], dir[PATH_MAX], last[PATH_MAX] = "";
-
-    if (dir_sync(r->trash, e) != 0)
-        return -1;
-    for (uint64_t i = 0; i < n; i++) {
-        if (home_of(r, &trashed[i], path, e) != 0)
-            return -1;
-        path_dir(dir, sizeof(dir), path);
-        if (strcmp(dir, last) != 0 && dir_sync(dir, e) != 0)
-            return -1;
-        memcpy(last, dir, sizeof(last));
-    }
-    return 0;
-}
-
-static int trash_all(struct reaper *r, struct object *const *objects,
-    uint64_t n, struct digest *trashed, uint64_t *n_trashed, struct err *e)
-{
-    *n_trashed = 0;
-    if (dir_make(r->trash, e) != 0)
-        return -1;
-    for (uint64_t i = 0; i < n; i++) {
-        int rc = trash_one(r, objects[i], e);
-
-        if (rc < 0)
-            return -1;
-        if (rc > 0)
-            trashed[(*n_trashed)++] = objects[i]->digest;
-    }
-    if (*n_trashed > 1)
-        qsort(trashed, *n_trashed, sizeof(*trashed), cmp_hex);
-    return sync_homes(r, trashed, *n_trashed, e);
-}
-
-/* Better too much than too little: what cannot be looked at stays. */
-static int all_back(
-    const struct reaper *r, const struct digest *trashed, uint64_t n)
-{
-    for (uint64_t i = 0; i < n; i++) {
-        struct err why = ERR_INIT;
-
-        if (put_back(r, &trashed[i], &why) != 0)
-            log_warn("%s", why.msg);
-    }
-    return -1;
-}
-
-static int in_use(const struct reaper *r, struct err *e)
-{
-    err_set(e, ERR_BUSY, "%s is in use by another process",
-        is_volume(r) ? r->place->volume.root : r->repo.id);
-    return err_hint(e, "try again when it has ended");
-}
-
-static uint64_t count_gone(
-    const struct reaper *r, struct object *const *objects, uint64_t n)
-{
-    struct err ignored = ERR_INIT;
-    char path[PATH_MAX];
-    uint64_t bytes = 0;
-
-    for (uint64_t i = 0; i < n; i++)
-        if (home_of(r, &objects[i]->digest, path, &ignored) == 0 &&
-            access(path, F_OK) != 0)
-            bytes += (uint64_t)objects[i]->st.st_size;
-    return bytes;
-}
-
-int reaper_objects(struct reaper *r, struct object *const *objects, uint64_t n,
-    uint64_t *out_bytes, struct err *e)
-{
-    struct arena arena AUTO(arena_free) = ARENA_INIT(CENSUS_MAX);
-    struct digest *trashed = arena_alloc(&arena, n, sizeof(*trashed), e);
-    uint64_t n_trashed;
-
-    *out_bytes = 0;
-    if (trashed == NULL)
-        return -1;
-    if (n == 0)
-        return 0;
-    if (trash_all(r, objects, n, trashed, &n_trashed, e) != 0 ||
-        (lease_lost(&r->lease, r->lease_path) && in_use(r, e) != 0) ||
-        (n_trashed > 0 && put_needed_back(r, trashed, n_trashed, e) != 0))
-        return all_back(r, trashed, n_trashed);
-    *out_bytes = count_gone(r, objects, n);
-    return empty_trash(r, e);
-}
-
 /* ---- names ---- */
 
 /* The official client locks what it fetches. */
@@ -423,18 +317,6 @@ static int check_official(const struct reaper *r, struct err *e)
     return 0;
 }
 
-static int remove_synced(const char *path, struct err *e)
-{
-    char dir[PATH_MAX];
-
-    if (unlink(path) != 0)
-        return errno == ENOENT || errno == ENOTDIR
-                   ? 0
-                   : err_sys(e, "cannot remove %s", path);
-    path_dir(dir, sizeof(dir), path);
-    return dir_sync(dir, e);
-}
-
 /* The refs that name the commit, and folders that they leave empty. */
 static int remove_refs(struct reaper *r, const char *commit, struct err *e)
 {
@@ -459,22 +341,41 @@ static int remove_refs(struct reaper *r, const char *commit, struct err *e)
         if (have != HAVE || strcmp(names, commit) != 0)
             continue;
         if (path_join(path, root, found[i].path.p, e) != 0 ||
-            remove_synced(path, e) != 0)
+            reaper_unlink(path, e) != 0)
             return -1;
         aside_prune(path, root);
     }
     return 0;
 }
 
+/* The same where there is no room for the trash: this folder is there. */
+static int remove_tree(const struct reaper *r, const char *path, struct err *e)
+{
+    char locks[PATH_MAX], name[PATH_MAX], to[PATH_MAX];
+
+    /* A name of its own: gc may be removing another one at this moment. */
+    if (path_join(locks, r->place->hub.root, ".locks", e) != 0 ||
+        file_temp_name(name, locks, "ml-trash", e) != 0 ||
+        aside_move(path, locks, path_base(name), to, e) != 0)
+        return -1;
+    return aside_remove(to, e);
+}
+
 /* To the trash in one step: readers see all of it, or nothing. */
 static int trash_tree(
     const struct reaper *r, const char *path, const char *name, struct err *e)
 {
+    struct err why = ERR_INIT;
     char to[PATH_MAX];
 
-    if (access(path, F_OK) != 0)
+    if (access(path, F_OK) != 0 ||
+        aside_move(path, r->trash, name, to, &why) == 0)
         return 0;
-    return aside_move(path, r->trash, name, to, e);
+    /* It may be a sync that has failed: then it has been moved. */
+    if (why.kind == ERR_NOSPACE && access(path, F_OK) == 0)
+        return remove_tree(r, path, e);
+    *e = why;
+    return -1;
 }
 
 static int remove_conversions(
@@ -510,7 +411,7 @@ int reaper_revision(struct reaper *r, const char *commit, struct err *e)
     char part[128], path[PATH_MAX];
 
     if (lease_lost(&r->lease, r->lease_path))
-        return in_use(r, e);
+        return reaper_in_use(r, e);
     if (check_official(r, e) != 0 ||
         doomed_mark(&r->place->hub, &r->repo, commit, e) != 0 ||
         remove_refs(r, commit, e) != 0 || remove_conversions(r, commit, e) != 0)
@@ -526,29 +427,24 @@ int reaper_revision(struct reaper *r, const char *commit, struct err *e)
     for (size_t i = 0; i < ARRAY_LEN(marks); i++) {
         snprintf(part, sizeof(part), "%s%s%s", marks[i].front, commit,
             marks[i].tail);
-        if (inside(r, part, path, e) != 0 || remove_synced(path, e) != 0)
+        if (inside(r, part, path, e) != 0 || reaper_unlink(path, e) != 0)
             return -1;
     }
-    return empty_trash(r, e);
+    return reaper_empty_trash(r, e);
 }
 
 int reaper_repo(struct reaper *r, struct err *e)
 {
-    char path[PATH_MAX], locks[PATH_MAX], name[PATH_MAX], to[PATH_MAX];
+    char path[PATH_MAX];
     struct stat st;
 
     if (check_official(r, e) != 0 ||
-        path_join(path, r->place->hub.root, r->repo.folder, e) != 0 ||
-        path_join(locks, r->place->hub.root, ".locks", e) != 0)
+        path_join(path, r->place->hub.root, r->repo.folder, e) != 0)
         return -1;
     if (lease_lost(&r->lease, r->lease_path))
-        return in_use(r, e);
+        return reaper_in_use(r, e);
     if (lstat(path, &st) == 0 && S_ISLNK(st.st_mode))
         return err_set(e, ERR_REFUSED,
             "%s: a symbolic link: remove what it leads to by hand", path);
-    /* A name of its own: gc may be removing another one at this moment. */
-    if (file_temp_name(name, locks, "ml-trash", e) != 0 ||
-        aside_move(path, locks, path_base(name), to, e) != 0)
-        return -1;
-    return aside_remove(to, e);
+    return remove_tree(r, path, e);
 }

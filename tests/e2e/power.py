@@ -8,18 +8,17 @@ control whose syncs do nothing has to fail in the same run, or the test proves
 nothing. Three cuts each; with --long 50 (`make powercuts`). Needs root and
 loop devices.
 """
-import fcntl
 import hashlib
 import os
 import random
 import shutil
 import signal
-import struct
 import subprocess
 import sys
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from disks import (FILE_SYSTEMS, NOISE, NO_SYNC, Disk, cannot)  # noqa: E402
 from pulling import (MIB, World, kit, matches, noise, shimmed,  # noqa: E402
                      write)
 
@@ -27,25 +26,6 @@ LONG = "--long" in sys.argv[1:]
 CUTS = 50 if LONG else 3
 CONTROL_CUTS = 12        # at the most; the first corrupt blob is enough
 MODELS = 6
-FILE_SYSTEMS = ("ext4", "xfs")
-SHUTDOWN = 0x8004587D    # _IOR('X', 125, u32), of ext4 and of xfs
-NO_LOG_FLUSH = struct.pack("I", 2)
-NOISE = """
-import os, sys, time
-f = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT)
-while True:
-    os.pwrite(f, os.urandom(64), 0)
-    os.fsync(f)
-    time.sleep(0.02)
-"""
-NO_SYNC = """
-int fsync(int fd) { (void)fd; return 0; }
-int fdatasync(int fd) { (void)fd; return 0; }
-int syncfs(int fd) { (void)fd; return 0; }
-void sync(void) { }
-int sync_file_range(int fd, long o, long n, unsigned f)
-{ (void)fd; (void)o; (void)n; (void)f; return 0; }
-"""
 
 
 def repo(i):
@@ -63,45 +43,6 @@ def models(data):
             write(os.path.join(data, f"m{i}", name), content)
         found[repo(i)] = files
     return found
-
-
-class Disk:
-    """An image of a file system, mounted through a loop device."""
-
-    def __init__(self, kind):
-        self.folder = kit.scratch()
-        self.image = os.path.join(self.folder, "image")
-        self.mount_point = os.path.join(self.folder, "mnt")
-        os.makedirs(self.mount_point)
-        with open(self.image, "wb") as f:
-            f.truncate(500 * MIB)
-        self.run(f"mkfs.{kind}", "-q", self.image)
-        self.mount()
-
-    def run(self, *args):
-        env = dict(os.environ, PATH=os.environ["PATH"] + ":/usr/sbin:/sbin")
-        subprocess.run(args, check=True, capture_output=True, env=env)
-
-    def mount(self):
-        self.run("mount", "-o", "loop", self.image, self.mount_point)
-
-    def cut(self):
-        """All that is not on the disk by now is gone."""
-        fd = os.open(self.mount_point, os.O_RDONLY)
-        fcntl.ioctl(fd, SHUTDOWN, NO_LOG_FLUSH)
-        os.close(fd)
-
-    def unmount(self):
-        for _ in range(50):
-            try:
-                return self.run("umount", self.mount_point)
-            except subprocess.CalledProcessError:
-                time.sleep(0.1)  # a killed process is still on its way out
-        return self.run("umount", "-l", self.mount_point)
-
-    def close(self):
-        self.unmount()
-        shutil.rmtree(self.folder)
 
 
 class Worker:
@@ -232,17 +173,6 @@ def cuts(tap, hub, files, kind, shim):
            "had claimed too much", "\n".join(out.after))
     tap.ok(control.corrupt, f"{kind}: the control without fsync fails",
            f"{control.cuts} cuts, {control.blobs} blobs, none corrupt")
-
-
-def cannot(kind):
-    """Why there can be no such disk here, or None."""
-    if os.getuid() != 0:
-        return "not root"
-    try:
-        Disk(kind).close()
-    except (OSError, subprocess.CalledProcessError) as problem:
-        return f"no loop-mounted {kind}: {problem}"
-    return None
 
 
 def main():
