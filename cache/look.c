@@ -29,7 +29,7 @@ static int look_own(const struct volume *v, unsigned flags, struct look *out,
     if (volume_check(v, e) != 0)
         return -1;
     if ((flags & LOOK_FILES) &&
-        volume_list(v, NULL, arena, &out->files, &out->n_files, e) != 0)
+        volume_shown(v, NULL, arena, &out->files, &out->n_files, e) != 0)
         return -1;
     if ((flags & LOOK_SIZES) &&
         (measure(v, "store", &out->stored_bytes, arena, e) != 0 ||

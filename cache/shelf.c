@@ -108,8 +108,8 @@ int shelf_list(
 static bool is_own(const char *name)
 {
     static const char *const parts[] = { ".", "..", "ml-volume.json", "store",
-        "names", "files", "hub", "uniform", "tmp", "log", "lease", "trash",
-        "quarantine", "verify.log", NULL };
+        "names", "names.index", "files", "hub", "uniform", "tmp", "log",
+        "lease", "trash", "quarantine", "verify.log", NULL };
     static const char holder[] = "lease.";
 
     for (const char *const *p = parts; *p != NULL; p++)

@@ -10,6 +10,7 @@
  *                                    system has them, else a symbolic link
  *          hub/                      a hub cache (hubdir.h)
  *          uniform/<key>/            conversions of put files (find.h)
+ *          names.index               all of names/, to be shown (nameindex.h)
  *          tmp/                      unfinished puts
  *          log                       every change of the names (history.h)
  *          lease, trash/             of who removes things (reaper.h)
@@ -112,6 +113,14 @@ int volume_list(const struct volume *v, const char *prefix, struct arena *arena,
 
 /* volume_is_below - is name this folder, or below it? "" is above all. */
 bool volume_is_below(struct str name, struct str folder);
+
+/*
+ * volume_shown - the same for a list that is only shown: of many names it may
+ * come from an index (nameindex.h), which it makes where there is none
+ */
+int volume_shown(const struct volume *v, const char *prefix,
+    struct arena *arena, struct volume_entry **out, uint64_t *out_n,
+    struct err *e);
 
 /* volume_path - the path of an entry's bytes in the store. */
 int volume_path(const struct volume *v, const struct volume_entry *entry,

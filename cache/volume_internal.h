@@ -68,6 +68,12 @@ int volume_listed(const struct volume *v, const char *prefix,
     struct arena *arena, struct volume_entry **out, uint64_t *out_n,
     struct err *e);
 
+/* volume_glanced - the same from the index of them, if that can be believed;
+ * or one is made (nameindex.h) */
+int volume_glanced(const struct volume *v, const char *prefix,
+    struct arena *arena, struct volume_entry **out, uint64_t *out_n,
+    struct err *e);
+
 /*
  * volume_now - the entry called name: volume_entry_read, and over it what is
  * still to be done

@@ -14,9 +14,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "cache/nameindex.h"
 #include "cache/walk.h"
 
 #include "base/cancel.h"
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/path.h"
@@ -194,5 +196,38 @@ int volume_listed(const struct volume *v, const char *prefix,
     }
     if (*out_n > 1)
         qsort(*out, *out_n, sizeof(**out), cmp_entries);
+    return 0;
+}
+
+/* Those that are the prefix, or lie below it: 0 or more in a row. */
+static void cut_to(const char *prefix, struct volume_entry **list, uint64_t *n)
+{
+    struct str front = str_of(prefix);
+    uint64_t kept = 0;
+
+    while (front.len > 1 && front.p[front.len - 1] == '/')
+        front.len--;
+    for (uint64_t i = 0; i < *n; i++)
+        if (volume_is_below((*list)[i].name, front))
+            (*list)[kept++] = (*list)[i];
+    *n = kept;
+}
+
+int volume_glanced(const struct volume *v, const char *prefix,
+    struct arena *arena, struct volume_entry **out, uint64_t *out_n,
+    struct err *e)
+{
+    double began = clock_seconds();
+
+    if (volume_check(v, e) != 0)
+        return -1;
+    if (nameindex_read(v, arena, out, out_n)) {
+        cut_to(prefix != NULL ? prefix : "", out, out_n);
+        return 0;
+    }
+    if (volume_listed(v, prefix, arena, out, out_n, e) != 0)
+        return -1;
+    if (prefix == NULL || prefix[0] == '\0')
+        nameindex_write(v, *out, *out_n, clock_seconds() - began);
     return 0;
 }

@@ -161,18 +161,36 @@ static int lay_over(const struct history *h, const char *prefix,
     return 0;
 }
 
-int volume_list(const struct volume *v, const char *prefix, struct arena *arena,
-    struct volume_entry **out, uint64_t *out_n, struct err *e)
+static int list_now(const struct volume *v, const char *prefix, bool shown,
+    struct arena *arena, struct volume_entry **out, uint64_t *out_n,
+    struct err *e)
 {
     struct reading r AUTO(reading_end) = READING_INIT;
+    int rc;
 
     r.v = v;
     r.arena = arena;
     do {
-        if (reading_begin(&r, e) != 0 ||
-            volume_listed(v, prefix, arena, out, out_n, e) != 0)
+        if (reading_begin(&r, e) != 0)
+            return -1;
+        rc = shown ? volume_glanced(v, prefix, arena, out, out_n, e)
+                   : volume_listed(v, prefix, arena, out, out_n, e);
+        if (rc != 0)
             return -1;
     } while (!reading_counts(&r));
     return r.before.n == 0 ? 0
                            : lay_over(&r.before, prefix, arena, out, out_n, e);
+}
+
+int volume_list(const struct volume *v, const char *prefix, struct arena *arena,
+    struct volume_entry **out, uint64_t *out_n, struct err *e)
+{
+    return list_now(v, prefix, false, arena, out, out_n, e);
+}
+
+int volume_shown(const struct volume *v, const char *prefix,
+    struct arena *arena, struct volume_entry **out, uint64_t *out_n,
+    struct err *e)
+{
+    return list_now(v, prefix, true, arena, out, out_n, e);
 }

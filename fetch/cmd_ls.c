@@ -85,7 +85,7 @@ static int run(const struct cmd_ctx *ctx, void *values, int argc, char **argv,
 
     (void)ctx;
     if (volume_locate(&v, argv[0], e) != 0 ||
-        volume_list(&v, name, &arena, &list, &n, e) != 0)
+        volume_shown(&v, name, &arena, &list, &n, e) != 0)
         return -1;
     if (n == 0 && name != NULL)
         return volume_find(&v, name, &arena, &none, e);
