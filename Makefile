@@ -140,7 +140,8 @@ kills: all ## 200 kills of downloads, one in 1 GB, one at each call; minutes
 	$(Q)BUILD_DIR=$(OUT) $(PYTHON) tests/e2e/steps.py --long
 	$(Q)BUILD_DIR=$(OUT) $(PYTHON) tests/e2e/adopt.py --long
 
-powercuts: all ## 50 power cuts each on ext4 and xfs (root); minutes
+powercuts: all ## 150 power cuts each on ext4 and xfs (root); minutes
+	$(Q)BUILD_DIR=$(OUT) $(PYTHON) tests/e2e/cuts.py --long
 	$(Q)BUILD_DIR=$(OUT) $(PYTHON) tests/e2e/power.py --long
 
 .PHONY: inject

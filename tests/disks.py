@@ -1,4 +1,5 @@
 """Disks of a test's own: an image in a loop device, whose power can be cut."""
+import ctypes
 import fcntl
 import os
 import shutil
@@ -13,6 +14,7 @@ MIB = 1 << 20
 FILE_SYSTEMS = ("ext4", "xfs")
 SHUTDOWN = 0x8004587D    # _IOR('X', 125, u32), of ext4 and of xfs
 NO_LOG_FLUSH = struct.pack("I", 2)
+CLONE_NEWNS = 0x20000
 NOISE = """
 import os, sys, time
 f = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT)
@@ -94,11 +96,23 @@ class Disk:
         shutil.rmtree(self.folder)
 
 
+def alone():
+    """From now on nobody else sees what this process mounts. Who copies all
+    mounts of the machine, as "ip netns exec" does, would keep a disk alive
+    that was cut and unmounted, and the next mount would be of that one."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.unshare(CLONE_NEWNS) != 0:
+        raise OSError(ctypes.get_errno(), "no mounts of its own")
+    subprocess.run(["mount", "--make-rprivate", "/"], check=True,
+                   capture_output=True)
+
+
 def cannot(kind):
     """Why there can be no such disk here, or None."""
     if os.getuid() != 0:
         return "not root"
     try:
+        alone()
         Disk(kind).close()
     except (OSError, subprocess.CalledProcessError) as problem:
         return f"no loop-mounted {kind}: {problem}"
