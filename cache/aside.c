@@ -1,8 +1,8 @@
 #include "cache/aside.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <fts.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
@@ -12,7 +12,7 @@
 #include "base/file.h"
 #include "base/path.h"
 
-enum { NAMES_MAX = 100000 };
+enum { NAMES_MAX = 100000, TRIES_MAX = 100 };
 
 /* Never onto a name that is there, where the file system can promise that. */
 static int rename_free(const char *from, const char *to)
@@ -93,49 +93,98 @@ int aside_back(const char *from, const char *path, struct err *e)
     return err_sys(e, "cannot move %s back", path);
 }
 
-static void walk_close(FTS **f)
+/*
+ * Folders are opened from the one above them, never through a link: one that
+ * takes a folder's place meanwhile leads nowhere. One that was made read-only
+ * is opened up.
+ */
+static int folder_open(int up, const char *name, int *out)
 {
-    if (*f != NULL)
-        fts_close(*f);
+    int fd AUTO(fd_close) =
+        openat(up, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    char self[sizeof("/proc/self/fd/") + 11];
+    struct stat st;
+
+    if (fd < 0 || fstat(fd, &st) != 0)
+        return -1;
+    snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
+    if ((st.st_mode & S_IRWXU) != S_IRWXU && chmod(self, S_IRWXU) != 0)
+        return -1;
+    *out = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return *out < 0 ? -1 : 0;
 }
 
-/* Folders are entered only as they are: one that was made read-only, too. */
-static int remove_one(const FTSENT *at, struct err *e)
-{
-    int rc = 0;
+static int remove_at(int up, const char *name, char *shown, struct err *e);
 
-    if (at->fts_info == FTS_D)
-        rc = (at->fts_statp->st_mode & S_IRWXU) == S_IRWXU
-                 ? 0
-                 : chmod(at->fts_accpath, S_IRWXU);
-    else if (at->fts_info == FTS_DP || at->fts_info == FTS_DNR)
-        rc = rmdir(at->fts_accpath);
-    else
-        rc = unlink(at->fts_accpath);
-    if (rc != 0 && errno != ENOENT)
-        return err_sys(e, "cannot remove %s", at->fts_path);
+/* Every entry that is met. */
+static int remove_entries(DIR *d, char *shown, struct err *e)
+{
+    size_t len = strlen(shown);
+    struct dirent *entry;
+
+    rewinddir(d);
+    for (errno = 0; (entry = readdir(d)) != NULL; errno = 0) {
+        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+            continue;
+        snprintf(shown + len, PATH_MAX - len, "/%s", entry->d_name);
+        if (remove_at(dirfd(d), entry->d_name, shown, e) != 0)
+            return -1;
+        shown[len] = '\0';
+    }
+    return errno != 0 ? err_sys(e, "cannot read %s", shown) : 0;
+}
+
+static int remove_folder(int up, const char *name, char *shown, struct err *e)
+{
+    int fd = -1;
+    DIR *d AUTO(dir_close) = NULL;
+
+    if (folder_open(up, name, &fd) != 0)
+        return errno == ENOENT ? 0 : err_sys(e, "cannot remove %s", shown);
+    d = fdopendir(fd);
+    if (d == NULL) {
+        err_sys(e, "cannot read %s", shown);
+        fd_close(&fd);
+        return -1;
+    }
+    /* Removing may make the reader of a folder skip others. */
+    for (int tries = 0; tries < TRIES_MAX; tries++) {
+        if (remove_entries(d, shown, e) != 0)
+            return -1;
+        if (unlinkat(up, name, AT_REMOVEDIR) == 0 || errno == ENOENT)
+            return 0;
+        if (errno != ENOTEMPTY && errno != EEXIST)
+            break;
+    }
+    return err_sys(e, "cannot remove %s", shown);
+}
+
+/* shown: its path, of PATH_MAX bytes; longer ones are shown in part. */
+static int remove_at(int up, const char *name, char *shown, struct err *e)
+{
+    struct stat st;
+
+    if (fstatat(up, name, &st, AT_SYMLINK_NOFOLLOW) != 0)
+        return errno == ENOENT ? 0 : err_sys(e, "%s", shown);
+    if (S_ISDIR(st.st_mode))
+        return remove_folder(up, name, shown, e);
+    if (unlinkat(up, name, 0) != 0 && errno != ENOENT)
+        return err_sys(e, "cannot remove %s", shown);
     return 0;
 }
 
 int aside_remove(const char *path, struct err *e)
 {
-    char top[PATH_MAX];
-    char *roots[] = { top, NULL };
-    FTS *f AUTO(walk_close) = NULL;
-    struct stat st;
-    FTSENT *at;
+    int up AUTO(fd_close) = -1;
+    char shown[PATH_MAX], dir[PATH_MAX];
 
-    if (path_fmt(top, e, "%s", path) != 0)
+    if (path_fmt(shown, e, "%s", path) != 0)
         return -1;
-    if (lstat(top, &st) != 0)
+    path_dir(dir, sizeof(dir), path);
+    up = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (up < 0)
         return errno == ENOENT ? 0 : err_sys(e, "%s", path);
-    f = fts_open(roots, FTS_PHYSICAL | FTS_NOCHDIR, NULL);
-    if (f == NULL)
-        return err_sys(e, "%s", path);
-    for (errno = 0; (at = fts_read(f)) != NULL; errno = 0)
-        if (remove_one(at, e) != 0)
-            return -1;
-    return errno != 0 && errno != ENOENT ? err_sys(e, "%s", path) : 0;
+    return remove_at(up, path_base(path), shown, e);
 }
 
 void aside_prune(const char *path, const char *root)
