@@ -22,13 +22,14 @@ static const struct opt opts[] = {
         .type = OPT_FLAG,
         .at = offsetof(struct du_opts, json),
         .help = "print one JSON document: repositories, files, "
-                "conversions, total" },
+                "conversions, quarantine, trash, total" },
     OPT_END,
 };
 
 static uint64_t repo_bytes(const struct held_repo *r)
 {
-    return r->bytes + r->partial_bytes + r->conversion_bytes + r->aside_bytes;
+    return r->bytes + r->partial_bytes + r->conversion_bytes + r->aside_bytes +
+           r->trash_bytes;
 }
 
 static uint64_t all_repos(const struct look *l)
@@ -62,14 +63,16 @@ static int run(const struct cmd_ctx *ctx, void *values, int argc, char **argv,
     if (look(o->volume, LOOK_SIZES, &l, &arena, e) != 0)
         return -1;
     repos = all_repos(&l);
-    total = repos + l.stored_bytes + l.converted_bytes + l.aside_bytes;
+    total = repos + l.stored_bytes + l.converted_bytes + l.aside_bytes +
+            l.trash_bytes;
     if (o->json) {
         printf("{\"repositories\": %llu, \"files\": %llu, "
                "\"conversions\": %llu, \"quarantine\": %llu, "
-               "\"total\": %llu}\n",
+               "\"trash\": %llu, \"total\": %llu}\n",
             (unsigned long long)repos, (unsigned long long)l.stored_bytes,
             (unsigned long long)l.converted_bytes,
-            (unsigned long long)l.aside_bytes, (unsigned long long)total);
+            (unsigned long long)l.aside_bytes,
+            (unsigned long long)l.trash_bytes, (unsigned long long)total);
         return 0;
     }
     for (uint64_t i = 0; i < l.n_repos; i++)
@@ -80,6 +83,8 @@ static int run(const struct cmd_ctx *ctx, void *values, int argc, char **argv,
         print_row("(conversions of them)", l.converted_bytes);
     if (l.aside_bytes > 0)
         print_row("(quarantine)", l.aside_bytes);
+    if (l.trash_bytes > 0)
+        print_row("(trash)", l.trash_bytes);
     print_row("total", total);
     return 0;
 }
@@ -90,9 +95,10 @@ const struct cmd cmd_du = {
     .brief = "say how much room each repository takes",
     .text =
         "Bytes of every repository, each content counted once, with "
-        "unfinished downloads, conversions and quarantine. With --json, bytes: "
-        "repositories, files (put into the volume), conversions (of "
-        "those files), quarantine (of those files), total.",
+        "unfinished downloads, conversions, quarantine and what was removed "
+        "but is not freed yet. With --json, bytes: repositories, files (put "
+        "into the volume), conversions, quarantine and trash (of those "
+        "files), total.",
     .opts = opts,
     .opts_size = sizeof(struct du_opts),
     .max_args = 0,

@@ -172,20 +172,31 @@ static int count_conversions(const struct hubdir *h, struct held_repo *out,
     return 0;
 }
 
-static int count_aside(const struct hubdir *h, struct held_repo *out,
-    struct arena *arena, struct err *e)
+/* How many files a folder of ours has, and their bytes. */
+static int count_files(const struct hubdir *h, const struct repo *r,
+    const char *part, uint64_t *files, uint64_t *bytes, struct arena *arena,
+    struct err *e)
 {
     struct walk_entry *found;
     char root[PATH_MAX];
-    uint64_t n;
 
-    if (walk_part(h, &out->repo, "ml/quarantine", root, arena, &found, &n, e) !=
-        0)
+    if (walk_part(h, r, part, root, arena, &found, files, e) != 0)
         return -1;
-    for (uint64_t i = 0; i < n; i++)
-        out->aside_bytes += found[i].size;
-    out->aside_files = n;
+    for (uint64_t i = 0; i < *files; i++)
+        *bytes += found[i].size;
     return 0;
+}
+
+static int count_aside(const struct hubdir *h, struct held_repo *out,
+    struct arena *arena, struct err *e)
+{
+    uint64_t files;
+
+    if (count_files(h, &out->repo, "ml/quarantine", &out->aside_files,
+            &out->aside_bytes, arena, e) != 0)
+        return -1;
+    return count_files(
+        h, &out->repo, "ml/trash", &files, &out->trash_bytes, arena, e);
 }
 
 static int count(const struct hubdir *h, struct held_repo *out,

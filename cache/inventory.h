@@ -28,6 +28,7 @@ struct held_repo {
     uint64_t conversion_bytes;
     uint64_t aside_files; /* found wrong, in quarantine */
     uint64_t aside_bytes;
+    uint64_t trash_bytes; /* removed, and not yet freed */
 };
 
 /*

@@ -34,7 +34,8 @@ static int look_own(const struct volume *v, unsigned flags, struct look *out,
     if ((flags & LOOK_SIZES) &&
         (measure(v, "store", &out->stored_bytes, arena, e) != 0 ||
             measure(v, "uniform", &out->converted_bytes, arena, e) != 0 ||
-            measure(v, "quarantine", &out->aside_bytes, arena, e) != 0))
+            measure(v, "quarantine", &out->aside_bytes, arena, e) != 0 ||
+            measure(v, "trash", &out->trash_bytes, arena, e) != 0))
         return -1;
     memcpy(out->root, v->root, sizeof(v->root));
     return 0;

@@ -14,6 +14,7 @@ struct look {
     uint64_t stored_bytes;    /* what the put files take, each content once */
     uint64_t converted_bytes; /* and what was made of them */
     uint64_t aside_bytes;     /* what verify moved aside of them */
+    uint64_t trash_bytes;     /* what was removed of them, not yet freed */
 };
 
 enum {

@@ -143,7 +143,8 @@ def test_listing(tap, b):
         f.write(bytes(1000))
     doc = json.loads(b.run("mlcache", "du", "--volume", "v", "--json").stdout)
     tap.eq(doc, {"repositories": 0, "files": 2 * MIB + 7, "conversions": 1000,
-                 "quarantine": 0, "total": 2 * MIB + 1007}, "mlcache du counts all of a volume")
+                 "quarantine": 0, "trash": 0, "total": 2 * MIB + 1007},
+           "mlcache du counts all of a volume")
     os.makedirs(b.at("hf/hub/models--good--one"))
     b.write("hf/hub/models--bad--one/blobs", b"a file where a folder should be")
     ls = b.run("mlcache", "ls")

@@ -285,6 +285,8 @@ def leftovers(tap, hub):
                "gc leaves the quarantine alone")
         mlcache(w, "gc", "--quarantine")
         tap.eq(du(w), held, "but with --quarantine")
+        write(os.path.join(repo, "ml/trash", "e" * 64), b"trash")
+        tap.eq(du(w), held + 5, "du counts the trash")
 
 
 def partials(tap, hub):
