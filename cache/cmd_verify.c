@@ -45,6 +45,7 @@ static const struct opt opts[] = {
 
 static const char *const kinds[] = {
     [WRONG_DAMAGED] = "damaged",
+    [WRONG_UNREAD] = "unreadable",
     [WRONG_MISSING] = "missing",
     [WRONG_OTHER] = "other",
     [WRONG_REF] = "ref",
@@ -251,8 +252,9 @@ const struct cmd cmd_verify = {
         "anew when it is next asked for; a put file has to be put again.\n\n"
         "A check that was interrupted goes on where it ended, if what it had "
         "found right was not touched since, for a week.\n\n"
-        "Each line is an object or a name: \"damaged\", \"missing\" (a name "
-        "leads nowhere), \"other\" (it leads to other content than its "
+        "Each line is an object or a name: \"damaged\", \"unreadable\" (the "
+        "disk could not read it), \"missing\" (a name leads nowhere), "
+        "\"other\" (it leads to other content than its "
         "commit's listing says), \"ref\" (a branch names no commit), "
         "\"repaired\". With --json: root, checked (objects), bytes, resumed "
         "(right before the interruption), unreadable, unknown (files without "

@@ -88,7 +88,8 @@ static bool is_back(
     char path[PATH_MAX];
     struct stat st;
 
-    return (w->kind != WRONG_DAMAGED || w->moved.len > 0) &&
+    return ((w->kind != WRONG_DAMAGED && w->kind != WRONG_UNREAD) ||
+               w->moved.len > 0) &&
            path_fmt(path, &ignored, "%s/%s/snapshots/%.*s/%.*s",
                v->place->hub.root, w->repo->folder, STR_ARG(w->commit),
                STR_ARG(w->name)) == 0 &&

@@ -24,6 +24,7 @@ struct job {
     const struct checklog *log;
     struct progress *bars;
     enum verdict verdict;
+    enum wrong_kind kind;
     struct err err; /* VERDICT_NONE: it could not be looked at */
     char why[120];  /* VERDICT_WRONG */
 };
@@ -47,13 +48,20 @@ static void wrong(struct job *j, const char *why)
     err_clear(&j->err);
 }
 
+/* It may be as it was, but for the disk. */
+static void unread(struct job *j)
+{
+    wrong(j, "could not be read");
+    j->kind = WRONG_UNREAD;
+}
+
 /* What a failure to read it means. */
 static void judge_failure(struct job *j)
 {
     if (j->err.kind == ERR_CORRUPT)
         wrong(j, "cut short");
     else if (j->err.sys == EIO)
-        wrong(j, "the disk cannot read it");
+        unread(j);
     else if (j->err.kind == ERR_MISSING && j->object->kind == OBJECT_CONVERTED)
         wrong(j, "gone");
     else if (j->err.kind == ERR_MISSING)
@@ -256,7 +264,7 @@ static int clear_entries(struct verify *v, const struct object *o,
 static int take_wrong(struct findings *f, const struct job *j, struct err *e)
 {
     const struct object *o = j->object;
-    struct wrong w = { .kind = WRONG_DAMAGED,
+    struct wrong w = { .kind = j->kind,
         .repo = o->repo,
         .path = o->path,
         .name = o->shown,

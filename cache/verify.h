@@ -28,6 +28,7 @@ struct verify {
 
 enum wrong_kind {
     WRONG_DAMAGED, /* an object: its bytes are not what they should be */
+    WRONG_UNREAD,  /* an object that the disk cannot read */
     WRONG_MISSING, /* a name leads nowhere */
     WRONG_OTHER,   /* a name leads to other content than its listing says */
     WRONG_REF      /* a ref names no commit */
@@ -36,7 +37,7 @@ enum wrong_kind {
 struct wrong {
     enum wrong_kind kind;
     const struct repo *repo; /* NULL: of the volume itself */
-    struct str path;         /* WRONG_DAMAGED: where it was */
+    struct str path;         /* of an object: where it was */
     struct str name;         /* of the file, as people know it; or the ref */
     struct str commit;       /* that the name is of, or "" */
     struct digest digest;    /* that is wanted; hex "" when unknown */

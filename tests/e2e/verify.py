@@ -278,7 +278,8 @@ def system_fails(tap, hub, files):
         done = traced("pread64:error=EIO")
         wrong = json.loads(done.stdout)["wrong"]
         tap.ok(done.returncode == 6 and not os.path.exists(entry) and
-               wrong[0]["why"] == "the disk cannot read it",
+               (wrong[0]["kind"], wrong[0]["why"]) ==
+               ("unreadable", "could not be read"),
                "what the disk cannot read is moved aside",
                done.stdout + done.stderr)
 
