@@ -145,7 +145,7 @@ powercuts: all ## 150 power cuts each on ext4 and xfs (root); minutes
 	$(Q)BUILD_DIR=$(OUT) $(PYTHON) tests/e2e/power.py --long
 
 .PHONY: inject
-inject: all ## every system call of put, pull, rm, gc, verify fails, or is the last
+inject: all ## every system call of every command that changes what is held fails, or is the last
 	$(Q)BUILD_DIR=$(OUT) $(PYTHON) tests/e2e/inject.py --long
 
 huge: all ## 100 GB through mlfetch in 64 MB of memory (root); minutes

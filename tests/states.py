@@ -4,6 +4,7 @@ import collections
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 
 import kit
@@ -26,7 +27,7 @@ Row = collections.namedtuple(
 #         repository that is held
 # puts    put names that become other bytes, or None: gone
 # repos   the same of "org/name@revision", with all its files
-# files   the same of files outside, below {home}
+# files   the same of files outside, below {home}; a text names another file
 # damage  a blob is damaged before: until it is repaired, links may lead
 #         to it, or nowhere
 # tidy    it leaves nothing dead: there is no dead content after it
@@ -68,6 +69,13 @@ ROWS = [
     Row("gc of a volume", ["mlcache", "gc", "--grace", "0", "--volume",
                            "{vol}"], tidy=True),
     Row("gc of a hub cache", ["mlcache", "gc", "--grace", "0"], tidy=True),
+    Row("export", ["mlcache", "export", "-f", "{home}/out.tar.zst",
+                   "acme/two@main"], files={"out.tar.zst": "src/two.tar.zst"}),
+    Row("import", ["mlcache", "import", "{src}/tiny.tar.zst"],
+        repos={"acme/tiny@main": TINY}),
+    Row("import into a volume", ["mlcache", "import", "-f", "--volume",
+                                 "{vol}", "{src}/vol.tar.zst"],
+        puts={"a": NEW, "f/x": b"x\n", "f/s/y": b"y\n", "f/kept": KEPT}),
     Row("verify --repair", ["mlcache", "verify", "--repair"], damage=True),
 ]
 
@@ -135,6 +143,7 @@ class Place:
             self.run(["mlfetch", "put", "{vol}", "{src}/one", name])
         for name in HELD:
             self.run(["mlfetch", "pull", name])
+        self.pack()
         # what gc is for: content and blobs without a name, what kills left
         for part in ("names/d/gone.json", "files/d/gone"):
             os.unlink(os.path.join(self.vol, part))
@@ -142,6 +151,21 @@ class Place:
         sha = hashlib.sha256(DEAD).hexdigest()
         write(os.path.join(self.repo("acme/two"), "blobs", sha), DEAD)
         write(os.path.join(self.repo("acme/two"), "ml/x.tmp"), b"left")
+
+    def pack(self):
+        """Archives of what is held elsewhere."""
+        away = os.path.join(self.home, "away")
+        hub = {"HF_HUB_CACHE": os.path.join(away, "hub")}
+        vol = os.path.join(away, "vol")
+        self.run(["mlfetch", "pull", "acme/tiny"], **hub)
+        self.run(["mlcache", "export", "{src}/tiny.tar.zst", "acme/tiny"],
+                 **hub)
+        self.run(["mlcache", "export", "{src}/two.tar.zst", "acme/two@main"])
+        self.run(["mlfetch", "put", vol, "{src}/new.bin", "a"])
+        self.run(["mlfetch", "put", vol, "{src}/folder", "f"])
+        self.run(["mlcache", "export", "{src}/vol.tar.zst", "--volume", vol,
+                  "a", "f"])
+        shutil.rmtree(away)
 
     def damage(self):
         path = os.path.join(self.repo("acme/two"), "blobs",
@@ -278,6 +302,8 @@ def wrong(place, row, done=False, repaired=False):
             return f"{name}: {bad}"
     for name, data in row.files.items():
         path = os.path.join(place.home, name)
+        if isinstance(data, str):
+            data = read(os.path.join(place.home, data))
         if (read(path) if os.path.exists(path) else None) not in \
                 ([data] if done else [None, data]):
             return f"{path} is there in part"
@@ -297,7 +323,7 @@ def litter(place):
                   if os.path.basename(p) not in live]
     for path in below(place.hub):
         name = os.path.relpath(path, place.hub)
-        if "/ml/trash" in name or name.endswith(".tmp") or \
+        if "/ml/trash" in name or ".tmp" in name or \
                 ".incomplete" in name:
             found.append(path)
     return [p for p in found if "ml/used" not in p]
