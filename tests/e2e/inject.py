@@ -164,8 +164,11 @@ class Trial:
             return bad
         # the n-th of every thread fails: the message's own write, too
         mute = re.search(r"write\(2, .*INJECTED", traced)
+        # what only reads cannot meet a full disk, whatever thread it is in
+        full = how in ("ENOSPC", "EDQUOT") and not re.search(
+            r"openat\((?!.*O_CREAT).*O_RDONLY.*INJECTED", traced)
         if hit and how != "KILL" and not mute:
-            bad = self.message(done, call, how)
+            bad = self.message(done, call, how, full)
             if bad:
                 return bad
         if done.returncode == 0 and how != "KILL" and \
@@ -176,7 +179,7 @@ class Trial:
                 return f"success, yet {bad}"
         return again(place, self.row, f"status {done.returncode}")
 
-    def message(self, done, call, how):
+    def message(self, done, call, how, full):
         """Does it say what failed, at which file, and why?"""
         said = done.stderr
         if done.returncode == 0:
@@ -187,8 +190,7 @@ class Trial:
             return f"does not say '{SAID[how]}': {said}"
         # the error is what the status is about; a warning may be the cause
         error = said[said.index("error: "):]
-        if how in ("ENOSPC", "EDQUOT") and SAID[how] in error and \
-                done.returncode != 7:
+        if full and SAID[how] in error and done.returncode != 7:
             return f"status {done.returncode} is not 7: {said}"
         if not re.search(WORDS.get(call, "."), said):
             return f"does not say what failed ({call}): {said}"
