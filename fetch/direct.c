@@ -383,6 +383,8 @@ static void read_head(struct http_call *c)
     c->status = d->reply.status;
     d->left = d->reply.length;
     d->stage = READS_BODY;
+    d->since_ms = clock_ms();
+    d->since_bytes = 0;
     d->waiting = d->scratch + used;
     d->n_waiting = size_min(n - used, d->left);
     /* More than was announced: who knows what comes next. */
@@ -465,7 +467,9 @@ void direct_look(struct http_call *c, uint64_t now_ms)
 
     if (d->stage == DIALS || d->stage == IS_OVER)
         return;
-    if (d->paused || d->since_bytes >= s * STALL_BYTES_PER_S) {
+    /* A head that trickles would never end: all of it has that long. */
+    if (d->paused ||
+        (d->stage == READS_BODY && d->since_bytes >= s * STALL_BYTES_PER_S)) {
         d->since_ms = now_ms;
         d->since_bytes = 0;
     } else if (now_ms - d->since_ms >= s * 1000) {
@@ -477,7 +481,7 @@ void direct_resume(struct http_call *c)
 {
     struct direct *d = c->direct;
 
-    if (!d->paused)
+    if (!direct_runs(c) || !d->paused)
         return;
     d->paused = false;
     d->more = c->http->more = true;

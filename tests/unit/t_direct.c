@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/buf.h"
 #include "base/clock.h"
 
 #include "tests/unit/tap.h"
@@ -32,6 +33,7 @@ struct server {
     size_t split;     /* the first ones by themselves, */
     unsigned closes;  /* and closes after so many answers; 0: at the end */
     unsigned silent;  /* takes the next so many requests, and closes */
+    bool trickles;    /* a little of it at a time, for longer than a stall */
     char request[4096];
     unsigned asked;
     unsigned connected;
@@ -61,6 +63,17 @@ static bool send_all(int fd, const char *bytes, size_t len)
     return len == 0 || send(fd, bytes, len, MSG_NOSIGNAL) == (ssize_t)len;
 }
 
+/* 20 bytes each tenth of a second are more than a stall's 64 in one. */
+static bool trickle(struct server *s, int fd)
+{
+    for (size_t at = 0; at < s->len; at += 20) {
+        if (!send_all(fd, s->text + at, size_min(20, s->len - at)))
+            return false;
+        usleep(100000);
+    }
+    return true;
+}
+
 static void answer(struct server *s, int fd)
 {
     unsigned answered = 0;
@@ -69,6 +82,10 @@ static void answer(struct server *s, int fd)
         s->asked++;
         if (s->silent > 0) {
             s->silent--;
+            return;
+        }
+        if (s->trickles) {
+            trickle(s, fd);
             return;
         }
         if (!send_all(fd, s->text, s->split))
@@ -175,10 +192,9 @@ static struct http *open_http(unsigned stall_s)
     return h;
 }
 
-static void ask(
+static void send_off(
     struct http *h, struct http_call *c, struct server *s, struct taker *t)
 {
-    uint64_t end = clock_ms() + SOON_MS;
     struct err e = ERR_INIT;
 
     c->url = s->url;
@@ -190,6 +206,14 @@ static void ask(
     c->arg = t;
     if (http_start(h, c, &e) != 0)
         exit(1);
+}
+
+static void ask(
+    struct http *h, struct http_call *c, struct server *s, struct taker *t)
+{
+    uint64_t end = clock_ms() + SOON_MS;
+
+    send_off(h, c, s, t);
     while (c->end == HTTP_RUNNING && clock_ms() < end) {
         http_wait(h, 20);
         http_resume(c);
@@ -406,6 +430,55 @@ static void check_silence(void)
     end(&s);
 }
 
+/* A head has the stall's time for all of it; a body may come slowly. */
+static void check_trickle(void)
+{
+    static const char last[] =
+        "Content-Length: 50\r\n\r\n"
+        "01234567890123456789012345678901234567890123456789";
+    struct buf text AUTO(buf_free) = BUF_INIT(4096);
+    struct server s = { .trickles = true };
+    struct http_call c = HTTP_CALL_INIT;
+    struct http *h = open_http(1);
+    struct taker t = { .most = 13 };
+    uint64_t from = clock_ms();
+
+    buf_puts(&text, "HTTP/1.1 200 OK\r\n");
+    for (int i = 0; i < 60; i++)
+        buf_puts(&text, "X-Wait: 0123456789\r\n");
+    buf_puts(&text, last);
+    s.text = text.p;
+    s.len = text.len;
+    begin(&s);
+    ask(h, &c, &s, &t);
+    ok(c.end == HTTP_STALLED && t.got == 0 && clock_ms() - from < 4000,
+        "a head that only trickles is a stall");
+    http_call_free(&c);
+    http_close(h);
+    end(&s);
+}
+
+/* Stopped while it is paused, it is over: there is nothing to resume. */
+static void check_stopped(void)
+{
+    struct server s = { .text = whole, .len = sizeof(whole) - 1 };
+    struct http_call c = HTTP_CALL_INIT;
+    struct http *h = open_http(20);
+    struct taker t = { .most = 20, .pauses = 2, .refuses = true };
+
+    begin(&s);
+    send_off(h, &c, &s, &t);
+    for (int i = 0; i < 100 && t.pauses == 2; i++)
+        http_wait(h, 20);
+    http_stop(h, &c);
+    http_resume(&c);
+    ok(c.end == HTTP_STOPPED && t.pauses == 1 && t.got == 0,
+        "stopped while paused, it does not go on");
+    http_call_free(&c);
+    http_close(h);
+    end(&s);
+}
+
 int main(void)
 {
     check_whole();
@@ -416,5 +489,7 @@ int main(void)
     check_refusal();
     check_kept();
     check_silence();
+    check_trickle();
+    check_stopped();
     return done();
 }
