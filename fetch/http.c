@@ -101,7 +101,9 @@ struct http *http_open(const struct http_opts *opts, struct err *e)
         snprintf(h->ca_dir, sizeof(h->ca_dir), "%s",
             v->capath != NULL ? v->capath : "");
     curl_multi_setopt(h->multi, CURLMOPT_PIPELINING, CURLPIPE_NOTHING);
-    curl_multi_setopt(h->multi, CURLMOPT_MAXCONNECTS, (long)opts->connections);
+    /* Those of wire.h are in libcurl's count, too. */
+    curl_multi_setopt(
+        h->multi, CURLMOPT_MAXCONNECTS, 2 * (long)opts->connections);
     return h;
 }
 

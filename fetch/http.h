@@ -76,7 +76,7 @@ struct http_call {
 struct http_opts {
     unsigned connect_s;
     unsigned stall_s;     /* less than about 64 bytes/s for this long */
-    unsigned connections; /* how many may be kept open */
+    unsigned connections; /* how many of each way may be kept open */
 };
 
 /* http_open - NULL with *e: NOMEM, IO. */

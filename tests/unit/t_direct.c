@@ -479,6 +479,34 @@ static void check_stopped(void)
     end(&s);
 }
 
+/* Connections of the one kind do not push out those of the other. */
+static void check_beside(void)
+{
+    struct server far = { .text = whole, .len = sizeof(whole) - 1 };
+    struct server hub = { .text = whole, .len = sizeof(whole) - 1 };
+    struct http_call c = HTTP_CALL_INIT, asks = HTTP_CALL_INIT;
+    struct http *h = open_http(20);
+
+    begin(&far);
+    begin(&hub);
+    for (int i = 0; i < 3; i++) {
+        struct taker t = { .most = 13 };
+        struct err e = ERR_INIT;
+
+        ask(h, &c, &far, &t);
+        asks.url = hub.url;
+        ok(right(&t) && http_run(h, &asks, &e) == 0 &&
+                asks.end == HTTP_ANSWERED,
+            "one directly, one by libcurl: %d", i);
+    }
+    ok(far.connected == 1 && hub.connected == 1, "both connections are kept");
+    http_call_free(&c);
+    http_call_free(&asks);
+    http_close(h);
+    end(&far);
+    end(&hub);
+}
+
 int main(void)
 {
     check_whole();
@@ -491,5 +519,6 @@ int main(void)
     check_silence();
     check_trickle();
     check_stopped();
+    check_beside();
     return done();
 }
