@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "cache/apply.h"
+#include "cache/clash.h"
 #include "cache/edit.h"
 #include "cache/unfinished.h"
 #include "cache/used.h"
@@ -45,59 +46,6 @@ struct commit {
     bool lies; /* the source's listing says another size of one */
 };
 
-static int cmp_path(const void *key, const void *file)
-{
-    const struct str *name = key;
-    const struct tree_file *f = file;
-
-    return str_cmp(*name, f->path);
-}
-
-static const struct tree_file *listed(const struct tree *t, struct str name)
-{
-    if (t->n == 0)
-        return NULL;
-    return bsearch(&name, t->files, t->n, sizeof(*t->files), cmp_path);
-}
-
-/* An entry that is the bytes itself: are they others? */
-static bool is_other(const char *path, const struct tree_file *f)
-{
-    struct err ignored = ERR_INIT;
-    struct digest d;
-    struct stat st;
-
-    return lstat(path, &st) == 0 && S_ISREG(st.st_mode) &&
-           file_hash(path, (int)tree_etag(f)->kind, &d, NULL, NULL, &ignored) ==
-               0 &&
-           !digest_eq(&d, tree_etag(f));
-}
-
-/* Does the place have other content under this name of this commit? */
-static bool clashes(const struct commit *c, const struct tree_file *f)
-{
-    const struct tree_file *t = listed(&c->here, f->path);
-    char root[PATH_MAX], path[PATH_MAX], target[PATH_MAX];
-    struct err ignored = ERR_INIT;
-    struct digest d;
-    ssize_t n;
-
-    if (t != NULL)
-        return !digest_eq(tree_etag(t), tree_etag(f));
-    if (c->listed) /* its listing has no such file */
-        return true;
-    if (hubdir_snapshot(&c->a->place->hub, c->set->repo, c->set->commit, root,
-            &ignored) != 0 ||
-        path_join(path, root, f->path.p, &ignored) != 0)
-        return false;
-    n = readlink(path, target, sizeof(target) - 1);
-    if (n <= 0)
-        return is_other(path, f);
-    target[n] = '\0';
-    return digest_parse(&d, str_of(path_base(target))) &&
-           !digest_eq(&d, tree_etag(f)) && access(path, F_OK) == 0;
-}
-
 static struct tree_file *entry_of(
     const struct commit *c, const struct foreign_name *name, struct err *e)
 {
@@ -125,9 +73,10 @@ static int add_entry(struct commit *c, uint64_t i, struct err *e)
 
     if (f == NULL)
         return -1;
-    said = listed(&c->set->tree, f->path);
+    said = clash_listed(&c->set->tree, f->path);
     c->lies = c->lies || (said != NULL && said->size != f->size);
-    if (clashes(c, f))
+    if (clash(&a->place->hub, c->set->repo, c->set->commit,
+            c->listed ? &c->here : NULL, f))
         return adopt_fault(a, i, FAULT_CLASH,
             "this commit has other content there where it is to go", e);
     have = hubdir_have(&a->place->hub, c->set->repo, c->set->commit, f, e);

@@ -182,28 +182,6 @@ static int hold(struct importer *m, struct err *e)
     return lease_hold(&m->leases[a->n_revisions], path, false, e);
 }
 
-static int check_puts(struct importer *m, struct err *e)
-{
-    struct arena arena AUTO(arena_free) = ARENA_INIT((uint64_t)1 << 30);
-
-    if (!m->place.has_volume || m->force || !volume_exists(&m->place.volume))
-        return 0;
-    for (uint64_t i = 0; i < m->archive.n_puts; i++) {
-        const struct archive_put *p = &m->archive.puts[i];
-        struct err ignored = ERR_INIT;
-        struct volume_entry old;
-
-        if (volume_find(&m->place.volume, p->name.p, &arena, &old, &ignored) !=
-                0 ||
-            digest_eq(&old.sha256, &p->sha256))
-            continue;
-        err_set(e, ERR_USAGE, "%s: '%.*s' is there already, with other bytes",
-            m->place.volume.root, STR_ARG(p->name));
-        return err_hint(e, "--force replaces it");
-    }
-    return 0;
-}
-
 int importer_held(const struct importer *m, const struct archive_content *c,
     char *out, struct err *e)
 {
@@ -252,7 +230,7 @@ static int check_space(const struct importer *m, struct err *e)
 int importer_meet(struct importer *m, struct err *e)
 {
     if (find_place(m, e) != 0 || check_lock(m, e) != 0 || hold(m, e) != 0 ||
-        check_puts(m, e) != 0 ||
+        importer_look(m, e) != 0 ||
         landing_open(&m->landing, &m->place, m->dry_run, e) != 0)
         return -1;
     m->landed =

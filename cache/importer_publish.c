@@ -14,7 +14,6 @@
 #include "cache/mode.h"
 #include "cache/unfinished.h"
 #include "cache/used.h"
-#include "cache/volume_internal.h"
 
 #include "base/cancel.h"
 #include "base/log.h"
@@ -24,8 +23,7 @@ enum { COPY_CHUNK = 1 << 20 };
 
 /* ---- contents ---- */
 
-/* From where it landed to where it belongs; the caller syncs the folder. */
-static int settle(
+int importer_settle(
     const struct importer *m, const struct archive_content *c, struct err *e)
 {
     enum landed landed = m->landed[c - m->members.contents];
@@ -131,7 +129,7 @@ static int settle_blobs(
     for (; *at < m->members.n && is_blob_of(m, *at, r); ++*at) {
         const struct member *v = &m->members.v[*at];
 
-        if ((v->tar.type == TAR_FILE ? settle(m, v->content, e)
+        if ((v->tar.type == TAR_FILE ? importer_settle(m, v->content, e)
                                      : copy_blob(m, r, v->content, e)) != 0)
             return -1;
     }
@@ -219,49 +217,11 @@ static int publish_repos(struct importer *m, struct err *e)
     return 0;
 }
 
-/* ---- files of a volume ---- */
-
-static int settle_put(
-    const struct importer *m, const struct archive_content *c, struct err *e)
-{
-    char path[PATH_MAX], dir[PATH_MAX];
-
-    if (importer_held(m, c, path, e) != 0)
-        return -1;
-    path_dir(dir, sizeof(dir), path);
-    if (dir_make(dir, e) != 0 || settle(m, c, e) != 0)
-        return -1;
-    return dir_sync(dir, e);
-}
-
-static int publish_puts(struct importer *m, struct err *e)
-{
-    const struct volume *v = &m->place.volume;
-    uint64_t at = m->members.n - m->archive.n_puts;
-    char path[PATH_MAX];
-
-    if (m->archive.n_puts == 0)
-        return 0;
-    if (lease_of_volume(v, path, e) != 0 ||
-        lease_hold(&m->leases[m->archive.n_revisions], path, true, e) != 0)
-        return -1;
-    for (uint64_t i = 0; i < m->archive.n_puts; i++) {
-        const struct member *member = &m->members.v[at + i];
-        struct volume_entry entry;
-
-        if ((member->tar.type == TAR_FILE &&
-                settle_put(m, member->content, e) != 0) ||
-            importer_held(m, member->content, path, e) != 0 ||
-            volume_put(v, path, m->archive.puts[i].name.p, NULL, &entry,
-                &m->arena, e) != 0)
-            return -1;
-    }
-    return 0;
-}
-
 int importer_publish(struct importer *m, struct err *e)
 {
-    if (publish_repos(m, e) != 0 || publish_puts(m, e) != 0)
+    /* Much may have come to be here while all of it was read. */
+    if (importer_look(m, e) != 0 || publish_repos(m, e) != 0 ||
+        importer_name_puts(m, e) != 0)
         return -1;
     return m->key != NULL ? trust_remember(&m->trust, e) : 0;
 }
