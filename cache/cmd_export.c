@@ -1,7 +1,9 @@
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "cache/aside.h"
 #include "cache/commands.h"
 #include "cache/exporter.h"
 #include "cache/frames.h"
@@ -152,19 +154,45 @@ static void put_plan(struct buf *b, const struct exporter *x)
         human_size(size, x->tar_bytes));
 }
 
+static int is_there(const char *path, struct err *e)
+{
+    err_set(e, ERR_USAGE, "%s: is there already", path);
+    return err_hint(e, "--force replaces it");
+}
+
+/* As file_new_commit, but not onto what came there meanwhile. */
+static int commit_new(struct file_new *f, const char *path, struct err *e)
+{
+    struct err why = ERR_INIT;
+
+    if (fchmod(f->fd, mode_masked(0666)) != 0 || fsync(f->fd) != 0)
+        return err_sys(e, "%s: making it durable", path);
+    if (aside_back(f->tmp, path, &why) == 0) {
+        fd_close(&f->fd);
+        return 0;
+    }
+    if (why.kind == ERR_BUSY)
+        return is_there(path, e);
+    *e = why;
+    return -1;
+}
+
 /* To a file, which appears whole or not at all. */
-static int save(struct exporter *x, const char *path, struct err *e)
+static int save(struct exporter *x, const char *path, bool force, struct err *e)
 {
     struct file_new f AUTO(file_new_abandon) = FILE_NEW_INIT;
 
     if (file_new_begin(&f, path, e) != 0 || exporter_run(x, f.fd, path, e) != 0)
         return -1;
-    return file_new_commit(&f, mode_masked(0666), e);
+    return force ? file_new_commit(&f, mode_masked(0666), e)
+                 : commit_new(&f, path, e);
 }
 
 static int check_out(
     const struct export_opts *o, const char *path, struct err *e)
 {
+    struct stat st;
+
     if (strcmp(path, "-") == 0) {
         if (o->json && !o->dry_run)
             return err_set(
@@ -175,11 +203,14 @@ static int check_out(
         }
         return 0;
     }
-    if (!o->force && !o->dry_run && access(path, F_OK) == 0) {
-        err_set(e, ERR_USAGE, "%s: is there already", path);
-        return err_hint(e, "--force replaces it");
-    }
-    return 0;
+    if (o->dry_run || lstat(path, &st) != 0)
+        return 0;
+    if (!o->force)
+        return is_there(path, e);
+    /* A device would be gone, and a file in its place. */
+    return S_ISREG(st.st_mode) || S_ISLNK(st.st_mode)
+               ? 0
+               : err_set(e, ERR_USAGE, "%s: not a file", path);
 }
 
 static int write_out(struct exporter *x, const struct export_opts *o,
@@ -192,7 +223,7 @@ static int write_out(struct exporter *x, const struct export_opts *o,
     if (o->dry_run)
         put_plan(&b, x);
     else if ((pipe ? exporter_run(x, STDOUT_FILENO, "stdout", e)
-                   : save(x, path, e)) != 0)
+                   : save(x, path, o->force, e)) != 0)
         return -1;
     if (!o->dry_run)
         log_info("%llu contents, %s in %s",
