@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "base/path.h"
 #include "base/sign.h"
+#include "base/utf8.h"
 
 struct planning {
     struct exporter *x;
@@ -92,6 +93,21 @@ static int add_ref(
     return 0;
 }
 
+/* Other tools keep other files there; no import would take their names. */
+static bool is_ref(const struct repo *repo, struct str name)
+{
+    struct err why = ERR_INIT;
+    char text[512];
+    struct repo named;
+
+    if (name.len >= sizeof(named.revision) ||
+        snprintf(text, sizeof(text), "%s@%.*s", repo->id, STR_ARG(name)) >=
+            (int)sizeof(text))
+        return false;
+    return repo_parse(&named, repo->type, text, &why) == 0 &&
+           str_is(name, named.revision) && !repo_is_commit(named.revision);
+}
+
 /* Every branch and tag here that names a commit of the archive's. */
 static int add_all_refs(struct planning *p, const struct repo *repo)
 {
@@ -108,7 +124,7 @@ static int add_all_refs(struct planning *p, const struct repo *repo)
         struct repo named = *repo;
         int have;
 
-        if (found[i].path.len >= sizeof(named.revision))
+        if (!is_ref(repo, found[i].path))
             continue;
         memcpy(named.revision, found[i].path.p, found[i].path.len + 1);
         have = hubdir_ref(hub_of(p), &named, commit, p->e);
@@ -446,6 +462,58 @@ static int measure(struct planning *p)
     return 0;
 }
 
+static int check_utf8(struct str text, const char *what, struct err *e)
+{
+    uint32_t cp;
+
+    for (struct str left = text; left.len > 0;) {
+        unsigned n = utf8_get(left, &cp);
+
+        if (n == 0) {
+            err_set(
+                e, ERR_REFUSED, "%s '%.*s' is not UTF-8", what, STR_ARG(text));
+            return err_hint(e, "an archive cannot have it: rename it");
+        }
+        left.p += n;
+        left.len -= n;
+    }
+    return 0;
+}
+
+/* A manifest says it in JSON: what is no text would come out otherwise. */
+static int check_texts(const struct archive *a, struct err *e)
+{
+    for (uint64_t i = 0; i < a->n_puts; i++)
+        if (check_utf8(a->puts[i].name, "the name", e) != 0)
+            return -1;
+    for (uint64_t i = 0; i < a->n_revisions; i++) {
+        const struct archive_revision *r = &a->revisions[i];
+
+        for (uint64_t k = 0; k < r->n_files; k++)
+            if (check_utf8(r->files[k].f.path, "the name", e) != 0)
+                return err_ctx(e, "%s@%.12s", r->repo.id, r->commit);
+        for (uint64_t k = 0; k < r->n_refs; k++)
+            if (check_utf8(r->refs[k], "the reference", e) != 0)
+                return err_ctx(e, "%s", r->repo.id);
+    }
+    return check_utf8(a->signature, "the signature", e) == 0
+               ? check_utf8(a->lock_name, "the lock's name", e)
+               : -1;
+}
+
+/* What no import would take is told here, and not behind the air gap. */
+static int check_readable(const struct exporter *x, struct err *e)
+{
+    struct arena arena AUTO(arena_free) = ARENA_INIT((uint64_t)8 << 30);
+    struct archive again;
+
+    if (check_texts(&x->archive, e) != 0)
+        return -1;
+    return archive_parse(&again, buf_str(&x->manifest), &arena, e) == 0
+               ? 0
+               : err_ctx(e, "an archive cannot hold this");
+}
+
 int exporter_plan(struct exporter *x, struct arena *arena, struct err *e)
 {
     struct planning p = { .x = x, .arena = arena, .e = e };
@@ -454,6 +522,7 @@ int exporter_plan(struct exporter *x, struct arena *arena, struct err *e)
     if (add_lock(&p) != 0 || add_targets(&p) != 0)
         return -1;
     if (archive_text(&x->manifest, &x->archive, e) != 0 ||
+        check_readable(x, e) != 0 ||
         archive_members(&x->members, &x->archive, arena, e) != 0)
         return -1;
     return measure(&p);

@@ -17,7 +17,7 @@ from archive_hostile import (MANIFEST, Bench, head, kit,  # noqa: E402
 
 
 def mlfetch(b, *args):
-    return kit.run(["mlfetch", *args], b.env)
+    return kit.run(["mlfetch", *args], b.env, errors="surrogateescape")
 
 
 def steps(b, volume):
@@ -194,6 +194,37 @@ def refs_in_the_way(b):
     shutil.rmtree(root)
 
 
+def what_no_import_takes(b):
+    """Is told by the export, not behind the air gap."""
+    hub = os.path.join(b.home, "from")
+    root = os.path.join(hub, "models--acme--tiny")
+    env = dict(b.env, HF_HUB_CACHE=hub)
+    out = os.path.join(b.home, "odd.tar.zst")
+    for name in ("odd name", "8" * 40, "x\\y"):
+        write(os.path.join(root, "refs", name), b.commit.encode())
+    done = kit.run(["mlcache", "export", out, "acme/tiny"], env)
+    done = kit.run(["mlcache", "import", out, "--dry-run", "--json"], b.env)
+    b.tap.eq((done.returncode, done.stdout and json.loads(done.stdout)
+              ["repositories"][0]["refs"]), (0, ["main"]),
+             "files in refs/ that are no references are left out")
+    folder = os.path.join(root, "snapshots", b.commit)
+    link = os.readlink(os.path.join(folder, "a.json"))
+    volume = new_volume(b, "O", **{"x\udcff": b"x"})
+    os.unlink(out)
+    for title, name in (("a name with a backslash", "a\\b"),
+                        ("a name that is not UTF-8", "a\udcff")):
+        os.symlink(link, os.path.join(folder, name))
+        done = kit.run(["mlcache", "export", out, "acme/tiny"], env)
+        b.tap.ok(done.returncode == 8 and not os.path.exists(out) and
+                 "acme/tiny" in done.stderr, f"{title} is refused",
+                 done.stderr)
+        os.unlink(os.path.join(folder, name))
+    done = kit.run(["mlcache", "export", out, "x\udcff", "--volume", volume],
+                   b.env)
+    b.tap.ok(done.returncode == 8 and not os.path.exists(out),
+             "and so is one of a volume", done.stderr)
+
+
 def not_replaced(b):
     """What came there while the export ran is not replaced without -f."""
     fifo = os.path.join(b.home, "new.tar.zst")
@@ -234,7 +265,7 @@ def main():
     b = Bench(tap)
     try:
         for test in (one_step, in_the_way, cannot_be, other_commit,
-                     refs_in_the_way, killed):
+                     refs_in_the_way, what_no_import_takes, killed):
             test(b)
         if shutil.which("strace"):
             not_replaced(b)
