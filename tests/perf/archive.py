@@ -6,16 +6,17 @@
 
 Makes bfloat16 weights of GPT-NeoX's shape (the magnitudes of a trained model,
 whose exponents pack and whose fractions do not) as one safetensors file in a
-temporary folder, puts it into a volume, and exports that. Then every command
-runs in turn, N times (at least 5) after one turn that is not counted. What a
-command makes is removed before and after it, outside of its time.
+temporary folder (--megabytes 8 is a quick look), puts it into a volume, and
+exports that. Then every command runs in turn, N times (at least 5) after one
+turn that is not counted. What a command makes is removed before the next one,
+outside of its time.
 
 The inputs are in the page cache. put, import and a file that is exported are
 on disk when their command ends; so the peers are followed by sync of what they
 wrote ("+ sync"). export and tar write the same level of zstd on all cores.
 
-Prints the median seconds of each command, its CPU seconds and peak memory, and
-the median of the ratios of pairs.
+Prints the median seconds of each command, its CPU seconds and peak memory (that
+of GNU time, of its largest process), and the median of the ratios of pairs.
 """
 import argparse
 import os
@@ -54,16 +55,18 @@ class Bench:
     def run(self, name):
         shutil.rmtree(self.out, ignore_errors=True)
         os.mkdir(self.out)
+        log = self.at("used")
         began = time.monotonic()
-        proc = subprocess.Popen(self.commands[name], env=self.env,
-                                stdout=subprocess.DEVNULL,
-                                stderr=subprocess.PIPE, text=True)
-        said = proc.stderr.read()
-        _, status, used = os.wait4(proc.pid, 0)
+        done = subprocess.run(["/usr/bin/time", "-o", log, "-f", "%U %S %M",
+                               *self.commands[name]], env=self.env,
+                              stdout=subprocess.DEVNULL, check=False,
+                              stderr=subprocess.PIPE, text=True)
         seconds = time.monotonic() - began
-        if status != 0:
-            sys.exit(f"{name}: {said}")
-        return seconds, used.ru_utime + used.ru_stime, used.ru_maxrss
+        if done.returncode != 0:
+            sys.exit(f"{name}: {done.stderr}")
+        with open(log, encoding="ascii") as f:
+            user, system, peak = f.read().split()
+        return seconds, float(user) + float(system), int(peak)
 
     def turn(self, counted):
         for name in self.commands:
@@ -119,22 +122,32 @@ def add_commands(b):
               ("import", "cp + sync, sha256sum")]
 
 
+def weights(megabytes):
+    """Of this size, or a little more."""
+    left, w = megabytes * 1_000_000, Weights(1)
+    w.shapes = [x for x in w.shapes if 2 * count(x[1]) < left // 3]
+    left -= sum(2 * count(shape) for _, shape in w.shapes)
+    while left > 0:
+        rows = min(4096, -(-left // 2048))
+        w.shapes.append((f"more.{len(w.shapes)}", (rows, 1024)))
+        left -= 2048 * rows
+    return w
+
+
 def main():
     p = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     p.add_argument("--pairs", type=int, default=5)
-    p.add_argument("--megabytes", type=int, default=800)
+    p.add_argument("--megabytes", type=int, default=300)
     p.add_argument("--threads", type=int,
                    default=len(os.sched_getaffinity(0)))
     p.add_argument("--folder", help="where to make the temporary folder")
     args = p.parse_args()
+    if not os.path.exists("/usr/bin/time"):
+        sys.exit("GNU time is needed for the memory (Debian: time)")
     folder = tempfile.mkdtemp(prefix="archive.", dir=args.folder)
     try:
         b = Bench(folder, args.threads)
-        w = Weights(1)
-        sizes = [2 * count(shape) for _, shape in w.shapes]
-        while sum(sizes) < args.megabytes * 1_000_000:
-            w.shapes += [(f"more.{len(w.shapes)}", (4096, 1024))]
-            sizes.append(2 * 4096 * 1024)
+        w = weights(args.megabytes)
         os.mkdir(b.at("in"))
         w.safetensors(b.at("in/model.safetensors"), "BF16", 2)
         for line in (["mlfetch", "put", b.at("V"),
