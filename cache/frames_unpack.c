@@ -32,10 +32,12 @@ static struct unpacking *all_of(struct work *w)
 static int fill(struct work *w, struct input *in, struct err *e)
 {
     struct pollfd wait = { .fd = w->f->fd, .events = POLLIN };
+    int ready;
     ssize_t n;
 
     /* Of a pipe: whoever interrupts need not wait for its other end. */
-    while (poll(&wait, 1, POLL_MS) == 0)
+    while (
+        (ready = poll(&wait, 1, POLL_MS)) == 0 || (ready < 0 && errno == EINTR))
         if (cancel_check(e) != 0)
             return -1;
     memmove(in->p, in->p + in->from, in->to - in->from);
