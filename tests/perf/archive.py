@@ -137,7 +137,7 @@ def weights(megabytes):
 def main():
     p = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     p.add_argument("--pairs", type=int, default=5)
-    p.add_argument("--megabytes", type=int, default=300)
+    p.add_argument("--megabytes", type=int, default=200)
     p.add_argument("--threads", type=int,
                    default=len(os.sched_getaffinity(0)))
     p.add_argument("--folder", help="where to make the temporary folder")
