@@ -16,10 +16,14 @@
 /* More names than this are synced together. */
 enum { ALONE_MAX = 8 };
 
+/* Parts of names that are longer are tried. */
+enum { PLAIN_MAX = 128 };
+
 struct apply {
     const struct volume *v;
     bool together; /* nothing is synced but all of it, at the end */
     bool behind;   /* files/ does not show all */
+    bool linkless; /* nor can it: there are no links here. It has been said */
 };
 
 static int sync_folder(const struct apply *a, const char *path, struct err *e)
@@ -85,6 +89,17 @@ static int view_target(
     return 0;
 }
 
+/* Neither link(2) nor symlink(2): is there none of them in tmp/ at all? */
+static int no_link(const char *path, struct err *e)
+{
+    int sys = errno;
+
+    err_sys(e, "cannot link %s", path);
+    if (sys == EPERM || sys == EOPNOTSUPP || sys == ENOSYS)
+        e->kind = ERR_UNSUPPORTED;
+    return -1;
+}
+
 static int show(const struct apply *a, const struct change *c, struct err *e)
 {
     char stored[PATH_MAX], path[PATH_MAX], dir[PATH_MAX], tmp[PATH_MAX];
@@ -98,10 +113,12 @@ static int show(const struct apply *a, const struct change *c, struct err *e)
     if (dir_make(dir, e) != 0 || volume_tmp(a->v, tmp, e) != 0 ||
         file_temp_name(link_tmp, tmp, path, e) != 0)
         return -1;
-    if (link(stored, link_tmp) != 0 &&
-        (view_target(&c->now, c->name, target, e) != 0 ||
-            symlink(target, link_tmp) != 0))
-        return err_sys(e, "cannot link %s", path);
+    if (link(stored, link_tmp) != 0) {
+        if (view_target(&c->now, c->name, target, e) != 0)
+            return -1;
+        if (symlink(target, link_tmp) != 0)
+            return no_link(path, e);
+    }
     rc = rename(link_tmp, path) == 0 ? sync_folder(a, path, e)
                                      : err_sys(e, "cannot rename to %s", path);
     /* A rename onto another name of the same file leaves both. */
@@ -124,6 +141,14 @@ static void view(struct apply *a, const struct change *c)
 
     if ((c->is ? show(a, c, &why) : hide(a, c, &why)) == 0)
         return;
+    if (why.kind == ERR_UNSUPPORTED) {
+        if (!a->linkless)
+            log_warn("%s: this file system has no links: files/ shows nothing, "
+                     "and files are read by name: mlfetch get",
+                a->v->root);
+        a->linkless = true;
+        return;
+    }
     log_warn("'%.*s' is %s, but files/ does not show it: %s", STR_ARG(c->name),
         c->is ? "stored" : "removed", why.msg);
     /* A link in the way stays there. */
@@ -133,7 +158,7 @@ static void view(struct apply *a, const struct change *c)
 void apply_show(const struct volume *v, const struct volume_entry *entry)
 {
     struct change c = { .name = entry->name, .is = true, .now = *entry };
-    struct apply a = { .v = v };
+    struct apply a = { .v = v, .linkless = true };
     struct err ignored = ERR_INIT;
     char path[PATH_MAX], stored[PATH_MAX];
     struct stat shown, kept;
@@ -192,6 +217,63 @@ int apply_may(const struct volume *v, struct str name, struct err *e)
         checked, e);
 }
 
+/* Not of the disk's state, but of the name: it will never be possible. */
+static bool is_of_name(int sys)
+{
+    return sys == ENAMETOOLONG || sys == EINVAL || sys == EILSEQ;
+}
+
+static int try_part(
+    const char *tmp, struct str part, struct str name, struct err *e)
+{
+    char path[PATH_MAX];
+    int fd AUTO(fd_close) = -1;
+
+    if (path_fmt(path, e, "%s/%.*s", tmp, STR_ARG(part)) != 0)
+        return -1;
+    fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd >= 0)
+        unlink(path);
+    else if (is_of_name(errno))
+        return err_set(e, ERR_REFUSED,
+            "unsafe file name '%.*s': this file system cannot have it: %s",
+            STR_ARG(name), strerror(errno));
+    return 0;
+}
+
+/* Any file system that is worth the name has these. */
+static bool is_plain(struct str part)
+{
+    if (part.len > PLAIN_MAX || str_ends(part, ".") || str_ends(part, " "))
+        return false;
+    for (size_t i = 0; i < part.len; i++) {
+        unsigned char c = (unsigned char)part.p[i];
+
+        if (c >= 0x80 || strchr("\"*:<>?|", c) != NULL)
+            return false;
+    }
+    return true;
+}
+
+int apply_can(const struct volume *v, struct str name, struct err *e)
+{
+    char path[PATH_MAX], tmp[PATH_MAX] = "";
+    struct str part;
+
+    if (volume_named(v, name, path, e) != 0)
+        return -1;
+    part.p = path + strlen(v->root) + sizeof("/names");
+    for (;; part.p += part.len + 1) {
+        part.len = strcspn(part.p, "/");
+        if (!is_plain(part) &&
+            ((tmp[0] == '\0' && volume_tmp(v, tmp, e) != 0) ||
+                try_part(tmp, part, name, e) != 0))
+            return -1;
+        if (part.p[part.len] == '\0')
+            return 0;
+    }
+}
+
 static int apply_change(struct apply *a, const struct change *c, struct err *e)
 {
     struct err outside = ERR_INIT;
@@ -204,8 +286,13 @@ static int apply_change(struct apply *a, const struct change *c, struct err *e)
     }
     if (volume_named(a->v, c->name, path, e) != 0)
         return -1;
-    if ((c->is ? write_name(a, c, e) : remove_at(a, path, "names", e)) != 0)
-        return -1;
+    if ((c->is ? write_name(a, c, e) : remove_at(a, path, "names", e)) != 0) {
+        if (!is_of_name(e->sys))
+            return -1;
+        log_warn("left alone: %s", e->msg);
+        err_clear(e);
+        return 0;
+    }
     view(a, c);
     return 0;
 }

@@ -265,6 +265,7 @@ int edit_name_free(const struct volume *v, struct str name,
 
     if (volume_named(v, name, folder, e) != 0 ||
         path_fmt(folder, e, "%.*s", STR_ARG(name)) != 0 ||
+        apply_can(v, name, e) != 0 ||
         check_above(v, name, step, arena, e) != 0 ||
         volume_below(v, folder, arena, &list, &n, e) != 0)
         return -1;

@@ -63,7 +63,7 @@ int edit_commit(struct edit *ed, uint64_t *number, struct err *e);
 void edit_close(struct edit *ed); /* idempotent, for AUTO */
 
 /*
- * edit_name_free - may this be a file's name, beside what is there?
+ * edit_name_free - may this be a file's name, here and beside what is there?
  * step     a change that is under way, or NULL
  * Returns  0, or -1 with *e: REFUSED
  */

@@ -182,8 +182,9 @@ static int check_held(
         return 0;
     if (volume_stored(v, &c->now.sha256, path, e) != 0)
         return -1;
+    /* Whoever stored it again may not have come to syncing its folders. */
     if (stat(path, &st) == 0 && (uint64_t)st.st_size == c->now.size)
-        return 0;
+        return volume_stored_sync(v, &c->now.sha256, e);
     err_set(e, ERR_MISSING, "'%.*s': its content of then is no longer held",
         STR_ARG(c->name));
     return err_hint(e, "mlcache gc removes what no name has led to for a day; "
@@ -207,8 +208,7 @@ static int set_all(struct edit *ed, const struct change *changes, uint64_t n,
     return 0;
 }
 
-/* A name that nobody has heard of is a mistake, not "nothing to do". */
-static int check_known(const struct volume *v, const struct history *h,
+int past_known(const struct volume *v, const struct history *h,
     const char *name, struct arena *arena, struct err *e)
 {
     struct volume_entry *list;
@@ -239,7 +239,7 @@ int past_rollback(const struct volume *v, const char *point, const char *name,
     if (edit_begin(&ed, v, "rollback", false, arena, e) != 0 ||
         history_read(v, arena, &h, e) != 0 ||
         past_point(&h, point, &to, e) != 0 ||
-        (name != NULL && check_known(v, &h, name, arena, e) != 0) ||
+        (name != NULL && past_known(v, &h, name, arena, e) != 0) ||
         past_diff(&h, h.last, to, arena, &changes, &n, e) != 0)
         return -1;
     snprintf(what, sizeof(what), "rollback %llu", (unsigned long long)to);

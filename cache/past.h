@@ -27,6 +27,14 @@ int past_diff(const struct history *h, uint64_t from, uint64_t to,
     struct arena *arena, struct change **out, uint64_t *n, struct err *e);
 
 /*
+ * past_known - is there, or was there ever, a file or folder of this name?
+ * Who asks for one that nobody has heard of has mistaken it.
+ * Returns 0, or -1 with *e: MISSING, REFUSED (it cannot be a name)
+ */
+int past_known(const struct volume *v, const struct history *h,
+    const char *name, struct arena *arena, struct err *e);
+
+/*
  * past_rollback - the names mean what they did at a point, as a new step
  * name     NULL: all; else the file or folder of this name alone
  * Returns  0, or -1 with *e: MISSING (content is no longer there, or nothing

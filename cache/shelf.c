@@ -9,6 +9,7 @@
 
 #include "cache/aside.h"
 #include "cache/lease.h"
+#include "cache/pin.h"
 #include "cache/walk.h"
 
 #include "base/file.h"
@@ -162,6 +163,18 @@ static int take_all(const struct volume *v, struct lease *leases,
     return 0;
 }
 
+static int check_pins(const struct hubdir *hub, const struct repo *repos,
+    uint64_t n, struct err *e)
+{
+    for (uint64_t i = 0; i < n; i++)
+        if (pin_is(hub, &repos[i], NULL)) {
+            err_set(e, ERR_REFUSED, "%s: %s in it is pinned", hub->root,
+                repos[i].id);
+            return err_hint(e, "mlcache unpin %s first", repos[i].id);
+        }
+    return 0;
+}
+
 /* Those that were killed between the rename and the end. */
 static void sweep(const char *parent)
 {
@@ -213,6 +226,8 @@ int shelf_remove(const struct volume *v, struct arena *arena, struct err *e)
     for (uint64_t i = 0; i <= n; i++)
         leases[i] = (struct lease)LEASE_INIT;
     rc = take_all(v, leases, repos, n, &hub, e);
+    if (rc == 0)
+        rc = check_pins(&hub, repos, n, e);
     if (rc == 0)
         rc = move_and_remove(v, e);
     for (uint64_t i = 0; i <= n; i++)

@@ -35,8 +35,8 @@ int shelf_check(const struct volume *v, struct err *e);
 /*
  * shelf_remove - the volume, and all that is in it
  * It goes in one rename, to a name beside it; then its bytes.
- * Returns 0, or -1 with *e: as shelf_check, and BUSY (somebody is at work on
- *         it)
+ * Returns 0, or -1 with *e: as shelf_check, BUSY (somebody is at work on it),
+ *         and REFUSED (a revision in it is pinned)
  */
 int shelf_remove(const struct volume *v, struct arena *arena, struct err *e);
 

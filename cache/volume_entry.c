@@ -124,7 +124,8 @@ int volume_entry_read(const struct volume *v, struct str name,
     if (volume_named(v, name, path, e) != 0)
         return -1;
     if (json_read(&doc, path, ENTRY_BYTES_MAX, &why) != 0) {
-        if (why.kind == ERR_MISSING || why.sys == ENOTDIR)
+        if (why.kind == ERR_MISSING || why.sys == ENOTDIR ||
+            why.sys == ENAMETOOLONG)
             return 1;
         if (why.kind == ERR_REFUSED)
             why.kind = ERR_CORRUPT;

@@ -37,6 +37,13 @@ int volume_stored(const struct volume *v, const struct digest *sha256,
     char *out, struct err *e);
 
 /*
+ * volume_stored_sync - the folders that lead to content in the store
+ * Whoever stored it may not have come to that, and never may.
+ */
+int volume_stored_sync(
+    const struct volume *v, const struct digest *sha256, struct err *e);
+
+/*
  * volume_entry_read - the entry called name, as names/ says
  * Returns 0, 1 when there is none, or -1 with *e: REFUSED (name), CORRUPT.
  */

@@ -153,16 +153,12 @@ static int copy_hashed(
     return check_unchanged(p, e);
 }
 
-/*
- * Whoever stored it may not have come to syncing the folders that lead to
- * it, and never may.
- */
-static int store_sync(
-    const struct put *p, const struct digest *sha256, struct err *e)
+int volume_stored_sync(
+    const struct volume *v, const struct digest *sha256, struct err *e)
 {
     char path[PATH_MAX], dir[PATH_MAX], up[PATH_MAX];
 
-    if (volume_stored(p->v, sha256, path, e) != 0)
+    if (volume_stored(v, sha256, path, e) != 0)
         return -1;
     path_dir(dir, sizeof(dir), path);
     path_dir(up, sizeof(up), dir);
@@ -208,7 +204,7 @@ static int store_put(
         return -1;
     *copied = !store_has(p, out);
     if (!*copied)
-        return store_sync(p, out, e);
+        return volume_stored_sync(p->v, out, e);
     if (cancel_check(e) != 0 || read_back(p, &f, out, e) != 0 ||
         volume_stored(p->v, out, path, e) != 0)
         return -1;
@@ -229,7 +225,7 @@ static int store(const struct put *p, bool likely, struct volume_entry *out,
     rc = held_already(p, likely, &out->sha256, e);
     if (rc == 0)
         return store_put(p, &out->sha256, copied, e);
-    return rc < 0 ? -1 : store_sync(p, &out->sha256, e);
+    return rc < 0 ? -1 : volume_stored_sync(p->v, &out->sha256, e);
 }
 
 int volume_store(const struct volume *v, const char *file, const char *shown,

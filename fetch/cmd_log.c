@@ -1,6 +1,6 @@
 #include <stdio.h>
 
-#include "cache/history.h"
+#include "cache/past.h"
 
 #include "base/json.h"
 #include "base/path.h"
@@ -141,6 +141,8 @@ static int run(const struct cmd_ctx *ctx, void *values, int argc, char **argv,
     if (steps == NULL)
         return -1;
     n = choose(&h, argc > 1 ? name : NULL, o->most, steps);
+    if (n == 0 && argc > 1 && past_known(&v, &h, name, &arena, e) != 0)
+        return -1;
     if (o->json)
         put_json(&text, &v, steps, n);
     else
@@ -159,7 +161,8 @@ const struct cmd cmd_log = {
     .args = "VOLUME [NAME]",
     .brief = "list what was changed in a volume",
     .text =
-        "Lists every put, rm, mv, cp and rollback, the newest first, or those "
+        "Lists every put, rm, mv, cp, rollback and adopt, the newest first, or "
+        "those "
         "of the file or folder NAME alone: the step's number, when (UTC), who, "
         "what, and the files: + is new, ~ has other content, - is gone. "
         "\"remove\" is mlcache rm, whose bytes are not kept.\n\n"

@@ -227,8 +227,9 @@ const struct cmd cmd_volume = {
         "it), repositories.\n\n"
         "rm (or delete) VOLUME removes it with its files, repositories and "
         "log, for good. It asks where it is not empty. A folder with other "
-        "things in it is refused (status 8), and one that a program is at "
-        "work on (status 1). With --json: path, removed.",
+        "things in it is refused (status 8), as is a volume with a revision "
+        "that mlcache pin keeps, and one that a program is at work on "
+        "(status 1). With --json: path, removed.",
     .opts = opts,
     .opts_size = sizeof(struct volume_opts),
     .min_args = 1,

@@ -148,6 +148,13 @@ def test_volume_rm(tap, b):
     tap.ok(done.returncode == 8 and len(b.names("v")) == 2,
            "a link to one is not followed", done.stderr)
     os.remove(b.at("volumes/link"))
+    pins = "volumes/v/hub/models--acme--m/ml/pins/" + "a" * 40
+    b.write(pins, b"")
+    done = b.run("volume", "rm", "v", "--yes")
+    tap.ok(done.returncode == 8 and "acme/m" in done.stderr and
+           "unpin" in done.stderr and len(b.names("v")) == 2,
+           "one with a pinned revision", done.stderr)
+    shutil.rmtree(b.at("volumes/v/hub"))
     os.makedirs(b.at("volumes/.ml-gone.0123456789abcdef.tmp/store"))
     tap.eq(b.doc("volume", "rm", "v", "--yes"),
            {"path": b.at("volumes/v"), "removed": True}, "--yes removes it")
@@ -453,6 +460,66 @@ def test_hostile(tap, b):
         tap.eq(got, [0, 0, 0, 0, (0, b"m"), 0, 0, 0],
                f"the name {name[:20]!r} goes through all of them")
     tap.eq(same_as_log(b, "v"), None, "the log comes to what is there")
+    done = b.run("log", "v", "nobody")
+    tap.ok(done.returncode == 3 and "never was" in done.stderr,
+           "the log of a name that never was", done.stderr)
+
+
+def test_no_such_file(tap, b):
+    """Names that the file system cannot have, and a log that has one."""
+    b.write("m", b"m")
+    long = "p" * 250 + ".json"
+    done = b.run("put", "nf", "m", long + "/x")
+    tap.ok(done.returncode == 8 and long + "/x'" in done.stderr and
+           b.names("nf") == {}, "a name that cannot be kept is refused before "
+           "its step", done.stderr)
+    b.run("put", "nf", "m", "a")
+    tap.eq([b.run(*a).returncode for a in (
+        ("mv", "nf", "a", long + "/x"), ("cp", "nf", "a", long + "/x"),
+        ("put", "nf", "m", "p" * 255 + "/x"), ("put", "nf", "m", "b"))],
+           [8, 8, 0, 0], "by mv and cp, too, and the volume goes on")
+    tap.eq(same_as_log(b, "nf"), None, "the log comes to what is there")
+    body = f"\t{long}/x\t-\t{sha(b'm')}:1:1\n"
+    head = f"step 4 1 put x@y 1 {len(body)} "
+    with open(b.at("volumes/nf/log"), "ab") as f:
+        f.write((head + sha((head + body).encode())[:16] + "\n" + body)
+                .encode())
+    done = b.run("put", "nf", "m", "c")
+    tap.ok(done.returncode == 0 and "left alone" in done.stderr and
+           "c" in b.names("nf"),
+           "a step that leads to one does not end all writing", done.stderr)
+
+
+NO_LINKS = "#include <errno.h>\n" + "".join(
+    f"int {call} {{ errno = EPERM; return -1; }}\n" for call in (
+        "link(const char *a, const char *b)",
+        "symlink(const char *a, const char *b)"))
+
+
+def test_no_links(tap, b):
+    source, lib = b.write("nolinks.c", NO_LINKS.encode()), b.at("nolinks.so")
+    built = subprocess.run(["cc", "-w", "-shared", "-fPIC", "-o", lib, source],
+                           check=False)
+    if built.returncode != 0 or "asan" in kit.program("mlfetch"):
+        tap.skip("a file system without links", "no compiler, or a sanitizer")
+        return
+    b.write("m", b"m")
+    b.env["LD_PRELOAD"] = lib
+    try:
+        said = [b.run(*a) for a in (("put", "nl", "m", "a"),
+                                    ("put", "nl", "m", "b"),
+                                    ("cp", "-r", "nl", "a", "b", "d/"),
+                                    ("rollback", "nl", "2"))]
+        tap.eq([(d.returncode, d.stderr.count("has no links")) for d in said],
+               [(0, 1), (0, 1), (0, 1), (0, 0)],
+               "where there are no links, a step says so once")
+        with open(b.at("volumes/nl/log"), encoding="utf-8") as f:
+            tap.ok(f.read().splitlines()[-1].startswith("done 4 "),
+                   "and is not done again by the next one")
+        tap.eq((b.run("get", "nl", "b", "-").stdout, same_as_log(b, "nl")),
+               ("m", None), "the files are there by name")
+    finally:
+        del b.env["LD_PRELOAD"]
 
 
 def test_clash(tap, b):
@@ -554,6 +621,12 @@ def test_model(tap, b):
         if done.returncode == 0:
             break
     b.run("put", "models", path, "final_model.pt")
+    said = [kit.run(["mlverify-run", name, "-n", "1", "--prompt", "a"], b.env,
+                    cwd=b.dir) for name in (path, "models:final_model.pt")]
+    tap.eq((said[1].returncode, said[1].stderr.replace(
+        b.at("volumes/models/files"), os.path.dirname(path))),
+           (said[0].returncode, said[0].stderr),
+           "mlverify-run VOLUME:final_model.pt reads what its path does")
     done = kit.run(["mlconvert", "--fp16", "models:final_model.pt"], b.env,
                    cwd=b.dir)
     tap.ok(done.returncode == 0 and
@@ -561,6 +634,10 @@ def test_model(tap, b):
                                        "model.safetensors")),
            f"mlconvert --fp16 VOLUME:final_model.pt ({os.path.basename(path)})",
            done.stderr)
+    done = kit.run(["mlverify-run", "models:final_model.pt", "-n", "1"], b.env,
+                   cwd=b.dir)
+    tap.ok("using the converted form" in done.stderr,
+           "which mlverify-run takes from then on", done.stderr)
 
 
 def main():
@@ -569,7 +646,7 @@ def main():
     try:
         for test in (test_volumes, test_volume_rm, test_put, test_modal,
                      test_moves, test_past, test_kept, test_hostile,
-                     test_clash, test_two_writers, test_model):
+                     test_no_such_file, test_no_links, test_clash, test_two_writers, test_model):
             test(tap, b)
     finally:
         b.close()
