@@ -362,6 +362,8 @@ def begun(tap, hub):
     def state(name, spoil, gone):
         with World(hub.url) as w:
             main, new = both(w)
+            # A use in the same tick of the clock counts as a later one.
+            os.utime(os.path.join(w.repo(REPO), "ml/used", new), (1, 1))
             write(os.path.join(w.repo(REPO), "ml/removing", new), b"")
             ref = os.path.join(w.repo(REPO), "refs/v2")
             os.rename(ref, ref + ".was")
@@ -379,11 +381,16 @@ def begun(tap, hub):
     def used(w, new):
         os.utime(os.path.join(w.repo(REPO), "ml/used", new))
 
+    def at_once(w, new):
+        at = os.stat(os.path.join(w.repo(REPO), "ml/removing", new)).st_mtime_ns
+        os.utime(os.path.join(w.repo(REPO), "ml/used", new), ns=(at, at))
+
     state("a removal that was killed is ended by gc", lambda w, new: None,
           True)
     state("not of what a ref names again", lambda w, new: write(
         os.path.join(w.repo(REPO), "refs/v2"), new.encode()), False)
     state("nor of what was used since", used, False)
+    state("or at the same moment", at_once, False)
     state("nor of what is being pulled", lambda w, new: write(
         os.path.join(w.repo(REPO), "ml/pulling", new), b""), False)
 
