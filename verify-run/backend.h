@@ -11,6 +11,7 @@
 #define VERIFY_RUN_BACKEND_H
 
 #include "base/pool.h"
+#include "verify-run/pass.h"
 #include "verify-run/stream.h"
 #include "verify-run/weights.h"
 
@@ -19,38 +20,12 @@ enum { BACKEND_ABI = 1, BACKEND_DEVICE_MAX = 128 };
 /* Everything lives longer than the backend's state. */
 struct backend_model {
     const struct model_config *config;
-    const struct weights *weights; /* complete */
-    uint32_t capacity;             /* positions the cache must hold */
-    struct pool *pool;             /* for work on the CPU */
-    const struct stream *stream;   /* for weights beyond memory, or NULL */
-};
-
-/* The first value in a pass that is not finite. */
-struct backend_fault {
-    bool found;
-    uint32_t layer; /* meaningful when role_in_layer(role) */
-    enum role role; /* the matrix whose output it is, or ROLE_EMBED */
-};
-
-/* What the residual stream held, over all positions of a pass. */
-struct value_range {
-    float min, max;
-    double squares; /* their sum */
-    uint64_t n;
-};
-
-/* One pass. */
-struct backend_pass {
-    const uint32_t *tokens; /* each below config->vocab */
-    uint32_t n;             /* at least 1 */
-    uint32_t pos;    /* of the first token; what the cache held from there on
-                        is forgotten */
-    bool all;        /* logits of every position, not only of the last */
-    float *logits;   /* out: (all ? n : 1, vocab), or NULL: argmax is enough */
-    uint32_t argmax; /* out: of the last position, the first of equals */
-    struct backend_fault fault; /* out */
-    struct value_range *ranges; /* out: (layers + 1), all zero before: after
-                                  the embedding and each layer; or NULL */
+    const struct weights *weights;       /* complete */
+    const struct checkpoint *checkpoint; /* where mapped weights lie */
+    uint32_t capacity;                   /* positions the cache must hold */
+    struct pool *pool;                   /* for work on the CPU */
+    const struct stream *stream; /* for weights beyond memory, or NULL */
+    uint64_t device_memory;      /* to use at most; 0: what the device has */
 };
 
 struct backend_state;
@@ -82,6 +57,15 @@ struct backend {
 };
 
 extern const struct backend backend_cpu;
+
+/* What ml-backend-cuda.so computes; backend_choose asks whether it can. */
+extern const struct backend backend_cuda;
+
+/*
+ * backend_cuda_check - is the plugin there, of this build, and has it a device?
+ * Returns  0, or -1 with *e: MISSING (no plugin), IO; in one line
+ */
+int backend_cuda_check(struct err *e);
 
 enum backend_choice { BACKEND_AUTO, BACKEND_CPU, BACKEND_CUDA };
 

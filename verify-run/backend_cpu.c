@@ -12,7 +12,6 @@
 
 #include "base/cancel.h"
 #include "base/file.h"
-#include "formats/cast.h"
 #include "verify-run/alibi.h"
 #include "verify-run/cpu_internal.h"
 #include "verify-run/memory.h"
@@ -125,27 +124,13 @@ static void look_up(float *out, const struct weight *w, size_t row)
     ops_widen(out, (const uint8_t *)w->data + row * bytes, w->dtype, w->cols);
 }
 
-/* The factor of embeddings; a root is a number of the type they have. */
-static float embed_scale(const struct model_config *c, enum dtype dtype)
-{
-    float f = (float)c->embed_scale;
-
-    if (!c->arch->embed_by_root)
-        return f;
-    if (dtype == DTYPE_F16)
-        return cast_f16_to_f32(cast_f32_to_f16(f));
-    if (dtype == DTYPE_BF16)
-        return cast_bf16_to_f32(cast_f32_to_bf16(f));
-    return f;
-}
-
 static void embed(
     struct backend_state *s, const uint32_t *tokens, uint32_t pos, uint32_t n)
 {
     const struct model_config *c = s->c;
     const struct weight *w = weights_get(s->w, 0, ROLE_EMBED, false);
     const struct weight *places = weights_get(s->w, 0, ROLE_POSITION, false);
-    float scale = embed_scale(c, w->dtype);
+    float scale = config_embed_scale(c, w->dtype);
 
     for (uint32_t t = 0; t < n; t++) {
         float *x = s->x + (size_t)t * c->dim;

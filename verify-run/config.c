@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/path.h"
+#include "formats/cast.h"
 #include "verify-run/shape.h"
 
 struct activation_name {
@@ -501,4 +502,17 @@ bool config_is_eos(const struct model_config *c, uint32_t id)
         if (c->eos[i] == id)
             return true;
     return false;
+}
+
+float config_embed_scale(const struct model_config *c, enum dtype dtype)
+{
+    float f = (float)c->embed_scale;
+
+    if (!c->arch->embed_by_root)
+        return f;
+    if (dtype == DTYPE_F16)
+        return cast_f16_to_f32(cast_f32_to_f16(f));
+    if (dtype == DTYPE_BF16)
+        return cast_bf16_to_f32(cast_f32_to_bf16(f));
+    return f;
 }

@@ -121,4 +121,10 @@ bool config_is_eos(const struct model_config *c, uint32_t id);
 /* config_window - keys a position of this layer sees; 0: all before it. */
 uint32_t config_window(const struct model_config *c, uint32_t layer);
 
+/*
+ * config_embed_scale - the factor of embeddings that are stored in this type;
+ * a root is a number of that type
+ */
+float config_embed_scale(const struct model_config *c, enum dtype dtype);
+
 #endif

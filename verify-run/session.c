@@ -51,6 +51,9 @@ static int plan_stream(
 {
     char text[HUMAN_MAX];
 
+    s->memory = o->memory;
+    if (s->backend != &backend_cpu) /* a device has its own plan */
+        return 0;
     if (stream_open(&s->stream, &s->checkpoint, &s->weights, o->memory, e) != 0)
         return -1;
     if (s->stream != NULL)
@@ -96,9 +99,11 @@ int session_start(struct session *s, uint32_t capacity, struct err *e)
     struct backend_model m = {
         .config = &s->config,
         .weights = &s->weights,
+        .checkpoint = &s->checkpoint,
         .capacity = capacity,
         .pool = s->pool,
         .stream = s->stream,
+        .device_memory = s->memory,
     };
 
     if (capacity > s->config.context) {

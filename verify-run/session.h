@@ -31,6 +31,7 @@ struct session {
     struct err no_tokenizer;     /* why it is NULL */
     struct pool *pool;
     struct stream *stream; /* NULL: all weights fit in memory */
+    uint64_t memory;       /* as asked for */
     const struct backend *backend;
     struct backend_state *state; /* NULL until session_start */
     char device[BACKEND_DEVICE_MAX];
