@@ -60,8 +60,25 @@ EXT_mlfetch      := -lcurl -lssl -lsodium
 EXT_mlcache      := -lsodium -lzstd
 EXT_mlverify     := -lsodium
 
+# The plugin for NVIDIA's devices is built when nvcc is there, and never linked
+# into a program. WITH_CUDA=yes wants it, no leaves it out; CUDA_ARCHS says for
+# which devices there is machine code; the last one's PTX is for all later ones.
+WITH_CUDA  ?= auto
+CUDA_HOME  ?= /usr/local/cuda
+CUDA_ARCHS ?= 75 80 90
+NVCC       ?= $(firstword $(wildcard $(CUDA_HOME)/bin/nvcc) \
+	$(shell command -v nvcc 2>/dev/null))
+ifeq ($(WITH_CUDA),no)
+NVCC :=
+else ifeq ($(WITH_CUDA)$(NVCC),yes)
+$(error WITH_CUDA=yes, but there is no nvcc in CUDA_HOME=$(CUDA_HOME) or PATH)
+endif
+CXX_OF_CC  := $(if $(findstring clang,$(CC)),clang++,g++)
+PLUGIN     := ml-backend-cuda.so
+PLUGIN_OUT := $(if $(NVCC),$(OUT)/$(PLUGIN))
+
 .PHONY: all
-all: $(PROGRAMS:%=$(OUT)/%) ## build the five programs
+all: $(PROGRAMS:%=$(OUT)/%) $(PLUGIN_OUT) ## build the five programs
 
 define program_rule
 $(OUT)/$(1): $$(call objs,$$(call main_c,$(DIR_$(1)))) \
@@ -93,6 +110,107 @@ $(OUT)/%.o: %.c $(OUT)/flags
 	$(call say,cc,$<)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+# ---- the plugin ----
+
+CUDA_C    := $(wildcard cuda/*.c)
+CUDA_CU   := $(wildcard cuda/*.cu)
+CUDA_BASE := base/err.c base/human.c base/utf8.c
+CUDA_GEN  := $(foreach a,$(CUDA_ARCHS),-gencode \
+	arch=compute_$(a),code=sm_$(a)) -gencode \
+	arch=compute_$(lastword $(CUDA_ARCHS)),code=compute_$(lastword $(CUDA_ARCHS))
+comma := ,
+NVCC_FLAGS := -std=c++17 -O2 -I. $(CUDA_GEN) --threads 0 \
+	$(if $(WERROR),-Werror all-warnings) -Xcompiler \
+	-fPIC,-fvisibility=hidden,-Wall,-Wextra$(if $(WERROR),$(comma)-Werror)
+
+$(OUT)/cuda/%.o: %.cu $(OUT)/flags
+	$(call say,nvcc,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(NVCC) $(NVCC_FLAGS) -MD -MF $(@:.o=.d) -c -o $@ $<
+
+$(OUT)/cuda/%.o: %.c $(OUT)/flags
+	$(call say,cc,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) -fPIC -isystem $(CUDA_INCLUDE) -MMD -MP -c -o $@ $<
+
+CUDA_INCLUDE := $(CUDA_HOME)/include
+CUDA_OBJS := $(patsubst %,$(OUT)/cuda/%.o,$(basename $(CUDA_C) $(CUDA_CU) \
+	$(CUDA_BASE)))
+$(OUT)/$(PLUGIN): $(CUDA_OBJS)
+	$(call say,link,$@)
+	$(Q)$(CXX_OF_CC) $(ALL_LDFLAGS) -static-libstdc++ -static-libgcc -shared \
+		-o $@ $^ -L$(CUDA_HOME)/lib64 \
+		-Wl,-rpath,$(CUDA_HOME)/lib64 -Wl,--exclude-libs,ALL \
+		-lcudart_static -lm
+
+# The same sources over an emulator of tests/cuda: every kernel runs on the
+# processor. Two builds: one multiplies all by itself, the other all it can by
+# the library.
+EMU_DIR  := tests/cuda/emulator
+
+EMU_TUNE := -DTUNE_THREADS=64 -DTUNE_ROWS_THREADS=64 -DTUNE_HEAD_WARPS=2 \
+	-DTUNE_SPLIT_KEYS=4 -DTUNE_RANGE_BLOCKS=2 -DTUNE_WIDE_ROWS=24
+EMU_WARN := -Wall -Wextra -Wno-unknown-pragmas $(if $(WERROR),-Werror)
+# clang looks at calls of C++ by a library that programs in C do not have
+EMU_SAN  := $(if $(SAN),$(if $(findstring clang,$(CC)),\
+	-fno-sanitize=function -fno-sanitize=vptr))
+EMU_HOW  = -fPIC -pthread -I$(EMU_DIR) -I. $(OPTIM) $(EMU_SAN) $(EMU_TUNE)
+
+define emulated_rule
+$(OUT)/$(1)/%.o: cuda/%.cu $(OUT)/flags
+	$$(call say,emu,$$<)
+	$(Q)mkdir -p $$(@D)
+	$(Q)$(CXX_OF_CC) -std=c++17 $(EMU_HOW) $(2) -fvisibility=hidden \
+		$(EMU_WARN) -MMD -MP -x c++ -c -o $$@ $$<
+
+$(OUT)/$(1)/%.o: cuda/%.c $(OUT)/flags
+	$$(call say,emu,$$<)
+	$(Q)mkdir -p $$(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) $(EMU_HOW) $(2) -MMD -MP -c -o $$@ $$<
+
+$(OUT)/$(1)/base/%.o: base/%.c $(OUT)/flags
+	$(Q)mkdir -p $$(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) -fPIC -MMD -MP -c -o $$@ $$<
+
+$(OUT)/$(1)/%.so.13: $(OUT)/emulator/%.so.13
+	$(Q)mkdir -p $$(@D)
+	$(Q)ln -f $$< $$@
+
+$(OUT)/$(1)/lib%.so: $(OUT)/emulator/lib%.so
+	$(Q)mkdir -p $$(@D)
+	$(Q)ln -f $$< $$@
+
+$(OUT)/$(1)/$(PLUGIN): $$(patsubst %,$(OUT)/$(1)/%.o,$$(patsubst cuda/%,%,\
+		$$(basename $(CUDA_C) $(CUDA_CU) $(CUDA_BASE)))) \
+		$(OUT)/$(1)/libemulator.so
+	$$(call say,link,$$@)
+	$(Q)$(CXX_OF_CC) $(ALL_LDFLAGS) -Wl,-rpath,'$$$$ORIGIN' -shared -o $$@ $$^
+
+$(OUT)/$(1)/mlverify-run: $(OUT)/mlverify-run
+	$(Q)mkdir -p $$(@D)
+	$(Q)ln -f $$< $$@
+
+emulated: $(OUT)/$(1)/$(PLUGIN) $(OUT)/$(1)/libcublas.so.13 \
+		$(OUT)/$(1)/mlverify-run
+endef
+
+.PHONY: emulated
+emulated: ## the CUDA backend over an emulator, for tests/cuda
+$(eval $(call emulated_rule,emulated-own,-DTUNE_BLOCK=4))
+$(eval $(call emulated_rule,emulated-blas,-DTUNE_BLOCK=8 -DTUNE_GEMM_FROM=2))
+
+$(OUT)/emulator/%.o: $(EMU_DIR)/%.cc $(OUT)/flags
+	$(call say,emu,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CXX_OF_CC) -std=c++17 $(EMU_HOW) $(EMU_WARN) -MMD -MP -c -o $@ $<
+
+$(OUT)/emulator/libemulator.so: $(patsubst %,$(OUT)/emulator/%.o,fibers runtime)
+	$(Q)$(CXX_OF_CC) $(ALL_LDFLAGS) -shared -o $@ $^
+
+$(OUT)/emulator/libcublas.so.13: $(OUT)/emulator/products.o \
+		$(OUT)/emulator/libemulator.so
+	$(Q)$(CXX_OF_CC) $(ALL_LDFLAGS) -Wl,-rpath,'$$ORIGIN' -shared -o $@ $^
 
 # A change of compiler or flags rebuilds everything of this configuration.
 .PHONY: FORCE
@@ -223,6 +341,9 @@ install: all man ## put programs and manual pages under DESTDIR/PREFIX
 			> $(COMP_DIR)/zsh/site-functions/_$$p; \
 		$(OUT)/$$p --print-completion fish \
 			> $(COMP_DIR)/fish/vendor_completions.d/$$p.fish; done
+	$(Q)set -e; for p in $(PLUGIN_OUT); do \
+		install -d $(DESTDIR)$(PREFIX)/lib/mlverify-run; \
+		install -m 755 $$p $(DESTDIR)$(PREFIX)/lib/mlverify-run/; done
 	$(Q)install -m 644 docs/man/*.5 $(MAN_DIR)/man5/
 
 uninstall: ## remove what install put there
@@ -231,6 +352,7 @@ uninstall: ## remove what install put there
 			$(COMP_DIR)/bash-completion/completions/$$p \
 			$(COMP_DIR)/zsh/site-functions/_$$p \
 			$(COMP_DIR)/fish/vendor_completions.d/$$p.fish; done
+	$(Q)rm -rf $(DESTDIR)$(PREFIX)/lib/mlverify-run
 	$(Q)for f in docs/man/*.5; do rm -f $(MAN_DIR)/man5/$${f##*/}; done
 
 clean: ## remove build/
@@ -239,5 +361,7 @@ clean: ## remove build/
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
 
+-include $(wildcard $(OUT)/cuda/cuda/*.d $(OUT)/cuda/base/*.d \
+	$(OUT)/emulat*/*.d)
 -include $(patsubst %.c,$(OUT)/%.d,$(foreach r,$(ROOMS),$(wildcard $(r)/*.c)) \
 	$(wildcard tests/unit/*.c tests/numeric/*.c tests/exhaustive/*.c))

@@ -38,7 +38,7 @@ def build(name, *args):
     say(f"build: {name}")
     start = time.monotonic()
     done = subprocess.run(["make", "-j2", "--no-print-directory", "WERROR=1",
-                           *args, "all", "unit"], stdout=subprocess.PIPE,
+                           *args, "all", "unit", "emulated"], stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT, text=True)
     seconds = time.monotonic() - start
     if done.returncode == 0:
@@ -87,20 +87,27 @@ def units(build_dir):
 
 def main():
     os.chdir(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-    sanitized = ("BUILD=asan", "CC=clang", "SAN=address,undefined")
+    # nvcc compiles once; it has no sanitizers
+    sanitized = ("BUILD=asan", "CC=clang", "SAN=address,undefined",
+                 "WITH_CUDA=no")
+    required = ("WITH_CUDA=yes",) if os.environ.get("REQUIRE_CUDA") == "1" \
+        else ()
     scripts = found("tests/cli/*.py", "tests/cli/*/*.py", "tests/cli/*/*.sh")
-    if build("gcc", "BUILD=release", "CC=gcc"):
+    if build("gcc", "BUILD=release", "CC=gcc", *required):
         run("lint", ["tests/lint/lint.py"])
         run("unit and numeric", units("build/release"))
         run("command line", scripts)
+        run("CUDA", found("tests/cuda/t_*.py"))
         run("twin", found("tests/twin/*_check.py"))
         run("end to end", found("tests/e2e/*.py"))
         counted("the test hub itself", [PYTHON, "tests/server/selftest.py"])
         run("interoperation", ["tests/interop/run.py"])
-    build("clang", "BUILD=clang", "CC=clang")
+    build("clang", "BUILD=clang", "CC=clang", "WITH_CUDA=no")
     if build("sanitizers", *sanitized):
         run("unit and numeric, sanitized", units("build/asan"), "build/asan")
         run("command line, sanitized", scripts, "build/asan")
+        run("CUDA emulated, sanitized", ["tests/cuda/t_emulated.py"],
+            "build/asan")
         run("end to end, sanitized",
             [f"tests/e2e/{n}.py" for n in ("path", "lock", "localdir",
                                            "account")], "build/asan")

@@ -11,7 +11,7 @@ need="gcc make pkg-config libc6-dev libcurl4-openssl-dev libssl-dev
 libcjson-dev libsodium-dev libzstd-dev python3"
 if [ "${1-}" = test ]; then
     # a second compiler with its sanitizers, fuzzing, faults, references, lint
-    need="$need clang libclang-rt-14-dev afl++ strace openssl git procps
+    need="$need g++ clang libclang-rt-14-dev afl++ strace openssl git procps
 clang-format e2fsprogs xfsprogs nginx-light minisign zstd python3-venv python3-torch
 python3-numpy"
 fi

@@ -145,7 +145,8 @@ def test_containers(folders):
 
 def test_json(folder):
     done, got = run_json(folder, "--tokens", "1, 5,9", "-n", "6",
-                         "--ignore-eos", "-k", "3", "--threads", "1")
+                         "--ignore-eos", "-k", "3", "--threads", "1",
+                         "--backend", "cpu")
     equal(done.returncode, 0, "exit status 0")
     equal(list(got), KEYS, "the keys, in this order")
     equal(done.stderr, "", "nothing on stderr")

@@ -1,0 +1,33 @@
+/*
+ * tune.h - the sizes by which work is cut for a device. A build for tests
+ * sets smaller ones, so that every loop turns more than once.
+ */
+#ifndef CUDA_TUNE_H
+#define CUDA_TUNE_H
+
+#ifndef TUNE_BLOCK
+#define TUNE_BLOCK 512 /* tokens of a prompt that pass together */
+#endif
+#ifndef TUNE_THREADS
+#define TUNE_THREADS 256 /* of a block that works on one vector; 32 or more */
+#endif
+#ifndef TUNE_ROWS_THREADS
+#define TUNE_ROWS_THREADS 256 /* of a block that multiplies rows */
+#endif
+#ifndef TUNE_HEAD_WARPS
+#define TUNE_HEAD_WARPS 4 /* that share the keys of one query */
+#endif
+#ifndef TUNE_SPLIT_KEYS
+#define TUNE_SPLIT_KEYS 128 /* keys for which one more block is worth it */
+#endif
+#ifndef TUNE_GEMM_FROM
+#define TUNE_GEMM_FROM 8 /* tokens from which the library multiplies */
+#endif
+#ifndef TUNE_RANGE_BLOCKS
+#define TUNE_RANGE_BLOCKS 64 /* that look at the residual stream */
+#endif
+#ifndef TUNE_WIDE_ROWS
+#define TUNE_WIDE_ROWS 2048 /* int8 rows widened at a time for the library */
+#endif
+
+#endif

@@ -1,0 +1,423 @@
+/*
+ * The emulator's runtime: memory of a device, streams, events and graphs. What
+ * is put into a stream waits there until somebody waits for it, or by chance
+ * runs at once, so that whoever forgets to wait is found out. Memory is handed
+ * out exactly as large as asked for, full of what is no number.
+ */
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <deque>
+#include <map>
+#include <mutex>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "fibers.h"
+
+typedef std::function<void()> work;
+
+struct emulated_stream {
+    std::deque<work> queue;
+    struct emulated_graph *captures;
+};
+
+struct emulated_graph {
+    std::vector<work> all;
+};
+
+struct emulated_event {
+    uint64_t asked, done;
+    struct emulated_stream *q;
+};
+
+static std::recursive_mutex lock;
+static std::set<emulated_stream *> streams;
+static std::map<void *, size_t> device, pinned;
+static size_t taken;
+
+#define LOCKED std::lock_guard<std::recursive_mutex> held(lock)
+
+static size_t device_size(void)
+{
+    const char *text = getenv("EMULATE_MEMORY");
+
+    return text != nullptr ? strtoull(text, nullptr, 10) : (size_t)1 << 30;
+}
+
+static bool lies_in(
+    const std::map<void *, size_t> &all, const void *p, size_t n)
+{
+    auto at = all.upper_bound(const_cast<void *>(p));
+
+    if (at == all.begin())
+        return false;
+    --at;
+    return (const char *)p + n <= (const char *)at->first + at->second;
+}
+
+static bool run_one(emulated_stream *q)
+{
+    if (q->queue.empty())
+        return false;
+    work w = std::move(q->queue.front());
+
+    q->queue.pop_front();
+    w();
+    return true;
+}
+
+static void put(emulated_stream *q, work w)
+{
+    if (q->captures != nullptr) {
+        q->captures->all.push_back(w);
+        return;
+    }
+    q->queue.push_back(w);
+    if (emulated_chance(8) == 0)
+        while (run_one(q))
+            ;
+}
+
+bool emulated_drops(const char *file, int line)
+{
+    static std::set<std::string> seen;
+    static const char *drop = getenv("EMULATE_DROP");
+    static const char *sites = getenv("EMULATE_SITES");
+    if (drop == nullptr && sites == nullptr)
+        return false;
+    std::string at = std::string(file) + ":" + std::to_string(line);
+
+    if (sites != nullptr && seen.insert(at).second) {
+        FILE *f = fopen(sites, "a");
+
+        if (f != nullptr) {
+            fprintf(f, "%s\n", at.c_str());
+            fclose(f);
+        }
+    }
+    return drop != nullptr && at == drop;
+}
+
+void emulated_launch(const char *name, dim3 grid, dim3 block, size_t shared,
+    cudaStream_t q, std::function<void()> body)
+{
+    LOCKED;
+
+    if (grid.x * grid.y * grid.z == 0 || grid.y > 65535 || grid.z > 65535 ||
+        block.x == 0 || block.x > 1024 || block.y * block.z != 1 ||
+        (block.x > 1 && block.x % 32 != 0) || shared > 96 << 10) {
+        fprintf(stderr, "emulator: %s cannot be started like this\n", name);
+        abort();
+    }
+    put(q, [=]() mutable {
+        unsigned n = grid.x * grid.y * grid.z;
+        unsigned first = emulated_chance(n);
+
+        blockDim = block;
+        gridDim = grid;
+        for (unsigned i = 0; i < n; i++) {
+            unsigned at = (first + i) % n; /* any order will do */
+            void *room = malloc(shared);
+
+            memset(room, 0xff, shared);
+            blockIdx =
+                dim3(at % grid.x, at / grid.x % grid.y, at / grid.x / grid.y);
+            if (block.x == 1)
+                body(); /* a product of the library */
+            else
+                emulated_block(&body, room);
+            free(room);
+        }
+    });
+}
+
+extern "C" {
+
+const char *cudaGetErrorString(cudaError_t e)
+{
+    return e == cudaErrorMemoryAllocation ? "out of memory" : "failed";
+}
+
+cudaError_t cudaGetLastError(void)
+{
+    return cudaSuccess;
+}
+
+cudaError_t cudaGetDeviceCount(int *n)
+{
+    *n = getenv("EMULATE_NO_DEVICE") == nullptr;
+    return *n == 1 ? cudaSuccess : cudaErrorNoDevice;
+}
+
+cudaError_t cudaSetDevice(int d)
+{
+    return d == 0 ? cudaSuccess : cudaErrorInvalidValue;
+}
+
+cudaError_t cudaDeviceGetAttribute(int *out, enum cudaDeviceAttr a, int)
+{
+    *out = a == cudaDevAttrMultiProcessorCount            ? 2
+           : a == cudaDevAttrComputeCapabilityMajor       ? 9
+           : a == cudaDevAttrMaxSharedMemoryPerBlockOptin ? 2400
+                                                          : 0;
+    return cudaSuccess;
+}
+
+cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *out, int)
+{
+    snprintf(out->name, sizeof(out->name), "emulated");
+    out->totalGlobalMem = device_size();
+    return cudaSuccess;
+}
+
+cudaError_t cudaDriverGetVersion(int *out)
+{
+    *out = CUDART_VERSION;
+    return cudaSuccess;
+}
+
+cudaError_t cudaMemGetInfo(size_t *left, size_t *all)
+{
+    LOCKED;
+
+    *all = device_size();
+    *left = *all - std::min(taken, *all);
+    return cudaSuccess;
+}
+
+static cudaError_t allocate(std::map<void *, size_t> *in, void **out, size_t n)
+{
+    if (n == 0 || posix_memalign(out, 256, n) != 0)
+        return cudaErrorMemoryAllocation;
+    memset(*out, 0xff, n);
+    (*in)[*out] = n;
+    return cudaSuccess;
+}
+
+static cudaError_t release(std::map<void *, size_t> *in, void *p)
+{
+    if (p == nullptr)
+        return cudaSuccess;
+    if (in->erase(p) == 0) {
+        fprintf(stderr, "emulator: what is freed was not allocated\n");
+        abort();
+    }
+    free(p);
+    return cudaSuccess;
+}
+
+cudaError_t cudaMalloc(void **out, size_t n)
+{
+    LOCKED;
+
+    if (taken + n > device_size())
+        return cudaErrorMemoryAllocation;
+    taken += n;
+    return allocate(&device, out, n);
+}
+
+cudaError_t cudaFree(void *p)
+{
+    LOCKED;
+
+    if (p != nullptr && device.count(p) == 1)
+        taken -= device[p];
+    return release(&device, p);
+}
+
+cudaError_t cudaHostAlloc(void **out, size_t n, unsigned)
+{
+    LOCKED;
+
+    return allocate(&pinned, out, n);
+}
+
+cudaError_t cudaFreeHost(void *p)
+{
+    LOCKED;
+
+    return release(&pinned, p);
+}
+
+cudaError_t cudaStreamSynchronize(cudaStream_t q)
+{
+    LOCKED;
+
+    while (run_one(q))
+        ;
+    return cudaSuccess;
+}
+
+cudaError_t cudaDeviceSynchronize(void)
+{
+    LOCKED;
+
+    for (emulated_stream *q : streams)
+        while (run_one(q))
+            ;
+    return cudaSuccess;
+}
+
+/* Pageable memory is read before the call returns, or written. */
+cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t n,
+    enum cudaMemcpyKind kind, cudaStream_t q)
+{
+    LOCKED;
+    bool in = kind == cudaMemcpyHostToDevice;
+    const void *there = in ? to : from;
+    const void *here = in ? from : to;
+
+    if (!lies_in(device, there, n)) {
+        fprintf(stderr, "emulator: a copy past the end of device memory\n");
+        abort();
+    }
+    if (kind == cudaMemcpyDeviceToDevice || lies_in(pinned, here, n)) {
+        put(q, [=] { memcpy(to, from, n); });
+    } else if (in) {
+        std::vector<char> kept((const char *)from, (const char *)from + n);
+
+        put(q, [=] { memcpy(to, kept.data(), n); });
+    } else {
+        put(q, [=] { memcpy(to, from, n); });
+        cudaStreamSynchronize(q);
+    }
+    return cudaSuccess;
+}
+
+cudaError_t cudaMemsetAsync(void *p, int value, size_t n, cudaStream_t q)
+{
+    LOCKED;
+
+    put(q, [=] { memset(p, value, n); });
+    return cudaSuccess;
+}
+
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t *out, unsigned)
+{
+    LOCKED;
+
+    *out = new emulated_stream();
+    streams.insert(*out);
+    return cudaSuccess;
+}
+
+cudaError_t cudaStreamDestroy(cudaStream_t q)
+{
+    LOCKED;
+
+    cudaStreamSynchronize(q);
+    streams.erase(q);
+    delete q;
+    return cudaSuccess;
+}
+
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t *out, unsigned)
+{
+    *out = new emulated_event();
+    return cudaSuccess;
+}
+
+cudaError_t cudaEventDestroy(cudaEvent_t e)
+{
+    delete e;
+    return cudaSuccess;
+}
+
+cudaError_t cudaEventRecord(cudaEvent_t e, cudaStream_t q)
+{
+    LOCKED;
+    uint64_t n = ++e->asked;
+
+    e->q = q;
+    put(q, [=] { e->done = n; });
+    return cudaSuccess;
+}
+
+static void wait_for(cudaEvent_t e, uint64_t n)
+{
+    while (e->done < n && run_one(e->q))
+        ;
+}
+
+cudaError_t cudaEventSynchronize(cudaEvent_t e)
+{
+    LOCKED;
+
+    wait_for(e, e->asked);
+    return cudaSuccess;
+}
+
+cudaError_t cudaEventElapsedTime(float *ms, cudaEvent_t, cudaEvent_t)
+{
+    *ms = 1;
+    return cudaSuccess;
+}
+
+cudaError_t cudaStreamWaitEvent(cudaStream_t q, cudaEvent_t e, unsigned)
+{
+    LOCKED;
+    uint64_t n = e->asked;
+
+    put(q, [=] { wait_for(e, n); });
+    return cudaSuccess;
+}
+
+cudaError_t cudaStreamBeginCapture(cudaStream_t q, enum cudaStreamCaptureMode)
+{
+    LOCKED;
+
+    q->captures = new emulated_graph();
+    return cudaSuccess;
+}
+
+cudaError_t cudaStreamEndCapture(cudaStream_t q, cudaGraph_t *out)
+{
+    LOCKED;
+
+    *out = q->captures;
+    q->captures = nullptr;
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphInstantiate(
+    cudaGraphExec_t *out, cudaGraph_t g, unsigned long long)
+{
+    *out = new emulated_graph(*g);
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphLaunch(cudaGraphExec_t g, cudaStream_t q)
+{
+    LOCKED;
+
+    for (const work &w : g->all)
+        put(q, w);
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphDestroy(cudaGraph_t g)
+{
+    delete g;
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t g)
+{
+    delete g;
+    return cudaSuccess;
+}
+
+cudaError_t cudaFuncSetAttribute(const void *, enum cudaFuncAttribute, int)
+{
+    return cudaSuccess;
+}
+
+cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(
+    int *out, const void *, int, size_t)
+{
+    *out = 1;
+    return cudaSuccess;
+}
+}

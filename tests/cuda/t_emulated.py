@@ -1,0 +1,396 @@
+#!/usr/bin/env python3
+"""The CUDA backend without a device: its sources over the emulator of
+tests/cuda/emulator, opened by the real program as the real plugin would be.
+
+Two builds of it: `own` multiplies by the backend's kernels alone, `blas` by
+the library wherever it can. Every golden model is computed by both and by
+the CPU, from the same file, and must come out the same but for the order of
+sums; barriers are left out one by one, and each must be missed. Prints TAP.
+"""
+import array
+import json
+import os
+import random
+import shutil
+import struct
+import subprocess
+import sys
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(os.path.dirname(HERE))
+sys.path.insert(0, os.path.join(ROOT, "tests"))
+sys.path.insert(0, os.path.join(ROOT, "tests/cli/mlverify-run"))
+import kit  # noqa: E402
+import t_golden as forms  # noqa: E402
+
+BUILDS = ("own", "blas")
+# how far from the CPU, as a part of the largest logit: sums in another
+# order; with the library, vectors in two halves of 8 or 11 bits each
+NEAR = {("own", "F32"): 2e-5, ("own", "F16"): 2e-5, ("own", "BF16"): 2e-5,
+        ("own", "I8"): 2e-5, ("blas", "F32"): 2e-5, ("blas", "F16"): 2e-5,
+        ("blas", "BF16"): 2e-4, ("blas", "I8"): 2e-5}
+TOWN = os.path.join(ROOT, "tests/model/tiny-neox")
+SANITIZED = os.path.exists(os.path.join(kit.BUILD, "flags")) and "sanitize" \
+    in open(os.path.join(kit.BUILD, "flags"), encoding="utf-8").read()
+
+
+def program(build):
+    return os.path.join(kit.BUILD, f"emulated-{build}", "mlverify-run")
+
+
+def run(build, env, *args, **more):
+    """mlverify-run over an emulated device; build None: by the CPU."""
+    words = [program(build or "own"), *map(str, args), "--backend",
+             "cuda" if build else "cpu"]
+    return subprocess.run(words, capture_output=True, text=True, timeout=600,
+                          stdin=subprocess.DEVNULL,
+                          env=dict(env, **{k: str(v) for k, v in more.items()}))
+
+
+def logits_of(build, env, home, model, ids, **more):
+    """(logits or None, what it printed)."""
+    path = os.path.join(home, "logits.f32")
+    if os.path.exists(path):
+        os.remove(path)
+    done = run(build, env, model, "--perplexity", "none", "-n", 0, "-t",
+               ",".join(map(str, ids)), "--logits", path, **more)
+    if done.returncode != 0:
+        return None, done.stdout + done.stderr
+    out = array.array("f")
+    with open(path, "rb") as f:
+        out.frombytes(f.read())
+    return out, ""
+
+
+def far(got, want):
+    if got is None or len(got) != len(want) or any(g != g for g in got):
+        return 9.0
+    return max(abs(g - w) for g, w in zip(got, want)) / max(map(abs, want))
+
+
+def as_int8(tensors):
+    """Linear matrices as bytes and a scale for each row."""
+    out = {}
+    for name, (dtype, shape, data) in tensors.items():
+        linear = len(shape) == 2 and name.endswith("_proj.weight")
+        if not linear:
+            out[name] = dtype, shape, data
+            continue
+        values = array.array("f", data)
+        cols = shape[1]
+        body, scales = bytearray(), array.array("f")
+        for r in range(shape[0]):
+            row = values[r * cols:(r + 1) * cols]
+            scale = max(map(abs, row)) / 127.5
+            # as it is kept: with the upper half of its bits
+            scale = struct.unpack("<f", struct.pack("<f", scale)[2:].rjust(
+                4, b"\0"))[0]
+            scales.append(scale)
+            body += bytes(max(-127, min(127, round(v / scale))) & 0xFF
+                          for v in row)
+        out[name] = "I8", shape, bytes(body)
+        out[name[:-7] + ".scales"] = "F32", shape[:1], scales.tobytes()
+    return out
+
+
+def test_golden(tap, env, home, golden):
+    for at, case in enumerate(golden["cases"]):
+        types = ["F32", "F16", "BF16"]
+        if any(name.endswith("q_proj.weight") for name in case["tensors"]):
+            types.append("I8")
+        if SANITIZED:
+            types = [types[at % len(types)]]
+        for dtype in types:
+            if dtype == "I8":
+                tensors = as_int8(forms.tensors_of(case, golden["layers"],
+                                                   "F32"))
+            else:
+                tensors = forms.tensors_of(case, golden["layers"], dtype)
+            model = forms.put(home, case, tensors, "model.safetensors",
+                              forms.as_safetensors)
+            want, said = logits_of(None, env, home, model, golden["ids"])
+            if want is None:
+                tap.ok(False, f"{case['name']}: {dtype} by the CPU", said)
+                continue
+            for build in BUILDS:
+                got, said = logits_of(build, env, home, model, golden["ids"])
+                off = far(got, want)
+                tap.ok(off <= NEAR[build, dtype],
+                       f"{case['name']}: {dtype} {build}: off by {off:.1e}",
+                       said or f"allowed {NEAR[build, dtype]}")
+                if dtype != "I8":
+                    off = far(got, case["last_logits"])
+                    allowed = forms.CLOSE[dtype]
+                    if case["name"].endswith("bf16"):
+                        allowed = forms.CLOSE_TO_BF16
+                    tap.ok(off <= allowed, f"{case['name']}: {dtype} {build}: "
+                           f"off by {off:.1e} of the reference framework",
+                           f"allowed {allowed}")
+
+
+def test_poison(tap, env, home, golden):
+    """A value that is no number is found where the CPU finds it."""
+    cases = {c["name"]: c for c in golden["cases"]}
+    for name, stem, layer, where in forms.POISONS[::3 if SANITIZED else 1]:
+        case = cases[name]
+        bad = stem.format(layer)
+        tensors = forms.tensors_of(case, golden["layers"], "F32", bad)
+        model = forms.put(home, case, tensors, "model.safetensors",
+                          forms.as_safetensors)
+        at = "the " if layer is None else f"layer {layer}, "
+        want = f"not finite after {at}{where}: {bad} holds such a value"
+        for build in BUILDS:
+            done = run(build, env, model, "--perplexity", "none", "-n", 0,
+                       "-t", ",".join(map(str, golden["ids"])), "--json")
+            tap.ok(done.returncode == 9, f"{name}: {build}: exit 9 of {bad}",
+                   done.stderr)
+            tap.eq(forms.finite_of(done)["detail"] if done.stdout else "",
+                   want, f"{name}: {build}: it is named")
+
+
+def test_text(tap, env):
+    """A text, its checks, ranges and perplexity, as by the CPU."""
+    words = (TOWN, "--prompt", "the town", "-n", 12, "--json")
+    want = json.loads(run(None, env, *words).stdout)
+    for build in BUILDS:
+        done = run(build, env, *words)
+        tap.ok(done.returncode == 0, f"text: {build}: every check is ok",
+               done.stdout[-800:] + done.stderr)
+        got = json.loads(done.stdout)
+        tap.eq((got["tokens"], got["backend"]), (want["tokens"], "cuda"),
+               f"text: {build}: the same tokens")
+        tap.ok(abs(got["perplexity"]["value"] / want["perplexity"]["value"]
+                   - 1) < 1e-3, f"text: {build}: the same perplexity")
+        near = all(abs(g[k] - w[k]) <= 1e-3 * (1 + abs(w[k]))
+                   for g, w in zip(got["layers"], want["layers"])
+                   for k in ("min", "max", "rms"))
+        tap.ok(near and len(got["layers"]) == len(want["layers"]),
+               f"text: {build}: the same ranges", got["layers"])
+
+
+def wide_model(home, family):
+    """A Llama, or one with layer norms (stablelm), of odd and large sizes: rows that are no multiple of 16 bytes,
+    vectors that do not fit a block, an inner size of many pieces."""
+    dim, inner, vocab, heads = 132, 1306, 70, 3
+    rest = random.Random(5)
+    config = {"model_type": "llama", "vocab_size": vocab, "hidden_size": dim,
+              "num_hidden_layers": 1, "num_attention_heads": heads,
+              "num_key_value_heads": 1, "head_dim": 44,
+              "intermediate_size": inner, "max_position_embeddings": 64,
+              "rms_norm_eps": 1e-5}
+    if family != "llama":
+        config.update(model_type=family, partial_rotary_factor=0.5,
+                      layer_norm_eps=1e-5, rope_theta=10000)
+    shapes = {"model.embed_tokens": (vocab, dim), "lm_head": (vocab, dim),
+              "model.norm": (dim,)}
+    for name, shape in [("self_attn.q_proj", (dim, dim)),
+                        ("self_attn.k_proj", (44, dim)),
+                        ("self_attn.v_proj", (44, dim)),
+                        ("self_attn.o_proj", (dim, dim)),
+                        ("mlp.gate_proj", (inner, dim)),
+                        ("mlp.up_proj", (inner, dim)),
+                        ("mlp.down_proj", (dim, inner)),
+                        ("input_layernorm", (dim,)),
+                        ("post_attention_layernorm", (dim,))]:
+        shapes["model.layers.0." + name] = shape
+    tensors = {}
+    for name, shape in shapes.items():
+        n = shape[0] * (shape[1] if len(shape) == 2 else 1)
+        values = array.array("f", (rest.uniform(-.2, .2) for _ in range(n)))
+        data = forms.encode(values, "F16")
+        tensors[name + ".weight"] = "F16", list(shape), data
+        if len(shape) == 1 and family != "llama":
+            tensors[name + ".bias"] = "F16", list(shape), data
+    return forms.put(home, {"config": config}, tensors, "model.safetensors",
+                     forms.as_safetensors)
+
+
+def test_wide(tap, env, home):
+    ids = [1, 5, 9, 2, 33, 17, 60, 8, 3, 12, 44, 7, 21]
+    for family in ("llama", "stablelm"):
+        model = wide_model(home, family)
+        want, _ = logits_of(None, env, home, model, ids)
+        for build in BUILDS:
+            got, said = logits_of(build, env, home, model, ids)
+            off = far(got, want)
+            tap.ok(off <= 2e-5, f"sizes that fit nothing: {family}, {build}: "
+                   f"off by {off:.1e}", said)
+
+
+def small_models(home, golden, names):
+    cases = {c["name"]: c for c in golden["cases"]}
+    for name in names:
+        yield name, forms.put(
+            home, cases[name], forms.tensors_of(cases[name], golden["layers"],
+                                                "F16"),
+            "model.safetensors", forms.as_safetensors)
+
+
+KINDS = ("bloom", "gemma2", "mixtral", "stablelm_12b_style")
+
+
+def test_order(tap, env, home, golden):
+    """Whatever order the threads of a block run in: the same bits."""
+    for name, model in small_models(home, golden, KINDS):
+        for build in BUILDS:
+            all_of = [logits_of(build, env, home, model, golden["ids"],
+                                EMULATE_SEED=seed)[0] for seed in range(4)]
+            tap.ok(all_of[0] is not None and
+                   all(v == all_of[0] for v in all_of),
+                   f"{name}: {build}: the same in any order of threads")
+
+
+def seen_in(env, build, model, ids, **more):
+    """All that a run finds out, but for times."""
+    done = run(build, env, model, "--perplexity", "none", "-n", 2, "-t",
+               ",".join(map(str, ids)), "--json", **more)
+    try:
+        found = json.loads(done.stdout)
+    except ValueError:
+        return done.stderr
+    return [found[k] for k in ("tokens", "top", "layers", "checks")]
+
+
+def test_barriers(tap, env, home, golden):
+    """The control: a barrier that is left out is missed."""
+    sites = os.path.join(home, "sites")
+    models = []
+    for at, name in enumerate(KINDS):
+        models += small_models(os.path.join(home, "abcd"[at]), golden, [name])
+    for at, name in (("e", "llama"), ("f", "stablelm")):
+        models.append((name, wide_model(os.path.join(home, at), name)))
+    ids = golden["ids"]
+    whole = {(model, build): seen_in(env, build, model, ids,
+                                     EMULATE_SITES=sites)
+             for _, model in models for build in BUILDS}
+    with open(sites, encoding="utf-8") as f:
+        found = sorted(set(f.read().split()))
+    # what a warp writes for other blocks, before it is counted
+    source = "cuda/attention.cu"
+    with open(os.path.join(ROOT, source), encoding="utf-8") as f:
+        between = [f"{source}:{n}" for n, line in enumerate(f, 1)
+                   if "__syncwarp" in line]
+    tap.ok(len(found) >= 7 and len(between) == 1, f"{len(found)} places where threads wait", found)
+    for site in found:
+        if site in between:
+            tap.skip(f"without the barrier at {os.path.basename(site)}",
+                     "it is for other blocks, which the emulator runs one "
+                     "after another")
+            continue
+        missed = any(
+            seen_in(env, build, model, ids, EMULATE_DROP=site,
+                    EMULATE_SEED=seed) != whole[model, build]
+            for seed in range(3) for _, model in reversed(models)
+            for build in BUILDS)
+        tap.ok(missed, f"without the barrier at {os.path.basename(site)} it "
+               "goes wrong")
+
+
+def test_memory(tap, env, home, golden):
+    _, model = next(small_models(home, golden, ["llama_gqa"]))
+    words = (model, "--perplexity", "none", "-n", 0, "-t", "1,2")
+    done = run("own", env, *words, EMULATE_MEMORY=100000)
+    tap.ok(done.returncode == 7 and "of weights" in done.stderr and
+           "the device has 100 kB" in done.stderr,
+           "a device that is too small: exit 7, saying what there is",
+           done.stderr)
+    tap.ok("Traceback" not in done.stderr and done.stdout == "",
+           "and nothing was run")
+
+
+def test_no_device(tap, env, home, golden):
+    _, model = next(small_models(home, golden, ["llama_gqa"]))
+    words = (model, "--perplexity", "none", "-n", 0, "-t", "1,2")
+    done = run("own", env, *words, EMULATE_NO_DEVICE=1)
+    lines = done.stderr.splitlines()
+    tap.ok(done.returncode == 1 and len(lines) == 2 and
+           lines[0].startswith("mlverify-run: error: backend cuda: no device")
+           and lines[1].startswith("hint: "), "no device: one line, exit 1",
+           done.stderr)
+    done = subprocess.run([program("own"), *map(str, words)], text=True,
+                          capture_output=True,
+                          env=dict(env, EMULATE_NO_DEVICE="1"))
+    tap.ok(done.returncode == 0 and "backend cpu, not cuda: no device" in
+           done.stderr and "\nbackend       cpu:" in done.stdout,
+           "auto takes the CPU and says so", done.stderr)
+    done = subprocess.run([program("own"), *map(str, words)], text=True,
+                          capture_output=True, env=env)
+    tap.ok("\nbackend       cuda: emulated" in done.stdout,
+           "auto takes the device when there is one", done.stdout)
+
+
+def test_other_builds(tap, env, home):
+    """A plugin of another build is refused, one that is none as well."""
+    folder = os.path.join(home, "other")
+    os.mkdir(folder)
+    for name in ("mlverify-run", "libemulator.so", "ml-backend-cuda.so"):
+        shutil.copy(os.path.join(kit.BUILD, "emulated-own", name), folder)
+    plugin = os.path.join(folder, "ml-backend-cuda.so")
+    table = subprocess.run(["readelf", "-sW", plugin], text=True,
+                           capture_output=True).stdout
+    address = next(int(line.split()[1], 16) for line in table.splitlines()
+                   if line.endswith(" ml_backend_plugin"))
+    table = subprocess.run(["readelf", "-lW", plugin], text=True,
+                           capture_output=True).stdout
+    loads = [[int(v, 16) for v in line.split()[1:5]]
+             for line in table.splitlines() if line.split()[:1] == ["LOAD"]]
+    at = next(address - load[1] + load[0] for load in loads
+              if load[1] <= address < load[1] + load[3])
+    with open(plugin, "rb") as f:
+        bytes_ = bytearray(f.read())
+    for what, place, want in [
+            ("its interface has another number", at, "of another build"),
+            ("its model has another size", at + 4, "of another build"),
+            ("it is no library", 0, "invalid ELF header")]:
+        bad = bytearray(bytes_)
+        bad[place] ^= 0x40
+        with open(plugin, "wb") as f:
+            f.write(bad)
+        done = subprocess.run(
+            [os.path.join(folder, "mlverify-run"), "--backend", "cuda", TOWN],
+            text=True, capture_output=True, env=env)
+        tap.ok(done.returncode == 1 and want in done.stderr,
+               f"a plugin is refused: {what}", done.stderr)
+    os.remove(plugin)
+    done = subprocess.run(
+        [os.path.join(folder, "mlverify-run"), "--backend", "cuda", TOWN],
+        text=True, capture_output=True, env=env)
+    tap.ok(done.returncode == 1 and "there is no ml-backend-cuda.so" in
+           done.stderr, "no plugin at all", done.stderr)
+    done = subprocess.run(
+        [os.path.join(folder, "mlverify-run"), "-n", "0", "-t", "1",
+         "--perplexity", "none", TOWN], text=True, capture_output=True,
+        env=env)
+    tap.ok(done.returncode == 0 and done.stderr == "",
+           "auto without a plugin is the CPU, without a word", done.stderr)
+
+
+def main():
+    tap = kit.Tap()
+    if not all(os.path.exists(program(b)) for b in BUILDS):
+        tap.skip("the CUDA backend over the emulator",
+                 "not built: make emulated")
+        tap.done()
+    home = kit.scratch()
+    env = kit.clean_env(home)
+    for name in "abcdef":
+        os.mkdir(os.path.join(home, name))
+    with open(os.path.join(ROOT, "tests/fixtures/forward/golden.json"),
+              encoding="utf-8") as f:
+        golden = json.load(f)
+    test_other_builds(tap, env, home)
+    test_no_device(tap, env, home, golden)
+    test_memory(tap, env, home, golden)
+    test_text(tap, env)
+    test_wide(tap, env, home)
+    test_poison(tap, env, home, golden)
+    test_golden(tap, env, home, golden)
+    if not SANITIZED:
+        test_order(tap, env, home, golden)
+        test_barriers(tap, env, home, golden)
+    shutil.rmtree(home)
+    tap.done()
+
+
+if __name__ == "__main__":
+    main()
