@@ -25,6 +25,15 @@ struct gpu_answer {
     unsigned long long best; /* as of gpu_argmax */
 };
 
+/* One token's pass, kept: the device gets it with one call. */
+struct gpu_graph {
+    cudaGraphExec_t exec;   /* NULL: not yet */
+    bool warm;              /* its kernels were run once, so they are loaded */
+    bool refused;           /* by the runtime: it goes step by step */
+    struct gpu_mark *marks; /* its steps */
+    uint32_t n_marks;
+};
+
 struct plugin_state {
     const struct plugin_model *m;
     struct gpu_device device;
@@ -37,13 +46,14 @@ struct plugin_state {
     /* host */
     struct gpu_mark *marks; /* by step */
     uint32_t n_marks, max_marks;
-    uint32_t *input;           /* pinned: pos, then tokens (1 + block) */
-    struct gpu_answer *answer; /* pinned */
-    struct gpu_choice *chosen; /* pinned (block, experts_used) */
-    uint32_t *rows;            /* pinned, as chosen: tokens by expert */
-    float *shares;             /* pinned, as chosen: their weights */
-    struct gpu_range *seen;    /* pinned (layers + 1, TUNE_RANGE_BLOCKS) */
-    float *logits;             /* pinned (vocab) */
+    struct gpu_graph graphs[2]; /* without logits; with them */
+    uint32_t *input;            /* pinned: pos, then tokens (1 + block) */
+    struct gpu_answer *answer;  /* pinned */
+    struct gpu_choice *chosen;  /* pinned (block, experts_used) */
+    uint32_t *rows;             /* pinned, as chosen: tokens by expert */
+    float *shares;              /* pinned, as chosen: their weights */
+    struct gpu_range *seen;     /* pinned (layers + 1, TUNE_RANGE_BLOCKS) */
+    float *logits;              /* pinned (vocab) */
     /* device; (block, ...) of dim floats unless said otherwise */
     void *weights;  /* one allocation */
     uint32_t *step; /* (1 + block) */
@@ -93,6 +103,10 @@ void gpu_free_buffers(struct plugin_state *s);
  */
 int gpu_upload(struct plugin_state *s, struct err *e);
 void gpu_free_weights(struct plugin_state *s);
+
+/* gpu_forward - one pass, as struct plugin has it. */
+int gpu_forward(struct plugin_state *s, struct backend_pass *p, struct err *e);
+void gpu_free_graphs(struct plugin_state *s);
 
 /* gpu_at - a tensor on the device; data NULL: the model has none. */
 const struct gpu_weight *gpu_at(const struct plugin_state *s, uint32_t layer,

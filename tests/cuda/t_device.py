@@ -59,6 +59,7 @@ def main():
               encoding="utf-8") as f:
         golden = json.load(f)
     same.test_text(tap, env)
+    same.test_bench(tap, env)
     same.test_wide(tap, env, home)
     same.test_poison(tap, env, home, golden)
     same.test_golden(tap, env, home, golden)

@@ -168,6 +168,15 @@ def test_text(tap, env):
                f"text: {build}: the same ranges", got["layers"])
 
 
+def test_bench(tap, env):
+    """Steps without logits, as a benchmark asks for them."""
+    for build in BUILDS:
+        done = run(build, env, "--bench", TOWN, "--tokens", "1,5,9", "-n", 6,
+                   "--json")
+        tap.ok(done.returncode == 0 and "\"speed\"" in done.stdout,
+               f"bench: {build}", done.stdout[-300:] + done.stderr)
+
+
 def wide_model(home, family):
     """A Llama, or one with layer norms (stablelm), of odd and large sizes: rows that are no multiple of 16 bytes,
     vectors that do not fit a block, an inner size of many pieces."""
@@ -382,6 +391,7 @@ def main():
     test_no_device(tap, env, home, golden)
     test_memory(tap, env, home, golden)
     test_text(tap, env)
+    test_bench(tap, env)
     test_wide(tap, env, home)
     test_poison(tap, env, home, golden)
     test_golden(tap, env, home, golden)

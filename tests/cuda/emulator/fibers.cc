@@ -44,6 +44,7 @@ struct fiber : emulated_thread {
 struct warp {
     unsigned alive, waiting, turn;
     uint32_t haste; /* of two warps that can go on, who has more does */
+    std::vector<unsigned> ready;
     uint64_t brought[2][WARP];
 };
 
@@ -52,9 +53,9 @@ dim3 blockIdx, blockDim, gridDim;
 
 static struct {
     std::vector<fiber> fibers;
-    std::vector<unsigned> ready;
     std::vector<warp> warps;
-    unsigned n, alive, waiting;
+    bool hasty;
+    unsigned n, alive, waiting, ready;
     fiber home; /* whoever started the block */
     const void *home_stack;
     size_t home_size;
@@ -127,22 +128,38 @@ static void jump(fiber *from, fiber *to, bool leaving)
 #endif
 }
 
-static uint32_t haste_of(unsigned at)
-{
-    return now.warps[now.ready[at] / WARP].haste;
-}
-
-/* One of those that can go on, of the warp with the most haste. */
+/* One of the `ready`: any, or one of the warp with the most haste. */
 static unsigned draw(void)
 {
-    unsigned n = (unsigned)now.ready.size();
-    unsigned first = emulated_chance(n);
-    unsigned best = first;
+    std::vector<unsigned> *from = nullptr;
+    uint32_t most = 0;
+    unsigned at = emulated_chance(now.ready);
 
-    for (unsigned i = 1; i < n; i++)
-        if (haste_of((first + i) % n) > haste_of(best))
-            best = (first + i) % n;
-    return best;
+    for (warp &w : now.warps) {
+        if (!now.hasty && at < w.ready.size() && from == nullptr)
+            from = &w.ready;
+        else if (!now.hasty && from == nullptr)
+            at -= (unsigned)w.ready.size();
+        else if (now.hasty && !w.ready.empty() &&
+                 (from == nullptr || w.haste > most)) {
+            from = &w.ready;
+            most = w.haste;
+        }
+    }
+    at %= (unsigned)from->size();
+    unsigned out = (*from)[at];
+
+    (*from)[at] = from->back();
+    from->pop_back();
+    now.ready--;
+    return out;
+}
+
+static void make_ready(unsigned i)
+{
+    now.fibers[i].state = READY;
+    now.warps[i / WARP].ready.push_back(i);
+    now.ready++;
 }
 
 /* The next that can go on, or the end of the block. */
@@ -150,7 +167,7 @@ static void go_on(bool leaving)
 {
     fiber *from = self();
 
-    if (now.ready.empty()) {
+    if (now.ready == 0) {
         if (now.alive > 0)
             for (unsigned i = 0; i < now.n; i++)
                 if (now.fibers[i].state == AT_BLOCK ||
@@ -159,11 +176,8 @@ static void go_on(bool leaving)
         jump(from, &now.home, leaving);
         return;
     }
-    unsigned at = draw();
-    fiber *to = &now.fibers[now.ready[at]];
+    fiber *to = &now.fibers[draw()];
 
-    now.ready[at] = now.ready.back();
-    now.ready.pop_back();
     if (to != from)
         jump(from, to, leaving);
 }
@@ -229,20 +243,22 @@ void emulated_block(std::function<void()> *body, void *shared)
     now.home_stack = nullptr;
     if (now.fibers.size() < now.n)
         now.fibers.resize(now.n);
-    now.warps.assign((now.n + WARP - 1) / WARP, warp());
-    if (emulated_chance(2) == 0) /* else every thread has the same chance */
-        for (warp &w : now.warps)
-            w.haste = emulated_chance(1000);
-    now.ready.clear();
+    now.warps.resize((now.n + WARP - 1) / WARP);
+    now.hasty = emulated_chance(2) == 0;
+    now.ready = 0;
+    for (warp &w : now.warps) {
+        w.alive = w.waiting = w.turn = 0;
+        w.haste = emulated_chance(1000);
+        w.ready.clear();
+    }
     for (unsigned i = 0; i < now.n; i++) {
         fiber *f = &now.fibers[i];
 
         prepare(f);
-        f->state = READY;
         f->index = dim3(i, 0, 0);
         f->lane = i % WARP;
         f->file = nullptr;
-        now.ready.push_back(i);
+        make_ready(i);
         now.warps[i / WARP].alive++;
     }
     emulated_self = &now.home;
@@ -276,8 +292,7 @@ void emulated_meet_block(const char *file, int line)
 
         if (other != f && (other->file != file || other->line != line))
             stop("waits at another barrier", other);
-        other->state = READY;
-        now.ready.push_back(i);
+        make_ready(i);
     }
     go_on(false);
 }
@@ -294,10 +309,8 @@ static void meet(fiber *f)
         return;
     }
     all->waiting = 0;
-    for (unsigned i = w * WARP; i < (w + 1) * WARP; i++) {
-        now.fibers[i].state = READY;
-        now.ready.push_back(i);
-    }
+    for (unsigned i = w * WARP; i < (w + 1) * WARP; i++)
+        make_ready(i);
     go_on(false);
 }
 
