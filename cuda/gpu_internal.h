@@ -41,8 +41,11 @@ struct plugin_state {
     struct gpu_weight *table; /* as plugin_model's; on the device */
     struct blas *blas;        /* NULL until it is needed */
     bool no_blas;             /* it is not there */
-    uint32_t block;           /* tokens that pass together, at most */
-    uint32_t splits;          /* of the attention of one token */
+    uint64_t taken;           /* bytes of the device: weights and buffers */
+    uint64_t uploaded;        /* bytes of weights */
+    double upload_seconds;
+    uint32_t block;  /* tokens that pass together, at most */
+    uint32_t splits; /* of the attention of one token */
     /* host */
     struct gpu_mark *marks; /* by step */
     uint32_t n_marks, max_marks;
@@ -107,6 +110,9 @@ void gpu_free_weights(struct plugin_state *s);
 /* gpu_forward - one pass, as struct plugin has it. */
 int gpu_forward(struct plugin_state *s, struct backend_pass *p, struct err *e);
 void gpu_free_graphs(struct plugin_state *s);
+
+/* gpu_facts - as struct plugin has it. */
+void gpu_facts(struct plugin_state *s, struct backend_facts *out);
 
 /* gpu_at - a tensor on the device; data NULL: the model has none. */
 const struct gpu_weight *gpu_at(const struct plugin_state *s, uint32_t layer,

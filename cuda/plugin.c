@@ -97,5 +97,6 @@ const struct plugin ml_backend_plugin = {
     .probe = probe,
     .open = gpu_open,
     .forward = gpu_forward,
+    .facts = gpu_facts,
     .close = gpu_close,
 };

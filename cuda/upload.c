@@ -6,6 +6,7 @@
  */
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "base/human.h"
 #include "cuda/gpu_internal.h"
 
@@ -199,6 +200,7 @@ static void pieces_free(struct pieces *all)
 int gpu_upload(struct plugin_state *s, struct err *e)
 {
     struct pieces all AUTO(pieces_free) = { .n = 0 };
+    double start = clock_seconds();
     cudaError_t rc;
 
     if (collect(&all, s->m, e) != 0 || check_room(s, all.total, e) != 0)
@@ -209,6 +211,9 @@ int gpu_upload(struct plugin_state *s, struct err *e)
     if (make_table(s, &all, e) != 0 || copy_all(s, &all, e) != 0)
         return -1;
     rc = cudaStreamSynchronize(s->q);
+    s->uploaded = all.total;
+    s->taken = all.total + gpu_buffer_bytes(s);
+    s->upload_seconds = clock_seconds() - start;
     return rc == cudaSuccess ? 0 : gpu_failed(e, "weights", rc);
 }
 

@@ -52,6 +52,8 @@ struct backend {
      */
     int (*forward)(
         struct backend_state *s, struct backend_pass *p, struct err *e);
+    /* facts - of a device beside the processor; NULL: there is none. */
+    void (*facts)(struct backend_state *s, struct backend_facts *out);
     /* close - NULL is fine. */
     void (*close)(struct backend_state *s);
 };

@@ -265,6 +265,11 @@ static int cuda_forward(
     return 0;
 }
 
+static void cuda_facts(struct backend_state *s, struct backend_facts *out)
+{
+    s->plugin->facts(s->inner, out);
+}
+
 /*
  * A prompt is multiplied by the library's kernels, one token by others: sums
  * in another order, of the same float32 products.
@@ -275,5 +280,6 @@ const struct backend backend_cuda = {
     .wobble = 1e-3,
     .open = cuda_open,
     .forward = cuda_forward,
+    .facts = cuda_facts,
     .close = cuda_close,
 };

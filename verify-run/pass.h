@@ -35,4 +35,13 @@ struct backend_pass {
                                   the embedding and each layer; or NULL */
 };
 
+/* What a device says of itself after a run. */
+struct backend_facts {
+    uint64_t memory;   /* bytes of it that the model takes */
+    uint64_t uploaded; /* bytes of weights that went there */
+    double upload_seconds;
+    double pinned_rate; /* bytes a second from pinned memory; 0: unknown */
+    double copy_rate;   /* read and written, by a copy on it; 0: unknown */
+};
+
 #endif

@@ -104,6 +104,8 @@ struct plugin {
     /* forward - pos + n is at most capacity; as in struct backend */
     int (*forward)(
         struct plugin_state *s, struct backend_pass *p, struct err *e);
+    /* facts - measures copies, for about a tenth of a second. */
+    void (*facts)(struct plugin_state *s, struct backend_facts *out);
     /* close - NULL is fine. */
     void (*close)(struct plugin_state *s);
 };

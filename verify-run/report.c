@@ -209,5 +209,22 @@ int report_run(struct report *r, const struct report_opts *o, struct session *s,
     else
         judge(r, o->golden);
     r->peak_memory = memory_peak();
+    if (rc == 0 && r->ran && s->backend->facts != NULL)
+        s->backend->facts(s->state, &r->facts);
     return rc;
+}
+
+double report_upload_rate(const struct report *r)
+{
+    const struct backend_facts *f = &r->facts;
+
+    return f->upload_seconds > 0 ? (double)f->uploaded / f->upload_seconds
+                                 : NAN;
+}
+
+double report_copy_share(const struct report *r)
+{
+    double rate = r->facts.copy_rate;
+
+    return rate > 0 ? report_gb_per_second(r) * 1e9 / rate : NAN;
 }

@@ -31,9 +31,10 @@ struct report {
     struct generation generation;
     struct perplexity perplexity;
     struct against against;
-    struct buf text;      /* prompt and continuation as read, or ids */
-    struct str new_text;  /* the continuation alone, or "" */
-    uint64_t peak_memory; /* bytes */
+    struct buf text;            /* prompt and continuation as read, or ids */
+    struct str new_text;        /* the continuation alone, or "" */
+    uint64_t peak_memory;       /* bytes */
+    struct backend_facts facts; /* all zero without a device */
     struct checks checks;
 };
 
@@ -65,6 +66,10 @@ void report_html(struct buf *out, const struct report *r);
 /* Of the steps after the first token; NAN when there were none. */
 double report_tokens_per_second(const struct report *r);
 double report_gb_per_second(const struct report *r);
+
+/* Of a device: bytes of weights a second; the share of its copies' rate. */
+double report_upload_rate(const struct report *r);
+double report_copy_share(const struct report *r);
 
 /* report_number - 0.1234, 1,234 or more: few digits, for people. */
 const char *report_number(char out[HUMAN_MAX], double v);

@@ -57,6 +57,22 @@ static void json_speed(struct buf *out, const struct report *r)
     buf_printf(out, ",\"peak_memory_bytes\":%" PRIu64, r->peak_memory);
 }
 
+/* Of a device beside the processor; a rate that is unknown is null. */
+static void json_device(struct buf *out, const struct report *r)
+{
+    const struct backend_facts *f = &r->facts;
+
+    if (f->memory == 0)
+        return;
+    buf_printf(out, ",\"device_memory_bytes\":%" PRIu64, f->memory);
+    json_number(out, "upload_gb_per_second", report_upload_rate(r) / 1e9);
+    json_number(out, "pinned_gb_per_second",
+        f->pinned_rate > 0 ? f->pinned_rate / 1e9 : NAN);
+    json_number(
+        out, "copy_gb_per_second", f->copy_rate > 0 ? f->copy_rate / 1e9 : NAN);
+    json_number(out, "copy_share", report_copy_share(r));
+}
+
 static void json_notes(struct buf *out, const struct weights *w)
 {
     static const char *const kinds[NOTE_KINDS] = { "missing", "shape",
@@ -209,6 +225,7 @@ void report_json(struct buf *out, const struct report *r)
     json_number(out, "entropy_bits", r->ran ? g->entropy / log(2) : NAN);
     json_perplexity(out, &r->perplexity);
     json_speed(out, r);
+    json_device(out, r);
     json_timeline(out, &s->timeline);
     json_ranges(out, r);
     json_notes(out, &s->weights);

@@ -140,6 +140,26 @@ static void put_speed(struct buf *out, const struct report *r)
         out, "memory        %s at most\n", human_size(a, r->peak_memory));
 }
 
+static void put_device(struct buf *out, const struct report *r)
+{
+    const struct backend_facts *f = &r->facts;
+    char a[HUMAN_MAX];
+
+    if (f->memory == 0)
+        return;
+    buf_printf(out,
+        "device        %s of its memory; weights at %.1f GB/s, a pinned copy "
+        "%.1f\n",
+        human_size(a, f->memory), report_upload_rate(r) / 1e9,
+        f->pinned_rate / 1e9);
+    if (f->copy_rate <= 0)
+        return;
+    buf_printf(out, "%-13s copies on it %.0f GB/s", "", f->copy_rate / 1e9);
+    if (r->generation.decode_steps > 0)
+        buf_printf(out, ", decoding %.3f of that", report_copy_share(r));
+    buf_putc(out, '\n');
+}
+
 static void put_next(struct buf *out, const struct report *r)
 {
     const struct generation *g = &r->generation;
@@ -216,6 +236,7 @@ void report_text(struct buf *out, const struct report *r)
     put_notes(out, r);
     if (r->ran) {
         put_speed(out, r);
+        put_device(out, r);
         put_next(out, r);
         put_perplexity(out, &r->perplexity);
         if (r->o->against != NULL)

@@ -159,6 +159,12 @@ def test_text(tap, env):
         got = json.loads(done.stdout)
         tap.eq((got["tokens"], got["backend"]), (want["tokens"], "cuda"),
                f"text: {build}: the same tokens")
+        facts = [got.get(k) for k in (
+            "device_memory_bytes", "upload_gb_per_second", "copy_share",
+            "pinned_gb_per_second", "copy_gb_per_second")]
+        tap.ok(all(v is not None and v > 0 for v in facts) and
+               "copy_share" not in want, f"text: {build}: what the device "
+               "says of itself", facts)
         tap.ok(abs(got["perplexity"]["value"] / want["perplexity"]["value"]
                    - 1) < 1e-3, f"text: {build}: the same perplexity")
         near = all(abs(g[k] - w[k]) <= 1e-3 * (1 + abs(w[k]))
