@@ -115,7 +115,7 @@ $(OUT)/%.o: %.c $(OUT)/flags
 
 CUDA_C    := $(wildcard cuda/*.c)
 CUDA_CU   := $(wildcard cuda/*.cu)
-CUDA_BASE := base/err.c base/human.c base/utf8.c
+CUDA_BASE := base/err.c base/human.c base/pool.c base/utf8.c
 CUDA_GEN  := $(foreach a,$(CUDA_ARCHS),-gencode \
 	arch=compute_$(a),code=sm_$(a)) -gencode \
 	arch=compute_$(lastword $(CUDA_ARCHS)),code=compute_$(lastword $(CUDA_ARCHS))
@@ -150,7 +150,7 @@ $(OUT)/$(PLUGIN): $(CUDA_OBJS)
 EMU_DIR  := tests/cuda/emulator
 
 EMU_TUNE := -DTUNE_THREADS=64 -DTUNE_ROWS_THREADS=64 -DTUNE_HEAD_WARPS=2 \
-	-DTUNE_SPLIT_KEYS=4 -DTUNE_RANGE_BLOCKS=2 -DTUNE_WIDE_ROWS=24
+	-DTUNE_SPLIT_KEYS=4 -DTUNE_RING_BYTES=8192 -DTUNE_RANGE_BLOCKS=2 -DTUNE_WIDE_ROWS=24
 EMU_WARN := -Wall -Wextra -Wno-unknown-pragmas $(if $(WERROR),-Werror)
 # clang looks at calls of C++ by a library that programs in C do not have
 EMU_SAN  := $(if $(SAN),$(if $(findstring clang,$(CC)),\

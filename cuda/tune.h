@@ -26,6 +26,9 @@
 #ifndef TUNE_RANGE_BLOCKS
 #define TUNE_RANGE_BLOCKS 64 /* that look at the residual stream */
 #endif
+#ifndef TUNE_RING_BYTES
+#define TUNE_RING_BYTES (4 << 20) /* that a thread reads at a time */
+#endif
 #ifndef TUNE_WIDE_ROWS
 #define TUNE_WIDE_ROWS 2048 /* int8 rows widened at a time for the library */
 #endif

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/human.h"
 #include "cuda/gpu_internal.h"
+#include "cuda/ring.h"
 
 /* Bytes on the host that go to one place of the device. */
 struct piece {
@@ -176,20 +177,36 @@ static int check_room(struct plugin_state *s, uint64_t weights, struct err *e)
     return 0;
 }
 
+/* The file that is mapped where a piece lies. */
+static const struct plugin_file *file_of(
+    const struct plugin_model *m, const uint8_t *p)
+{
+    for (uint32_t i = 0; i < m->n_files; i++) {
+        const uint8_t *map = m->files[i].map;
+
+        if (map != NULL && p >= map && p < map + m->files[i].len)
+            return &m->files[i];
+    }
+    return NULL;
+}
+
+static void ring_pieces_free(struct ring_piece **v)
+{
+    free(*v);
+}
+
 static int copy_all(
     struct plugin_state *s, const struct pieces *all, struct err *e)
 {
-    for (size_t i = 0; i < all->n; i++) {
-        const struct piece *v = &all->v[i];
-        cudaError_t rc = cudaMemcpyAsync((uint8_t *)s->weights + v->to, v->p,
-            v->len, cudaMemcpyHostToDevice, s->q);
+    struct ring_piece *v AUTO(ring_pieces_free) =
+        calloc(all->n + 1, sizeof(*v));
 
-        if (rc != cudaSuccess)
-            return gpu_failed(e, "weights", rc);
-        if (s->m->cancelled())
-            return err_set(e, ERR_CANCELLED, "interrupted");
-    }
-    return 0;
+    if (v == NULL)
+        return err_set(e, ERR_NOMEM, "out of memory");
+    for (size_t i = 0; i < all->n; i++)
+        v[i] = (struct ring_piece){ all->v[i].p, all->v[i].len,
+            (uint8_t *)s->weights + all->v[i].to, file_of(s->m, all->v[i].p) };
+    return ring_copy(v, all->n, s->m->cancelled, e);
 }
 
 static void pieces_free(struct pieces *all)
@@ -210,11 +227,10 @@ int gpu_upload(struct plugin_state *s, struct err *e)
         return gpu_failed(e, "weights", rc);
     if (make_table(s, &all, e) != 0 || copy_all(s, &all, e) != 0)
         return -1;
-    rc = cudaStreamSynchronize(s->q);
     s->uploaded = all.total;
     s->taken = all.total + gpu_buffer_bytes(s);
     s->upload_seconds = clock_seconds() - start;
-    return rc == cudaSuccess ? 0 : gpu_failed(e, "weights", rc);
+    return 0;
 }
 
 void gpu_free_weights(struct plugin_state *s)

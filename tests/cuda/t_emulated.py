@@ -301,6 +301,32 @@ def test_barriers(tap, env, home, golden):
                "goes wrong")
 
 
+def test_cold(tap, env, home):
+    """Weights that are not in the page cache are read past it."""
+    model = wide_model(os.path.join(home, "cold"), "llama")
+    ids = [1, 5, 9]
+    want, _ = logits_of(None, env, home, model, ids)
+    fd = os.open(os.path.join(model, "model.safetensors"), os.O_RDONLY)
+    os.fsync(fd)
+    os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+    os.close(fd)
+    got, said = logits_of("own", env, home, model, ids)
+    tap.ok(far(got, want) <= 2e-5, "weights from the disk", said)
+
+
+def test_script(tap, env, home):
+    """The script that measures, tried on small shapes."""
+    out = os.path.join(home, "figures")
+    done = subprocess.run(
+        [sys.executable, os.path.join(ROOT, "tests/perf/gpu.py"), "--tiny",
+         "--runs", "1", "--out", out, "--build",
+         os.path.join(kit.BUILD, "emulated-own")], text=True,
+        capture_output=True, env=env)
+    tap.ok(done.returncode == 0 and len(os.listdir(out)) == 2,
+           "the script that measures writes its page", done.stdout +
+           done.stderr)
+
+
 def test_memory(tap, env, home, golden):
     _, model = next(small_models(home, golden, ["llama_gqa"]))
     words = (model, "--perplexity", "none", "-n", 0, "-t", "1,2")
@@ -388,7 +414,7 @@ def main():
         tap.done()
     home = kit.scratch()
     env = kit.clean_env(home)
-    for name in "abcdef":
+    for name in (*"abcdef", "cold"):
         os.mkdir(os.path.join(home, name))
     with open(os.path.join(ROOT, "tests/fixtures/forward/golden.json"),
               encoding="utf-8") as f:
@@ -398,6 +424,8 @@ def main():
     test_memory(tap, env, home, golden)
     test_text(tap, env)
     test_bench(tap, env)
+    test_cold(tap, env, home)
+    test_script(tap, env, home)
     test_wide(tap, env, home)
     test_poison(tap, env, home, golden)
     test_golden(tap, env, home, golden)

@@ -22,7 +22,7 @@ FLOORS = {
 # A plugin is no floor: it has its own sources, the words of base that it is
 # linked with, and of the program's room the interface alone.
 PLUGIN = "cuda"
-PLUGIN_MAY = re.compile(r"cuda/|base/(clock|err|human|sys)\.h$|formats/dtype\.h$|"
+PLUGIN_MAY = re.compile(r"cuda/|base/(clock|err|human|pool|sys)\.h$|formats/dtype\.h$|"
                         r"verify-run/(plugin|pass|kinds)\.h$")
 FOREIGN = {
     "openssl/": "base/hash.c",

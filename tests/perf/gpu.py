@@ -1,0 +1,326 @@
+#!/usr/bin/env python3
+"""The CUDA backend measured: loading, the first token and decoding of models
+of noise, each held against the device's own copies in the same run, and
+beside transformers where that can be imported. Called by gpu.sh.
+
+    gpu.py [--build DIR] [--out DIR] [--runs N] [--tiny] [--until SECONDS]
+
+Writes OUT/gpu-DATE.md and .json; every figure is a median, with the least and
+the most. --tiny is for trying this script where there is no device: small
+shapes, and by --build the emulator's.
+"""
+import argparse
+import datetime
+import json
+import os
+import shutil
+import statistics
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(os.path.dirname(HERE))
+START = time.monotonic()
+BLOCK = 32 << 20
+NEW = 128
+PROMPT = [1, 15, 9, 200, 33, 17, 60]
+
+# name, family, type, dim, inner, layers, heads, key heads, vocabulary; the bar
+MODELS = [
+    ("Llama 1.1B fp16", "llama", "F16", 2048, 5632, 22, 32, 4, 32000, 0.87),
+    ("Llama 7B int8", "llama", "I8", 4096, 11008, 32, 32, 32, 32000, 0.90),
+    ("Llama 7B fp16", "llama", "F16", 4096, 11008, 32, 32, 32, 32000, 0.90),
+    ("Pythia 12B fp16", "gpt_neox", "F16", 5120, 20480, 36, 40, 40, 50688,
+     0.90),
+]
+TINY = [
+    ("tiny Llama int8", "llama", "I8", 64, 128, 2, 4, 2, 256, 0.90),
+    ("tiny NeoX fp16", "gpt_neox", "F16", 64, 256, 2, 4, 4, 256, 0.90),
+]
+PUBLISHED = ("gpt-fast's published figure for a 7B Llama in bf16 on an A100 "
+             "(2.04 TB/s): 104.9 tokens/s, 1397 GB/s; its users' in int8: 125 "
+             "tokens/s, 857 GB/s, after five minutes of compiling.")
+
+
+def shapes(m):
+    """name, shape and whether it is a linear layer's matrix."""
+    _, family, _, d, inner, layers, heads, kv, vocab, _ = m
+    if family == "llama":
+        head = d // heads
+        yield "model.embed_tokens.weight", (vocab, d), False
+        for i in range(layers):
+            at = f"model.layers.{i}."
+            for name, shape in (("self_attn.q_proj", (d, d)),
+                                ("self_attn.k_proj", (kv * head, d)),
+                                ("self_attn.v_proj", (kv * head, d)),
+                                ("self_attn.o_proj", (d, d)),
+                                ("mlp.gate_proj", (inner, d)),
+                                ("mlp.up_proj", (inner, d)),
+                                ("mlp.down_proj", (d, inner))):
+                yield f"{at}{name}.weight", shape, True
+            yield at + "input_layernorm.weight", (d,), False
+            yield at + "post_attention_layernorm.weight", (d,), False
+        yield "model.norm.weight", (d,), False
+        yield "lm_head.weight", (vocab, d), True
+        return
+    yield "gpt_neox.embed_in.weight", (vocab, d), False
+    for i in range(layers):
+        at = f"gpt_neox.layers.{i}."
+        for name, shape in (("attention.query_key_value", (3 * d, d)),
+                            ("attention.dense", (d, d)),
+                            ("mlp.dense_h_to_4h", (inner, d)),
+                            ("mlp.dense_4h_to_h", (d, inner))):
+            yield f"{at}{name}.weight", shape, True
+            yield f"{at}{name}.bias", shape[:1], False
+        for name in ("input_layernorm", "post_attention_layernorm"):
+            yield f"{at}{name}.weight", (d,), False
+            yield f"{at}{name}.bias", (d,), False
+    yield "gpt_neox.final_layer_norm.weight", (d,), False
+    yield "gpt_neox.final_layer_norm.bias", (d,), False
+    yield "embed_out.weight", (vocab, d), True
+
+
+def config(m):
+    _, family, _, d, inner, layers, heads, kv, vocab, _ = m
+    out = {"model_type": family, "vocab_size": vocab, "hidden_size": d,
+           "intermediate_size": inner, "num_hidden_layers": layers,
+           "num_attention_heads": heads, "max_position_embeddings": 2048,
+           "bos_token_id": 0, "eos_token_id": 0,
+           "tie_word_embeddings": False}
+    if family == "llama":
+        out.update(num_key_value_heads=kv, rms_norm_eps=1e-5,
+                   hidden_act="silu")
+    else:
+        out.update(rotary_pct=0.25, layer_norm_eps=1e-5, hidden_act="gelu",
+                   use_parallel_residual=True)
+    return out
+
+
+def noise(dtype):
+    """A block of numbers: fp16 from 2^-8 to 2^-6, bytes, or scales."""
+    if dtype == "I8":
+        return os.urandom(BLOCK)
+    if dtype == "F32":
+        return struct.pack("<f", 2.0 ** -13) * (BLOCK // 4)
+    ones = int.from_bytes(b"\xff\x87" * (BLOCK // 2), "little")
+    exponent = int.from_bytes(b"\x00\x1c" * (BLOCK // 2), "little")
+    bits = int.from_bytes(os.urandom(BLOCK), "little")
+    return (bits & ones | exponent).to_bytes(BLOCK, "little")
+
+
+def write_model(folder, m):
+    """In the order and at the places of the uniform form; bytes written."""
+    size = {"F16": 2, "I8": 1, "F32": 4}
+    tensors = []
+    for name, shape, linear in shapes(m):
+        if m[2] == "I8" and linear:
+            tensors.append((name, "I8", shape))
+            tensors.append((name[:-7] + ".scales", "F32", shape[:1]))
+        else:
+            tensors.append((name, "F16", shape))
+
+    def count(t):
+        n = size[t[1]]
+        for v in t[2]:
+            n *= v
+        return n
+
+    tensors.sort(key=lambda t: (count(t) % 4096 != 0, -size[t[1]]))
+    head, at = {"__metadata__": {"format": "pt"}}, 0
+    for t in tensors:
+        head[t[0]] = {"dtype": t[1], "shape": list(t[2]),
+                      "data_offsets": [at, at + count(t)]}
+        at += count(t)
+    text = json.dumps(head).encode()
+    text += b" " * (-(len(text) + 8) % 4096)
+    os.makedirs(folder)
+    with open(os.path.join(folder, "config.json"), "w",
+              encoding="utf-8") as f:
+        json.dump(config(m), f)
+    blocks = {k: memoryview(noise(k)) for k in {t[1] for t in tensors}}
+    with open(os.path.join(folder, "model.safetensors"), "wb",
+              buffering=0) as f:
+        f.write(struct.pack("<Q", len(text)) + text)
+        for t in tensors:
+            left = count(t)
+            while left > 0:
+                left -= f.write(blocks[t[1]][:min(left, BLOCK)])
+    return at
+
+
+def run(build, folder, new):
+    done = subprocess.run(
+        [os.path.join(build, "mlverify-run"), "--backend", "cuda",
+         "--perplexity", "none", "--ignore-eos", "--json", "-n", str(new),
+         "-t", ",".join(map(str, PROMPT)), folder], text=True,
+        capture_output=True, stdin=subprocess.DEVNULL)
+    if done.returncode not in (0, 9):
+        raise RuntimeError(done.stderr.strip())
+    out = json.loads(done.stdout)
+    bad = [c["name"] for c in out["checks"] if c["result"] == "failed"]
+    if bad:
+        raise RuntimeError(f"checks failed: {bad}")
+    return out
+
+
+def peer(m, new):
+    """The same shapes by transformers on the same card: tokens a second, and
+    what it was; or None and why not."""
+    _, family, dtype, *_ = m
+    if dtype != "F16":
+        return None, "transformers has no such type without another package"
+    try:
+        import torch
+        import transformers
+    except ImportError as why:
+        return None, str(why)
+    if not torch.cuda.is_available():
+        return None, "torch sees no device"
+    kind = {"llama": "Llama", "gpt_neox": "GPTNeoX"}[family]
+    numbers = {k: v for k, v in config(m).items() if k != "model_type"}
+    made = getattr(transformers, kind + "Config")(**numbers)
+    before = torch.get_default_dtype()
+    try:
+        torch.set_default_dtype(torch.float16)
+        with torch.device("cuda"):
+            model = getattr(transformers, kind + "ForCausalLM")(made).eval()
+    finally:
+        torch.set_default_dtype(before)
+    ids = torch.tensor([PROMPT], device="cuda")
+    best = 0.0
+    with torch.inference_mode():
+        for n in (8, new, new):
+            torch.cuda.synchronize()
+            start = time.monotonic()
+            model.generate(ids, max_new_tokens=n, min_new_tokens=n,
+                           do_sample=False)
+            torch.cuda.synchronize()
+            if n == new:
+                best = max(best, n / (time.monotonic() - start))
+    del model
+    torch.cuda.empty_cache()
+    return best, (f"transformers {transformers.__version__}, torch "
+                  f"{torch.__version__}, eager")
+
+
+def spread(values):
+    values = sorted(values)
+    return {"median": statistics.median(values), "least": values[0],
+            "most": values[-1]}
+
+
+def measure(o, m, home):
+    folder = os.path.join(home, "model")
+    size = write_model(folder, m)
+    try:
+        runs = [run(o.build, folder, o.new) for _ in range(o.runs)]
+    finally:
+        shutil.rmtree(folder)
+    out = {"model": m[0], "bytes": size, "bar": m[-1],
+           "device": runs[0]["device"], "runs": o.runs,
+           "device_memory_bytes": runs[0]["device_memory_bytes"]}
+    for key in ("load_seconds", "first_token_seconds", "tokens_per_second",
+                "gb_per_second", "copy_gb_per_second", "copy_share",
+                "upload_gb_per_second", "pinned_gb_per_second"):
+        out[key] = spread([r[key] for r in runs])
+    out["load_share"] = spread([r["upload_gb_per_second"] /
+                                r["pinned_gb_per_second"] for r in runs])
+    out["peer"], out["peer_is"] = peer(m, o.new)
+    return out
+
+
+def figure(v, digits=1):
+    return (f"**{v['median']:.{digits}f}** ({v['least']:.{digits}f} to "
+            f"{v['most']:.{digits}f})")
+
+
+def page(o, rows, skipped):
+    device = rows[0]["device"] if rows else "no device"
+    out = [f"# The CUDA backend, {o.date}, {device}", "",
+           f"Made by `tests/perf/gpu.sh`, {os.cpu_count()} cores beside it; "
+           f"commit {o.commit}. Models of noise at "
+           f"the shapes named; prompt of {len(PROMPT)} tokens, {o.new} new "
+           f"ones; medians of {o.runs} runs, least to most. The divisor of "
+           "decoding is a copy on the device in the same run, bytes read and "
+           "written; that of loading a copy from pinned memory.", "",
+           "| model | load, GB/s | of a pinned copy (bar 0.90) | first token, "
+           "s | tokens/s | GB/s | of a copy | bar | transformers, tokens/s |",
+           "|---|---|---|---|---|---|---|---|---|"]
+    for r in rows:
+        other = f"{r['peer']:.1f}" if r["peer"] else "-"
+        met = "" if r["copy_share"]["median"] >= r["bar"] else ": missed"
+        out.append(
+            f"| {r['model']} | {figure(r['upload_gb_per_second'])} | "
+            f"{figure(r['load_share'], 3)} | "
+            f"{figure(r['first_token_seconds'], 3)} | "
+            f"{figure(r['tokens_per_second'])} | "
+            f"{figure(r['gb_per_second'])} | {figure(r['copy_share'], 3)}"
+            f"{met} | {r['bar']} | {other} |")
+    out += ["", PUBLISHED, ""]
+    for r in rows:
+        out.append(f"- {r['model']}: beside it {r['peer_is']}.")
+    out += [f"- Not measured: {name}: {why}." for name, why in skipped]
+    for name in ("checks.txt",):
+        path = os.path.join(o.out, name)
+        if os.path.exists(path):
+            with open(path, encoding="utf-8") as f:
+                out += ["", "## Checks", "", *f.read().splitlines()]
+            os.remove(path)
+    return "\n".join(out) + "\n"
+
+
+def options():
+    p = argparse.ArgumentParser()
+    p.add_argument("--build", default=os.path.join(ROOT, "build/release"))
+    p.add_argument("--out", default=os.path.join(ROOT, "docs/benchmarks"))
+    p.add_argument("--runs", type=int, default=5)
+    p.add_argument("--until", type=float, default=420)
+    p.add_argument("--tiny", action="store_true")
+    o = p.parse_args()
+    o.new = 4 if o.tiny else NEW
+    o.date = datetime.date.today().isoformat()
+    o.commit = subprocess.run(
+        ["git", "-C", ROOT, "rev-parse", "--short", "HEAD"], text=True,
+        capture_output=True).stdout.strip() or "unknown"
+    return o
+
+
+def main():
+    o = options()
+    rows, skipped = [], []
+    home = tempfile.mkdtemp(prefix="mlgpu.")
+    slowest = 0.0
+    try:
+        for m in TINY if o.tiny else MODELS:
+            before = time.monotonic()
+            if before - START + slowest > o.until:
+                skipped.append((m[0], "no time was left"))
+                continue
+            try:
+                rows.append(measure(o, m, home))
+                print(f"{m[0]}: {rows[-1]['tokens_per_second']['median']:.1f}"
+                      f" tokens/s, {rows[-1]['copy_share']['median']:.3f} of "
+                      "a copy", flush=True)
+            except (RuntimeError, OSError) as why:
+                skipped.append((m[0], str(why).splitlines()[0]))
+                print(f"{m[0]}: {why}", flush=True)
+            slowest = max(slowest, time.monotonic() - before)
+    finally:
+        shutil.rmtree(home)
+    os.makedirs(o.out, exist_ok=True)
+    name = os.path.join(o.out, f"gpu-{o.date}")
+    with open(name + ".json", "w", encoding="utf-8") as f:
+        json.dump({"date": o.date, "commit": o.commit, "rows": rows,
+                   "skipped": skipped}, f, indent=1)
+        f.write("\n")
+    with open(name + ".md", "w", encoding="utf-8") as f:
+        f.write(page(o, rows, skipped))
+    print(name + ".md")
+    return 0 if rows and not skipped else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
