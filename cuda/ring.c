@@ -76,6 +76,8 @@ static bool is_there(const uint8_t *p, uint64_t len)
     uintptr_t first = (uintptr_t)p & ~(uintptr_t)(PAGE - 1);
     size_t bytes = (uintptr_t)p + len - first;
 
+    if (!TUNE_USE_CACHE)
+        return false;
     if (sysconf(_SC_PAGESIZE) != PAGE ||
         mincore((void *)first, bytes, seen) != 0)
         return true;

@@ -29,6 +29,9 @@
 #ifndef TUNE_RING_BYTES
 #define TUNE_RING_BYTES (4 << 20) /* that a thread reads at a time */
 #endif
+#ifndef TUNE_USE_CACHE
+#define TUNE_USE_CACHE 1 /* take what the page cache has; 0: read the disk */
+#endif
 #ifndef TUNE_WIDE_ROWS
 #define TUNE_WIDE_ROWS 2048 /* int8 rows widened at a time for the library */
 #endif

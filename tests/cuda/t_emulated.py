@@ -2,8 +2,9 @@
 """The CUDA backend without a device: its sources over the emulator of
 tests/cuda/emulator, opened by the real program as the real plugin would be.
 
-Two builds of it: `own` multiplies by the backend's kernels alone, `blas` by
-the library wherever it can. Every golden model is computed by both and by
+Two builds of it: `own` multiplies by the backend's kernels alone and takes
+weights from the page cache, `blas` multiplies by the library wherever it can
+and reads past the cache. Every golden model is computed by both and by
 the CPU, from the same file, and must come out the same but for the order of
 sums; barriers are left out one by one, and each must be missed. Prints TAP.
 """
@@ -301,19 +302,6 @@ def test_barriers(tap, env, home, golden):
                "goes wrong")
 
 
-def test_cold(tap, env, home):
-    """Weights that are not in the page cache are read past it."""
-    model = wide_model(os.path.join(home, "cold"), "llama")
-    ids = [1, 5, 9]
-    want, _ = logits_of(None, env, home, model, ids)
-    fd = os.open(os.path.join(model, "model.safetensors"), os.O_RDONLY)
-    os.fsync(fd)
-    os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
-    os.close(fd)
-    got, said = logits_of("own", env, home, model, ids)
-    tap.ok(far(got, want) <= 2e-5, "weights from the disk", said)
-
-
 def test_script(tap, env, home):
     """The script that measures, tried on small shapes."""
     out = os.path.join(home, "figures")
@@ -414,7 +402,7 @@ def main():
         tap.done()
     home = kit.scratch()
     env = kit.clean_env(home)
-    for name in (*"abcdef", "cold"):
+    for name in "abcdef":
         os.mkdir(os.path.join(home, name))
     with open(os.path.join(ROOT, "tests/fixtures/forward/golden.json"),
               encoding="utf-8") as f:
@@ -424,7 +412,6 @@ def main():
     test_memory(tap, env, home, golden)
     test_text(tap, env)
     test_bench(tap, env)
-    test_cold(tap, env, home)
     test_script(tap, env, home)
     test_wide(tap, env, home)
     test_poison(tap, env, home, golden)
