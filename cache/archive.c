@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "cache/grouping.h"
 #include "cache/listing.h"
 
 #include "base/json.h"
@@ -35,6 +36,13 @@ static int by_name(const void *a, const void *b)
     const struct archive_put *x = a, *y = b;
 
     return str_cmp(x->name, y->name);
+}
+
+static int by_digest(const void *a, const void *b)
+{
+    const struct archive_group *x = a, *y = b;
+
+    return strcmp(x->digest.hex, y->digest.hex);
 }
 
 static int by_text(const void *a, const void *b)
@@ -70,6 +78,7 @@ static int order(struct archive *a, struct err *e)
 
     sort(a->revisions, a->n_revisions, sizeof(*a->revisions), by_revision);
     sort(a->puts, a->n_puts, sizeof(*a->puts), by_name);
+    sort(a->groups, a->n_groups, sizeof(*a->groups), by_digest);
     for (uint64_t i = 0; i < a->n_revisions; i++) {
         struct archive_revision *one = &a->revisions[i];
 
@@ -86,6 +95,8 @@ static int order(struct archive *a, struct err *e)
     p = twice(a->puts, a->n_puts, sizeof(*a->puts), by_name);
     if (p != NULL)
         return err_set(e, ERR_REFUSED, "'%.*s' stands twice", STR_ARG(p->name));
+    if (twice(a->groups, a->n_groups, sizeof(*a->groups), by_digest) != NULL)
+        return err_set(e, ERR_REFUSED, "a content is grouped twice");
     return 0;
 }
 
@@ -151,6 +162,17 @@ static void put_put(struct buf *out, const struct archive_put *p)
         (unsigned long long)p->size, p->sha256.hex);
 }
 
+static void put_groups(struct buf *out, const struct archive *a)
+{
+    if (a->n_groups == 0)
+        return;
+    buf_puts(out, ",\n \"grouped\": [");
+    for (uint64_t i = 0; i < a->n_groups; i++)
+        buf_printf(out, "%s\n  {\"digest\": \"%s\", \"width\": %u}",
+            i > 0 ? "," : "", a->groups[i].digest.hex, a->groups[i].width);
+    buf_putc(out, ']');
+}
+
 /* Parsed, a value takes far more room than its text. */
 static int check_size(struct str text, struct err *e)
 {
@@ -182,7 +204,9 @@ int archive_text(struct buf *out, struct archive *a, struct err *e)
         buf_puts(out, i > 0 ? "," : "");
         put_put(out, &a->puts[i]);
     }
-    buf_puts(out, "]}\n");
+    buf_putc(out, ']');
+    put_groups(out, a);
+    buf_puts(out, "}\n");
     if (buf_check(out, e) != 0)
         return -1;
     return check_size(buf_str(out), e);
@@ -377,6 +401,32 @@ static int read_lock(const struct json *v, struct archive *out,
     return 0;
 }
 
+static int read_groups(const struct json *v, struct archive *out,
+    struct arena *arena, struct err *e)
+{
+    struct archive_group *g;
+
+    if (v == NULL)
+        return 0;
+    g = list_of(v, arena, sizeof(*g), &out->n_groups, e);
+    if (g == NULL)
+        return -1;
+    out->groups = g;
+    for (const struct json *m = json_first(v); m; m = json_next(m), g++) {
+        const char *text;
+        uint64_t width;
+
+        if (!json_str(json_get(m, "digest"), &text) ||
+            !digest_parse(&g->digest, str_of(text)) ||
+            !json_u64(json_get(m, "width"), &width) || !grouping_width(width))
+            return err_set(e, ERR_REFUSED,
+                "a grouped content without a digest, or by other than 2 or 4 "
+                "bytes");
+        g->width = (unsigned)width;
+    }
+    return 0;
+}
+
 static int read_root(const struct json *root, struct archive *out,
     struct arena *arena, struct err *e)
 {
@@ -406,6 +456,8 @@ static int read_root(const struct json *root, struct archive *out,
     for (const struct json *m = json_first(files); m; m = json_next(m))
         if (read_put(m, &out->puts[i++], arena, e) != 0)
             return -1;
+    if (read_groups(json_get(root, "grouped"), out, arena, e) != 0)
+        return -1;
     return check_puts(out, arena, e);
 }
 

@@ -44,11 +44,19 @@ struct archive_put {
     struct digest sha256;
 };
 
+/* A content that stands in the archive grouped (grouping.h). */
+struct archive_group {
+    struct digest digest;
+    unsigned width;
+};
+
 struct archive {
     struct archive_revision *revisions; /* by type, id, commit */
     uint64_t n_revisions;
     struct archive_put *puts; /* by name */
     uint64_t n_puts;
+    struct archive_group *groups; /* by digest */
+    uint64_t n_groups;
     /* The lock that it was made from, or lock_name.len 0. */
     struct str lock_name;
     struct str lock_text;
@@ -81,6 +89,7 @@ int archive_lists(const struct archive_revision *r, struct tree *out,
 struct archive_content {
     struct digest digest;
     uint64_t size;
+    unsigned width;    /* grouped by it; 0: as it is */
     uint64_t revision; /* one of a's, if file is not NULL */
     const struct archive_file *file;
     const struct archive_put *put; /* else */
@@ -90,6 +99,7 @@ struct member {
     struct tar_member tar;
     struct str text; /* TAR_FILE: its bytes; .p NULL: those of content */
     const struct archive_content *content;
+    const struct repo *blob_of; /* whose blob it is, or NULL */
 };
 
 struct members {
@@ -100,7 +110,10 @@ struct members {
     uint64_t content_bytes;
 };
 
-/* archive_members - what follows the manifest, in arena. */
+/*
+ * archive_members - what follows the manifest, in arena
+ * Returns 0, or -1 with *e: REFUSED (a contradiction), NOMEM
+ */
 int archive_members(struct members *out, const struct archive *a,
     struct arena *arena, struct err *e);
 

@@ -23,6 +23,7 @@ struct making {
     uint64_t *table;   /* content's index + 1, by digest */
     uint64_t slots;    /* a power of two */
     struct str *paths; /* of contents: their first member */
+    uint64_t grouped;  /* contents */
     struct err *e;
 };
 
@@ -85,26 +86,53 @@ static uint64_t *find(const struct making *m, const struct digest *d)
     return &m->table[at];
 }
 
+static int by_group(const void *key, const void *group)
+{
+    const struct digest *d = key;
+    const struct archive_group *g = group;
+
+    return strcmp(d->hex, g->digest.hex);
+}
+
+/* Grouped bytes are not what their name says: they stand apart. */
+static int set_width(
+    struct making *m, struct archive_content *content, struct str *path)
+{
+    const struct archive *a = m->a;
+    const struct archive_group *g = a->n_groups > 0
+                                        ? bsearch(&content->digest, a->groups,
+                                              a->n_groups, sizeof(*g), by_group)
+                                        : NULL;
+
+    if (g == NULL)
+        return 0;
+    content->width = g->width;
+    return path_of(m, path, "grouped/%.*s", STR_ARG(*path));
+}
+
 /* Its bytes, or, when they are there, a link to them. */
-static int add_content(
-    struct making *m, struct str path, const struct archive_content *content)
+static int add_content(struct making *m, struct str path,
+    struct archive_content *content, const struct repo *blob_of)
 {
     uint64_t *at = find(m, &content->digest), i = m->out->n_contents;
-    struct member member = { .tar = { .path = path } };
+    struct member member = { .tar = { .type = TAR_HARD }, .blob_of = blob_of };
 
+    if (set_width(m, content, &path) != 0)
+        return -1;
+    member.tar.path = path;
     if (*at != 0) {
         const struct archive_content *first = &m->out->contents[*at - 1];
 
         if (first->size != content->size)
             return err_set(m->e, ERR_REFUSED,
                 "'%.*s': two sizes for one digest", STR_ARG(path));
-        member.tar.type = TAR_HARD;
         member.tar.link = m->paths[*at - 1];
         member.content = first;
         return add(m, member);
     }
     if (!size_add(m->out->content_bytes, content->size, &m->out->content_bytes))
         return err_set(m->e, ERR_REFUSED, "more bytes than can be counted");
+    m->grouped += content->width > 0;
     m->out->contents[i] = *content;
     m->paths[i] = path;
     *at = ++m->out->n_contents;
@@ -176,7 +204,7 @@ static int add_blobs(struct making *m, uint64_t from, uint64_t to)
         }
         if (path_of(m, &path, "hub/%s/blobs/%s", v[from].repo.folder,
                 list[i].digest.hex) != 0 ||
-            add_content(m, path, &list[i]) != 0)
+            add_content(m, path, &list[i], &v[from].repo) != 0)
             return -1;
     }
     return 0;
@@ -299,7 +327,7 @@ static int add_puts(struct making *m)
         struct str path;
 
         if (path_of(m, &path, "files/%.*s", STR_ARG(p->name)) != 0 ||
-            add_content(m, path, &content) != 0)
+            add_content(m, path, &content, NULL) != 0)
             return -1;
     }
     return 0;
@@ -341,10 +369,13 @@ int archive_members(struct members *out, const struct archive *a,
     struct making m = { .a = a, .out = out, .arena = arena, .e = e };
 
     *out = (struct members){ .n = 0 };
-    return open_table(&m) != 0 || add_lock(&m) != 0 ||
-                   add_repositories(&m) != 0 || add_puts(&m) != 0
-               ? -1
-               : 0;
+    if (open_table(&m) != 0 || add_lock(&m) != 0 || add_repositories(&m) != 0 ||
+        add_puts(&m) != 0)
+        return -1;
+    return m.grouped == a->n_groups
+               ? 0
+               : err_set(e, ERR_REFUSED,
+                     "a content is grouped that no file of it has");
 }
 
 void archive_seal(

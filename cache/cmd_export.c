@@ -26,6 +26,7 @@ struct export_opts {
     const char *lock;
     int64_t level;
     int64_t threads;
+    bool group;
     bool force;
     bool dry_run;
     bool json;
@@ -52,6 +53,12 @@ static const struct opt opts[] = {
         .help = "pack harder, and slower (default 3)",
         .min = 1,
         .max = ZST_LEVEL_MAX },
+    { .name = "group",
+        .type = OPT_FLAG,
+        .at = offsetof(struct export_opts, group),
+        .help = "pack alike bytes of 16- and 32-bit numbers together, where "
+                "that saves: about a third of bf16; only mlcache import "
+                "reads it" },
     { .name = "threads",
         .type = OPT_INT,
         .at = offsetof(struct export_opts, threads),
@@ -73,7 +80,7 @@ static const struct opt opts[] = {
         .type = OPT_FLAG,
         .at = offsetof(struct export_opts, json),
         .help = "print one JSON document: archive, repositories, files, "
-                "contents, content_bytes, tar_bytes, bytes" },
+                "contents, content_bytes, grouped, tar_bytes, bytes" },
     OPT_END,
 };
 
@@ -117,11 +124,11 @@ static void put_json(
             (unsigned long long)a->puts[i].size, a->puts[i].sha256.hex);
     }
     buf_printf(b,
-        "], \"contents\": %llu, \"content_bytes\": %llu, \"tar_bytes\": %llu, "
-        "\"bytes\": ",
+        "], \"contents\": %llu, \"content_bytes\": %llu, \"grouped\": %llu, "
+        "\"tar_bytes\": %llu, \"bytes\": ",
         (unsigned long long)x->members.n_contents,
         (unsigned long long)x->members.content_bytes,
-        (unsigned long long)x->tar_bytes);
+        (unsigned long long)a->n_groups, (unsigned long long)x->tar_bytes);
     if (dry_run)
         buf_puts(b, "null}\n");
     else
@@ -262,6 +269,7 @@ static int run(const struct cmd_ctx *ctx, void *values, int argc, char **argv,
     x.lock = o->lock;
     x.threads = (unsigned)o->threads;
     x.level = (int)o->level;
+    x.group = o->group;
     x.progress = ctx->progress;
     if (exporter_plan(&x, &arena, e) != 0)
         return -1;

@@ -1,10 +1,12 @@
 /* The bytes of an archive, in order. */
 #include "cache/exporter.h"
+#include "cache/exporter_internal.h"
 
 #include <stdio.h>
 #include <unistd.h>
 
 #include "cache/frames.h"
+#include "cache/grouping.h"
 
 #include "base/file.h"
 #include "base/path.h"
@@ -26,7 +28,10 @@ struct writing {
     const struct archive_content *content; /* read from a file, or NULL */
     char path[PATH_MAX];
     int fd;
-    uint64_t done; /* of it */
+    uint64_t done;  /* of it */
+    uint8_t *plain; /* a block of it, as it is and grouped; or NULL */
+    uint8_t *block;
+    size_t block_n, block_at;
     struct hash hash;
     struct progress *progress;
     struct progress_item *item;
@@ -61,10 +66,9 @@ static int queue_text(struct writing *w, const struct tar_member *t,
 
 /* ---- contents ---- */
 
-static int path_of(
-    struct writing *w, const struct archive_content *c, struct err *e)
+int exporter_path(const struct exporter *x, const struct archive_content *c,
+    char *out, struct err *e)
 {
-    const struct exporter *x = w->x;
     const struct archive_revision *r;
     struct volume_entry entry;
     char root[PATH_MAX];
@@ -72,12 +76,12 @@ static int path_of(
     if (c->file == NULL) {
         entry =
             (struct volume_entry){ .name = c->put->name, .sha256 = c->digest };
-        return volume_path(&x->place->volume, &entry, w->path, e);
+        return volume_path(&x->place->volume, &entry, out, e);
     }
     r = &x->archive.revisions[c->revision];
     if (hubdir_snapshot(&x->place->hub, &r->repo, r->commit, root, e) != 0)
         return -1;
-    return path_fmt(w->path, e, "%s/%.*s", root, STR_ARG(c->file->f.path));
+    return path_fmt(out, e, "%s/%.*s", root, STR_ARG(c->file->f.path));
 }
 
 static int damaged(const struct writing *w, const char *what, struct err *e)
@@ -92,7 +96,7 @@ static int open_content(
     struct str name = c->file != NULL ? c->file->f.path : c->put->name;
     uint64_t size;
 
-    if (path_of(w, c, e) != 0)
+    if (exporter_path(w->x, c, w->path, e) != 0)
         return -1;
     w->fd = file_open(w->path, &size, e);
     if (w->fd < 0)
@@ -122,18 +126,47 @@ static int close_content(struct writing *w, struct err *e)
     return 0;
 }
 
+/* The next n bytes of it, as they are. */
+static int read_plain(struct writing *w, uint8_t *out, size_t n, struct err *e)
+{
+    if (file_read_at(w->fd, out, n, w->done, w->path, e) != 0)
+        return -1;
+    hash_add(&w->hash, out, n);
+    progress_add(w->item, n);
+    w->done += n;
+    return 0;
+}
+
+/* The next block of it, grouped. */
+static int read_block(struct writing *w, struct err *e)
+{
+    w->block_at = 0;
+    w->block_n = size_min(GROUPING_BLOCK, w->content->size - w->done);
+    if (read_plain(w, w->plain, w->block_n, e) != 0)
+        return -1;
+    grouping_split(w->block, w->plain, w->block_n, w->content->width);
+    return 0;
+}
+
 static int read_content(
     struct writing *w, uint8_t *out, size_t cap, size_t *n, struct err *e)
 {
     size_t now = size_min(cap, w->content->size - w->done);
 
-    if (file_read_at(w->fd, out, now, w->done, w->path, e) != 0)
-        return -1;
-    hash_add(&w->hash, out, now);
-    progress_add(w->item, now);
-    w->done += now;
+    if (w->content->width == 0) {
+        if (read_plain(w, out, now, e) != 0)
+            return -1;
+    } else {
+        if (w->block_at == w->block_n && read_block(w, e) != 0)
+            return -1;
+        now = size_min(cap, w->block_n - w->block_at);
+        memcpy(out, w->block + w->block_at, now);
+        w->block_at += now;
+    }
     *n += now;
-    return w->done == w->content->size ? close_content(w, e) : 0;
+    return w->done == w->content->size && w->block_at == w->block_n
+               ? close_content(w, e)
+               : 0;
 }
 
 /* ---- in order ---- */
@@ -249,6 +282,12 @@ int exporter_run(struct exporter *x, int fd, const char *name, struct err *e)
         .make = make,
         .ctx = &w };
 
+    if (x->archive.n_groups > 0) {
+        w.plain = arena_alloc(x->arena, 2, GROUPING_BLOCK, e);
+        if (w.plain == NULL)
+            return -1;
+        w.block = w.plain + GROUPING_BLOCK;
+    }
     w.progress =
         progress_open(x->progress, "exporting", x->members.content_bytes, e);
     if (w.progress == NULL || frames_pack(&f, e) != 0)

@@ -18,6 +18,7 @@ struct exporter {
     const char *lock; /* the path of a lock, or NULL */
     unsigned threads; /* 0: one per core */
     int level;        /* of zstd */
+    bool group;       /* contents that pack better grouped (grouping.h) */
     enum progress_mode progress;
 
     /* Answered by exporter_plan. */
@@ -41,7 +42,8 @@ struct exporter {
     }
 
 /*
- * exporter_plan - what will be in it; nothing is read but names
+ * exporter_plan - what will be in it; nothing is read but names, and, to
+ * group, samples
  * From here on it is held (lease.h).
  * Returns 0, or -1 with *e: MISSING (a file is not here), CORRUPT (a name
  *         leads to other content than is listed), REFUSED, IO, NOMEM

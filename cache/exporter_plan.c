@@ -1,5 +1,6 @@
 /* Which revisions, files and names an archive is to hold. */
 #include "cache/exporter.h"
+#include "cache/exporter_internal.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -514,6 +515,14 @@ static int check_readable(const struct exporter *x, struct err *e)
                : err_ctx(e, "an archive cannot hold this");
 }
 
+static int lay_out(struct exporter *x, struct err *e)
+{
+    buf_clear(&x->manifest);
+    return archive_text(&x->manifest, &x->archive, e) != 0
+               ? -1
+               : archive_members(&x->members, &x->archive, x->arena, e);
+}
+
 int exporter_plan(struct exporter *x, struct arena *arena, struct err *e)
 {
     struct planning p = { .x = x, .arena = arena, .e = e };
@@ -521,9 +530,9 @@ int exporter_plan(struct exporter *x, struct arena *arena, struct err *e)
     x->arena = arena;
     if (add_lock(&p) != 0 || add_targets(&p) != 0)
         return -1;
-    if (archive_text(&x->manifest, &x->archive, e) != 0 ||
-        check_readable(x, e) != 0 ||
-        archive_members(&x->members, &x->archive, arena, e) != 0)
+    if (lay_out(x, e) != 0 || (x->group && exporter_group(x, e) != 0) ||
+        (x->archive.n_groups > 0 && lay_out(x, e) != 0) ||
+        check_readable(x, e) != 0)
         return -1;
     return measure(&p);
 }

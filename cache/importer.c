@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 #include "cache/frames.h"
+#include "cache/grouping.h"
 #include "cache/volume_internal.h"
 
 enum { DESCRIBED_MAX = 160 };
@@ -34,6 +35,8 @@ struct reading {
     uint64_t member; /* the one that is under way; n: the seal */
     uint64_t at;     /* in the tar archive */
     uint8_t block[TAR_BLOCK];
+    uint8_t *grouped; /* a block of a content, and as it is; or NULL */
+    uint8_t *plain;
     struct progress *progress;
     struct progress_item *item;
 };
@@ -210,6 +213,12 @@ static int begin_content(struct reading *r, struct err *e)
     if (importer_held(m, c, held, e) != 0 ||
         landing_begin(&m->landing, &c->digest, c->size, held, e) != 0)
         return -1;
+    if (c->width > 0 && r->grouped == NULL) {
+        r->grouped = arena_alloc(&m->arena, 2, GROUPING_BLOCK, e);
+        if (r->grouped == NULL)
+            return -1;
+        r->plain = r->grouped + GROUPING_BLOCK;
+    }
     r->item = progress_item(r->progress, name_of(c).p, c->size);
     r->done = 0;
     r->stage = AT_CONTENT;
@@ -269,11 +278,32 @@ static size_t take_text(
     return now;
 }
 
+/* A grouped content lands block by block. */
+static size_t take_grouped(
+    struct reading *r, const uint8_t *p, size_t n, struct err *e)
+{
+    const struct archive_content *c = member_of(r)->content;
+    size_t at = r->done % GROUPING_BLOCK;
+    size_t block = size_min(GROUPING_BLOCK, c->size - (r->done - at));
+    size_t now = size_min(n, block - at);
+
+    memcpy(r->grouped + at, p, now);
+    r->done += now;
+    if (at + now < block)
+        return now;
+    grouping_join(r->plain, r->grouped, block, c->width);
+    if (landing_add(&r->m->landing, r->plain, block, e) == 0)
+        progress_add(r->item, block);
+    return now;
+}
+
 static size_t take_content(
     struct reading *r, const uint8_t *p, size_t n, struct err *e)
 {
     size_t now = size_min(n, member_of(r)->tar.size - r->done);
 
+    if (member_of(r)->content->width > 0)
+        return take_grouped(r, p, n, e);
     if (landing_add(&r->m->landing, p, now, e) == 0)
         progress_add(r->item, now);
     r->done += now;

@@ -108,11 +108,9 @@ static int copy_blob(const struct importer *m, const struct repo *r,
 static bool is_blob_of(
     const struct importer *m, uint64_t i, const struct repo *r)
 {
-    const struct tar_member *t = &m->members.v[i].tar;
-    char front[PATH_MAX];
+    const struct repo *of = m->members.v[i].blob_of;
 
-    snprintf(front, sizeof(front), "hub/%s/blobs/", r->folder);
-    return m->members.v[i].content != NULL && str_starts(t->path, front);
+    return of != NULL && strcmp(of->folder, r->folder) == 0;
 }
 
 /* All blobs of one repository; *at is the first member not looked at yet. */

@@ -348,6 +348,21 @@ def manifests(b):
             ("files that go to no volume by name", said(
                 ' "files": []', ' "files": [\n  {"name": "../x", "size": 1, '
                 f'"sha256": "{etag}"}}]')),
+            ("a content grouped that is not in it", said(
+                ' "files": []}', ' "files": [],\n "grouped": [\n  {"digest": '
+                f'"{"9" * 64}", "width": 2}}]}}')),
+            ("a content grouped by three", said(
+                ' "files": []}', ' "files": [],\n "grouped": [\n  {"digest": '
+                f'"{etag}", "width": 3}}]}}')),
+            ("a content grouped that stands as it is", said(
+                ' "files": []}', ' "files": [],\n "grouped": [\n  {"digest": '
+                f'"{etag}", "width": 2}}]}}')),
+            ("a content grouped twice", said(
+                ' "files": []}', ' "files": [],\n "grouped": [' + ",".join(
+                    f'\n  {{"digest": "{etag}", "width": {n}}}'
+                    for n in (2, 4)) + "]}")),
+            ("none grouped", said(' "files": []}',
+                                  ' "files": [],\n "grouped": []}')),
             ("a lock that is none", said(
                 ' "repositories"', ' "lock": {"name": "a", "text": "b"},\n'
                 ' "repositories"')),

@@ -118,12 +118,18 @@ def add_commands(b):
     b.ours("get", "mlfetch", "get", volume, "model.safetensors", out)
     b.ours("export", "mlcache", "export", f"{out}/a", "--volume", volume,
            "--threads", str(b.threads), "model.safetensors")
+    b.ours("export --group", "mlcache", "export", f"{out}/a", "--volume",
+           volume, "--threads", str(b.threads), "--group", "model.safetensors")
+    b.ours("import, grouped", "mlcache", "import", b.at("g.tar.zst"),
+           "--volume", f"{out}/W", "--threads", str(b.threads))
     b.ours("import", "mlcache", "import", b.at("a.tar.zst"), "--volume",
            f"{out}/W", "--threads", str(b.threads))
     b.rows = [("put", "cp + sync"), ("put", "cp + sync, sha256sum"),
               ("get", "cp + sync"), ("get", "cp + sync, sha256sum"),
               ("export", "sha256sum"), ("export", "tar | zstd -T0 + sync"),
               ("export", "tar | zstd -T0 + sync, sha256sum"),
+              ("export --group", "tar | zstd -T0 + sync"),
+              ("import, grouped", "zstd -d | tar -x + sync"),
               ("import", "zstd -d | tar -x + sync"),
               ("import", "cp + sync, sha256sum")]
 
@@ -159,12 +165,16 @@ def main():
         for line in (["mlfetch", "put", b.at("V"),
                       b.at("in/model.safetensors")],
                      ["mlcache", "export", b.at("a.tar.zst"), "--volume",
-                      b.at("V"), "model.safetensors"]):
+                      b.at("V"), "model.safetensors"],
+                     ["mlcache", "export", b.at("g.tar.zst"), "--volume",
+                      b.at("V"), "model.safetensors", "--group"]):
             subprocess.run([os.path.join(BUILD, line[0]), *line[1:], "-q"],
                            check=True, env=b.env, stdout=subprocess.DEVNULL)
         size = os.path.getsize(b.at("in/model.safetensors"))
-        packed = os.path.getsize(b.at("a.tar.zst"))
-        print(f"{size / 1e6:.0f} MB in {packed / 1e6:.0f} MB")
+        packed, grouped = (os.path.getsize(b.at(n))
+                           for n in ("a.tar.zst", "g.tar.zst"))
+        print(f"{size / 1e6:.0f} MB in {packed / 1e6:.0f} MB; grouped in "
+              f"{grouped / 1e6:.0f} MB")
         add_commands(b)
         b.turn(counted=False)
         for i in range(max(args.pairs, 5)):

@@ -183,6 +183,50 @@ static void two_sizes(void)
     is_int(e2.kind, ERR_REFUSED, "or in a repository and a volume");
 }
 
+/* What is grouped stands apart, under every name it has; all of it is there. */
+static void grouped(struct buf *text)
+{
+    struct arena arena AUTO(arena_free) = ARENA_INIT(1 << 24);
+    struct buf again AUTO(buf_free) = BUF_INIT(1 << 20);
+    struct archive_group g[2] = { { .width = 4 }, { .width = 2 } };
+    struct archive a, b;
+    struct members m;
+    struct err e = ERR_INIT;
+    unsigned apart = 0;
+
+    archive_parse(&a, buf_str(text), &arena, &e);
+    digest_parse(&g[0].digest, str_of(SHA256));
+    digest_parse(&g[1].digest, str_of(OTHER));
+    a.groups = g;
+    a.n_groups = 2;
+    is_int(archive_text(&again, &a, &e), 0, "two contents grouped");
+    is_int(archive_parse(&b, buf_str(&again), &arena, &e), 0, "read again");
+    ok(b.n_groups == 2 && b.groups[0].width == 2 && b.groups[1].width == 4 &&
+            digest_eq(&b.groups[0].digest, &g[0].digest),
+        "by digest");
+    is_int(archive_members(&m, &b, &arena, &e), 0, "their members");
+    for (uint64_t i = 0; i < m.n; i++)
+        if (m.v[i].content != NULL)
+            apart += (m.v[i].content->width > 0) ==
+                     (memcmp(m.v[i].tar.path.p, "grouped/", 8) == 0);
+        else
+            apart += memcmp(m.v[i].tar.path.p, "grouped/", 8) != 0;
+    is_int(apart, (long long)m.n, "grouped ones apart, no others");
+    ok(str_is(m.v[11].tar.link, "grouped/hub/models--a--tiny/blobs/" SHA256) &&
+            str_is(
+                m.v[11].tar.path, "grouped/hub/datasets--a--set/blobs/" SHA256),
+        "the second of the same bytes, too");
+    digest_parse(
+        &b.groups[1].digest, str_of("ff" SHA1 "cb5b2f69babc53f9145b45"));
+    is_int(archive_members(&m, &b, &arena, &e), -1, "one that is not in it");
+    is_int(e.kind, ERR_REFUSED, "is refused");
+    for (size_t i = 0, bad = 0; i <= again.len; i++) {
+        bad += i < again.len && parse(again.p, i) != ERR_REFUSED;
+        if (i == again.len)
+            is_int((long long)bad, 0, "cut at any byte it is refused");
+    }
+}
+
 int main(void)
 {
     struct buf text AUTO(buf_free) = BUF_INIT(1 << 20);
@@ -192,5 +236,6 @@ int main(void)
     follows(&text);
     attacked(&text);
     two_sizes();
+    grouped(&text);
     return done();
 }
