@@ -174,6 +174,73 @@ def official_removed(tap, hub):
     shutil.rmtree(home)
 
 
+def hf(env, *args):
+    """The official command."""
+    env = dict(env, HF_HUB_DISABLE_XET="1", HF_HUB_DISABLE_TELEMETRY="1",
+               NO_COLOR="1")
+    done = subprocess.run([os.path.join(os.path.dirname(sys.executable), "hf"),
+                           *args], env=env, capture_output=True, text=True)
+    said = done.stdout + done.stderr
+    return done.returncode, said, "warn" in said.lower()
+
+
+def commands(tap, hub):
+    """hf cache in our volume, mlcache in what hf downloaded."""
+    home = kit.scratch()
+    env = kit.clean_env(home, HF_ENDPOINT=hub.url)
+    volume = os.path.join(home, "V")
+    for repo in ("org/llama", "org/deep"):
+        kit.run(["mlfetch", "pull", repo, "--volume", volume], env)
+    inside = dict(env, HF_HUB_CACHE=os.path.join(volume, "hub"))
+    rc, said, warned = hf(inside, "cache", "ls", "--json")
+    tap.ok(rc == 0 and not warned and "org/llama" in said and
+           "org/deep" in said, "hf cache ls in a volume of ours", said)
+    for repo in ("org/llama", "org/deep"):
+        rc, said, warned = hf(inside, "cache", "verify", repo,
+                              "--fail-on-missing-files",
+                              "--fail-on-extra-files")
+        tap.ok(rc == 0 and not warned, f"hf cache verify {repo}", said)
+    blob = os.path.realpath(kit.run(["mlcache", "path", "org/deep",
+                                     "--volume", volume], env).stdout.strip() +
+                            "/config.json")
+    whole = flip(blob)
+    rc, said, _ = hf(inside, "cache", "verify", "org/deep")
+    tap.ok(rc != 0, "it sees a flipped bit (so it did look)", said)
+    flip(blob, whole)
+    rc, said, warned = hf(inside, "cache", "rm", "-y", "model/org/deep")
+    tap.ok(rc == 0 and not warned, "hf cache rm in it", said)
+    ours = [r["id"] for r in json.loads(kit.run(
+        ["mlcache", "ls", "--json", "--volume", volume],
+        env).stdout)["repositories"] if r["revisions"]]
+    done = kit.run(["mlcache", "verify", "--volume", volume], env)
+    tap.ok(ours == ["org/llama"] and done.returncode == 0,
+           "mlcache sees the same, and all is right", done.stderr)
+    theirs = kit.clean_env(os.path.join(home, "theirs"), HF_ENDPOINT=hub.url)
+    for repo in ("org/llama", "org/deep"):
+        rc, said, _ = hf(theirs, "download", repo)
+        tap.eq(rc, 0, f"hf download {repo}")
+    done = kit.run(["mlcache", "verify"], theirs)
+    tap.eq(done.returncode, 0, "mlcache verify is content with it")
+    done = kit.run(["mlcache", "rm", "--yes", "org/deep"], theirs)
+    rc, said, warned = hf(theirs, "cache", "ls", "--json")
+    tap.ok(done.returncode == 0 and rc == 0 and not warned and
+           "org/deep" not in said and "org/llama" in said,
+           "mlcache rm in it, and hf cache ls", done.stderr + said)
+    shutil.rmtree(home)
+
+
+def flip(path, whole=None):
+    """A bit of a file, or all of it again; what was in it."""
+    with open(path, "rb") as f:
+        old = f.read()
+    os.chmod(path, 0o644)
+    with open(path, "wb") as f:
+        f.write(whole if whole is not None else
+                bytes([old[0] ^ 1]) + old[1:])
+    os.chmod(path, 0o444)
+    return old
+
+
 DELETE = """
 import sys
 from huggingface_hub import scan_cache_dir
@@ -310,6 +377,7 @@ def main():
         adopted(tap, hub)
         carried(tap, hub)
         official_removed(tap, hub)
+        commands(tap, hub)
         plain_folders(tap, hub, deep)
         token_files(tap, hub)
     shutil.rmtree(folder)

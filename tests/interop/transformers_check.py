@@ -6,6 +6,7 @@ import glob
 import json
 import os
 import shutil
+import subprocess
 import sys
 import warnings
 
@@ -91,6 +92,46 @@ def refuses_int8(tap, env, home):
                    "an int8 folder is refused", why)
 
 
+LOAD = """
+import sys
+from transformers import AutoModelForCausalLM, AutoTokenizer
+try:
+    open(sys.argv[1] + "/control", "w")
+except OSError as e:
+    print("read-only:", e.errno == 30)
+model = AutoModelForCausalLM.from_pretrained("org/neox")
+print("parameters:", sum(p.numel() for p in model.parameters()))
+print("ids:", len(AutoTokenizer.from_pretrained("org/neox")("Once").input_ids))
+"""
+
+
+def from_a_volume(tap, home):
+    """Read-only and offline: a volume, as a container mounts it."""
+    source = os.path.join(kit.ROOT, "tests/model/tiny-neox")
+    volume = os.path.join(home, "V")
+    with kit.Hub({"org/neox": {"dir": source}}) as hub:
+        done = kit.run(["mlfetch", "pull", "org/neox", "--volume", volume],
+                       kit.clean_env(home, HF_ENDPOINT=hub.url))
+    tap.ok(done.returncode == 0, "a volume", done.stderr)
+    env = kit.clean_env(os.path.join(home, "none"), HF_HUB_OFFLINE="1",
+                        HF_HUB_CACHE=os.path.join(volume, "hub"))
+    script = 'mount --bind "$1" "$1" && mount -o remount,ro,bind "$1" && ' \
+        'exec "$2" -c "$3" "$1"'
+    if os.geteuid() != 0 or not shutil.which("unshare"):
+        tap.skip("from_pretrained of a volume that is read-only",
+                 "only root can mount")
+        return
+    done = subprocess.run(["unshare", "-m", "sh", "-c", script, "sh", volume,
+                           sys.executable, LOAD], env=env, text=True,
+                          capture_output=True)
+    said = done.stdout.splitlines()
+    tap.ok(done.returncode == 0 and "read-only: True" in said and
+           len(said) == 3 and not said[1].endswith(" 0") and
+           "warn" not in done.stderr.lower(),
+           "from_pretrained of a volume that is read-only, offline",
+           done.stdout + done.stderr[-2000:])
+
+
 def main():
     tap = kit.Tap()
     home = kit.scratch()
@@ -111,6 +152,7 @@ def main():
                 compare(tap, env, family, out, name)
             shutil.rmtree(out, ignore_errors=True)
     refuses_int8(tap, env, home)
+    from_a_volume(tap, home)
     shutil.rmtree(home)
     tap.done()
 
