@@ -231,7 +231,7 @@ def test_usage(folder):
             ((folder, "--prompt", "x"), 2, "--tokens"),
             ((folder, "--prompt", "x", "--tokens", "1"), 2, "exclude"),
             ((folder, "-n", "-1"), 2, "-n"),
-            ((folder, "--backend", "cuda"), 1, "CUDA"),
+            ((folder, "--backend", "cuda"), 1, "cuda"),
             ((folder, "--backend", "tpu"), 2, "tpu"),
             ((folder + "/nowhere",), 3, "nowhere"),
             (("./config.json",), 3, "config.json"),
