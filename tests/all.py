@@ -97,18 +97,17 @@ def main():
         run("lint", ["tests/lint/lint.py"])
         run("unit and numeric", units("build/release"))
         run("command line", scripts)
-        run("CUDA", found("tests/cuda/t_*.py"))
         run("twin", found("tests/twin/*_check.py"))
-        run("end to end", found("tests/e2e/*.py"))
+        # the emulator keeps one core busy for minutes: beside others
+        run("CUDA, end to end", found("tests/cuda/t_*.py", "tests/e2e/*.py"))
         counted("the test hub itself", [PYTHON, "tests/server/selftest.py"])
         run("interoperation", ["tests/interop/run.py"])
     build("clang", "BUILD=clang", "CC=clang", "WITH_CUDA=no")
     if build("sanitizers", *sanitized):
         run("unit and numeric, sanitized", units("build/asan"), "build/asan")
         run("command line, sanitized", scripts, "build/asan")
-        run("CUDA emulated, sanitized", ["tests/cuda/t_emulated.py"],
-            "build/asan")
-        run("end to end, sanitized",
+        run("CUDA, end to end, sanitized",
+            ["tests/cuda/t_emulated.py"] +
             [f"tests/e2e/{n}.py" for n in ("path", "lock", "localdir",
                                            "account")], "build/asan")
         run("fuzz replay and a short run", found("tests/fuzz/run.py"),
