@@ -222,6 +222,16 @@ void json_quote(struct buf *out, struct str text)
     buf_putc(out, '"');
 }
 
+void json_quote_all(struct buf *out, const struct str *v, uint64_t n)
+{
+    buf_putc(out, '[');
+    for (uint64_t i = 0; i < n; i++) {
+        buf_puts(out, i > 0 ? ", " : "");
+        json_quote(out, v[i]);
+    }
+    buf_putc(out, ']');
+}
+
 static void write_number(struct buf *out, double d)
 {
     char text[40];

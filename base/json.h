@@ -90,6 +90,9 @@ bool json_bool(const struct json *v, bool *out);
  */
 void json_quote(struct buf *out, struct str text);
 
+/* json_quote_all - append n of them as a list: ["one", "two"] */
+void json_quote_all(struct buf *out, const struct str *v, uint64_t n);
+
 /*
  * json_write - append v again as JSON text, keys in order, compact
  * Numbers come out as the shortest text that reads back the same.

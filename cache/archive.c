@@ -139,14 +139,11 @@ static void put_revision(struct buf *out, const struct archive_revision *r)
 {
     buf_puts(out, "\n  {");
     put_key(out, "repository", str_of(r->repo.id));
-    buf_printf(out, ", \"type\": \"%s\", \"commit\": \"%s\",\n   \"refs\": [",
+    buf_printf(out, ", \"type\": \"%s\", \"commit\": \"%s\",\n   \"refs\": ",
         repo_type_names[r->repo.type], r->commit);
-    for (uint64_t i = 0; i < r->n_refs; i++) {
-        buf_puts(out, i > 0 ? ", " : "");
-        json_quote(out, r->refs[i]);
-    }
+    json_quote_all(out, r->refs, r->n_refs);
     buf_printf(
-        out, "], \"listed\": %s, \"files\": [", r->listed ? "true" : "false");
+        out, ", \"listed\": %s, \"files\": [", r->listed ? "true" : "false");
     for (uint64_t i = 0; i < r->n_files; i++) {
         buf_puts(out, i > 0 ? "," : "");
         put_file(out, &r->files[i]);

@@ -94,13 +94,10 @@ static void json_revision(struct buf *b, const struct archive_revision *r)
     }
     buf_printf(b,
         "{\"type\": \"%s\", \"repository\": \"%s\", \"commit\": \"%s\", "
-        "\"refs\": [",
+        "\"refs\": ",
         repo_type_names[r->repo.type], r->repo.id, r->commit);
-    for (uint64_t i = 0; i < r->n_refs; i++) {
-        buf_puts(b, i > 0 ? ", " : "");
-        json_quote(b, r->refs[i]);
-    }
-    buf_printf(b, "], \"files\": %llu, \"bytes\": %llu}",
+    json_quote_all(b, r->refs, r->n_refs);
+    buf_printf(b, ", \"files\": %llu, \"bytes\": %llu}",
         (unsigned long long)files, (unsigned long long)bytes);
 }
 

@@ -69,13 +69,10 @@ static void json_revision(
     hubdir_snapshot(&m->place.hub, &r->repo, r->commit, path, &ignored);
     buf_printf(b,
         "{\"type\": \"%s\", \"repository\": \"%s\", \"commit\": \"%s\", "
-        "\"refs\": [",
+        "\"refs\": ",
         repo_type_names[r->repo.type], r->repo.id, r->commit);
-    for (uint64_t i = 0; i < r->n_refs; i++) {
-        buf_puts(b, i > 0 ? ", " : "");
-        json_quote(b, r->refs[i]);
-    }
-    buf_puts(b, "], \"path\": ");
+    json_quote_all(b, r->refs, r->n_refs);
+    buf_puts(b, ", \"path\": ");
     json_quote(b, str_of(path));
     buf_putc(b, '}');
 }

@@ -30,13 +30,10 @@ static void json_revision(struct buf *b, const struct held_revision *rev)
 {
     buf_puts(b, "{\"commit\": ");
     json_quote(b, rev->commit);
-    buf_puts(b, ", \"refs\": [");
-    for (uint64_t i = 0; i < rev->n_refs; i++) {
-        buf_puts(b, i > 0 ? ", " : "");
-        json_quote(b, rev->refs[i]);
-    }
+    buf_puts(b, ", \"refs\": ");
+    json_quote_all(b, rev->refs, rev->n_refs);
     buf_printf(b,
-        "], \"files\": %llu, \"missing\": %llu, \"bytes\": %llu, "
+        ", \"files\": %llu, \"missing\": %llu, \"bytes\": %llu, "
         "\"pinned\": %s}",
         (unsigned long long)rev->files, (unsigned long long)rev->missing,
         (unsigned long long)rev->bytes, rev->pinned ? "true" : "false");
