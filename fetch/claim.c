@@ -11,7 +11,7 @@
 #include "base/path.h"
 #include "cache/honest.h"
 #include "fetch/journal.h"
-#include "fetch/retry.h"
+#include "net/retry.h"
 
 /* Written to within the last seconds, by the file system's own clock. */
 static bool is_alive(const char *path, time_t now)

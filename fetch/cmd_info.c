@@ -6,8 +6,8 @@
 #include "base/json.h"
 #include "cache/volume.h"
 #include "fetch/planview.h"
-#include "fetch/retry.h"
 #include "fetch/shortname.h"
+#include "net/retry.h"
 
 enum { OUT_MAX = 1 << 30 };
 

@@ -8,8 +8,8 @@
 #include "cache/mode.h"
 #include "cache/volume.h"
 #include "fetch/lockpin.h"
-#include "fetch/retry.h"
 #include "fetch/shortname.h"
+#include "net/retry.h"
 
 struct lock_opts {
     const char *out;

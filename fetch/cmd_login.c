@@ -7,7 +7,7 @@
 #include "base/password.h"
 #include "fetch/account.h"
 #include "fetch/pull.h"
-#include "fetch/retry.h"
+#include "net/retry.h"
 
 enum { LINE_MAX_BYTES = 8192 };
 

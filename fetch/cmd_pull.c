@@ -8,8 +8,8 @@
 #include "fetch/lockpin.h"
 #include "fetch/pace.h"
 #include "fetch/planview.h"
-#include "fetch/retry.h"
 #include "fetch/shortname.h"
+#include "net/retry.h"
 
 enum { OUT_MAX = 1 << 30 };
 

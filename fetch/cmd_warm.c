@@ -9,7 +9,7 @@
 #include "fetch/lockpin.h"
 #include "fetch/pace.h"
 #include "fetch/planview.h"
-#include "fetch/retry.h"
+#include "net/retry.h"
 
 enum { OUT_MAX = 1 << 30 };
 

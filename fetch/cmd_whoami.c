@@ -5,7 +5,7 @@
 #include "fetch/hub.h"
 #include "fetch/planview.h"
 #include "fetch/pull.h"
-#include "fetch/retry.h"
+#include "net/retry.h"
 
 enum { OUT_BYTES = 64 << 10, TEXT_BYTES = 513 };
 

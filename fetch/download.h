@@ -10,7 +10,7 @@
 #include "fetch/hub.h"
 #include "fetch/intake.h"
 #include "fetch/plan.h"
-#include "fetch/retry.h"
+#include "net/retry.h"
 
 /* What all files of one transfer share. */
 struct transfer_opts {

@@ -12,9 +12,9 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "fetch/hub_error.h"
-#include "fetch/retry.h"
 #include "fetch/treepage.h"
-#include "fetch/url.h"
+#include "net/retry.h"
+#include "net/url.h"
 
 enum {
     CONNECT_S = 10,

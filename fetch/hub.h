@@ -10,8 +10,8 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "cache/hubdir.h"
-#include "fetch/http.h"
 #include "fetch/token.h"
+#include "net/http.h"
 
 /* What the Hub tells besides its answers: each topic is shown once. */
 enum { HUB_WARNED_MAX = 4096 };

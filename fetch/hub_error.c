@@ -6,7 +6,7 @@
 #include "base/json.h"
 #include "cache/hubdir.h"
 #include "fetch/token.h"
-#include "fetch/url.h"
+#include "net/url.h"
 
 enum { TEXT_MAX = 200 };
 

@@ -5,9 +5,9 @@
 #include <strings.h>
 
 #include "base/clock.h"
-#include "fetch/content_range.h"
 #include "fetch/hub_error.h"
-#include "fetch/url.h"
+#include "net/content_range.h"
+#include "net/url.h"
 
 /* A strike is not counted this soon after another: less than any backoff. */
 enum { HOPS_MAX = 10, STRIKE_MS = 250, TELL_BYTES = 128 << 10 };

@@ -10,13 +10,13 @@
 #include <stdlib.h>
 
 #include "cache/hubdir.h"
-#include "fetch/content_range.h"
 #include "fetch/hub.h"
 #include "fetch/hub_error.h"
 #include "fetch/pattern.h"
-#include "fetch/retry.h"
 #include "fetch/token.h"
-#include "fetch/url.h"
+#include "net/content_range.h"
+#include "net/retry.h"
+#include "net/url.h"
 
 /* The text up to the next newline, which is taken away. */
 static char *line(struct buf *text, size_t *at)

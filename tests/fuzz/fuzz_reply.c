@@ -9,8 +9,8 @@
 
 #include <stdlib.h>
 
-#include "fetch/content_range.h"
-#include "fetch/reply.h"
+#include "net/content_range.h"
+#include "net/reply.h"
 
 struct seen {
     enum reply_state state;

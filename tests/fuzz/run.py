@@ -27,8 +27,8 @@ import sys
 import seeds
 
 HERE, ROOT = seeds.HERE, seeds.ROOT
-ROOMS = ["fetch", "verify-run", "verify", "convert", "cache", "formats",
-         "base"]
+ROOMS = ["fetch", "verify-run", "verify", "convert", "cache", "net",
+         "formats", "base"]
 EXTERNAL = ["-lcurl", "-lssl", "-lsodium", "-lcrypto", "-lcjson", "-lzstd",
             "-lm", "-pthread"]
 CFLAGS = ["-g", "-O1", "-std=c17", "-D_GNU_SOURCE", "-I.",

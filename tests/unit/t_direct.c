@@ -2,7 +2,7 @@
  * Answers that come directly: into the room that was given for them, whole,
  * cut at every byte and split at every byte; odd ones are brought by libcurl.
  */
-#include "fetch/http.h"
+#include "net/http.h"
 
 #include <arpa/inet.h>
 #include <netinet/tcp.h>

@@ -1,5 +1,5 @@
 /* Requests to a server that says little: paused, resumed, stopped, one more. */
-#include "fetch/http.h"
+#include "net/http.h"
 
 #include <arpa/inet.h>
 #include <pthread.h>

@@ -1,5 +1,5 @@
 /* The head of an answer: what is taken, what is odd, every cut, every split. */
-#include "fetch/reply.h"
+#include "net/reply.h"
 
 #include "tests/unit/tap.h"
 

@@ -1,6 +1,6 @@
-#include "fetch/retry.h"
+#include "net/retry.h"
 
-#include "fetch/content_range.h"
+#include "net/content_range.h"
 #include "tests/unit/tap.h"
 
 static void named(

@@ -1,5 +1,5 @@
 /* Whose OpenSSL is it that libcurl has? Which certificates can be read? */
-#include "fetch/tls.h"
+#include "net/tls.h"
 
 #include "tests/unit/tap.h"
 

@@ -1,4 +1,4 @@
-#include "fetch/url.h"
+#include "net/url.h"
 
 #include "tests/unit/tap.h"
 

@@ -1,6 +1,6 @@
 /* proxy.h - which proxies the environment names; libcurl uses them. */
-#ifndef FETCH_PROXY_H
-#define FETCH_PROXY_H
+#ifndef NET_PROXY_H
+#define NET_PROXY_H
 
 #include <stdbool.h>
 

@@ -1,4 +1,4 @@
-#include "fetch/http.h"
+#include "net/http.h"
 
 #include <curl/curl.h>
 #include <limits.h>
@@ -12,11 +12,11 @@
 #include "base/clock.h"
 #include "base/env.h"
 #include "base/version.h"
-#include "fetch/direct.h"
-#include "fetch/http_internal.h"
-#include "fetch/proxy.h"
-#include "fetch/reply.h"
-#include "fetch/tls.h"
+#include "net/direct.h"
+#include "net/http_internal.h"
+#include "net/proxy.h"
+#include "net/reply.h"
+#include "net/tls.h"
 
 _Static_assert(sizeof(((struct http_call *)0)->why) >= CURL_ERROR_SIZE,
     "libcurl writes its message there");

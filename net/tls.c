@@ -1,4 +1,4 @@
-#include "fetch/tls.h"
+#include "net/tls.h"
 
 #include <openssl/ssl.h>
 #include <stdio.h>

@@ -1,9 +1,9 @@
-#include "fetch/reply.h"
+#include "net/reply.h"
 
 #include <ctype.h>
 #include <strings.h>
 
-#include "fetch/content_range.h"
+#include "net/content_range.h"
 
 static const char begins[] = "HTTP/1.1 ";
 

@@ -2,7 +2,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "fetch/http.h"
+#include "net/http.h"
 
 const char *http_header(const struct http_call *c, const char *name)
 {

@@ -1,4 +1,4 @@
-#include "fetch/proxy.h"
+#include "net/proxy.h"
 
 #include <string.h>
 #include <strings.h>

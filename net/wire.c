@@ -1,10 +1,10 @@
-#include "fetch/wire.h"
+#include "net/wire.h"
 
 #include <curl/curl.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "fetch/http_internal.h"
+#include "net/http_internal.h"
 
 struct wire *wire_dial(
     struct http *h, struct http_call *c, const char *origin, struct err *e)

@@ -8,10 +8,10 @@
  * file with its length said. An answer that is odd (reply.h) is not judged:
  * the request is sent again by libcurl, and so are all that follow.
  */
-#ifndef FETCH_DIRECT_H
-#define FETCH_DIRECT_H
+#ifndef NET_DIRECT_H
+#define NET_DIRECT_H
 
-#include "fetch/http.h"
+#include "net/http.h"
 
 /* direct_fits - may this call be made so? */
 bool direct_fits(const struct http *h, const struct http_call *c);

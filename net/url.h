@@ -5,8 +5,8 @@
  * Anything this file does not fully understand (user names in a URL,
  * unusual characters in a host) has no origin, and so gets no token.
  */
-#ifndef FETCH_URL_H
-#define FETCH_URL_H
+#ifndef NET_URL_H
+#define NET_URL_H
 
 #include "base/buf.h"
 #include "base/err.h"

@@ -3,8 +3,8 @@
  *
  * All but waiter_wake belong to that thread.
  */
-#ifndef FETCH_WAITER_H
-#define FETCH_WAITER_H
+#ifndef NET_WAITER_H
+#define NET_WAITER_H
 
 #include "base/err.h"
 

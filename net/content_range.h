@@ -1,6 +1,6 @@
 /* content_range.h - the headers that say which bytes of a file follow. */
-#ifndef FETCH_CONTENT_RANGE_H
-#define FETCH_CONTENT_RANGE_H
+#ifndef NET_CONTENT_RANGE_H
+#define NET_CONTENT_RANGE_H
 
 #include "base/sys.h"
 

@@ -1,4 +1,4 @@
-#include "fetch/waiter.h"
+#include "net/waiter.h"
 
 #include <errno.h>
 #include <sys/epoll.h>

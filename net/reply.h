@@ -6,8 +6,8 @@
  * and left to somebody else: another version, lines that end or go on in the
  * old ways, a header of no name, two lengths, a chunked body, a redirect.
  */
-#ifndef FETCH_REPLY_H
-#define FETCH_REPLY_H
+#ifndef NET_REPLY_H
+#define NET_REPLY_H
 
 #include "base/buf.h"
 

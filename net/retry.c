@@ -1,4 +1,4 @@
-#include "fetch/retry.h"
+#include "net/retry.h"
 
 #include <ctype.h>
 #include <string.h>

@@ -5,8 +5,8 @@
  * again, and when none came for the time allowed, it is over. A server that
  * names a time (429) is waited for, a few times, without the clock running.
  */
-#ifndef FETCH_RETRY_H
-#define FETCH_RETRY_H
+#ifndef NET_RETRY_H
+#define NET_RETRY_H
 
 #include "base/sys.h"
 

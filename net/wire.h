@@ -3,8 +3,8 @@
  * addresses and certificates are its matter, TLS is, too; what is said is the
  * caller's. wire.c and http.c are the only files that include libcurl.
  */
-#ifndef FETCH_WIRE_H
-#define FETCH_WIRE_H
+#ifndef NET_WIRE_H
+#define NET_WIRE_H
 
 #include "base/err.h"
 

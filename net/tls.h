@@ -4,8 +4,8 @@
  * that are trusted once, for all connections. tls.c is the only file that
  * includes OpenSSL's TLS.
  */
-#ifndef FETCH_TLS_H
-#define FETCH_TLS_H
+#ifndef NET_TLS_H
+#define NET_TLS_H
 
 #include <stdbool.h>
 

@@ -1,13 +1,13 @@
-#include "fetch/direct.h"
+#include "net/direct.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
-#include "fetch/http_internal.h"
-#include "fetch/reply.h"
-#include "fetch/url.h"
+#include "net/http_internal.h"
+#include "net/reply.h"
+#include "net/url.h"
 
 enum {
     /* What is received before it is known where it belongs. */

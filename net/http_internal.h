@@ -1,12 +1,12 @@
 /* http_internal.h - what the two ways of bringing an answer share. */
-#ifndef FETCH_HTTP_INTERNAL_H
-#define FETCH_HTTP_INTERNAL_H
+#ifndef NET_HTTP_INTERNAL_H
+#define NET_HTTP_INTERNAL_H
 
 #include <limits.h>
 
-#include "fetch/http.h"
-#include "fetch/waiter.h"
-#include "fetch/wire.h"
+#include "net/http.h"
+#include "net/waiter.h"
+#include "net/wire.h"
 
 struct http {
     void *multi;

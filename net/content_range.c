@@ -1,4 +1,4 @@
-#include "fetch/content_range.h"
+#include "net/content_range.h"
 
 #include <ctype.h>
 #include <strings.h>

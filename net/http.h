@@ -10,8 +10,8 @@
  *
  * Not for threads: one owner at a time.
  */
-#ifndef FETCH_HTTP_H
-#define FETCH_HTTP_H
+#ifndef NET_HTTP_H
+#define NET_HTTP_H
 
 #include "base/err.h"
 
