@@ -54,6 +54,7 @@ def build(name, *args):
 def counted(name, command, **env):
     """A command that ends in a count of its own."""
     say(name)
+    start = time.monotonic()
     proc = subprocess.Popen(command, env=dict(os.environ, **env),
                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                             text=True)
@@ -62,6 +63,7 @@ def counted(name, command, **env):
         print(line, end="", flush=True)
         lines.append(line)
     proc.wait()
+    print(f"== {name}: {time.monotonic() - start:.0f} s")
     if not add_counts("".join(lines)):
         totals[1] += 1
         print(f"FAIL {name}: no count")
