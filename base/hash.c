@@ -1,6 +1,8 @@
 #include "base/hash.h"
 
+#include <limits.h>
 #include <openssl/evp.h>
+#include <openssl/hmac.h>
 #include <stdio.h>
 
 #include "base/hex.h"
@@ -55,6 +57,17 @@ int hash_bytes(enum hash_kind kind, const void *bytes, size_t len,
         return -1;
     hash_add(&h, bytes, len);
     hash_end(&h, out);
+    return 0;
+}
+
+int hash_hmac(uint8_t *out, struct str key, struct str bytes, struct err *e)
+{
+    unsigned int n = 0;
+
+    if (key.len > INT_MAX ||
+        HMAC(EVP_sha256(), key.len > 0 ? key.p : "", (int)key.len,
+            (const unsigned char *)bytes.p, bytes.len, out, &n) == NULL)
+        return err_set(e, ERR_NOMEM, "out of memory for a digest");
     return 0;
 }
 

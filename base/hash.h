@@ -50,6 +50,9 @@ void hash_free(struct hash *h);
 int hash_bytes(enum hash_kind kind, const void *bytes, size_t len,
     struct digest *out, struct err *e);
 
+/* hash_hmac - HMAC-SHA-256 of bytes under a key; out of HASH_MAX_BYTES. */
+int hash_hmac(uint8_t *out, struct str key, struct str bytes, struct err *e);
+
 /*
  * digest_parse - 64 hexadecimal digits are a SHA-256, 40 a git SHA-1
  * Returns false for anything else.

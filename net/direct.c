@@ -14,7 +14,8 @@ enum {
     SCRATCH = 16 << 10,
     /* What one call may take before another one has its turn. */
     TURN_BYTES = 256 << 10,
-    STALL_BYTES_PER_S = 64
+    STALL_BYTES_PER_S = 64,
+    REQUEST_LINES_MAX = 32 << 10
 };
 
 enum stage { DIALS, ASKS, READS_HEAD, READS_BODY, IS_OVER };
@@ -42,7 +43,7 @@ struct direct {
 /* ---- whom to ask for what ---- */
 
 /* What libcurl would send as it is. */
-static bool plain(const char *rest)
+static bool plain(const char *rest, bool dots_stay)
 {
     const char *query = strpbrk(rest, "?#"), *dots = strstr(rest, "/.");
 
@@ -50,15 +51,16 @@ static bool plain(const char *rest)
         if (*p <= ' ' || *p >= 0x7f)
             return false;
     return strchr(rest, '#') == NULL &&
-           (dots == NULL || (query != NULL && query < dots));
+           (dots_stay || dots == NULL || (query != NULL && query < dots));
 }
 
 bool direct_fits(const struct http *h, const struct http_call *c)
 {
     struct url u;
 
-    return h->directs && c->room != NULL && url_parse(&u, c->url) &&
-           plain(u.rest);
+    return h->directs && c->room != NULL && c->method == NULL &&
+           c->upload == NULL && url_parse(&u, c->url) &&
+           plain(u.rest, c->as_is);
 }
 
 static void say_host(struct buf *out, const struct url *u)
@@ -81,6 +83,8 @@ static int write_request(const struct http *h, const struct http_call *c,
     buf_puts(out, "Accept-Encoding: identity\r\n");
     if (c->token != NULL && c->token[0] != '\0')
         buf_printf(out, "Authorization: Bearer %s\r\n", c->token);
+    for (const char *const *l = c->extra; l != NULL && *l != NULL; l++)
+        buf_printf(out, "%s\r\n", *l);
     buf_puts(out, "\r\n");
     return buf_check(out, e);
 }
@@ -154,7 +158,7 @@ int direct_start(struct http *h, struct http_call *c, struct err *e)
         d = c->direct = calloc(1, sizeof(*d));
         if (d == NULL)
             return err_set(e, ERR_NOMEM, "out of memory for a request");
-        d->request = (struct buf)BUF_INIT(URL_MAX + 8192);
+        d->request = (struct buf)BUF_INIT(URL_MAX + REQUEST_LINES_MAX);
         d->reply = (struct reply)REPLY_INIT;
     }
     begin(c);

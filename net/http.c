@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/utsname.h>
 
 #include "base/cancel.h"
@@ -20,8 +19,6 @@
 
 _Static_assert(sizeof(((struct http_call *)0)->why) >= CURL_ERROR_SIZE,
     "libcurl writes its message there");
-
-enum { BUFFER_BYTES = 256 * 1024, STALL_BYTES_PER_S = 64 };
 
 #define NEVER UINT64_MAX
 
@@ -132,125 +129,6 @@ static void leave(struct http_call *c)
     *at = c->next;
 }
 
-static size_t on_body(char *bytes, size_t size, size_t n, void *arg)
-{
-    struct http_call *c = arg;
-
-    int rc;
-
-    curl_easy_getinfo(c->easy, CURLINFO_RESPONSE_CODE, &c->status);
-    rc = c->body != NULL ? c->body(c->arg, bytes, size * n) : 0;
-    if (rc == HTTP_PAUSE)
-        return CURL_WRITEFUNC_PAUSE;
-    return rc == 0 ? size * n : 0; /* any other number stops curl */
-}
-
-static CURLcode on_context(CURL *easy, void *context, void *arg)
-{
-    const struct http *h = arg;
-
-    (void)easy;
-    tls_read_ahead(context);
-    if (h->roots != NULL)
-        tls_trust(context, h->roots);
-    return CURLE_OK;
-}
-
-static bool add_header(struct http_call *c, const char *line)
-{
-    struct curl_slist *l = curl_slist_append(c->headers, line);
-
-    if (l != NULL)
-        c->headers = l;
-    return l != NULL;
-}
-
-static bool set_headers(struct http_call *c)
-{
-    size_t len = c->token != NULL ? strlen(c->token) : 0;
-    char *line;
-    bool good;
-
-    curl_slist_free_all(c->headers);
-    c->headers = NULL;
-    /* Set by hand: CURLOPT_ACCEPT_ENCODING would also decode. */
-    if (!add_header(c, "Accept-Encoding: identity"))
-        return false;
-    if (len > 0) {
-        line = malloc(len + 32);
-        if (line == NULL)
-            return false;
-        snprintf(line, len + 32, "Authorization: Bearer %s", c->token);
-        good = add_header(c, line);
-        explicit_bzero(line, len + 32);
-        free(line);
-        if (!good)
-            return false;
-    }
-    /* A proxy must not see what is meant for the Hub. */
-    curl_easy_setopt(c->easy, CURLOPT_HEADEROPT, (long)CURLHEADER_SEPARATE);
-    curl_easy_setopt(c->easy, CURLOPT_HTTPHEADER, c->headers);
-    return true;
-}
-
-/*
- * libcurl would read the certificates for each connection: 25 ms of work. Those
- * that cannot be read are left to it: it says so.
- */
-static void set_trust(struct http *h, CURL *easy)
-{
-    if (h->ahead && !h->roots_read)
-        h->roots = tls_roots(h->ca_file, h->ca_dir);
-    h->roots_read = true;
-    if (h->ahead) {
-        curl_easy_setopt(easy, CURLOPT_SSL_CTX_FUNCTION, on_context);
-        curl_easy_setopt(easy, CURLOPT_SSL_CTX_DATA, h);
-    }
-    curl_easy_setopt(easy, CURLOPT_CAINFO,
-        h->roots == NULL && h->ca_file[0] != '\0' ? h->ca_file : NULL);
-    curl_easy_setopt(easy, CURLOPT_CAPATH,
-        h->roots == NULL && h->ca_dir[0] != '\0' ? h->ca_dir : NULL);
-}
-
-void http_set(struct http *h, void *easy, const char *url)
-{
-    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
-    curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
-    curl_easy_setopt(easy, CURLOPT_DISALLOW_USERNAME_IN_URL, 1L);
-    curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
-    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-    /* An interrupt must not wait for a name server. */
-    curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
-    curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, (long)BUFFER_BYTES);
-    curl_easy_setopt(easy, CURLOPT_USERAGENT, h->agent);
-    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT, (long)h->opts.connect_s);
-    curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, (long)STALL_BYTES_PER_S);
-    curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME, (long)h->opts.stall_s);
-    if (strncasecmp(url, "https:", 6) == 0)
-        set_trust(h, easy);
-}
-
-static bool set_request(struct http_call *c)
-{
-    const char *proxy = proxy_missed(c->url);
-    char range[64];
-
-    curl_easy_setopt(c->easy, CURLOPT_PRIVATE, c);
-    curl_easy_setopt(c->easy, CURLOPT_ERRORBUFFER, c->why);
-    curl_easy_setopt(c->easy, CURLOPT_WRITEFUNCTION, on_body);
-    curl_easy_setopt(c->easy, CURLOPT_WRITEDATA, c);
-    if (c->ranged) {
-        snprintf(range, sizeof(range), "%llu-%llu", (unsigned long long)c->from,
-            (unsigned long long)c->to - 1);
-        curl_easy_setopt(c->easy, CURLOPT_RANGE, range);
-    }
-    curl_easy_setopt(c->easy, CURLOPT_FRESH_CONNECT, (long)c->fresh);
-    if (proxy != NULL)
-        curl_easy_setopt(c->easy, CURLOPT_PROXY, proxy);
-    return set_headers(c) &&
-           curl_easy_setopt(c->easy, CURLOPT_URL, c->url) == CURLE_OK;
-}
-
 int http_start_curl(struct http *h, struct http_call *c, struct err *e)
 {
     if (c->easy == NULL)
@@ -260,7 +138,7 @@ int http_start_curl(struct http *h, struct http_call *c, struct err *e)
     if (c->easy == NULL)
         return err_set(e, ERR_NOMEM, "out of memory for a request");
     http_set(h, c->easy, c->url);
-    if (!set_request(c) || curl_multi_add_handle(h->multi, c->easy) != 0)
+    if (!http_set_request(c) || curl_multi_add_handle(h->multi, c->easy) != 0)
         return err_set(e, ERR_NOMEM, "out of memory for a request");
     h->requests++;
     return 0;
@@ -276,6 +154,8 @@ int http_start(struct http *h, struct http_call *c, struct err *e)
     c->http = h;
     c->fd = -1;
     c->failed = CURLE_OK;
+    c->sent = 0;
+    c->unread = false;
     if (!fits)
         direct_free(c);
     if ((fits ? direct_start(h, c, e) : http_start_curl(h, c, e)) != 0) {
@@ -301,6 +181,8 @@ static enum http_end end_of(CURLcode code, const struct http_call *c)
         return HTTP_ANSWERED;
     case CURLE_WRITE_ERROR:
         return HTTP_STOPPED;
+    case CURLE_ABORTED_BY_CALLBACK:
+        return c->unread ? HTTP_STOPPED : HTTP_BROKEN;
     case CURLE_OPERATION_TIMEDOUT:
         return c->status == 0 ? HTTP_UNREACHED : HTTP_STALLED;
     case CURLE_COULDNT_RESOLVE_HOST:
@@ -337,7 +219,9 @@ static void reword(struct http_call *c, CURLcode code)
         snprintf(
             c->why, sizeof(c->why), "a header is too large, or memory ran out");
     if (code == CURLE_ABORTED_BY_CALLBACK)
-        snprintf(c->why, sizeof(c->why), "its socket cannot be waited for");
+        snprintf(c->why, sizeof(c->why), "%s",
+            c->unread ? "what is to be sent cannot be read"
+                      : "its socket cannot be waited for");
 }
 
 /* What libcurl's code means. */
@@ -566,9 +450,8 @@ void http_call_free(struct http_call *c)
 {
     direct_free(c);
     curl_easy_cleanup(c->easy);
-    curl_slist_free_all(c->headers);
+    http_forget_lines(c);
     c->easy = NULL;
-    c->headers = NULL;
 }
 
 const char *http_header_at(

@@ -1,6 +1,6 @@
 /*
  * http.h - requests that run side by side, each on a connection of its own.
- * http.c and wire.c are the only files that include libcurl.
+ * http.c, http_request.c and wire.c are the only files that include libcurl.
  *
  * One request is one struct http_call. Redirects are never followed here:
  * whoever called decides at each hop whether the token may go along. HTTP/1.1
@@ -24,11 +24,19 @@ enum http_end {
     HTTP_STALLED,   /* nothing came for the stall time */
     HTTP_UNREACHED, /* no such host, no connection */
     HTTP_UNTRUSTED, /* the TLS certificate is not trusted */
-    HTTP_STOPPED,   /* the body function returned non-zero */
+    HTTP_STOPPED,   /* a function of the caller returned non-zero */
     HTTP_BROKEN     /* anything else, e.g. not HTTP */
 };
 
 enum { HTTP_PAUSE = 2 };
+
+/* A body that is sent. It may be asked for again from any place. */
+struct http_upload {
+    uint64_t len;
+    /* Exactly len bytes from byte at on. Non-zero: the call is STOPPED. */
+    int (*read)(void *arg, uint64_t at, void *room, size_t len);
+    void *arg;
+};
 
 struct http_call {
     /* Asked: must stay as they are until the call is over. */
@@ -37,7 +45,11 @@ struct http_call {
     bool ranged;       /* ask for bytes [from, to) only */
     uint64_t from;
     uint64_t to;
-    bool fresh; /* on a new connection */
+    bool fresh;                       /* on a new connection */
+    const char *method;               /* NULL: GET, or PUT with an upload */
+    const char *const *extra;         /* "name: value", ..., NULL; or NULL */
+    const struct http_upload *upload; /* NULL: no body is sent */
+    bool as_is; /* dots in the URL's path are left where they are */
     /*
      * Called with the next bytes of the body, after all headers are there.
      * HTTP_PAUSE: nothing more is read until http_resume, and the same bytes
@@ -60,11 +72,13 @@ struct http_call {
 
     /* http.c's; kept for the next use of this struct. */
     void *easy;
-    void *headers;
+    void *lines;
     struct http *http;
     struct http_call *next;
-    int fd;     /* that is watched; -1: none */
-    int failed; /* when it was resumed: libcurl's code */
+    int fd;        /* that is watched; -1: none */
+    int failed;    /* when it was resumed: libcurl's code */
+    uint64_t sent; /* of the upload */
+    bool unread;   /* the upload could not be read */
     struct direct *direct;
 };
 

@@ -30,6 +30,12 @@ struct http {
 /* http_set - what all of libcurl's handles need, for that URL. */
 void http_set(struct http *h, void *easy, const char *url);
 
+/* http_set_request - what this one needs besides; false: no memory. */
+bool http_set_request(struct http_call *c);
+
+/* http_forget_lines - of a request's head; there may be secrets in them. */
+void http_forget_lines(struct http_call *c);
+
 /* http_start_curl - send the request, and bring the answer, by libcurl. */
 int http_start_curl(struct http *h, struct http_call *c, struct err *e);
 

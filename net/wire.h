@@ -1,7 +1,7 @@
 /*
  * wire.h - one connection that libcurl makes and then leaves alone: names,
  * addresses and certificates are its matter, TLS is, too; what is said is the
- * caller's. wire.c and http.c are the only files that include libcurl.
+ * caller's. Of libcurl's includes see http.h.
  */
 #ifndef NET_WIRE_H
 #define NET_WIRE_H

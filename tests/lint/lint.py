@@ -31,7 +31,7 @@ FOREIGN = {
     "openssl/": "base/hash.c",
     "openssl/ssl": "net/tls.c",
     "cjson/": "base/json.c",
-    "curl/": "net/http.c net/wire.c",
+    "curl/": "net/http.c net/http_request.c net/wire.c",
     "sodium": "base/sign.c",
     "zstd": "base/zst.c",
     "cublas": "cuda/blas.c",
