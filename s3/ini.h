@@ -6,6 +6,8 @@
 #ifndef S3_INI_H
 #define S3_INI_H
 
+#include <limits.h>
+
 #include "base/buf.h"
 #include "base/err.h"
 
@@ -28,8 +30,8 @@ bool s3_ini_has(struct str text, const char *section);
 struct s3_profile {
     char name[128];
     bool named; /* the user said so on the command line */
-    char credentials_path[256];
-    char config_path[256];
+    char credentials_path[PATH_MAX];
+    char config_path[PATH_MAX];
     struct buf credentials; /* holds secrets: wiped when freed */
     struct buf config;
 };
@@ -47,9 +49,13 @@ struct s3_profile {
  */
 int s3_profile_read(struct s3_profile *out, const char *name, struct err *e);
 
-/* s3_profile_get - of both files, the credentials' first; source: its path. */
-bool s3_profile_get(const struct s3_profile *p, const char *key,
-    struct str *out, const char **source);
+/*
+ * s3_profile_get - of both files, the credentials' first
+ * under   as in s3_ini_get
+ * source  the file it is from
+ */
+bool s3_profile_get(const struct s3_profile *p, const char *under,
+    const char *key, struct str *out, const char **source);
 
 void s3_profile_free(struct s3_profile *p); /* wipes; idempotent */
 

@@ -29,7 +29,8 @@ struct s3_asked {
 struct s3_site {
     char endpoint[S3_ENDPOINT_MAX]; /* without a slash at the end */
     char region[S3_REGION_MAX];
-    char region_source[64]; /* "AWS_REGION", "the file ..."; "" nobody's */
+    char region_source[256]; /* "AWS_REGION", a file; "" nobody said */
+    bool amazon;             /* the endpoint is made from the region */
     bool virtual_host;
     struct s3_cred cred;
 };
@@ -48,6 +49,9 @@ struct s3_site {
  */
 int s3_site_find(
     struct s3_site *out, const struct s3_asked *asked, struct err *e);
+
+/* s3_site_amazon - Amazon's endpoint of a region. */
+void s3_site_amazon(char out[S3_ENDPOINT_MAX], const char *region);
 
 void s3_site_free(struct s3_site *s); /* wipes the secrets; idempotent */
 
