@@ -53,6 +53,13 @@ uint64_t retry_backoff_ms(unsigned attempt, uint32_t dice)
     return full / 2 + dice % (full / 2 + 1);
 }
 
+uint64_t retry_jitter_ms(unsigned attempt, uint32_t dice)
+{
+    unsigned steps = attempt > 0 ? attempt - 1 : 0;
+
+    return dice % ((steps >= 6 ? 8000 : 200u << steps) + 1);
+}
+
 uint32_t retry_dice(void)
 {
     uint32_t r;

@@ -46,6 +46,12 @@ bool retry_status(long status);
  */
 uint64_t retry_backoff_ms(unsigned attempt, uint32_t dice);
 
+/*
+ * retry_jitter_ms - anything from 0 to 0.2, 0.4, 0.8 ... 8 s: for many that
+ * are refused at the same moment and must not come back together
+ */
+uint64_t retry_jitter_ms(unsigned attempt, uint32_t dice);
+
 /* retry_dice - a random number. */
 uint32_t retry_dice(void);
 

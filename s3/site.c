@@ -112,7 +112,7 @@ static int find_endpoint(struct s3_site *out, const struct s3_asked *asked,
     return 0;
 }
 
-static bool is_region(struct str s)
+bool s3_is_region(struct str s)
 {
     for (size_t i = 0; i < s.len; i++)
         if (strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -133,7 +133,7 @@ static int find_region(struct s3_site *out, const struct s3_asked *asked,
         !from_environment(&v, "AWS_DEFAULT_REGION") &&
         !s3_profile_get(p, NULL, "region", &v.value, &v.source))
         return 0;
-    if (!is_region(v.value))
+    if (!s3_is_region(v.value))
         return err_set(e, ERR_USAGE, "the region from %s is none: %.*s",
             v.source, (int)size_min(v.value.len, 80), v.value.p);
     snprintf(out->region, sizeof(out->region), "%.*s", STR_ARG(v.value));

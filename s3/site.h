@@ -50,6 +50,9 @@ struct s3_site {
 int s3_site_find(
     struct s3_site *out, const struct s3_asked *asked, struct err *e);
 
+/* s3_is_region - may be one: letters, digits, dashes. */
+bool s3_is_region(struct str text);
+
 /* s3_site_amazon - Amazon's endpoint of a region. */
 void s3_site_amazon(char out[S3_ENDPOINT_MAX], const char *region);
 

@@ -262,6 +262,7 @@ static enum xml_event outside(struct xml *x, struct err *e)
 
     if (x->at == 0) {
         skip(x, "\xef\xbb\xbf");
+        skip_space(x); /* sent to keep the connection open */
         if (skip(x, "<?xml ") && !skip_to(x, "?>", &text))
             return bad(x, e, "the declaration is malformed");
     }

@@ -1,0 +1,42 @@
+#include "s3/list.h"
+
+#include <stdio.h>
+
+#include "s3/client_internal.h"
+
+int s3_list(struct s3 *s, const struct s3_list *l, struct err *e)
+{
+    struct answer_page page = { .more = false };
+    char last[ANSWER_MARK_MAX] = "", most[16];
+    const char *prefix = l->prefix != NULL ? l->prefix : "";
+
+    do {
+        struct s3_ask a = { .method = "GET", .answer_max = ASK_PAGE_MAX };
+        int rc;
+
+        ask_query(&a, "list-type", "2");
+        ask_query(&a, "encoding-type", "url");
+        ask_query(&a, "prefix", prefix);
+        if (l->folders)
+            ask_query(&a, "delimiter", "/");
+        if (l->after != NULL)
+            ask_query(&a, "start-after", l->after);
+        if (l->page_max > 0) {
+            snprintf(most, sizeof(most), "%u", l->page_max);
+            ask_query(&a, "max-keys", most);
+        }
+        if (last[0] != '\0')
+            ask_query(&a, "continuation-token", last);
+        if (s3_finish(s, &a, e) != 0)
+            return -1;
+        rc = answer_list(buf_str(&s->answer), l, &page, e);
+        if (rc == S3_LIST_ENOUGH)
+            return 0;
+        if (rc == 0 && page.more && strcmp(page.mark, last) == 0)
+            rc = err_set(e, ERR_REFUSED, "the list goes round in a circle");
+        if (rc != 0)
+            return s3_named(s, prefix[0] != '\0' ? prefix : NULL, e);
+        snprintf(last, sizeof(last), "%s", page.mark);
+    } while (page.more);
+    return 0;
+}

@@ -1,0 +1,225 @@
+#include "s3/multipart.h"
+
+#include <stdio.h>
+
+#include "s3/client_internal.h"
+
+enum { PART_BYTES = 96 + S3_ETAG_MAX };
+
+int s3_multipart_begin(
+    struct s3 *s, const char *key, char upload[S3_UPLOAD_MAX], struct err *e)
+{
+    struct s3_ask a = { .method = "POST", .key = key, .empty_body = true };
+
+    ask_query(&a, "uploads", "");
+    if (s3_finish(s, &a, e) != 0)
+        return -1;
+    if (answer_word(buf_str(&s->answer),
+            "InitiateMultipartUploadResult/UploadId", upload, S3_UPLOAD_MAX,
+            e) != 0)
+        return s3_named(s, key, e);
+    return 0;
+}
+
+static int check_number(
+    const struct s3 *s, const char *key, unsigned number, struct err *e)
+{
+    if (number >= 1 && number <= S3_PARTS_MAX)
+        return 0;
+    err_set(e, ERR_USAGE, "a part's number is from 1 to %d, not %u",
+        S3_PARTS_MAX, number);
+    return s3_named(s, key, e);
+}
+
+int s3_multipart_send(struct s3 *s, const char *key, const char *upload,
+    unsigned number, const struct s3_body *b, struct s3_part *out,
+    struct err *e)
+{
+    struct s3_ask a = { .method = "PUT", .key = key, .body = b };
+    char text[16];
+
+    if (check_number(s, key, number, e) != 0)
+        return -1;
+    snprintf(text, sizeof(text), "%u", number);
+    ask_query(&a, "partNumber", text);
+    ask_query(&a, "uploadId", upload);
+    if (s3_finish(s, &a, e) != 0)
+        return -1;
+    *out = (struct s3_part){ .number = number, .size = b->len };
+    answer_etag(out->etag, http_header(&s->call, "ETag"));
+    if (out->etag[0] != '\0')
+        return 0;
+    err_set(e, ERR_REFUSED, "the store took a part, and gave it no tag");
+    return s3_named(s, key, e);
+}
+
+int s3_multipart_copy(struct s3 *s, const char *key, const char *upload,
+    unsigned number, const char *from_key, uint64_t from, uint64_t to,
+    struct s3_part *out, struct err *e)
+{
+    struct buf source AUTO(buf_free) = BUF_INIT(4096);
+    struct s3_ask a = {
+        .method = "PUT", .key = key, .empty_body = true, .doubtful = true
+    };
+    char text[16], range[64], etag[S3_ETAG_MAX + 16];
+
+    if (check_number(s, key, number, e) != 0 ||
+        s3_source(s, from_key, &source, e) != 0)
+        return -1;
+    snprintf(text, sizeof(text), "%u", number);
+    snprintf(range, sizeof(range), "bytes=%llu-%llu", (unsigned long long)from,
+        (unsigned long long)to - 1);
+    ask_query(&a, "partNumber", text);
+    ask_query(&a, "uploadId", upload);
+    ask_header(&a, "x-amz-copy-source", source.p);
+    ask_header(&a, "x-amz-copy-source-range", range);
+    if (s3_finish(s, &a, e) != 0)
+        return -1;
+    if (answer_word(buf_str(&s->answer), "CopyPartResult/ETag", etag,
+            sizeof(etag), e) != 0)
+        return s3_named(s, key, e);
+    *out = (struct s3_part){ .number = number, .size = to - from };
+    answer_etag(out->etag, etag);
+    return 0;
+}
+
+static int write_parts(
+    struct buf *out, const struct s3_part *parts, size_t n, struct err *e)
+{
+    buf_puts(out, "<CompleteMultipartUpload "
+                  "xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">");
+    for (size_t i = 0; i < n; i++) {
+        const char *tag = parts[i].etag;
+
+        /* It goes into XML as it is. */
+        if (tag[strcspn(tag, "<>&\"")] != '\0')
+            return err_set(
+                e, ERR_REFUSED, "part %u has no such tag", parts[i].number);
+        buf_printf(out,
+            "<Part><PartNumber>%u</PartNumber><ETag>&quot;%s&quot;</ETag>"
+            "</Part>",
+            parts[i].number, tag);
+    }
+    buf_puts(out, "</CompleteMultipartUpload>");
+    return buf_check(out, e);
+}
+
+/* The upload is no more: did an earlier try end it? */
+static bool was_ended(
+    struct s3 *s, const char *key, const struct s3_part *parts, size_t n)
+{
+    struct err ignored = ERR_INIT;
+    struct s3_info info;
+    uint64_t sum = 0;
+
+    for (size_t i = 0; i < n; i++)
+        if (!size_add(sum, parts[i].size, &sum))
+            return false;
+    return s3_head(s, key, &info, &ignored) == 0 && info.found &&
+           info.size == sum;
+}
+
+int s3_multipart_end(struct s3 *s, const char *key, const char *upload,
+    const struct s3_part *parts, size_t n, struct err *e)
+{
+    struct buf text AUTO(buf_free) = BUF_INIT(S3_PARTS_MAX * PART_BYTES);
+    struct s3_body b = { .bytes = "" };
+    struct s3_ask a = {
+        .method = "POST", .key = key, .body = &b, .doubtful = true
+    };
+    struct err refused = ERR_INIT;
+    char etag[S3_ETAG_MAX + 16];
+
+    if (write_parts(&text, parts, n, e) != 0)
+        return s3_named(s, key, e);
+    b.bytes = text.p;
+    b.len = text.len;
+    ask_query(&a, "uploadId", upload);
+    if (s3_do(s, &a, e) != 0)
+        return -1;
+    if (!s3_good(s)) {
+        s3_refused(s, &a, &refused);
+        if (a.unanswered && s3_code(s, "NoSuchUpload") &&
+            was_ended(s, key, parts, n))
+            return 0;
+        *e = refused;
+        return -1;
+    }
+    if (answer_word(buf_str(&s->answer), "CompleteMultipartUploadResult/ETag",
+            etag, sizeof(etag), e) != 0)
+        return s3_named(s, key, e);
+    return 0;
+}
+
+int s3_multipart_abort(
+    struct s3 *s, const char *key, const char *upload, struct err *e)
+{
+    struct s3_ask a = { .method = "DELETE", .key = key };
+
+    ask_query(&a, "uploadId", upload);
+    if (s3_do(s, &a, e) != 0)
+        return -1;
+    return s3_good(s) || s3_code(s, "NoSuchUpload") ? 0 : s3_refused(s, &a, e);
+}
+
+/* ---- what there is ---- */
+
+int s3_parts(struct s3 *s, const char *key, const char *upload,
+    int (*part)(void *arg, const struct s3_part *part, struct err *e),
+    void *arg, struct err *e)
+{
+    struct answer_page page = { .more = false };
+    char last[ANSWER_MARK_MAX] = "";
+
+    do {
+        struct s3_ask a = {
+            .method = "GET", .key = key, .answer_max = ASK_PAGE_MAX
+        };
+
+        ask_query(&a, "uploadId", upload);
+        if (last[0] != '\0')
+            ask_query(&a, "part-number-marker", last);
+        if (s3_finish(s, &a, e) != 0)
+            return -1;
+        if (answer_parts(buf_str(&s->answer), part, arg, &page, e) != 0)
+            return s3_named(s, key, e);
+        if (page.more && strcmp(page.mark, last) == 0) {
+            err_set(e, ERR_REFUSED, "the list of parts goes round in a circle");
+            return s3_named(s, key, e);
+        }
+        snprintf(last, sizeof(last), "%s", page.mark);
+    } while (page.more);
+    return 0;
+}
+
+int s3_uploads(struct s3 *s, const char *prefix,
+    int (*found)(void *arg, const struct s3_upload *upload, struct err *e),
+    void *arg, struct err *e)
+{
+    struct answer_page page = { .more = false }, last = page;
+
+    do {
+        struct s3_ask a = { .method = "GET", .answer_max = ASK_PAGE_MAX };
+
+        ask_query(&a, "uploads", "");
+        ask_query(&a, "encoding-type", "url");
+        if (prefix != NULL && prefix[0] != '\0')
+            ask_query(&a, "prefix", prefix);
+        if (last.mark[0] != '\0')
+            ask_query(&a, "key-marker", last.mark);
+        if (last.mark2[0] != '\0')
+            ask_query(&a, "upload-id-marker", last.mark2);
+        if (s3_finish(s, &a, e) != 0)
+            return -1;
+        if (answer_uploads(buf_str(&s->answer), found, arg, &page, e) != 0)
+            return s3_named(s, prefix, e);
+        if (page.more && strcmp(page.mark, last.mark) == 0 &&
+            strcmp(page.mark2, last.mark2) == 0) {
+            err_set(
+                e, ERR_REFUSED, "the list of uploads goes round in a circle");
+            return s3_named(s, prefix, e);
+        }
+        last = page;
+    } while (page.more);
+    return 0;
+}
