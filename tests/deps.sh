@@ -13,7 +13,8 @@ if [ "${1-}" = test ]; then
     # a second compiler with its sanitizers, fuzzing, faults, references, lint
     need="$need g++ clang libclang-rt-14-dev afl++ strace openssl git procps
 clang-format e2fsprogs xfsprogs nginx-light minisign zstd python3-venv python3-torch
-python3-numpy"
+python3-numpy
+radosgw ceph-mon ceph-osd swift-proxy swift-account swift-container swift-object"
 fi
 if [ "${1-}" = perf ]; then
     need="$need nginx-light time aria2 curl openssl iproute2 zstd"
