@@ -249,6 +249,13 @@ int answer_word(
     return 0;
 }
 
+int answer_is(struct str xml, const char *root, struct err *e)
+{
+    struct table t AUTO(table_free) = { .root = root };
+
+    return walk(&t, xml, false, e);
+}
+
 /* ---- keys ---- */
 
 enum {

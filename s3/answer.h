@@ -47,6 +47,9 @@ int answer_uploads(struct str xml,
 int answer_word(
     struct str xml, const char *path, char *out, size_t out_len, struct err *e);
 
+/* answer_is - the root is of that name, and all of it is well-formed. */
+int answer_is(struct str xml, const char *root, struct err *e);
+
 /* answer_etag - without its quotes, from XML or a header; "" when NULL. */
 void answer_etag(char out[S3_ETAG_MAX], const char *text);
 

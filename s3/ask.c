@@ -317,7 +317,8 @@ static enum verdict probe(struct s3 *s, struct s3_ask *a, struct err *e)
         ask_query(&p, "max-keys", "1");
     if (s3_do(s, &p, e) != 0)
         return FAILED;
-    return s3_good(s) ? AT_ONCE : STAYS;
+    /* An object of no bytes has no first one. */
+    return s3_good(s) || s->status == 416 ? AT_ONCE : STAYS;
 }
 
 static bool passes(const struct s3 *s)

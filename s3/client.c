@@ -263,7 +263,6 @@ int s3_source(
 int s3_copy(struct s3 *s, const char *from, const char *to, struct err *e)
 {
     struct buf source AUTO(buf_free) = BUF_INIT(4096);
-    char etag[S3_ETAG_MAX + 16];
     struct s3_ask a = {
         .method = "PUT", .key = to, .empty_body = true, .doubtful = true
     };
@@ -273,8 +272,7 @@ int s3_copy(struct s3 *s, const char *from, const char *to, struct err *e)
     ask_header(&a, "x-amz-copy-source", source.p);
     if (s3_finish(s, &a, e) != 0)
         return -1;
-    if (answer_word(buf_str(&s->answer), "CopyObjectResult/ETag", etag,
-            sizeof(etag), e) != 0)
+    if (answer_is(buf_str(&s->answer), "CopyObjectResult", e) != 0)
         return s3_named(s, to, e);
     return 0;
 }

@@ -104,19 +104,26 @@ static int write_parts(
     return buf_check(out, e);
 }
 
-/* The upload is no more: did an earlier try end it? */
-static bool was_ended(
-    struct s3 *s, const char *key, const struct s3_part *parts, size_t n)
+/*
+ * What is there now? An answer proves little: radosgw says that an upload it
+ * does not know has ended well, when it has the key from before.
+ */
+static int check_whole(struct s3 *s, const char *key,
+    const struct s3_part *parts, size_t n, struct err *e)
 {
-    struct err ignored = ERR_INIT;
     struct s3_info info;
     uint64_t sum = 0;
 
     for (size_t i = 0; i < n; i++)
         if (!size_add(sum, parts[i].size, &sum))
-            return false;
-    return s3_head(s, key, &info, &ignored) == 0 && info.found &&
-           info.size == sum;
+            return err_set(e, ERR_REFUSED, "the parts are too many bytes");
+    if (s3_head(s, key, &info, e) != 0)
+        return -1;
+    if (info.found && info.size == sum)
+        return 0;
+    err_set(e, ERR_CORRUPT, "the parts have %llu bytes, the object has %llu",
+        (unsigned long long)sum, (unsigned long long)info.size);
+    return s3_named(s, key, e);
 }
 
 int s3_multipart_end(struct s3 *s, const char *key, const char *upload,
@@ -127,8 +134,7 @@ int s3_multipart_end(struct s3 *s, const char *key, const char *upload,
     struct s3_ask a = {
         .method = "POST", .key = key, .body = &b, .doubtful = true
     };
-    struct err refused = ERR_INIT;
-    char etag[S3_ETAG_MAX + 16];
+    struct err ignored = ERR_INIT;
 
     if (write_parts(&text, parts, n, e) != 0)
         return s3_named(s, key, e);
@@ -137,18 +143,20 @@ int s3_multipart_end(struct s3 *s, const char *key, const char *upload,
     ask_query(&a, "uploadId", upload);
     if (s3_do(s, &a, e) != 0)
         return -1;
-    if (!s3_good(s)) {
-        s3_refused(s, &a, &refused);
-        if (a.unanswered && s3_code(s, "NoSuchUpload") &&
-            was_ended(s, key, parts, n))
-            return 0;
-        *e = refused;
-        return -1;
+    if (s3_good(s)) {
+        if (answer_is(
+                buf_str(&s->answer), "CompleteMultipartUploadResult", e) != 0)
+            return s3_named(s, key, e);
+        return check_whole(s, key, parts, n, e);
     }
-    if (answer_word(buf_str(&s->answer), "CompleteMultipartUploadResult/ETag",
-            etag, sizeof(etag), e) != 0)
-        return s3_named(s, key, e);
-    return 0;
+    s3_refused(s, &a, e);
+    /* Did an earlier try end it, whose answer was lost? */
+    if (a.unanswered && s3_code(s, "NoSuchUpload") &&
+        check_whole(s, key, parts, n, &ignored) == 0) {
+        err_clear(e);
+        return 0;
+    }
+    return -1;
 }
 
 int s3_multipart_abort(
@@ -201,8 +209,8 @@ int s3_uploads(struct s3 *s, const char *prefix,
     do {
         struct s3_ask a = { .method = "GET", .answer_max = ASK_PAGE_MAX };
 
+        /* Not encoded: radosgw would not say that it did. */
         ask_query(&a, "uploads", "");
-        ask_query(&a, "encoding-type", "url");
         if (prefix != NULL && prefix[0] != '\0')
             ask_query(&a, "prefix", prefix);
         if (last.mark[0] != '\0')

@@ -34,7 +34,8 @@ int s3_multipart_copy(struct s3 *s, const char *key, const char *upload,
 
 /*
  * s3_multipart_end - parts in the order of their numbers, all of them
- * After a lost answer it is done when the key has the size of all parts.
+ * It is done when the key has the size of all parts then. CORRUPT: it has not,
+ * or the store misses one of them.
  */
 int s3_multipart_end(struct s3 *s, const char *key, const char *upload,
     const struct s3_part *parts, size_t n, struct err *e);

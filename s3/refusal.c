@@ -184,6 +184,8 @@ static int other(const struct refusal *r, struct err *e)
             r->what, host, r->status, a->code[0] != '\0' ? " " : "", a->code);
         return err_hint(e, "try again later");
     }
+    if (a->code[0] == '\0' && r->site->cred.key_id[0] == '\0')
+        return nobody(r, e);
     if (a->code[0] == '\0') {
         err_set(e, r->status == 404 ? ERR_MISSING : ERR_REFUSED,
             "%s: %s answers %ld, and not as a store of objects does", r->what,
