@@ -233,7 +233,7 @@ $(OUT)/tests/%: $(OUT)/tests/%.o $(call libs,$(UNIT_LIBS)) $(OUT)/flags
 .SECONDARY:
 
 .PHONY: unit check test lint fuzz demo deps
-unit: $(UNIT) ## build the compiled tests
+unit: $(UNIT) $(OUT)/tests/e2e/s3ask ## build the compiled tests
 
 check: all unit ## the compiled tests alone; about a minute
 	$(Q)BUILD_DIR=$(OUT) $(PYTHON) tests/run.py $(UNIT)
@@ -365,4 +365,5 @@ help: ## this list
 -include $(wildcard $(OUT)/cuda/cuda/*.d $(OUT)/cuda/base/*.d \
 	$(OUT)/emulat*/*.d)
 -include $(patsubst %.c,$(OUT)/%.d,$(foreach r,$(ROOMS),$(wildcard $(r)/*.c)) \
-	$(wildcard tests/unit/*.c tests/numeric/*.c tests/exhaustive/*.c))
+	$(wildcard tests/unit/*.c tests/numeric/*.c tests/exhaustive/*.c \
+	tests/e2e/*.c))

@@ -27,7 +27,7 @@ import sys
 import seeds
 
 HERE, ROOT = seeds.HERE, seeds.ROOT
-ROOMS = ["fetch", "verify-run", "verify", "convert", "cache", "net",
+ROOMS = ["fetch", "verify-run", "verify", "convert", "cache", "s3", "net",
          "formats", "base"]
 EXTERNAL = ["-lcurl", "-lssl", "-lsodium", "-lcrypto", "-lcjson", "-lzstd",
             "-lm", "-pthread"]

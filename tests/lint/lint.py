@@ -14,6 +14,7 @@ FLOORS = {
     "base": [],
     "formats": ["base"],
     "net": ["base"],
+    "s3": ["net", "base"],
     "cache": ["base"],
     "fetch": ["cache", "net", "base"],
     "convert": ["cache", "formats", "base"],
@@ -36,7 +37,7 @@ FOREIGN = {
     "zstd": "base/zst.c",
     "cublas": "cuda/blas.c",
 }
-TOP = {"Makefile", "README.md", "base", "net", "fetch", "convert", "cache",
+TOP = {"Makefile", "README.md", "base", "net", "s3", "fetch", "convert", "cache",
        "verify", "verify-run", "formats", "cuda", "tests", "docs"}
 BANNED = ["atoi", "atol", "atoll", "atof", "strcpy", "strcat", "strncpy",
           "strncat", "sprintf", "vsprintf", "gets", "strtok", "sscanf",
