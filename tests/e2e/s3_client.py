@@ -69,7 +69,10 @@ class Ask:
         return self
 
     def __exit__(self, *why):
-        self.close()
+        status = self.close()
+        if status != 0:
+            tap.ok(False, f"the program ends well, not with {status}",
+                   self.said())
 
 
 # ---- every operation ----
@@ -297,6 +300,46 @@ def dead_end():
                time.monotonic() - start < 20, "nobody listens: network", row)
 
 
+def styles(server, bucket, plain, name):
+    """https, trusted or not; the bucket in the host's name."""
+    plain.put(bucket, "tls", b"x" * (3 * MIB))
+    with tempfile.TemporaryDirectory() as folder:
+        pem = folder + "/pem"
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048",
+                        "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1",
+                        "-addext", "subjectAltName=IP:127.0.0.1", "-keyout",
+                        pem, "-out", folder + "/cert"], check=True,
+                       capture_output=True)
+        with open(pem, "a", encoding="utf-8") as f, \
+                open(folder + "/cert", encoding="utf-8") as cert:
+            f.write(cert.read())
+        with faults.Faults(server, pem) as f:
+            env = dict(server.env(), AWS_ENDPOINT_URL_S3=f.endpoint)
+            with Ask(env, bucket, "retry=5") as ask:
+                row = ask("get", "room", "tls")[1]
+                tap.ok(row[:3] == ["err", "4", "5"] and
+                       "SSL_CERT_FILE" in row[4],
+                       f"{name}: a certificate nobody trusts", row)
+            env["SSL_CERT_FILE"] = folder + "/cert"
+            with Ask(env, bucket) as ask:
+                for how in ("plain", "room"):
+                    tap.eq(ask("get", how, "tls")[1][3],
+                           sha(b"x" * (3 * MIB)), f"{name}: https ({how})")
+                tap.eq(ask("put", "tls2", "always", "text", "y")[1][1], "done",
+                       f"{name}: https up")
+    with faults.Faults(server) as f:
+        env = dict(server.env(),
+                   AWS_ENDPOINT_URL_S3=f"http://localhost:{f.port}/pre")
+        f.add("*", ".", faults.answer(200), -1)
+        with Ask(env, bucket, "virtual") as ask:
+            ask("put", "k/ü", "always", "text", "x")
+            ask("check")
+        tap.eq([(t.split("?")[0], h["host"]) for _, t, h in f.seen],
+               [("/pre/k/%C3%BC", f"{bucket}.localhost:{f.port}"),
+                ("/pre/", f"{bucket}.localhost:{f.port}")],
+               f"{name}: the bucket in the host's name")
+
+
 # ---- harm ----
 
 def shifted(seconds):
@@ -478,6 +521,8 @@ def whole(kind):
             tap.ok(server.secret not in ask.said(),
                    f"{name}: the log has no secret")
         access(server, bucket, name)
+        if kind is radosgw.Radosgw:
+            styles(server, bucket, plain, name)
         harm(server, bucket, plain, name, folder)
 
 

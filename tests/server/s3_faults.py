@@ -9,6 +9,7 @@ of (method, target, headers) that came.
 """
 import re
 import socket
+import ssl
 import struct
 import threading
 import urllib.parse
@@ -106,13 +107,20 @@ class Rule:
 
 
 class Faults:
-    def __init__(self, server):
+    def __init__(self, server, certificate=None):
+        """certificate: a file with a key and a certificate, for https."""
+        self.tls = None
+        if certificate:
+            self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            self.tls.load_cert_chain(certificate)
         self.upstream = urllib.parse.urlsplit(server.endpoint)
         self.lock = threading.Lock()
         self.rules = []
         self.seen = []
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=128)
-        self.endpoint = "http://127.0.0.1:%d" % self.listener.getsockname()[1]
+        self.port = self.listener.getsockname()[1]
+        self.endpoint = ("https" if certificate else "http") + \
+            f"://127.0.0.1:{self.port}"
         threading.Thread(target=self.accept, daemon=True).start()
 
     def add(self, method, target, act, times=1, skip=0):
@@ -134,6 +142,12 @@ class Faults:
                              daemon=True).start()
 
     def serve(self, c):
+        try:
+            if self.tls:
+                c = self.tls.wrap_socket(c, server_side=True)
+        except OSError:
+            c.close()
+            return
         with c:
             try:
                 r = self.read(c)
