@@ -1,0 +1,48 @@
+/*
+ * feed.h - the bytes of a file that is on its way: what of it is here can be
+ * read, for the rest one is woken. Any number of readers, on any threads.
+ *
+ * What is read is what will be published, but for the promise of its digest:
+ * so the last FEED_HELD_BACK bytes (of a shorter file: all but nothing) are
+ * not given out before the whole file's digest is right. A file whose digest
+ * is wrong ends in an error, and no reader has it whole.
+ */
+#ifndef SERVE_FEED_H
+#define SERVE_FEED_H
+
+#include "base/err.h"
+
+enum { FEED_HELD_BACK = 64 << 10 };
+
+struct feed; /* counted: one for each supply_open that gave it */
+
+/* Who waits for more. Lives until woken, or until feed_unwait returned. */
+struct feed_waiter {
+    void (*wake)(struct feed_waiter *w); /* short, must not block, and must
+                                            not call the feed */
+    uint64_t offset;
+    struct feed_waiter *next; /* the feed's */
+};
+
+/*
+ * feed_read - up to len bytes at offset; never waits
+ * Returns  bytes read; 0: not yet; -1 with *e: there will be none (the
+ *          transfer failed for good, or its digest was wrong)
+ */
+int64_t feed_read(
+    struct feed *f, uint64_t offset, void *out, size_t len, struct err *e);
+
+/*
+ * feed_wait - wake once when w->offset can be read, or will never be
+ * If that is so already it wakes before it returns. To wait for an offset
+ * says that it is wanted: a fetcher may go there next.
+ */
+void feed_wait(struct feed *f, struct feed_waiter *w);
+
+/* feed_unwait - forget it; on return it is not being woken. Idempotent. */
+void feed_unwait(struct feed *f, struct feed_waiter *w);
+
+/* feed_close - this reader is done; NULL is fine. */
+void feed_close(struct feed *f);
+
+#endif

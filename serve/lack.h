@@ -1,0 +1,18 @@
+/* lack.h - why a request cannot be served; each is one answer of the Hub's. */
+#ifndef SERVE_LACK_H
+#define SERVE_LACK_H
+
+enum lack {
+    LACK_NONE,
+    LACK_REPO,     /* 404 RepoNotFound */
+    LACK_REVISION, /* 404 RevisionNotFound */
+    LACK_ENTRY,    /* 404 EntryNotFound: the commit has no such file */
+    LACK_GATED,    /* 403 GatedRepo: its owner has not let us in */
+    LACK_DISABLED, /* 403: the Hub has closed it */
+    LACK_POLICY,   /* 403: this mirror does not serve it */
+    LACK_LIMIT,    /* 429: too many at once, come again */
+    LACK_BYTES,    /* 504: it exists, but cannot be had now */
+    LACK_FAULT     /* 500: the error says */
+};
+
+#endif
