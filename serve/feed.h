@@ -14,7 +14,7 @@
 
 enum { FEED_HELD_BACK = 64 << 10 };
 
-struct feed; /* counted: one for each supply_open that gave it */
+struct feed;
 
 /* Who waits for more. Lives until woken, or until feed_unwait returned. */
 struct feed_waiter {
@@ -24,25 +24,53 @@ struct feed_waiter {
     struct feed_waiter *next; /* the feed's */
 };
 
+/* Who makes feeds has these; the functions below say what they do. */
+struct feed_ops {
+    int64_t (*read)(
+        struct feed *f, uint64_t offset, void *out, size_t len, struct err *e);
+    void (*wait)(struct feed *f, struct feed_waiter *w);
+    void (*unwait)(struct feed *f, struct feed_waiter *w);
+    void (*close)(struct feed *f);
+};
+
+/* The first member of what the maker keeps of it. Counted by the maker: one
+ * close for each supply_open that gave it. */
+struct feed {
+    const struct feed_ops *ops;
+};
+
 /*
  * feed_read - up to len bytes at offset; never waits
  * Returns  bytes read; 0: not yet; -1 with *e: there will be none (the
  *          transfer failed for good, or its digest was wrong)
  */
-int64_t feed_read(
-    struct feed *f, uint64_t offset, void *out, size_t len, struct err *e);
+static inline int64_t feed_read(
+    struct feed *f, uint64_t offset, void *out, size_t len, struct err *e)
+{
+    return f->ops->read(f, offset, out, len, e);
+}
 
 /*
  * feed_wait - wake once when w->offset can be read, or will never be
  * If that is so already it wakes before it returns. To wait for an offset
  * says that it is wanted: a fetcher may go there next.
  */
-void feed_wait(struct feed *f, struct feed_waiter *w);
+static inline void feed_wait(struct feed *f, struct feed_waiter *w)
+{
+    f->ops->wait(f, w);
+}
 
 /* feed_unwait - forget it; on return it is not being woken. Idempotent. */
-void feed_unwait(struct feed *f, struct feed_waiter *w);
+static inline void feed_unwait(struct feed *f, struct feed_waiter *w)
+{
+    f->ops->unwait(f, w);
+}
 
 /* feed_close - this reader is done; NULL is fine. */
-void feed_close(struct feed *f);
+static inline void feed_close(struct feed *f)
+{
+    if (f != NULL)
+        f->ops->close(f);
+}
 
 #endif
