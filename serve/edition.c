@@ -314,7 +314,7 @@ static int load(const struct hubdir *h, struct edition_private *p, bool listed,
 }
 
 int edition_held(struct editions *all, const struct hubdir *h,
-    const struct repo *r, const char *commit, struct edition **out,
+    const struct repo *r, const char *commit, bool read, struct edition **out,
     struct err *e)
 {
     struct edition_private *p;
@@ -330,6 +330,8 @@ int edition_held(struct editions *all, const struct hubdir *h,
     pthread_mutex_unlock(&all->lock);
     if (*out != NULL)
         return HAVE;
+    if (!read)
+        return EDITION_UNREAD;
     p = begin(r, commit, e);
     if (p == NULL)
         return -1;

@@ -26,12 +26,14 @@ void editions_close(struct editions *all); /* NULL is fine */
 
 /*
  * edition_held - what the hub cache has of a commit
- * A listing that was written anew is read anew.
- * Returns HAVE with *out, to be dropped; HAVE_NOT; or -1 with *e: IO, NOMEM,
- *         CORRUPT (a listing that does not parse)
+ * A listing that was written anew is read anew. read: false: only if no
+ * listing has to be read for it, which takes its time.
+ * Returns HAVE with *out, to be dropped; HAVE_NOT; EDITION_UNREAD; or -1 with
+ * *e: IO, NOMEM, CORRUPT (a listing that does not parse)
  */
+enum { EDITION_UNREAD = 100 };
 int edition_held(struct editions *all, const struct hubdir *h,
-    const struct repo *r, const char *commit, struct edition **out,
+    const struct repo *r, const char *commit, bool read, struct edition **out,
     struct err *e);
 
 /*

@@ -109,9 +109,11 @@ int supply_resolve(struct supply *s, const struct repo *r, bool wait,
     rc = find_commit(s, r, wait, commit, lack, e);
     if (rc != 0)
         return rc;
-    rc = edition_held(s->editions, &s->hub, r, commit, out, e);
+    rc = edition_held(s->editions, &s->hub, r, commit, wait, out, e);
     if (rc == HAVE)
         return 0;
+    if (rc == EDITION_UNREAD)
+        return SUPPLY_WAIT;
     if (rc == HAVE_NOT)
         return fetch_edition(s, r, commit, wait, out, lack, e);
     *lack = LACK_FAULT;

@@ -2,9 +2,9 @@
  * supply.h - where what is asked for comes from: the hub cache that is held,
  * and, where there is one, a supplier that can fetch what is not.
  *
- * Nothing here waits for a network unless it is called with wait. Without,
- * what would have to be asked for elsewhere is answered SUPPLY_WAIT, and the
- * same call is made again, with wait, on a thread that has the time.
+ * Nothing here waits for a network, or reads a long listing, unless it is
+ * called with wait. Without, what would take its time is answered SUPPLY_WAIT,
+ * and the same call is made again, with wait, on a thread that has it.
  *
  * What is held is believed as far as its size: a file is given only when it
  * is there whole, as long as its listing says.

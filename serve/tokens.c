@@ -193,12 +193,10 @@ static const struct guest *find(const struct tokens *t, struct str token)
     return found;
 }
 
-enum tokens_answer tokens_check(
-    const struct tokens *t, const char *header, const struct repo *repo)
+static enum tokens_answer known(
+    const struct tokens *t, const char *header, const struct guest **out)
 {
-    const struct guest *g;
     struct str rest, token;
-    char name[192];
 
     if (header == NULL || *header == '\0')
         return TOKENS_NO_TOKEN;
@@ -208,13 +206,32 @@ enum tokens_answer tokens_check(
     token = next_word(&rest);
     if (token.len > TOKEN_MOST)
         return TOKENS_WRONG;
-    g = find(t, token);
-    if (g == NULL)
-        return TOKENS_WRONG;
-    if (repo == NULL)
-        return TOKENS_YES;
+    *out = find(t, token);
+    return *out != NULL ? TOKENS_YES : TOKENS_WRONG;
+}
+
+enum tokens_answer tokens_check(
+    const struct tokens *t, const char *header, const struct repo *repo)
+{
+    const struct guest *g = NULL;
+    enum tokens_answer said = known(t, header, &g);
+    char name[192];
+
+    if (said != TOKENS_YES || repo == NULL)
+        return said;
     look_name(repo, name);
     return pattern_chosen(g->may, g->n_may, NULL, 0, str_of(name))
                ? TOKENS_YES
                : TOKENS_NOT_THIS;
+}
+
+enum tokens_answer tokens_check_all(const struct tokens *t, const char *header)
+{
+    const struct guest *g = NULL;
+    enum tokens_answer said = known(t, header, &g);
+
+    for (size_t i = 0; said == TOKENS_YES && i < g->n_may; i++)
+        if (strcmp(g->may[i], "*") == 0)
+            return TOKENS_YES;
+    return said == TOKENS_YES ? TOKENS_NOT_THIS : said;
 }

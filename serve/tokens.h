@@ -45,6 +45,9 @@ void tokens_free(struct tokens *t); /* NULL is fine */
 enum tokens_answer tokens_check(
     const struct tokens *t, const char *header, const struct repo *repo);
 
+/* tokens_check_all - may it have everything? For what shows all names. */
+enum tokens_answer tokens_check_all(const struct tokens *t, const char *header);
+
 /* tokens_count - how many there are. */
 size_t tokens_count(const struct tokens *t);
 

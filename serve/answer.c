@@ -1,0 +1,448 @@
+#include "serve/answer.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "base/log.h"
+#include "net/url.h"
+#include "serve/hubjson.h"
+#include "serve/span.h"
+#include "serve/tokens.h"
+
+/* A listing of more files is not made where others wait. */
+enum { QUICK_FILES = 2000 };
+
+static const char json_type[] = "application/json; charset=utf-8";
+static const char wrong_token[] = "Invalid credentials in Authorization header";
+
+void answer_free(struct answer *a)
+{
+    buf_free(&a->fields);
+    buf_free(&a->body);
+    source_free(&a->source);
+}
+
+static void field(struct answer *a, const char *name, const char *value)
+{
+    buf_printf(&a->fields, "%s: ", name);
+    /* Clients read header fields as Latin-1, or as nothing. */
+    for (; *value != '\0'; value++)
+        buf_putc(&a->fields, *value >= ' ' && *value <= '~' ? *value : '?');
+    buf_putc(&a->fields, '\n');
+}
+
+static void has_body(struct answer *a, unsigned status, const char *type)
+{
+    a->status = status;
+    a->size = a->body.len;
+    field(a, "Content-Type", type);
+}
+
+void answer_refuse(struct answer *out, unsigned status, const char *why)
+{
+    buf_clear(&out->body);
+    buf_clear(&out->fields);
+    source_free(&out->source);
+    out->at = 0;
+    out->from = ANSWER_ELSEWHERE;
+    field(out, "X-Error-Message", why);
+    hubjson_error(&out->body, why);
+    has_body(out, status, json_type);
+}
+
+static void not_found(struct answer *a, const char *code, const char *why)
+{
+    answer_refuse(a, 404, why);
+    field(a, "X-Error-Code", code);
+}
+
+/* ---- what cannot be had ---- */
+
+static const struct {
+    unsigned status;
+    const char *code; /* or NULL */
+} lacks[] = {
+    [LACK_NONE] = { 500, NULL },
+    [LACK_REPO] = { 404, "RepoNotFound" },
+    [LACK_REVISION] = { 404, "RevisionNotFound" },
+    [LACK_ENTRY] = { 404, "EntryNotFound" },
+    [LACK_GATED] = { 403, "GatedRepo" },
+    [LACK_DISABLED] = { 403, NULL },
+    [LACK_POLICY] = { 403, NULL },
+    [LACK_LIMIT] = { 429, NULL },
+    [LACK_BYTES] = { 504, NULL },
+    [LACK_FAULT] = { 500, NULL },
+};
+
+static void refuse_lack(struct answerer *by, const struct asked *q,
+    struct answer *a, enum lack lack, const struct err *why)
+{
+    char text[sizeof(why->msg) + sizeof(why->hint) + 256];
+
+    if (lack == LACK_FAULT) {
+        log_warn("%s: %s", q->route.repo.id, why->msg);
+        snprintf(text, sizeof(text),
+            "mirror %s: something is wrong with what "
+            "it holds of %s; its log says more",
+            by->name, q->route.repo.id);
+    } else if (lack == LACK_DISABLED) {
+        snprintf(text, sizeof(text), "Access to this resource is disabled.");
+    } else {
+        snprintf(text, sizeof(text), "mirror %s: %s%s%s%s", by->name, why->msg,
+            why->hint[0] != '\0' ? " (" : "", why->hint,
+            why->hint[0] != '\0' ? ")" : "");
+    }
+    answer_refuse(a, lacks[lack].status, text);
+    if (lacks[lack].code != NULL)
+        field(a, "X-Error-Code", lacks[lack].code);
+    if (lack == LACK_LIMIT)
+        field(a, "Retry-After", "5");
+}
+
+static void no_entry(struct answerer *by, const struct asked *q,
+    const struct edition *ed, struct answer *a)
+{
+    char text[512];
+
+    snprintf(text, sizeof(text), "mirror %s: %s@%.12s has no '%.300s'",
+        by->name, ed->repo.id, ed->commit, q->route.path);
+    not_found(a, "EntryNotFound", text);
+    field(a, "X-Repo-Commit", ed->commit);
+}
+
+/* ---- a file ---- */
+
+/* Is the ETag one of those of an If-None-Match, or the one of an If-Range? */
+static bool names_etag(const char *list, const char *etag)
+{
+    if (list == NULL)
+        return false;
+    return strcmp(list, "*") == 0 || strstr(list, etag) != NULL;
+}
+
+static void file_fields(const struct asked *q, const struct edition *ed,
+    const struct tree_file *f, const char *etag, struct answer *a)
+{
+    struct buf name AUTO(buf_free) = BUF_INIT(4096);
+    const char *base = strrchr(f->path.p, '/');
+    char number[24];
+
+    base = base != NULL ? base + 1 : f->path.p;
+    field(a, "X-Repo-Commit", ed->commit);
+    field(a, "ETag", etag);
+    field(a, "Accept-Ranges", "bytes");
+    field(a, "X-Linked-Etag", etag);
+    snprintf(number, sizeof(number), "%" PRIu64, f->size);
+    field(a, "X-Linked-Size", number);
+    field(a, "Cache-Control",
+        repo_is_commit(q->route.repo.revision)
+            ? "public, max-age=31536000, immutable"
+            : "no-cache");
+    buf_puts(&name, "inline; filename*=UTF-8''");
+    url_encode(&name, str_of(base), false);
+    buf_puts(&name, "; filename=\"");
+    for (; *base != '\0'; base++)
+        buf_putc(
+            &name, *base >= ' ' && *base <= '~' && *base != '"' ? *base : '_');
+    buf_puts(&name, "\";");
+    field(a, "Content-Disposition", name.p);
+    field(a, "Content-Type", "application/octet-stream");
+}
+
+static void past_the_end(
+    const struct tree_file *f, const char *etag, struct answer *a)
+{
+    char text[64];
+
+    answer_refuse(a, 416, "the range begins past the end of the file");
+    snprintf(text, sizeof(text), "bytes */%" PRIu64, f->size);
+    field(a, "Content-Range", text);
+    field(a, "ETag", etag);
+    field(a, "Accept-Ranges", "bytes");
+}
+
+static void send_part(
+    const struct tree_file *f, uint64_t from, uint64_t to, struct answer *a)
+{
+    char text[96];
+
+    a->status = 206;
+    snprintf(text, sizeof(text), "bytes %" PRIu64 "-%" PRIu64 "/%" PRIu64, from,
+        to - 1, f->size);
+    field(a, "Content-Range", text);
+}
+
+/* What is not there any more can still be answered: nothing was sent. */
+static void answer_file(struct answerer *by, const struct asked *q,
+    const struct edition *ed, const struct tree_file *f, struct answer *a)
+{
+    uint64_t from = 0, to = f->size;
+    enum span_kind span = SPAN_ALL;
+    struct err why = ERR_INIT;
+    enum lack lack = LACK_FAULT;
+    char etag[HASH_MAX_HEX + 2];
+    int rc;
+
+    snprintf(etag, sizeof(etag), "\"%s\"", tree_etag(f)->hex);
+    if (!q->route.head &&
+        (q->if_range == NULL || strcmp(q->if_range, etag) == 0))
+        span = span_parse(q->range, f->size, &from, &to);
+    if (span == SPAN_NONE) {
+        past_the_end(f, etag, a);
+        field(a, "X-Repo-Commit", ed->commit);
+        return;
+    }
+    if (names_etag(q->if_none_match, etag)) {
+        a->status = 304;
+        file_fields(q, ed, f, etag, a);
+        return;
+    }
+    rc = q->route.head ? supply_check(by->supply, ed, f, &lack, &why)
+                       : supply_open(by->supply, ed, f, from, to, &a->source,
+                             &lack, &why);
+    if (rc != 0) {
+        refuse_lack(by, q, a, lack, &why);
+        field(a, "X-Repo-Commit", ed->commit);
+        return;
+    }
+    a->status = 200;
+    a->at = from;
+    a->size = to - from;
+    a->from = a->source.feed != NULL ? ANSWER_FETCHED : ANSWER_HELD;
+    file_fields(q, ed, f, etag, a);
+    if (span == SPAN_PART)
+        send_part(f, from, to, a);
+}
+
+/* ---- of a commit ---- */
+
+static void answer_info(
+    const struct asked *q, const struct edition *ed, struct answer *a)
+{
+    hubjson_info(&a->body, ed, q->route.blobs);
+    has_body(a, 200, json_type);
+}
+
+static void answer_tree(struct answerer *by, const struct asked *q,
+    const struct edition *ed, struct answer *a)
+{
+    if (!hubjson_tree(&a->body, ed, str_of(q->route.path), q->route.recursive,
+            q->route.expand)) {
+        no_entry(by, q, ed, a);
+        return;
+    }
+    has_body(a, 200, json_type);
+}
+
+static void answer_edition(struct answerer *by, const struct asked *q,
+    const struct edition *ed, struct answer *a)
+{
+    const struct tree_file *f;
+
+    switch (q->route.kind) {
+    case ROUTE_RESOLVE:
+        f = edition_file(ed, str_of(q->route.path));
+        if (f == NULL)
+            no_entry(by, q, ed, a);
+        else
+            answer_file(by, q, ed, f, a);
+        return;
+    case ROUTE_TREE:
+        answer_tree(by, q, ed, a);
+        break;
+    case ROUTE_PATHS_INFO:
+        hubjson_paths(&a->body, ed, q->body);
+        has_body(a, 200, json_type);
+        break;
+    case ROUTE_COMMITS:
+        hubjson_commits(&a->body, ed);
+        has_body(a, 200, json_type);
+        break;
+    case ROUTE_XET:
+        not_found(a, "EntryNotFound", "this mirror does not use Xet");
+        break;
+    case ROUTE_AUTH_CHECK:
+        a->status = 200;
+        break;
+    default:
+        answer_info(q, ed, a);
+        break;
+    }
+    if (a->status == 200)
+        field(a, "X-Repo-Commit", ed->commit);
+}
+
+static int resolve(
+    struct answerer *by, const struct asked *q, bool wait, struct answer *a)
+{
+    struct edition *ed AUTO(edition_drop_auto) = NULL;
+    enum lack lack = LACK_FAULT;
+    struct err why = ERR_INIT;
+    int rc = supply_resolve(by->supply, &q->route.repo, wait, &ed, &lack, &why);
+
+    if (rc == SUPPLY_WAIT)
+        return SUPPLY_WAIT;
+    if (rc != 0) {
+        refuse_lack(by, q, a, lack, &why);
+        return 0;
+    }
+    if (!wait && ed->tree.n > QUICK_FILES && q->route.kind != ROUTE_RESOLVE)
+        return SUPPLY_WAIT;
+    answer_edition(by, q, ed, a);
+    return 0;
+}
+
+static int answer_refs(
+    struct answerer *by, const struct asked *q, bool wait, struct answer *a)
+{
+    struct arena arena AUTO(arena_free) = ARENA_INIT(64 << 20);
+    struct supply_ref *refs;
+    enum lack lack = LACK_FAULT;
+    struct err why = ERR_INIT;
+    uint64_t n;
+    int rc;
+
+    if (!wait)
+        return SUPPLY_WAIT;
+    rc = supply_refs(
+        by->supply, &q->route.repo, wait, &arena, &refs, &n, &lack, &why);
+    if (rc != 0) {
+        refuse_lack(by, q, a, lack, &why);
+        return 0;
+    }
+    hubjson_refs(&a->body, refs, n);
+    has_body(a, 200, json_type);
+    return 0;
+}
+
+/* ---- of the mirror ---- */
+
+static void answer_own(
+    struct answerer *by, const struct asked *q, struct answer *a)
+{
+    switch (q->route.kind) {
+    case ROUTE_HEALTH:
+        buf_puts(&a->body, "ok\n");
+        has_body(a, 200, "text/plain; charset=utf-8");
+        break;
+    case ROUTE_METRICS:
+        by->metrics(by->me, &a->body);
+        has_body(a, 200, "text/plain; version=0.0.4; charset=utf-8");
+        break;
+    case ROUTE_PAGE:
+        by->page(by->me, &a->body, q->host);
+        has_body(a, 200, "text/html; charset=utf-8");
+        field(a, "Refresh", "5");
+        field(a, "X-Content-Type-Options", "nosniff");
+        field(a, "Referrer-Policy", "no-referrer");
+        break;
+    case ROUTE_WHOAMI:
+        hubjson_user(&a->body, by->name);
+        has_body(a, 200, json_type);
+        break;
+    default: /* ROUTE_TELEMETRY */
+        a->status = 204;
+        return;
+    }
+    field(a, "Cache-Control", "no-store");
+}
+
+/* What is no question to this mirror. */
+static bool answer_nonsense(
+    struct answerer *by, const struct asked *q, struct answer *a)
+{
+    char text[320];
+
+    switch (q->route.kind) {
+    case ROUTE_BAD:
+        answer_refuse(a, 400, q->route.why);
+        return true;
+    case ROUTE_NOWHERE:
+        answer_refuse(a, 404, "nothing is served outside the path prefix");
+        return true;
+    case ROUTE_OTHER:
+        snprintf(text, sizeof(text),
+            "mirror %s (mlfetch serve) does not do this: it serves files and "
+            "their listings",
+            by->name);
+        answer_refuse(a, 501, text);
+        return true;
+    case ROUTE_METHOD:
+        answer_refuse(a, 405, "not with this method");
+        field(a, "Allow", "GET, HEAD");
+        return true;
+    case ROUTE_NO_REPO:
+        not_found(a, "RepoNotFound", "no repository can have this name");
+        return true;
+    case ROUTE_NO_REVISION:
+        not_found(a, "RevisionNotFound", "no revision can have this name");
+        return true;
+    default:
+        return false;
+    }
+}
+
+static bool may_pass(enum route_kind kind)
+{
+    return kind == ROUTE_HEALTH || kind == ROUTE_TELEMETRY;
+}
+
+/* false: it was answered, with a no. */
+static bool admit(struct answerer *by, const struct asked *q, struct answer *a)
+{
+    const struct tokens *tokens =
+        by->tokens != NULL ? by->tokens(by->me) : NULL;
+    bool own = q->route.kind == ROUTE_PAGE || q->route.kind == ROUTE_METRICS;
+    enum tokens_answer said = TOKENS_YES;
+    char text[512];
+
+    if (tokens != NULL && !may_pass(q->route.kind))
+        said = own ? tokens_check_all(tokens, q->authorization)
+                   : tokens_check(tokens, q->authorization,
+                         route_names_repo(&q->route) ? &q->route.repo : NULL);
+    if (tokens != NULL)
+        by->tokens_done(by->me);
+    switch (said) {
+    case TOKENS_YES:
+        return true;
+    case TOKENS_NOT_THIS:
+        snprintf(text, sizeof(text),
+            "blocked by mirror policy: the token may "
+            "not have %s from mirror %s",
+            own ? "this page" : q->route.repo.id, by->name);
+        answer_refuse(a, 403, text);
+        return false;
+    case TOKENS_WRONG:
+        answer_refuse(a, 401, wrong_token);
+        break;
+    case TOKENS_NO_TOKEN:
+        snprintf(text, sizeof(text),
+            "mirror %s asks for a token of its own: log in with one, or set "
+            "HF_TOKEN",
+            by->name);
+        answer_refuse(a, 401, text);
+        break;
+    }
+    field(a, "WWW-Authenticate",
+        own ? "Basic realm=\"mirror\", charset=\"UTF-8\"" : "Bearer");
+    return false;
+}
+
+int answer_make(
+    struct answerer *by, const struct asked *q, bool wait, struct answer *out)
+{
+    int rc = 0;
+
+    if (answer_nonsense(by, q, out) || !admit(by, q, out))
+        return 0;
+    if (q->route.kind == ROUTE_REFS)
+        rc = answer_refs(by, q, wait, out);
+    else if (route_names_repo(&q->route))
+        rc = resolve(by, q, wait, out);
+    else
+        answer_own(by, q, out);
+    if (rc == 0 && (buf_check(&out->body, &(struct err)ERR_INIT) != 0 ||
+                       buf_check(&out->fields, &(struct err)ERR_INIT) != 0))
+        answer_refuse(out, 500, "the answer is too long for this mirror");
+    return rc;
+}

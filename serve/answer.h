@@ -1,0 +1,76 @@
+/*
+ * answer.h - from what is asked to what is answered: status, header fields,
+ * and a body or the place of one. No sockets here.
+ * Source: mirror and S3, sections 1.2 to 1.4.
+ */
+#ifndef SERVE_ANSWER_H
+#define SERVE_ANSWER_H
+
+#include "base/buf.h"
+#include "serve/route.h"
+#include "serve/supply.h"
+
+struct tokens;
+
+/* A request that is complete. */
+struct asked {
+    struct route route;
+    /* Header fields, or NULL. */
+    const char *range;
+    const char *if_range;
+    const char *if_none_match;
+    const char *authorization;
+    const char *host;
+    struct str body; /* of a POST */
+};
+
+enum answer_from {
+    ANSWER_ELSEWHERE, /* no file */
+    ANSWER_HELD,
+    ANSWER_FETCHED
+};
+
+struct answer {
+    unsigned status;
+    struct buf fields; /* "Name: value\n" ... */
+    struct buf body;
+    struct source source; /* else the body's bytes are there, from 'at' on */
+    uint64_t at;
+    uint64_t size; /* of the body, also when none is sent (HEAD) */
+    enum answer_from from;
+};
+
+enum { ANSWER_BODY_MAX = 1 << 30, ANSWER_FIELDS_MAX = 16 << 10 };
+
+#define ANSWER_INIT                                                            \
+    {                                                                          \
+        .fields = BUF_INIT(ANSWER_FIELDS_MAX),                                 \
+        .body = BUF_INIT(ANSWER_BODY_MAX), .source = SOURCE_INIT               \
+    }
+
+void answer_free(struct answer *a); /* idempotent, for AUTO */
+
+/* Who answers. */
+struct answerer {
+    struct supply *supply;
+    const char *name;                         /* of the mirror, in messages */
+    const struct tokens *(*tokens)(void *me); /* who may ask; NULL: everybody */
+    void (*tokens_done)(void *me);            /* with what it gave */
+    /* Pages of the mirror's own, into out. */
+    void (*metrics)(void *me, struct buf *out);
+    void (*page)(void *me, struct buf *out, const char *host);
+    void *me;
+};
+
+/*
+ * answer_make - to every request there is an answer
+ * wait     false: nothing that takes its time
+ * Returns  0; or SUPPLY_WAIT: ask again, with wait
+ */
+int answer_make(
+    struct answerer *by, const struct asked *q, bool wait, struct answer *out);
+
+/* answer_refuse - one that says no: a status, and why. */
+void answer_refuse(struct answer *out, unsigned status, const char *why);
+
+#endif
