@@ -208,7 +208,8 @@ static void answer_file(struct answerer *by, const struct asked *q,
     a->status = 200;
     a->at = from;
     a->size = to - from;
-    a->from = a->source.feed != NULL ? ANSWER_FETCHED : ANSWER_HELD;
+    if (!q->route.head)
+        a->from = a->source.feed != NULL ? ANSWER_FETCHED : ANSWER_HELD;
     file_fields(q, ed, f, etag, a);
     if (span == SPAN_PART)
         send_part(f, from, to, a);
