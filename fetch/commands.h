@@ -21,5 +21,6 @@ extern const struct cmd cmd_log;
 extern const struct cmd cmd_diff;
 extern const struct cmd cmd_rollback;
 extern const struct cmd cmd_volume;
+extern const struct cmd cmd_serve;
 
 #endif

@@ -3,8 +3,8 @@
 
 static const struct cmd *const cmds[] = { &cmd_pull, &cmd_info, &cmd_lock,
     &cmd_warm, &cmd_put, &cmd_get, &cmd_ls, &cmd_rm, &cmd_mv, &cmd_cp, &cmd_log,
-    &cmd_diff, &cmd_rollback, &cmd_volume, &cmd_login, &cmd_logout, &cmd_whoami,
-    NULL };
+    &cmd_diff, &cmd_rollback, &cmd_volume, &cmd_serve, &cmd_login, &cmd_logout,
+    &cmd_whoami, NULL };
 
 static const struct program program = {
     .name = "mlfetch",

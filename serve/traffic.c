@@ -1,13 +1,11 @@
 #include "serve/traffic.h"
 
+#include <linux/tcp.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
-/* After the others: they know less of struct tcp_info. */
-#include <linux/tcp.h>
 
 #include "base/clock.h"
 
@@ -235,6 +233,17 @@ void traffic_tick(struct traffic *t)
     t->at = (t->at + 1) % TRAFFIC_HISTORY;
     t->second = 0;
     pthread_mutex_unlock(&t->lock);
+}
+
+unsigned traffic_busy(struct traffic *t)
+{
+    unsigned n = 0;
+
+    pthread_mutex_lock(&t->lock);
+    for (const struct passage *p = t->first; p != NULL; p = p->next)
+        n += p->phase != PHASE_HEAD;
+    pthread_mutex_unlock(&t->lock);
+    return n;
 }
 
 /* Where it belongs among the largest, if it does. */

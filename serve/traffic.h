@@ -19,7 +19,7 @@ enum {
     TRAFFIC_SLOW_BYTES = 60000 /* are taken */
 };
 
-enum { TRAFFIC_HISTORY = 300, TRAFFIC_NAME_MAX = 256, TRAFFIC_PEER_MAX = 64 };
+enum { TRAFFIC_HISTORY = 300, TRAFFIC_NAME_MAX = 400, TRAFFIC_PEER_MAX = 64 };
 
 struct traffic;
 struct passage; /* one connection */
@@ -81,6 +81,9 @@ struct tally {
     struct sending sending[TRAFFIC_SENDING]; /* the largest first */
     unsigned n_sending, sending_total;
 };
+
+/* traffic_busy - requests that are being answered. */
+unsigned traffic_busy(struct traffic *t);
 
 void traffic_tally(struct traffic *t, struct tally *out);
 

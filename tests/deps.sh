@@ -8,7 +8,7 @@
 set -eu
 
 need="gcc make pkg-config libc6-dev libcurl4-openssl-dev libssl-dev
-libcjson-dev libsodium-dev libzstd-dev python3"
+libcjson-dev libsodium-dev libzstd-dev libmicrohttpd-dev python3"
 if [ "${1-}" = test ]; then
     # a second compiler with its sanitizers, fuzzing, faults, references, lint
     need="$need g++ clang libclang-rt-14-dev afl++ strace openssl git procps

@@ -20,9 +20,10 @@ FLOORS = {
     "convert": ["cache", "formats", "base"],
     "verify": ["cache", "formats", "base"],
     "verify-run": ["cache", "formats", "base"],
+    "serve": ["fetch", "cache", "net", "base"],
 }
 # A program's command line stands above all rooms that it is made of.
-MADE_OF = {"fetch": ["fetch", "cache", "net", "base"]}
+MADE_OF = {"fetch": ["serve", "fetch", "cache", "net", "base"]}
 # A plugin is no floor: it has its own sources, the words of base that it is
 # linked with, and of the program's room the interface alone.
 PLUGIN = "cuda"
@@ -36,9 +37,10 @@ FOREIGN = {
     "sodium": "base/sign.c",
     "zstd": "base/zst.c",
     "cublas": "cuda/blas.c",
+    "microhttpd": "serve/daemon.c",
 }
 TOP = {"Makefile", "README.md", "base", "net", "s3", "fetch", "convert", "cache",
-       "verify", "verify-run", "formats", "cuda", "tests", "docs"}
+       "verify", "verify-run", "formats", "serve", "cuda", "tests", "docs"}
 BANNED = ["atoi", "atol", "atoll", "atof", "strcpy", "strcat", "strncpy",
           "strncat", "sprintf", "vsprintf", "gets", "strtok", "sscanf",
           "scanf", "fscanf", "system", "popen", "alloca", "tmpnam", "mktemp",
@@ -48,7 +50,8 @@ PRINTS = re.compile(r"\b(printf|puts|putchar)\s*\(|\bstdout\b")
 COMMAND_LINE = re.compile(r"/(main|cmd_[a-z_]+)\.c$")
 PRINTERS = re.compile(r"/(cmd|cmd_[a-z_]+)\.c$")
 NEEDED = {
-    "mlfetch": {"libcurl.so.4", "libssl.so.3", "libsodium.so.23"},
+    "mlfetch": {"libcurl.so.4", "libssl.so.3", "libsodium.so.23",
+                "libmicrohttpd.so.12"},
     "mlcache": {"libsodium.so.23", "libzstd.so.1"}, "mlconvert": set(),
     "mlverify": {"libsodium.so.23"},
     "mlverify-run": set(),
@@ -245,7 +248,8 @@ def rule_upward_calls():
             ["cc", "-pthread", "-o", "build/release/stub", stub,
              "-Wl,--whole-archive", f"build/release/libml-{room}.a",
              "-Wl,--no-whole-archive", *libs, "-lcurl", "-lssl", "-lsodium",
-             "-lcrypto", "-lcjson", "-lzstd", "-lm"], capture_output=True, text=True)
+             "-lcrypto", "-lcjson", "-lzstd", "-lm",
+             "-lmicrohttpd"], capture_output=True, text=True)
         if done.returncode != 0:
             bad = [x for x in done.stderr.splitlines() if "undefined" in x]
             yield f"{room}: {(bad or done.stderr.splitlines())[0]}"

@@ -1,0 +1,671 @@
+#include "serve/daemon.h"
+
+#include <inttypes.h>
+#include <microhttpd.h>
+#include <netdb.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <strings.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "serve/errand.h"
+
+/*
+ * A request's head must fit; and all connections have this much. What listings
+ * take while they are being sent is bounded for all of them together.
+ */
+enum {
+    HEAD_MAX = 16 << 10,
+    FEED_BLOCK = 32 << 10,
+    ERRANDS = 8,
+    LONG_BODY = 1 << 20,
+    LONG_BODIES = 256 << 20
+};
+
+enum stage {
+    STAGE_HEAD,
+    STAGE_BODY,
+    STAGE_WAIT, /* an errand makes the answer */
+    STAGE_MADE,
+    STAGE_SENT
+};
+
+/* A request and its answer. */
+struct exchange {
+    struct errand errand; /* the first member */
+    struct feed_waiter waiter;
+    struct exchange *next, **at; /* of the daemon's; its lock */
+    bool suspended;              /* its lock */
+    struct daemon *d;
+    struct MHD_Connection *c;
+    struct passage *passage;
+    enum stage stage;
+    struct asked asked;
+    struct answer answer;
+    struct buf target;
+    struct buf form;
+    const char *raw; /* the target where the library has it */
+    char method[12];
+    char bearer[600];
+    uint64_t id, start_ns, rationed;
+};
+
+struct daemon {
+    struct MHD_Daemon *mhd;
+    struct answerer *by;
+    struct traffic *traffic;
+    struct errands *errands;
+    pthread_mutex_t lock;
+    struct exchange *first;
+    bool stopping; /* lock */
+    int quiet_fd;  /* what listened, once it does not; or -1 */
+    char prefix[256];
+    bool log;
+    bool tls;
+    uint32_t id; /* of this run */
+    atomic_uint_fast64_t requests;
+    atomic_uint_fast64_t long_bytes; /* of listings being sent */
+    char said[256];                  /* by the library, at the start */
+};
+
+/* ---- who waits ---- */
+
+static bool is_stopping(struct daemon *d)
+{
+    bool stopping;
+
+    pthread_mutex_lock(&d->lock);
+    stopping = d->stopping;
+    pthread_mutex_unlock(&d->lock);
+    return stopping;
+}
+
+/* false: all is about to end. */
+static bool suspend(struct exchange *x)
+{
+    bool may;
+
+    pthread_mutex_lock(&x->d->lock);
+    may = !x->d->stopping;
+    if (may) {
+        x->suspended = true;
+        MHD_suspend_connection(x->c);
+    }
+    pthread_mutex_unlock(&x->d->lock);
+    return may;
+}
+
+static void resume(struct exchange *x)
+{
+    pthread_mutex_lock(&x->d->lock);
+    if (x->suspended) {
+        x->suspended = false;
+        MHD_resume_connection(x->c);
+    }
+    pthread_mutex_unlock(&x->d->lock);
+}
+
+static void wake(struct feed_waiter *w)
+{
+    resume((struct exchange *)((char *)w - offsetof(struct exchange, waiter)));
+}
+
+static void run_errand(struct errand *r)
+{
+    struct exchange *x = (struct exchange *)r;
+
+    answer_make(x->d->by, &x->asked, true, &x->answer);
+    x->stage = STAGE_MADE;
+    resume(x);
+}
+
+/* ---- the head of a request ---- */
+
+struct head {
+    unsigned hosts, lengths, encodings;
+    bool strange;
+    uint64_t length;
+};
+
+static bool is_length(const char *value, size_t n, uint64_t *out)
+{
+    *out = 0;
+    if (n == 0 || n > 18)
+        return false;
+    for (size_t i = 0; i < n; i++) {
+        if (value[i] < '0' || value[i] > '9')
+            return false;
+        *out = *out * 10 + (uint64_t)(value[i] - '0');
+    }
+    return true;
+}
+
+static bool is_token(const char *key, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (key[i] <= ' ' || key[i] >= 0x7F || key[i] == ':')
+            return false;
+    return n > 0;
+}
+
+static bool is_value(const char *value, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if ((unsigned char)value[i] < ' ' && value[i] != '\t')
+            return false;
+    return true;
+}
+
+static enum MHD_Result look_at_field(void *arg, enum MHD_ValueKind kind,
+    const char *key, size_t key_n, const char *value, size_t value_n)
+{
+    struct head *h = arg;
+
+    (void)kind;
+    if (!is_token(key, key_n) || !is_value(value, value_n))
+        h->strange = true;
+    if (strcasecmp(key, "Host") == 0)
+        h->hosts++;
+    if (strcasecmp(key, "Transfer-Encoding") == 0)
+        h->encodings++;
+    if (strcasecmp(key, "Content-Length") == 0) {
+        h->lengths++;
+        if (!is_length(value, value_n, &h->length))
+            h->strange = true;
+    }
+    return MHD_YES;
+}
+
+/*
+ * The library ends a line at a bare LF, and a target at NUL, and does not tell.
+ * It works in place, though: between the target and the version stands the one
+ * NUL that was a blank, and after the version those that were CR and LF.
+ * Where the version is no part of that (other releases, which refuse such
+ * lines themselves) there is nothing to look at.
+ */
+static bool line_is_clean(const struct exchange *x, const char *version)
+{
+    uintptr_t front = (uintptr_t)x->raw, back = (uintptr_t)version;
+
+    if (x->raw == NULL || back <= front || back - front > HEAD_MAX)
+        return true;
+    return back - front == x->target.len + 1 && version[8] == '\0' &&
+           version[9] == '\0';
+}
+
+/* NULL: well-formed. */
+static const char *judge_head(const struct exchange *x, const char *version,
+    struct head *h, unsigned *status)
+{
+    *status = 400;
+    MHD_get_connection_values_n(x->c, MHD_HEADER_KIND, look_at_field, h);
+    if (strcmp(version, "HTTP/1.1") != 0 && strcmp(version, "HTTP/1.0") != 0)
+        return "only HTTP/1.1 and HTTP/1.0 are spoken here";
+    if (!line_is_clean(x, version))
+        return "the request line has NUL in it, or does not end in CR LF";
+    if (h->strange || h->lengths > 1 || h->hosts > 1)
+        return "a header field is malformed, or stands there twice";
+    if (h->hosts == 0 && strcmp(version, "HTTP/1.1") == 0)
+        return "there is no Host field";
+    if (h->encodings > 0) {
+        *status = 501;
+        return "a body must have a Content-Length, and no transfer encoding";
+    }
+    if (x->asked.route.kind != ROUTE_PATHS_INFO)
+        return h->length > 0 ? "this request has no use for a body" : NULL;
+    if (h->lengths == 0) {
+        *status = 411;
+        return "the body has no Content-Length";
+    }
+    if (h->length > DAEMON_FORM_MAX) {
+        *status = 413;
+        return "the body is longer than 1 MiB";
+    }
+    return NULL;
+}
+
+static const char *value_of(struct exchange *x, const char *name)
+{
+    return MHD_lookup_connection_value(x->c, MHD_HEADER_KIND, name);
+}
+
+/* A browser sends a token as the password of anybody. */
+static const char *authorization(struct exchange *x)
+{
+    const char *value = value_of(x, "Authorization");
+    char *password = NULL, *user;
+
+    if (value == NULL || strncasecmp(value, "Basic ", 6) != 0)
+        return value;
+    user = MHD_basic_auth_get_username_password(x->c, &password);
+    if (password != NULL)
+        snprintf(x->bearer, sizeof(x->bearer), "Bearer %s", password);
+    MHD_free(user);
+    MHD_free(password);
+    return password != NULL ? x->bearer : "Basic";
+}
+
+static void read_head(struct exchange *x, const char *method)
+{
+    snprintf(x->method, sizeof(x->method), "%s", method);
+    route_parse(
+        &x->asked.route, str_of(x->method), buf_str(&x->target), x->d->prefix);
+    x->asked.range = value_of(x, "Range");
+    x->asked.if_range = value_of(x, "If-Range");
+    x->asked.if_none_match = value_of(x, "If-None-Match");
+    x->asked.host = value_of(x, "Host");
+    x->asked.authorization = authorization(x);
+}
+
+/* ---- the answer ---- */
+
+static ssize_t read_feed(void *arg, uint64_t at, char *out, size_t max)
+{
+    struct exchange *x = arg;
+    struct feed *feed = x->answer.source.feed;
+    struct err why = ERR_INIT;
+    int64_t n;
+
+    if (is_stopping(x->d))
+        return MHD_CONTENT_READER_END_WITH_ERROR;
+    n = feed_read(feed, x->answer.at + at, out, max, &why);
+    if (n > 0) {
+        traffic_held_up(x->d->traffic, x->passage, false);
+        return (ssize_t)n;
+    }
+    if (n < 0) {
+        log_warn("%s: broken off: %s", x->target.p, why.msg);
+        return MHD_CONTENT_READER_END_WITH_ERROR;
+    }
+    traffic_held_up(x->d->traffic, x->passage, true);
+    if (!suspend(x))
+        return MHD_CONTENT_READER_END_WITH_ERROR;
+    x->waiter =
+        (struct feed_waiter){ .wake = wake, .offset = x->answer.at + at };
+    feed_wait(feed, &x->waiter);
+    return 0;
+}
+
+/* Of a HEAD, whose body is never asked for. */
+static ssize_t read_never(void *arg, uint64_t at, char *out, size_t max)
+{
+    (void)arg;
+    (void)at;
+    (void)out;
+    (void)max;
+    return MHD_CONTENT_READER_END_WITH_ERROR;
+}
+
+static struct MHD_Response *body_of(struct exchange *x)
+{
+    struct answer *a = &x->answer;
+    struct MHD_Response *r;
+
+    if (a->size == 0 || a->body.len > 0)
+        return MHD_create_response_from_buffer(
+            a->body.len, a->body.p, MHD_RESPMEM_PERSISTENT);
+    if (a->source.feed != NULL)
+        return MHD_create_response_from_callback(
+            a->size, FEED_BLOCK, read_feed, x, NULL);
+    if (a->source.fd < 0)
+        return MHD_create_response_from_callback(
+            a->size, 1, read_never, NULL, NULL);
+    r = MHD_create_response_from_fd_at_offset64(a->size, a->source.fd, a->at);
+    if (r != NULL)
+        a->source.fd = -1;
+    return r;
+}
+
+static void add_fields(struct MHD_Response *r, struct buf *fields)
+{
+    char *p = fields->p, *end;
+
+    for (; (end = strchr(p, '\n')) != NULL; p = end + 1) {
+        char *colon = strstr(p, ": ");
+
+        *end = '\0';
+        if (colon == NULL)
+            continue;
+        *colon = '\0';
+        MHD_add_response_header(r, p, colon + 2);
+    }
+}
+
+/* Long listings take memory until they are sent: all together not too much. */
+static void ration(struct exchange *x)
+{
+    uint64_t n = x->answer.body.len, before;
+
+    if (n < LONG_BODY)
+        return;
+    before = atomic_fetch_add(&x->d->long_bytes, n);
+    if (before == 0 || before + n <= LONG_BODIES) {
+        x->rationed = n;
+        return;
+    }
+    atomic_fetch_sub(&x->d->long_bytes, n);
+    buf_free(&x->answer.body);
+    answer_refuse(&x->answer, 503, "too many long listings at once");
+    buf_puts(&x->answer.fields, "Retry-After: 2\n");
+}
+
+/* The file's name, for who looks on; of a path that was checked. */
+static const char *name_of(const struct exchange *x, char *out, size_t out_len)
+{
+    const struct route *r = &x->asked.route;
+
+    if (r->kind != ROUTE_RESOLVE || r->head)
+        return "";
+    snprintf(out, out_len, "%s/%.200s", r->repo.id, r->path);
+    return out;
+}
+
+static enum MHD_Result send_answer(struct exchange *x, bool last)
+{
+    char name[TRAFFIC_NAME_MAX], id[40];
+    struct MHD_Response *r;
+    enum MHD_Result rc;
+
+    x->stage = STAGE_SENT;
+    ration(x);
+    r = body_of(x);
+    if (r == NULL)
+        return MHD_NO;
+    add_fields(r, &x->answer.fields);
+    snprintf(id, sizeof(id), "%08x-%" PRIx64, x->d->id, x->id);
+    MHD_add_response_header(r, "X-Request-Id", id);
+    MHD_add_response_header(r, "Server", "mlfetch");
+    if (last)
+        MHD_add_response_header(r, "Connection", "close");
+    traffic_send(x->d->traffic, x->passage, name_of(x, name, sizeof(name)),
+        x->answer.size, x->answer.from);
+    rc = MHD_queue_response(x->c, x->answer.status, r);
+    MHD_destroy_response(r);
+    return rc;
+}
+
+/* ---- from the first line to the answer ---- */
+
+static enum MHD_Result take_head(
+    struct exchange *x, const char *method, const char *version)
+{
+    struct head h = { .hosts = 0 };
+    unsigned status;
+    const char *wrong;
+
+    read_head(x, method);
+    wrong = judge_head(x, version, &h, &status);
+    if (wrong == NULL) {
+        x->stage = STAGE_BODY;
+        return MHD_YES;
+    }
+    answer_refuse(&x->answer, status, wrong);
+    x->asked.route.kind = ROUTE_BAD;
+    return send_answer(x, true);
+}
+
+static enum MHD_Result take_whole(struct exchange *x)
+{
+    traffic_begin(x->d->traffic, x->passage);
+    x->asked.body = buf_str(&x->form);
+    if (answer_make(x->d->by, &x->asked, false, &x->answer) == 0)
+        return send_answer(x, x->asked.route.kind == ROUTE_BAD);
+    x->stage = STAGE_WAIT;
+    x->errand.run = run_errand;
+    if (!suspend(x))
+        return MHD_NO;
+    errands_add(x->d->errands, &x->errand);
+    return MHD_YES;
+}
+
+static enum MHD_Result on_request(void *arg, struct MHD_Connection *c,
+    const char *url, const char *method, const char *version,
+    const char *upload, size_t *upload_n, void **context)
+{
+    struct exchange *x = *context;
+
+    (void)arg;
+    (void)c;
+    (void)url;
+    if (x == NULL || x->passage == NULL || is_stopping(x->d))
+        return MHD_NO;
+    switch (x->stage) {
+    case STAGE_HEAD:
+        return take_head(x, method, version);
+    case STAGE_BODY:
+        if (*upload_n == 0)
+            return take_whole(x);
+        buf_put(&x->form, upload, *upload_n);
+        *upload_n = 0;
+        return MHD_YES;
+    case STAGE_MADE:
+        return send_answer(x, false);
+    default:
+        return MHD_NO;
+    }
+}
+
+static void *on_target(void *arg, const char *raw, struct MHD_Connection *c)
+{
+    struct exchange *x = calloc(1, sizeof(*x));
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(c, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    struct daemon *d = arg;
+
+    if (x == NULL)
+        return NULL;
+    x->d = d;
+    x->c = c;
+    x->passage = info != NULL ? info->socket_context : NULL;
+    x->answer = (struct answer)ANSWER_INIT;
+    x->target = (struct buf)BUF_INIT(HEAD_MAX);
+    x->form = (struct buf)BUF_INIT(DAEMON_FORM_MAX);
+    x->raw = raw;
+    buf_puts(&x->target, raw != NULL ? raw : "");
+    x->start_ns = clock_ns();
+    x->id = atomic_fetch_add(&d->requests, 1);
+    pthread_mutex_lock(&d->lock);
+    x->next = d->first;
+    x->at = &d->first;
+    if (x->next != NULL)
+        x->next->at = &x->next;
+    d->first = x;
+    pthread_mutex_unlock(&d->lock);
+    return x;
+}
+
+/* Never the query, and nothing of the header. */
+static void log_request(const struct exchange *x, bool whole)
+{
+    struct buf path AUTO(buf_free) = BUF_INIT(2048);
+    size_t n = strcspn(x->target.p, "?");
+
+    buf_visible(&path, (struct str){ x->target.p, size_min(n, 400) });
+    log_info("%s %s %s %u %" PRIu64 " %.3fs %08x-%" PRIx64 "%s",
+        passage_peer(x->passage), x->method, path.p, x->answer.status,
+        x->answer.size, (double)(clock_ns() - x->start_ns) * 1e-9, x->d->id,
+        x->id, whole ? "" : " broken off");
+}
+
+static void on_end(void *arg, struct MHD_Connection *c, void **context,
+    enum MHD_RequestTerminationCode how)
+{
+    struct exchange *x = *context;
+    bool whole = how == MHD_REQUEST_TERMINATED_COMPLETED_OK;
+
+    (void)arg;
+    (void)c;
+    if (x == NULL)
+        return;
+    *context = NULL;
+    if (x->answer.source.feed != NULL)
+        feed_unwait(x->answer.source.feed, &x->waiter);
+    if (x->stage == STAGE_SENT) {
+        traffic_end(x->d->traffic, x->passage, x->asked.route.kind,
+            x->answer.status, whole);
+        if (x->d->log)
+            log_request(x, whole);
+    }
+    atomic_fetch_sub(&x->d->long_bytes, x->rationed);
+    pthread_mutex_lock(&x->d->lock);
+    *x->at = x->next;
+    if (x->next != NULL)
+        x->next->at = x->at;
+    pthread_mutex_unlock(&x->d->lock);
+    answer_free(&x->answer);
+    buf_free(&x->target);
+    buf_free(&x->form);
+    explicit_bzero(x->bearer, sizeof(x->bearer));
+    free(x);
+}
+
+/* ---- connections ---- */
+
+static void on_connection(void *arg, struct MHD_Connection *c, void **context,
+    enum MHD_ConnectionNotificationCode what)
+{
+    const union MHD_ConnectionInfo *info;
+    struct daemon *d = arg;
+    char host[TRAFFIC_PEER_MAX] = "?", port[16] = "";
+    char peer[sizeof(host) + sizeof(port) + 4];
+    const struct sockaddr *sa;
+    int fd;
+
+    if (what == MHD_CONNECTION_NOTIFY_CLOSED) {
+        traffic_go(d->traffic, *context);
+        *context = NULL;
+        return;
+    }
+    info = MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD);
+    fd = info != NULL ? info->connect_fd : -1;
+    info = MHD_get_connection_info(c, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    sa = info != NULL ? info->client_addr : NULL;
+    if (sa != NULL)
+        getnameinfo(sa,
+            sa->sa_family == AF_INET6 ? sizeof(struct sockaddr_in6)
+                                      : sizeof(struct sockaddr_in),
+            host, sizeof(host), port, sizeof(port),
+            NI_NUMERICHOST | NI_NUMERICSERV);
+    snprintf(peer, sizeof(peer), "%s:%s", host, port);
+    *context = traffic_come(d->traffic, fd, peer);
+}
+
+static size_t as_it_is(void *arg, struct MHD_Connection *c, char *text)
+{
+    (void)arg;
+    (void)c;
+    return strlen(text);
+}
+
+static void on_message(void *arg, const char *fmt, va_list ap)
+    __attribute__((format(printf, 2, 0)));
+
+/* Of one that does not start; those of requests may quote them. */
+static void on_message(void *arg, const char *fmt, va_list ap)
+{
+    struct daemon *d = arg;
+
+    if (d->mhd == NULL && d->said[0] == '\0')
+        vsnprintf(d->said, sizeof(d->said), fmt, ap);
+}
+
+/* ---- beginning and end ---- */
+
+static struct MHD_Daemon *start(struct daemon *d, const struct daemon_opts *o)
+{
+    unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_ERROR_LOG |
+                     MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ITC;
+    struct MHD_OptionItem tls[] = {
+        { MHD_OPTION_END, 0, NULL },
+        { MHD_OPTION_END, 0, NULL },
+        { MHD_OPTION_END, 0, NULL },
+    };
+
+    if (o->cert != NULL) {
+        flags |= MHD_USE_TLS;
+        tls[0] = (struct MHD_OptionItem){ MHD_OPTION_HTTPS_MEM_CERT, 0,
+            (void *)(uintptr_t)o->cert };
+        tls[1] = (struct MHD_OptionItem){ MHD_OPTION_HTTPS_MEM_KEY, 0,
+            (void *)(uintptr_t)o->key };
+    }
+    return MHD_start_daemon(flags, 0, NULL, NULL, on_request, d,
+        MHD_OPTION_EXTERNAL_LOGGER, on_message, d, MHD_OPTION_LISTEN_SOCKET,
+        o->fd, MHD_OPTION_THREAD_POOL_SIZE, o->threads > 1 ? o->threads : 0u,
+        MHD_OPTION_CONNECTION_LIMIT, o->connections,
+        MHD_OPTION_PER_IP_CONNECTION_LIMIT, o->per_client,
+        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)DAEMON_IDLE_S,
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HEAD_MAX,
+        MHD_OPTION_URI_LOG_CALLBACK, on_target, d, MHD_OPTION_UNESCAPE_CALLBACK,
+        as_it_is, d, MHD_OPTION_NOTIFY_COMPLETED, on_end, d,
+        MHD_OPTION_NOTIFY_CONNECTION, on_connection, d, MHD_OPTION_ARRAY, tls,
+        MHD_OPTION_END);
+}
+
+struct daemon *daemon_open(struct answerer *by, struct traffic *t,
+    const struct daemon_opts *o, struct err *e)
+{
+    struct daemon *d = calloc(1, sizeof(*d));
+
+    if (d == NULL) {
+        close(o->fd);
+        err_set(e, ERR_NOMEM, "no memory to serve");
+        return NULL;
+    }
+    d->by = by;
+    d->traffic = t;
+    d->log = o->log;
+    d->quiet_fd = -1;
+    d->tls = o->cert != NULL;
+    snprintf(d->prefix, sizeof(d->prefix), "%s", o->prefix);
+    pthread_mutex_init(&d->lock, NULL);
+    if (getrandom(&d->id, sizeof(d->id), GRND_NONBLOCK) != sizeof(d->id))
+        d->id = (uint32_t)clock_ns();
+    d->errands = errands_open(ERRANDS, e);
+    if (d->errands != NULL)
+        d->mhd = start(d, o);
+    if (d->mhd != NULL)
+        return d;
+    close(o->fd);
+    d->said[strcspn(d->said, "\n")] = '\0';
+    err_set(e, o->cert != NULL ? ERR_REFUSED : ERR_IO, "cannot serve: %s",
+        d->said[0] != '\0' ? d->said : "the system refuses");
+    daemon_close(d);
+    return NULL;
+}
+
+void daemon_quiet(struct daemon *d)
+{
+    if (d->quiet_fd < 0)
+        d->quiet_fd = MHD_quiesce_daemon(d->mhd);
+}
+
+void daemon_close(struct daemon *d)
+{
+    if (d == NULL)
+        return;
+    if (d->mhd != NULL)
+        daemon_quiet(d);
+    pthread_mutex_lock(&d->lock);
+    d->stopping = true;
+    pthread_mutex_unlock(&d->lock);
+    errands_close(d->errands); /* those not begun are in the list below */
+    pthread_mutex_lock(&d->lock);
+    for (struct exchange *x = d->first; x != NULL; x = x->next)
+        if (x->suspended) {
+            x->suspended = false;
+            MHD_resume_connection(x->c);
+        }
+    pthread_mutex_unlock(&d->lock);
+    if (d->mhd != NULL)
+        MHD_stop_daemon(d->mhd);
+    if (d->quiet_fd >= 0)
+        close(d->quiet_fd);
+    pthread_mutex_destroy(&d->lock);
+    free(d);
+}
