@@ -128,6 +128,7 @@ static void run_errand(struct errand *r)
 /* ---- the head of a request ---- */
 
 struct head {
+    uintptr_t from, to; /* where the library has the lines; or 0 */
     unsigned hosts, lengths, encodings;
     bool strange;
     uint64_t length;
@@ -162,13 +163,30 @@ static bool is_value(const char *value, size_t n)
     return true;
 }
 
+/*
+ * The library ends a line at a bare LF, too, and a value at NUL, and does not
+ * tell. It works in place, though: after the value stand the two NULs that
+ * were CR and LF, and a blank after those continues it. The memory of another
+ * release, which may refuse such lines itself, is not looked into.
+ */
+static bool line_ends(const struct head *h, const char *value, size_t n)
+{
+    uintptr_t at = (uintptr_t)value;
+
+    if (h->from == 0)
+        return true;
+    return at > h->from && at + n + 2 < h->to && value[n] == '\0' &&
+           value[n + 1] == '\0' && value[n + 2] != ' ' && value[n + 2] != '\t';
+}
+
 static enum MHD_Result look_at_field(void *arg, enum MHD_ValueKind kind,
     const char *key, size_t key_n, const char *value, size_t value_n)
 {
     struct head *h = arg;
 
     (void)kind;
-    if (!is_token(key, key_n) || !is_value(value, value_n))
+    if (!is_token(key, key_n) || !is_value(value, value_n) ||
+        !line_ends(h, value, value_n))
         h->strange = true;
     if (strcasecmp(key, "Host") == 0)
         h->hosts++;
@@ -182,19 +200,16 @@ static enum MHD_Result look_at_field(void *arg, enum MHD_ValueKind kind,
     return MHD_YES;
 }
 
-/*
- * The library ends a line at a bare LF, and a target at NUL, and does not tell.
- * It works in place, though: between the target and the version stands the one
- * NUL that was a blank, and after the version those that were CR and LF.
- * Where the version is no part of that (other releases, which refuse such
- * lines themselves) there is nothing to look at.
- */
-static bool line_is_clean(const struct exchange *x, const char *version)
+/* The same of the first line: one NUL, that was a blank, is in it. */
+static bool line_is_clean(
+    const struct exchange *x, const char *version, struct head *h)
 {
     uintptr_t front = (uintptr_t)x->raw, back = (uintptr_t)version;
 
     if (x->raw == NULL || back <= front || back - front > HEAD_MAX)
         return true;
+    h->from = front;
+    h->to = front + HEAD_MAX;
     return back - front == x->target.len + 1 && version[8] == '\0' &&
            version[9] == '\0';
 }
@@ -203,11 +218,13 @@ static bool line_is_clean(const struct exchange *x, const char *version)
 static const char *judge_head(const struct exchange *x, const char *version,
     struct head *h, unsigned *status)
 {
+    bool clean = line_is_clean(x, version, h);
+
     *status = 400;
     MHD_get_connection_values_n(x->c, MHD_HEADER_KIND, look_at_field, h);
     if (strcmp(version, "HTTP/1.1") != 0 && strcmp(version, "HTTP/1.0") != 0)
         return "only HTTP/1.1 and HTTP/1.0 are spoken here";
-    if (!line_is_clean(x, version))
+    if (!clean)
         return "the request line has NUL in it, or does not end in CR LF";
     if (h->strange || h->lengths > 1 || h->hosts > 1)
         return "a header field is malformed, or stands there twice";

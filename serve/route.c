@@ -346,6 +346,14 @@ static void read_own(struct reading *r, enum route_kind kind)
     r->out->kind = r->get ? kind : ROUTE_METHOD;
 }
 
+static bool is_target(struct str target)
+{
+    for (size_t i = 0; i < target.len; i++)
+        if ((unsigned char)target.p[i] <= ' ' || target.p[i] == 0x7F)
+            return false;
+    return true;
+}
+
 void route_parse(
     struct route *out, struct str method, struct str target, const char *prefix)
 {
@@ -360,8 +368,8 @@ void route_parse(
         bad(out, "the target is not a path of this server");
         return;
     }
-    if (target.len > TARGET_MAX || memchr(target.p, '\0', target.len) != NULL) {
-        bad(out, "the target is too long, or has NUL in it");
+    if (target.len > TARGET_MAX || !is_target(target)) {
+        bad(out, "the target is too long, or has blanks or controls in it");
         return;
     }
     mark = memchr(target.p, '?', target.len);
