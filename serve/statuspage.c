@@ -61,17 +61,29 @@ static double ceiling(uint64_t most)
     return step * 10;
 }
 
+/* Of a mirror that is younger than the chart, only its own time. */
 static void put_curve(struct buf *out, const struct tally *t, double top)
 {
-    buf_printf(out,
-        "<path class=\"k0\" fill-opacity=\".25\" stroke=\"var(--c0)\" "
-        "stroke-width=\"1.5\" d=\"M0 %d",
-        CHART_HIGH);
-    for (unsigned i = 0; i < TRAFFIC_HISTORY; i++)
-        buf_printf(out, "L%.1f %.1f",
-            (double)i * CHART_WIDE / (TRAFFIC_HISTORY - 1),
-            CHART_HIGH - 8 - (double)t->history[i] / top * (CHART_HIGH - 28));
-    buf_printf(out, "L%d %dZ\"/>\n", CHART_WIDE, CHART_HIGH);
+    const double step = (double)CHART_WIDE / (TRAFFIC_HISTORY - 1);
+    const int floor = CHART_HIGH - 8;
+    unsigned first = 0;
+
+    if (t->up_s < TRAFFIC_HISTORY - 1)
+        first = TRAFFIC_HISTORY - 1 - (unsigned)t->up_s;
+    buf_printf(out, "<path class=\"k0\" fill-opacity=\".22\" d=\"M%.1f %d",
+        first * step, floor);
+    for (int line = 0; line < 2; line++) {
+        for (unsigned i = first; i < TRAFFIC_HISTORY; i++)
+            buf_printf(out, "%c%.1f %.1f", line && i == first ? 'M' : 'L',
+                i * step,
+                floor - (double)t->history[i] / top * (CHART_HIGH - 28));
+        if (line == 0)
+            buf_printf(out,
+                "L%d %dZ\"/>\n<path fill=\"none\" stroke=\"var(--c0)\" "
+                "stroke-width=\"1.5\" d=\"",
+                CHART_WIDE, floor);
+    }
+    buf_puts(out, "\"/>\n");
 }
 
 static void put_chart(struct buf *out, const struct tally *t)

@@ -27,10 +27,10 @@ import sys
 import seeds
 
 HERE, ROOT = seeds.HERE, seeds.ROOT
-ROOMS = ["fetch", "verify-run", "verify", "convert", "cache", "s3", "net",
-         "formats", "base"]
+ROOMS = ["serve", "fetch", "verify-run", "verify", "convert", "cache", "s3",
+         "net", "formats", "base"]
 EXTERNAL = ["-lcurl", "-lssl", "-lsodium", "-lcrypto", "-lcjson", "-lzstd",
-            "-lm", "-pthread"]
+            "-lmicrohttpd", "-lm", "-pthread"]
 CFLAGS = ["-g", "-O1", "-std=c17", "-D_GNU_SOURCE", "-I.",
           "-fno-sanitize-recover=all", "-Wall", "-Wextra", "-Werror"]
 TIMEOUT_S, MEMORY_MB, INPUT_MAX = 10, 2048, 1 << 16
