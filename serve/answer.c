@@ -261,6 +261,7 @@ static void answer_edition(struct answerer *by, const struct asked *q,
         break;
     case ROUTE_XET:
         not_found(a, "EntryNotFound", "this mirror does not use Xet");
+        field(a, "X-Repo-Commit", ed->commit);
         break;
     case ROUTE_AUTH_CHECK:
         a->status = 200;
