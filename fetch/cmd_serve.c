@@ -7,7 +7,7 @@
 #include "cache/volume.h"
 #include "fetch/commands.h"
 
-enum { CONNECTIONS = 2048, OUT_BYTES = 4096 };
+enum { CONNECTIONS = 2048, TIMEOUT_S = 60, OUT_BYTES = 4096 };
 
 struct serve_opts {
     const char *listen;
@@ -18,9 +18,11 @@ struct serve_opts {
     const char *tls_cert;
     const char *tls_key;
     int64_t connections;
+    int64_t timeout_s;
 };
 
-static const struct serve_opts defaults = { .connections = CONNECTIONS };
+static const struct serve_opts defaults = { .connections = CONNECTIONS,
+    .timeout_s = TIMEOUT_S };
 
 static const struct opt opts[] = {
     { 'l', "listen", OPT_STR, offsetof(struct serve_opts, listen), "HOST:PORT",
@@ -64,6 +66,14 @@ static const struct opt opts[] = {
                 "address",
         .min = 16,
         .max = 100000 },
+    { .name = "timeout",
+        .type = OPT_INT,
+        .at = offsetof(struct serve_opts, timeout_s),
+        .arg = "SECONDS",
+        .help = "let go of who sends no request, or takes less than 1 kB/s of "
+                "an answer, for so long (default 60)",
+        .min = 1,
+        .max = 86400 },
     OPT_END,
 };
 
@@ -103,6 +113,7 @@ static int run(const struct cmd_ctx *ctx, void *values, int argc, char **argv,
         .tls_cert = o->tls_cert,
         .tls_key = o->tls_key,
         .connections = (unsigned)o->connections,
+        .timeout_s = (unsigned)o->timeout_s,
         .log = !ctx->quiet };
     struct mirror *m;
     int rc;

@@ -616,7 +616,7 @@ static struct MHD_Daemon *start(struct daemon *d, const struct daemon_opts *o)
         o->fd, MHD_OPTION_THREAD_POOL_SIZE, o->threads > 1 ? o->threads : 0u,
         MHD_OPTION_CONNECTION_LIMIT, o->connections,
         MHD_OPTION_PER_IP_CONNECTION_LIMIT, o->per_client,
-        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)DAEMON_IDLE_S,
+        MHD_OPTION_CONNECTION_TIMEOUT, o->timeout_s,
         MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HEAD_MAX,
         MHD_OPTION_URI_LOG_CALLBACK, on_target, d, MHD_OPTION_UNESCAPE_CALLBACK,
         as_it_is, d, MHD_OPTION_NOTIFY_COMPLETED, on_end, d,

@@ -12,7 +12,7 @@
 #include "serve/answer.h"
 #include "serve/traffic.h"
 
-enum { DAEMON_FORM_MAX = 1 << 20, DAEMON_IDLE_S = 60 };
+enum { DAEMON_FORM_MAX = 1 << 20 };
 
 struct daemon;
 
@@ -24,7 +24,8 @@ struct daemon_opts {
     unsigned threads;
     unsigned connections; /* at once, and of one address */
     unsigned per_client;
-    bool log; /* a line for each request */
+    unsigned timeout_s; /* without anything from a client, or to it */
+    bool log;           /* a line for each request */
 };
 
 /*

@@ -207,7 +207,8 @@ static int open_parts(
     struct mirror *m, const struct mirror_opts *o, struct err *e)
 {
     m->supply.editions = editions_open(LISTINGS_BYTES, e);
-    m->traffic = m->supply.editions != NULL ? traffic_open(e) : NULL;
+    m->traffic =
+        m->supply.editions != NULL ? traffic_open(o->timeout_s, e) : NULL;
     m->holdings = m->traffic != NULL ? holdings_open(&o->hub, e) : NULL;
     if (m->holdings == NULL)
         return -1;
@@ -228,6 +229,7 @@ static int listen_and_serve(
     if (read_pem(o->tls_cert, &cert, e) != 0 ||
         read_pem(o->tls_key, &key, e) != 0)
         return -1;
+    how.timeout_s = o->timeout_s;
     how.connections = room_for(o->connections);
     how.per_client = how.connections / 2 + 1;
     how.threads = pool_cores() < THREADS_MAX ? pool_cores() : THREADS_MAX;

@@ -17,6 +17,7 @@ struct mirror_opts {
     const char *tls_cert; /* files in PEM, or NULL */
     const char *tls_key;
     unsigned connections; /* at once; half of them of one address */
+    unsigned timeout_s;   /* for who only takes up room (traffic.h) */
     bool log;             /* a line for each request */
     struct hubdir hub;
     const struct supplier *supplier; /* outlives the mirror; or NULL */

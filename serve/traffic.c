@@ -31,7 +31,7 @@ struct traffic {
     pthread_mutex_t lock;
     struct passage *first;
     struct tally tally;
-    uint64_t begun_ms, ticked_ms;
+    uint64_t begun_ms, ticked_ms, timeout_ms;
     uint64_t second; /* bytes since the last tick */
     unsigned at;     /* in the history: the next */
 };
@@ -59,7 +59,7 @@ const char *const traffic_kind_names[] = { [ROUTE_BAD] = "bad",
 const unsigned traffic_codes[] = { 200, 204, 206, 304, 400, 401, 403, 404, 405,
     411, 413, 416, 429, 500, 501, 503, 504, 0 };
 
-struct traffic *traffic_open(struct err *e)
+struct traffic *traffic_open(unsigned timeout_s, struct err *e)
 {
     struct traffic *t = calloc(1, sizeof(*t));
 
@@ -69,6 +69,7 @@ struct traffic *traffic_open(struct err *e)
     }
     pthread_mutex_init(&t->lock, NULL);
     t->begun_ms = t->ticked_ms = clock_ms();
+    t->timeout_ms = (uint64_t)timeout_s * 1000;
     return t;
 }
 
@@ -190,13 +191,14 @@ void traffic_end(struct traffic *t, struct passage *p, enum route_kind kind,
 }
 
 /* Who takes up room. Its thread sees the end of the connection, and closes. */
-static bool overstays(const struct passage *p, uint64_t now)
+static bool overstays(
+    const struct traffic *t, const struct passage *p, uint64_t now)
 {
     if (p->phase == PHASE_HEAD)
-        return now - p->since_ms > TRAFFIC_HEAD_S * 1000;
+        return now - p->since_ms > t->timeout_ms;
     return p->phase == PHASE_SEND && !p->held_up &&
-           now - p->mark_ms > TRAFFIC_SLOW_S * 1000 &&
-           p->acked - p->mark < TRAFFIC_SLOW_BYTES;
+           now - p->mark_ms > t->timeout_ms &&
+           p->acked - p->mark < t->timeout_ms / 1000 * TRAFFIC_SLOW;
 }
 
 static void tick_one(
@@ -207,12 +209,12 @@ static void tick_one(
     if (p->phase == PHASE_SEND)
         look(t, p);
     p->rate = p->rate * 0.7 + (double)(p->acked - before) / seconds * 0.3;
-    if (!p->shut && overstays(p, now)) {
+    if (!p->shut && overstays(t, p, now)) {
         p->shut = true;
         t->tally.let_go++;
         shutdown(p->fd, SHUT_RDWR);
     }
-    if (now - p->mark_ms > TRAFFIC_SLOW_S * 1000) {
+    if (now - p->mark_ms > t->timeout_ms) {
         p->mark = p->acked;
         p->mark_ms = now;
     }

@@ -12,19 +12,18 @@
 #include "base/buf.h"
 #include "serve/answer.h"
 
-enum {
-    TRAFFIC_HEAD_S = 60,       /* for a request, from its connection's, or the
-                                  last answer's, end on */
-    TRAFFIC_SLOW_S = 60,       /* in which at least */
-    TRAFFIC_SLOW_BYTES = 60000 /* are taken */
-};
-
 enum { TRAFFIC_HISTORY = 300, TRAFFIC_NAME_MAX = 400, TRAFFIC_PEER_MAX = 64 };
 
 struct traffic;
 struct passage; /* one connection */
 
-struct traffic *traffic_open(struct err *e);
+/*
+ * traffic_open - timeout_s: how long a request may take to come, from its
+ * connection's begin, or the last answer's end, on; and who took less than
+ * TRAFFIC_SLOW bytes per second for so long is let go, too
+ */
+enum { TRAFFIC_SLOW = 1000 };
+struct traffic *traffic_open(unsigned timeout_s, struct err *e);
 void traffic_close(struct traffic *t); /* when no passage is left */
 
 /* traffic_come - a connection; NULL: no memory. traffic_go - it is closed. */

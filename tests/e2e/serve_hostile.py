@@ -1,0 +1,236 @@
+#!/usr/bin/env python3
+"""Requests that no client sends: refused or answered in one way only, and the
+mirror goes on, in little memory, without a secret in its log."""
+import os
+import random
+import re
+import socket
+import sys
+import time
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+import kit  # noqa: E402
+import serving  # noqa: E402
+
+tap = kit.Tap()
+SECRET = "hf_" + "s" * 34
+HOST = b"Host: x\r\n"
+GET = b"GET /healthz HTTP/1.1\r\n"
+NEXT = GET + HOST + b"\r\n"
+POST = b"POST /api/models/acme/m/paths-info/main HTTP/1.1\r\n" + HOST
+# name: request, statuses that are right, must the connection end?
+REQUESTS = {
+    "no Host": (GET + b"\r\n", 400),
+    "two Hosts": (GET + HOST + HOST + b"\r\n", 400),
+    "a request line that ends in LF": (b"GET /healthz HTTP/1.1\n" + HOST +
+                                       b"\r\n", 400),
+    "a field that ends in LF": (GET + b"Host: x\nA: b\r\n\r\n", 400),
+    "lines that end in LF": (b"GET /healthz HTTP/1.1\nHost: x\n\n", 400),
+    "NUL in the target": (b"GET /healthz\0x HTTP/1.1\r\n" + HOST + b"\r\n",
+                          400),
+    "NUL in a field": (GET + HOST + b"A: b\0c\r\n\r\n", 400),
+    "CR in a field": (GET + HOST + b"A: b\rc: d\r\n\r\n", 400),
+    "a folded field": (GET + HOST + b"A: b\r\n c\r\n\r\n", 400),
+    "a blank before the colon": (GET + HOST + b"Content-Length : 5\r\n\r\n"
+                                 b"hello", 400),
+    "two lengths, the same": (GET + HOST + b"Content-Length: 0\r\n" * 2 +
+                              b"\r\n", 400),
+    "two lengths": (GET + HOST + b"Content-Length: 0\r\nContent-Length: %d"
+                    b"\r\n\r\n" % len(NEXT) + NEXT, 400),
+    "a list of lengths": (GET + HOST + b"Content-Length: 0, 0\r\n\r\n", 400),
+    "a signed length": (GET + HOST + b"Content-Length: +0\r\n\r\n", 400),
+    "a length below nothing": (GET + HOST + b"Content-Length: -1\r\n\r\n",
+                               400),
+    "a length in hexadecimal": (GET + HOST + b"Content-Length: 0x5\r\n\r\n",
+                                400),
+    "a length of many digits": (GET + HOST + b"Content-Length: " + b"9" * 30 +
+                                b"\r\n\r\n", 413),
+    "chunks on GET": (GET + HOST + b"Transfer-Encoding: chunked\r\n\r\n0\r\n"
+                      b"\r\n" + NEXT, 501),
+    "an unknown encoding": (GET + HOST + b"Transfer-Encoding: xchunked\r\n\r\n"
+                            + NEXT, 501),
+    "chunks and a length": (GET + HOST + b"Transfer-Encoding: chunked\r\n"
+                            b"Content-Length: 4\r\n\r\n0\r\n\r\n" + NEXT, 501),
+    "a request in the body of a GET": (GET + HOST + b"Content-Length: %d\r\n"
+                                       b"\r\n" % len(NEXT) + NEXT, 400),
+    "another server's URL": (b"GET http://evil/healthz HTTP/1.1\r\n" + HOST +
+                             b"\r\n", 400),
+    "CONNECT": (b"CONNECT evil:443 HTTP/1.1\r\n" + HOST + b"\r\n", 400),
+    "OPTIONS *": (b"OPTIONS * HTTP/1.1\r\n" + HOST + b"\r\n", 400),
+    "HTTP/0.9": (b"GET /healthz\r\n\r\n", 400),
+    "HTTP/2.0": (b"GET /healthz HTTP/2.0\r\n" + HOST + b"\r\n", 505),
+    "HTTP/1.2": (b"GET /healthz HTTP/1.2\r\n" + HOST + b"\r\n", 400),
+    "a target of 20 kB": (b"GET /" + b"a" * 20000 + b" HTTP/1.1\r\n" + HOST +
+                          b"\r\n", 414),
+    "a target of 9 kB": (b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\n" + HOST +
+                         b"\r\n", 400),
+    "a field of 40 kB": (GET + HOST + b"A: " + b"b" * 40000 + b"\r\n\r\n",
+                         431),
+    "5,000 fields": (GET + HOST + b"A: b\r\n" * 5000 + b"\r\n", 431),
+    "blanks in the target": (b"GET /a b HTTP/1.1\r\n" + HOST + b"\r\n", 400),
+    "a form without a length": (POST + b"\r\n", 411),
+    "a form that is too long": (POST + b"Content-Length: 2000000\r\n\r\n" +
+                                b"x" * 100, 413),
+}
+PATHS = ["/acme/m/resolve/main/../../../../secret",
+         "/acme/m/resolve/main/%2e%2e/%2e%2e/%2e%2e/secret",
+         "/acme/m/resolve/main/..%2f..%2f..%2fsecret",
+         "/acme/m/resolve/main/%2e%2e%2f%2e%2e%2fblobs/x",
+         "/acme/m/resolve/main//etc/passwd", "/acme/m/resolve/main/%2fetc%2fpasswd",
+         "/acme/m/resolve/main/a%00b", "/acme/m/resolve/..%2f..%2f..%2fsecret/x",
+         "/acme/m/resolve/%2e%2e/secret", "/..%2fsecret/x/resolve/main/x",
+         "/../secret/resolve/main/x", "/api/models/..%2f../tree/main",
+         "/api/models/acme/..", "/api/models/acme/m/tree/main/..%2f..",
+         "/api/models/acme/m/revision/..%2f..%2fsecret",
+         "/./resolve/main/x", "/.locks/resolve/main/x",
+         "/acme/m/resolve/refs%2F..%2F..%2Fblobs/x"]
+
+
+def statuses(data):
+    return [int(s) for s in re.findall(rb"HTTP/1\.[01] (\d+) [A-Z]", data)]
+
+
+def refused(m):
+    for name, (data, status) in REQUESTS.items():
+        got, ended = m.raw(data)
+        said = statuses(got)
+        # what was in a body, or behind a broken line, is no request
+        tap.ok(said and set(said) == {status} and ended,
+               f"{name}: {status}, and the end", (said, ended, got[-300:]))
+    got, ended = m.raw(NEXT * 3)
+    tap.eq((statuses(got), ended), ([200] * 3, False), "control: three at once")
+    got, _ = m.raw(POST + b"Content-Length: 17\r\n\r\npaths=config.json" + NEXT)
+    tap.eq(statuses(got), [200, 200], "control: a form, and one more")
+
+
+def inside(m):
+    for path in PATHS:
+        r = m.ask(path)
+        tap.ok(r.status in (400, 404, 501) and b"secret text" not in r.body,
+               f"{path}: {r.status}")
+
+
+def noise(m):
+    """Nothing that can be sent ends it."""
+    luck = random.Random(5)
+    parts = [b"GET ", b"/", b"acme", b"m", b"/resolve/", b"main", b"%2e", b"%",
+             b"\r\n", b"\n", b"\0", b"HTTP/1.1", b" ", b":", b"Host: x",
+             b"Range: bytes=", b"Content-Length: ", b"9" * 20, b"\xff\xfe",
+             b"Transfer-Encoding: chunked", b"?", b"&", b"a=b", b"\r\n\r\n"]
+    for _ in range(300):
+        with m.connect() as s:
+            try:
+                s.sendall(b"".join(luck.choices(parts, k=luck.randint(1, 40))))
+                s.setblocking(False)
+                s.recv(100)
+            except OSError:
+                pass
+    tap.eq(m.ask("/healthz").status, 200, "noise: it goes on")
+
+
+def slow(cache):
+    """Who sends a head byte by byte, or takes an answer so, is let go."""
+    with serving.Mirror(cache.root, "--timeout", 2, "-q") as m:
+        dribble, stare, sip = m.connect(), m.connect(), socket.socket()
+        sip.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+        sip.settimeout(30)
+        sip.connect((m.host, m.port))
+        sip.sendall(b"GET /acme/m/resolve/main/big HTTP/1.1\r\n" + HOST +
+                    b"\r\n")
+        start, ended = time.monotonic(), {}
+        while time.monotonic() - start < 12 and len(ended) < 3:
+            for name, s, send in (("a head byte by byte", dribble, b"G"),
+                                  ("nothing at all", stare, b"")):
+                if name in ended:
+                    continue
+                try:
+                    if send:
+                        s.send(send)
+                    s.settimeout(0.05)
+                    if s.recv(1) == b"":
+                        ended[name] = time.monotonic() - start
+                except TimeoutError:
+                    pass
+                except OSError:
+                    ended[name] = time.monotonic() - start
+            text = m.ask("/metrics").body.decode()
+            if "mlfetch_mirror_connections 1\n" in text:
+                ended["an answer that is not taken"] = time.monotonic() - start
+            time.sleep(0.2)
+        for name in ("a head byte by byte", "nothing at all",
+                     "an answer that is not taken"):
+            tap.ok(ended.get(name, 99) < 8, f"{name}: let go", ended)
+        for s in (dribble, stare, sip):
+            s.close()
+
+
+def crowd(cache):
+    """No more connections than are allowed; and they do not stay open."""
+    with serving.Mirror(cache.root, "--connections", 40, "--timeout", 3,
+                        "-q") as m:
+        every = []
+        for _ in range(120):
+            s = socket.create_connection((m.host, m.port), timeout=5)
+            s.sendall(b"GET /health")
+            every.append(s)
+        time.sleep(0.5)
+        open_files = len(os.listdir(f"/proc/{m.proc.pid}/fd"))
+        tap.ok(open_files < 90, "120 connections: a limit", open_files)
+        for _ in range(40):
+            time.sleep(0.3)
+            try:
+                if m.ask("/healthz").status == 200:
+                    break
+            except OSError:
+                continue
+        else:
+            tap.ok(False, "and then it serves again")
+            return
+        tap.ok(True, "and then it serves again")
+        for s in every:
+            s.close()
+
+
+def memory(cache):
+    """A thousand in the middle of a file, and as many broken heads."""
+    with serving.Mirror(cache.root, "-q", "--connections", 5000) as m:
+        every = []
+        for i in range(1000):
+            s = socket.socket()
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            s.connect((m.host, m.port))
+            s.sendall(b"GET /acme/m/resolve/main/big HTTP/1.1\r\n" + HOST +
+                      b"\r\n" if i % 2 else GET + b"A: " + b"b" * 9000)
+            every.append(s)
+        time.sleep(1)
+        with open(f"/proc/{m.proc.pid}/status", encoding="ascii") as f:
+            rss = int(re.search(r"VmRSS:\s+(\d+)", f.read())[1]) / 1000
+        if "asan" in kit.BUILD:
+            tap.skip("1,000 connections in 64 MB", "a sanitizer has its own")
+        else:
+            tap.ok(rss < 64, f"1,000 connections in 64 MB: {rss:.0f}", rss)
+        tap.eq(m.ask("/healthz").status, 200, "and it serves")
+        for s in every:
+            s.close()
+
+
+with serving.Cache() as hub:
+    serving.write(os.path.join(hub.root, "secret"), b"secret text")
+    serving.write(os.path.join(os.path.dirname(hub.root), "secret"),
+                  b"secret text")
+    hub.add("acme/m", {"config.json": b"{}", "big": os.urandom(30 << 20)})
+    with serving.Mirror(hub.root) as mirror:
+        refused(mirror)
+        inside(mirror)
+        noise(mirror)
+        mirror.ask(f"/acme/m/resolve/main/config.json?token={SECRET}",
+                   Authorization=f"Bearer {SECRET}", Cookie=SECRET)
+        mirror.ask("/%1b%5b31m/\x1b".encode())
+        tap.eq(mirror.stop(), 0, "it ends well")
+        LOG = "".join(mirror.log)
+        tap.ok(SECRET not in LOG and "\x1b" not in LOG and "GET /acme/m" in LOG,
+               "no secret, and nothing for a terminal, in its log", LOG[-800:])
+    slow(hub)
+    crowd(hub)
+    memory(hub)
+tap.done()
