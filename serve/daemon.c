@@ -15,13 +15,13 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "serve/errand.h"
+#include "serve/head.h"
 
 /*
  * A request's head must fit; and all connections have this much. What listings
  * take while they are being sent is bounded for all of them together.
  */
 enum {
-    HEAD_MAX = 16 << 10,
     FEED_BLOCK = 32 << 10,
     ERRANDS = 8,
     LONG_BODY = 1 << 20,
@@ -127,124 +127,22 @@ static void run_errand(struct errand *r)
 
 /* ---- the head of a request ---- */
 
-struct head {
-    uintptr_t from, to; /* where the library has the lines; or 0 */
-    unsigned hosts, lengths, encodings;
-    bool strange;
-    uint64_t length;
-};
-
-static bool is_length(const char *value, size_t n, uint64_t *out)
-{
-    *out = 0;
-    if (n == 0 || n > 18)
-        return false;
-    for (size_t i = 0; i < n; i++) {
-        if (value[i] < '0' || value[i] > '9')
-            return false;
-        *out = *out * 10 + (uint64_t)(value[i] - '0');
-    }
-    return true;
-}
-
-static bool is_token(const char *key, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        if (key[i] <= ' ' || key[i] >= 0x7F || key[i] == ':')
-            return false;
-    return n > 0;
-}
-
-static bool is_value(const char *value, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        if ((unsigned char)value[i] < ' ' && value[i] != '\t')
-            return false;
-    return true;
-}
-
-/*
- * The library ends a line at a bare LF, too, and a value at NUL, and does not
- * tell. It works in place, though: after the value stand the two NULs that
- * were CR and LF, and a blank after those continues it. The memory of another
- * release, which may refuse such lines itself, is not looked into.
- */
-static bool line_ends(const struct head *h, const char *value, size_t n)
-{
-    uintptr_t at = (uintptr_t)value;
-
-    if (h->from == 0)
-        return true;
-    return at > h->from && at + n + 2 < h->to && value[n] == '\0' &&
-           value[n + 1] == '\0' && value[n + 2] != ' ' && value[n + 2] != '\t';
-}
-
 static enum MHD_Result look_at_field(void *arg, enum MHD_ValueKind kind,
     const char *key, size_t key_n, const char *value, size_t value_n)
 {
-    struct head *h = arg;
-
     (void)kind;
-    if (!is_token(key, key_n) || !is_value(value, value_n) ||
-        !line_ends(h, value, value_n))
-        h->strange = true;
-    if (strcasecmp(key, "Host") == 0)
-        h->hosts++;
-    if (strcasecmp(key, "Transfer-Encoding") == 0)
-        h->encodings++;
-    if (strcasecmp(key, "Content-Length") == 0) {
-        h->lengths++;
-        if (!is_length(value, value_n, &h->length))
-            h->strange = true;
-    }
+    head_field(arg, (struct str){ key, key_n }, (struct str){ value, value_n });
     return MHD_YES;
 }
 
-/* The same of the first line: one NUL, that was a blank, is in it. */
-static bool line_is_clean(
-    const struct exchange *x, const char *version, struct head *h)
+static const char *judge_head(
+    const struct exchange *x, const char *version, unsigned *status)
 {
-    uintptr_t front = (uintptr_t)x->raw, back = (uintptr_t)version;
+    struct head h;
 
-    if (x->raw == NULL || back <= front || back - front > HEAD_MAX)
-        return true;
-    h->from = front;
-    h->to = front + HEAD_MAX;
-    return back - front == x->target.len + 1 && version[8] == '\0' &&
-           version[9] == '\0';
-}
-
-/* NULL: well-formed. */
-static const char *judge_head(const struct exchange *x, const char *version,
-    struct head *h, unsigned *status)
-{
-    bool clean = line_is_clean(x, version, h);
-
-    *status = 400;
-    MHD_get_connection_values_n(x->c, MHD_HEADER_KIND, look_at_field, h);
-    if (strcmp(version, "HTTP/1.1") != 0 && strcmp(version, "HTTP/1.0") != 0)
-        return "only HTTP/1.1 and HTTP/1.0 are spoken here";
-    if (!clean)
-        return "the request line has NUL in it, or does not end in CR LF";
-    if (h->strange || h->lengths > 1 || h->hosts > 1)
-        return "a header field is malformed, or stands there twice";
-    if (h->hosts == 0 && strcmp(version, "HTTP/1.1") == 0)
-        return "there is no Host field";
-    if (h->encodings > 0) {
-        *status = 501;
-        return "a body must have a Content-Length, and no transfer encoding";
-    }
-    if (x->asked.route.kind != ROUTE_PATHS_INFO)
-        return h->length > 0 ? "this request has no use for a body" : NULL;
-    if (h->lengths == 0) {
-        *status = 411;
-        return "the body has no Content-Length";
-    }
-    if (h->length > DAEMON_FORM_MAX) {
-        *status = 413;
-        return "the body is longer than 1 MiB";
-    }
-    return NULL;
+    head_begin(&h, x->raw, x->target.len, version);
+    MHD_get_connection_values_n(x->c, MHD_HEADER_KIND, look_at_field, &h);
+    return head_judge(&h, x->asked.route.kind == ROUTE_PATHS_INFO, status);
 }
 
 static const char *value_of(struct exchange *x, const char *name)
@@ -412,12 +310,11 @@ static enum MHD_Result send_answer(struct exchange *x, bool last)
 static enum MHD_Result take_head(
     struct exchange *x, const char *method, const char *version)
 {
-    struct head h = { .hosts = 0 };
     unsigned status;
     const char *wrong;
 
     read_head(x, method);
-    wrong = judge_head(x, version, &h, &status);
+    wrong = judge_head(x, version, &status);
     if (wrong == NULL) {
         x->stage = STAGE_BODY;
         return MHD_YES;
@@ -482,7 +379,7 @@ static void *on_target(void *arg, const char *raw, struct MHD_Connection *c)
     x->passage = info != NULL ? info->socket_context : NULL;
     x->answer = (struct answer)ANSWER_INIT;
     x->target = (struct buf)BUF_INIT(HEAD_MAX);
-    x->form = (struct buf)BUF_INIT(DAEMON_FORM_MAX);
+    x->form = (struct buf)BUF_INIT(HEAD_FORM_MAX);
     x->raw = raw;
     buf_puts(&x->target, raw != NULL ? raw : "");
     x->start_ns = clock_ns();

@@ -12,8 +12,6 @@
 #include "serve/answer.h"
 #include "serve/traffic.h"
 
-enum { DAEMON_FORM_MAX = 1 << 20 };
-
 struct daemon;
 
 struct daemon_opts {

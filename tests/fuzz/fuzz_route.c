@@ -7,6 +7,8 @@
 // dict: route.dict
 #include "kit.h"
 
+#include <stdio.h>
+
 #include "base/path.h"
 #include "serve/route.h"
 #include "serve/span.h"

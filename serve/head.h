@@ -1,0 +1,39 @@
+/*
+ * head.h - is the head of a request one that can be read in one way only? What
+ * the library has made of its lines, looked at once more.
+ */
+#ifndef SERVE_HEAD_H
+#define SERVE_HEAD_H
+
+#include "base/str.h"
+
+enum { HEAD_MAX = 16 << 10, HEAD_FORM_MAX = 1 << 20 };
+
+struct head {
+    uintptr_t from, to; /* where the library has the lines; or 0 */
+    unsigned minor;     /* of HTTP/1.; more: another version */
+    unsigned hosts, lengths, encodings;
+    bool torn;    /* the first line is not what it was */
+    bool strange; /* nor is a field */
+    uint64_t length;
+};
+
+/*
+ * head_begin - of the first line
+ * raw      the target where the library has it, or NULL
+ * len      its length, as the library says
+ * version  "HTTP/1.1", where the library has it
+ */
+void head_begin(
+    struct head *h, const char *raw, size_t len, const char *version);
+
+/* head_field - one more, where the library has it. */
+void head_field(struct head *h, struct str key, struct str value);
+
+/*
+ * head_judge - what is wrong, with its status, or NULL
+ * form     a body is expected
+ */
+const char *head_judge(const struct head *h, bool form, unsigned *status);
+
+#endif
