@@ -47,7 +47,7 @@ struct exchange {
     struct passage *passage;
     enum stage stage;
     struct asked asked;
-    struct answer answer;
+    struct response answer;
     struct buf target;
     struct buf form;
     const char *raw; /* the target where the library has it */
@@ -58,7 +58,7 @@ struct exchange {
 
 struct daemon {
     struct MHD_Daemon *mhd;
-    struct answerer *by;
+    struct responder *by;
     struct traffic *traffic;
     struct errands *errands;
     pthread_mutex_t lock;
@@ -120,7 +120,7 @@ static void run_errand(struct errand *r)
 {
     struct exchange *x = (struct exchange *)r;
 
-    answer_make(x->d->by, &x->asked, true, &x->answer);
+    response_make(x->d->by, &x->asked, true, &x->answer);
     x->stage = STAGE_MADE;
     resume(x);
 }
@@ -219,7 +219,7 @@ static ssize_t read_never(void *arg, uint64_t at, char *out, size_t max)
 
 static struct MHD_Response *body_of(struct exchange *x)
 {
-    struct answer *a = &x->answer;
+    struct response *a = &x->answer;
     struct MHD_Response *r;
 
     if (a->size == 0 || a->body.len > 0)
@@ -266,7 +266,7 @@ static void ration(struct exchange *x)
     }
     atomic_fetch_sub(&x->d->long_bytes, n);
     buf_free(&x->answer.body);
-    answer_refuse(&x->answer, 503, "too many long listings at once");
+    response_refuse(&x->answer, 503, "too many long listings at once");
     buf_puts(&x->answer.fields, "Retry-After: 2\n");
 }
 
@@ -319,7 +319,7 @@ static enum MHD_Result take_head(
         x->stage = STAGE_BODY;
         return MHD_YES;
     }
-    answer_refuse(&x->answer, status, wrong);
+    response_refuse(&x->answer, status, wrong);
     x->asked.route.kind = ROUTE_BAD;
     return send_answer(x, true);
 }
@@ -328,7 +328,7 @@ static enum MHD_Result take_whole(struct exchange *x)
 {
     traffic_begin(x->d->traffic, x->passage);
     x->asked.body = buf_str(&x->form);
-    if (answer_make(x->d->by, &x->asked, false, &x->answer) == 0)
+    if (response_make(x->d->by, &x->asked, false, &x->answer) == 0)
         return send_answer(x, x->asked.route.kind == ROUTE_BAD);
     x->stage = STAGE_WAIT;
     x->errand.run = run_errand;
@@ -377,7 +377,7 @@ static void *on_target(void *arg, const char *raw, struct MHD_Connection *c)
     x->d = d;
     x->c = c;
     x->passage = info != NULL ? info->socket_context : NULL;
-    x->answer = (struct answer)ANSWER_INIT;
+    x->answer = (struct response)RESPONSE_INIT;
     x->target = (struct buf)BUF_INIT(HEAD_MAX);
     x->form = (struct buf)BUF_INIT(HEAD_FORM_MAX);
     x->raw = raw;
@@ -432,7 +432,7 @@ static void on_end(void *arg, struct MHD_Connection *c, void **context,
     if (x->next != NULL)
         x->next->at = x->at;
     pthread_mutex_unlock(&x->d->lock);
-    answer_free(&x->answer);
+    response_free(&x->answer);
     buf_free(&x->target);
     buf_free(&x->form);
     explicit_bzero(x->bearer, sizeof(x->bearer));
@@ -521,7 +521,7 @@ static struct MHD_Daemon *start(struct daemon *d, const struct daemon_opts *o)
         MHD_OPTION_END);
 }
 
-struct daemon *daemon_open(struct answerer *by, struct traffic *t,
+struct daemon *daemon_open(struct responder *by, struct traffic *t,
     const struct daemon_opts *o, struct err *e)
 {
     struct daemon *d = calloc(1, sizeof(*d));

@@ -9,7 +9,7 @@
 #ifndef SERVE_DAEMON_H
 #define SERVE_DAEMON_H
 
-#include "serve/answer.h"
+#include "serve/response.h"
 #include "serve/traffic.h"
 
 struct daemon;
@@ -30,7 +30,7 @@ struct daemon_opts {
  * daemon_open - serve from now on
  * Returns NULL with *e: REFUSED (certificate or key), IO, NOMEM
  */
-struct daemon *daemon_open(struct answerer *by, struct traffic *t,
+struct daemon *daemon_open(struct responder *by, struct traffic *t,
     const struct daemon_opts *o, struct err *e);
 
 /* daemon_quiet - no new connections; what is under way goes on. */

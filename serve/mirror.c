@@ -31,7 +31,7 @@ struct mirror {
     struct traffic *traffic;
     struct holdings *holdings;
     struct daemon *daemon;
-    struct answerer answerer;
+    struct responder responder;
     char name[256];
     char url[MIRROR_URL_MAX];
     char prefix[256];
@@ -240,7 +240,7 @@ static int listen_and_serve(
         return -1;
     snprintf(m->url, sizeof(m->url), "%s://%s%s", m->tls ? "https" : "http",
         shown, m->prefix);
-    m->daemon = daemon_open(&m->answerer, m->traffic, &how, e);
+    m->daemon = daemon_open(&m->responder, m->traffic, &how, e);
     explicit_bzero(key.p, key.len);
     return m->daemon != NULL ? 0 : -1;
 }
@@ -266,14 +266,14 @@ struct mirror *mirror_open(const struct mirror_opts *o, struct err *e)
     m->supply.supplier = o->supplier;
     m->tls = o->tls_cert != NULL;
     take_name(m, o->name);
-    m->answerer = (struct answerer){ .supply = &m->supply,
+    m->responder = (struct responder){ .supply = &m->supply,
         .name = m->name,
         .metrics = put_metrics,
         .page = put_page,
         .me = m };
     if (o->tokens != NULL) {
-        m->answerer.tokens = lend_tokens;
-        m->answerer.tokens_done = tokens_done;
+        m->responder.tokens = lend_tokens;
+        m->responder.tokens_done = tokens_done;
     }
     if (take_prefix(m, o->prefix, e) == 0 && open_parts(m, o, e) == 0 &&
         listen_and_serve(m, o, e) == 0)

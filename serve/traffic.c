@@ -150,7 +150,7 @@ void traffic_begin(struct traffic *t, struct passage *p)
 }
 
 void traffic_send(struct traffic *t, struct passage *p, const char *name,
-    uint64_t size, enum answer_from from)
+    uint64_t size, enum response_from from)
 {
     pthread_mutex_lock(&t->lock);
     look(t, p);
@@ -160,8 +160,8 @@ void traffic_send(struct traffic *t, struct passage *p, const char *name,
     p->rate = 0;
     p->size = size;
     snprintf(p->name, sizeof(p->name), "%s", name);
-    t->tally.hits += from == ANSWER_HELD;
-    t->tally.misses += from == ANSWER_FETCHED;
+    t->tally.hits += from == RESPONSE_HELD;
+    t->tally.misses += from == RESPONSE_FETCHED;
     pthread_mutex_unlock(&t->lock);
 }
 

@@ -10,7 +10,7 @@
 #define SERVE_TRAFFIC_H
 
 #include "base/buf.h"
-#include "serve/answer.h"
+#include "serve/response.h"
 
 enum { TRAFFIC_HISTORY = 300, TRAFFIC_NAME_MAX = 400, TRAFFIC_PEER_MAX = 64 };
 
@@ -37,7 +37,7 @@ void traffic_begin(struct traffic *t, struct passage *p);
 
 /* traffic_send - its answer goes out; name: of the file, or "" */
 void traffic_send(struct traffic *t, struct passage *p, const char *name,
-    uint64_t size, enum answer_from from);
+    uint64_t size, enum response_from from);
 
 /* traffic_held_up - it waits for bytes that are not here yet, or no more. */
 void traffic_held_up(struct traffic *t, struct passage *p, bool yes);

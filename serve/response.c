@@ -1,4 +1,4 @@
-#include "serve/answer.h"
+#include "serve/response.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -15,14 +15,14 @@ enum { QUICK_FILES = 2000 };
 static const char json_type[] = "application/json; charset=utf-8";
 static const char wrong_token[] = "Invalid credentials in Authorization header";
 
-void answer_free(struct answer *a)
+void response_free(struct response *a)
 {
     buf_free(&a->fields);
     buf_free(&a->body);
     source_free(&a->source);
 }
 
-static void field(struct answer *a, const char *name, const char *value)
+static void field(struct response *a, const char *name, const char *value)
 {
     buf_printf(&a->fields, "%s: ", name);
     /* Clients read header fields as Latin-1, or as nothing. */
@@ -31,28 +31,28 @@ static void field(struct answer *a, const char *name, const char *value)
     buf_putc(&a->fields, '\n');
 }
 
-static void has_body(struct answer *a, unsigned status, const char *type)
+static void has_body(struct response *a, unsigned status, const char *type)
 {
     a->status = status;
     a->size = a->body.len;
     field(a, "Content-Type", type);
 }
 
-void answer_refuse(struct answer *out, unsigned status, const char *why)
+void response_refuse(struct response *out, unsigned status, const char *why)
 {
     buf_clear(&out->body);
     buf_clear(&out->fields);
     source_free(&out->source);
     out->at = 0;
-    out->from = ANSWER_ELSEWHERE;
+    out->from = RESPONSE_ELSEWHERE;
     field(out, "X-Error-Message", why);
     hubjson_error(&out->body, why);
     has_body(out, status, json_type);
 }
 
-static void not_found(struct answer *a, const char *code, const char *why)
+static void not_found(struct response *a, const char *code, const char *why)
 {
-    answer_refuse(a, 404, why);
+    response_refuse(a, 404, why);
     field(a, "X-Error-Code", code);
 }
 
@@ -74,8 +74,8 @@ static const struct {
     [LACK_FAULT] = { 500, NULL },
 };
 
-static void refuse_lack(struct answerer *by, const struct asked *q,
-    struct answer *a, enum lack lack, const struct err *why)
+static void refuse_lack(struct responder *by, const struct asked *q,
+    struct response *a, enum lack lack, const struct err *why)
 {
     char text[sizeof(why->msg) + sizeof(why->hint) + 256];
 
@@ -92,15 +92,15 @@ static void refuse_lack(struct answerer *by, const struct asked *q,
             why->hint[0] != '\0' ? " (" : "", why->hint,
             why->hint[0] != '\0' ? ")" : "");
     }
-    answer_refuse(a, lacks[lack].status, text);
+    response_refuse(a, lacks[lack].status, text);
     if (lacks[lack].code != NULL)
         field(a, "X-Error-Code", lacks[lack].code);
     if (lack == LACK_LIMIT)
         field(a, "Retry-After", "5");
 }
 
-static void no_entry(struct answerer *by, const struct asked *q,
-    const struct edition *ed, struct answer *a)
+static void no_entry(struct responder *by, const struct asked *q,
+    const struct edition *ed, struct response *a)
 {
     char text[512];
 
@@ -121,7 +121,7 @@ static bool names_etag(const char *list, const char *etag)
 }
 
 static void file_fields(const struct asked *q, const struct edition *ed,
-    const struct tree_file *f, const char *etag, struct answer *a)
+    const struct tree_file *f, const char *etag, struct response *a)
 {
     struct buf name AUTO(buf_free) = BUF_INIT(4096);
     const char *base = strrchr(f->path.p, '/');
@@ -150,11 +150,11 @@ static void file_fields(const struct asked *q, const struct edition *ed,
 }
 
 static void past_the_end(
-    const struct tree_file *f, const char *etag, struct answer *a)
+    const struct tree_file *f, const char *etag, struct response *a)
 {
     char text[64];
 
-    answer_refuse(a, 416, "the range begins past the end of the file");
+    response_refuse(a, 416, "the range begins past the end of the file");
     snprintf(text, sizeof(text), "bytes */%" PRIu64, f->size);
     field(a, "Content-Range", text);
     field(a, "ETag", etag);
@@ -162,7 +162,7 @@ static void past_the_end(
 }
 
 static void send_part(
-    const struct tree_file *f, uint64_t from, uint64_t to, struct answer *a)
+    const struct tree_file *f, uint64_t from, uint64_t to, struct response *a)
 {
     char text[96];
 
@@ -173,8 +173,8 @@ static void send_part(
 }
 
 /* What is not there any more can still be answered: nothing was sent. */
-static void answer_file(struct answerer *by, const struct asked *q,
-    const struct edition *ed, const struct tree_file *f, struct answer *a)
+static void answer_file(struct responder *by, const struct asked *q,
+    const struct edition *ed, const struct tree_file *f, struct response *a)
 {
     uint64_t from = 0, to = f->size;
     enum span_kind span = SPAN_ALL;
@@ -209,7 +209,7 @@ static void answer_file(struct answerer *by, const struct asked *q,
     a->at = from;
     a->size = to - from;
     if (!q->route.head)
-        a->from = a->source.feed != NULL ? ANSWER_FETCHED : ANSWER_HELD;
+        a->from = a->source.feed != NULL ? RESPONSE_FETCHED : RESPONSE_HELD;
     file_fields(q, ed, f, etag, a);
     if (span == SPAN_PART)
         send_part(f, from, to, a);
@@ -218,14 +218,14 @@ static void answer_file(struct answerer *by, const struct asked *q,
 /* ---- of a commit ---- */
 
 static void answer_info(
-    const struct asked *q, const struct edition *ed, struct answer *a)
+    const struct asked *q, const struct edition *ed, struct response *a)
 {
     hubjson_info(&a->body, ed, q->route.blobs);
     has_body(a, 200, json_type);
 }
 
-static void answer_tree(struct answerer *by, const struct asked *q,
-    const struct edition *ed, struct answer *a)
+static void answer_tree(struct responder *by, const struct asked *q,
+    const struct edition *ed, struct response *a)
 {
     if (!hubjson_tree(&a->body, ed, str_of(q->route.path), q->route.recursive,
             q->route.expand)) {
@@ -235,8 +235,8 @@ static void answer_tree(struct answerer *by, const struct asked *q,
     has_body(a, 200, json_type);
 }
 
-static void answer_edition(struct answerer *by, const struct asked *q,
-    const struct edition *ed, struct answer *a)
+static void answer_edition(struct responder *by, const struct asked *q,
+    const struct edition *ed, struct response *a)
 {
     const struct tree_file *f;
 
@@ -275,7 +275,7 @@ static void answer_edition(struct answerer *by, const struct asked *q,
 }
 
 static int resolve(
-    struct answerer *by, const struct asked *q, bool wait, struct answer *a)
+    struct responder *by, const struct asked *q, bool wait, struct response *a)
 {
     struct edition *ed AUTO(edition_drop_auto) = NULL;
     enum lack lack = LACK_FAULT;
@@ -295,7 +295,7 @@ static int resolve(
 }
 
 static int answer_refs(
-    struct answerer *by, const struct asked *q, bool wait, struct answer *a)
+    struct responder *by, const struct asked *q, bool wait, struct response *a)
 {
     struct arena arena AUTO(arena_free) = ARENA_INIT(64 << 20);
     struct supply_ref *refs;
@@ -320,7 +320,7 @@ static int answer_refs(
 /* ---- of the mirror ---- */
 
 static void answer_own(
-    struct answerer *by, const struct asked *q, struct answer *a)
+    struct responder *by, const struct asked *q, struct response *a)
 {
     switch (q->route.kind) {
     case ROUTE_HEALTH:
@@ -351,26 +351,26 @@ static void answer_own(
 
 /* What is no question to this mirror. */
 static bool answer_nonsense(
-    struct answerer *by, const struct asked *q, struct answer *a)
+    struct responder *by, const struct asked *q, struct response *a)
 {
     char text[320];
 
     switch (q->route.kind) {
     case ROUTE_BAD:
-        answer_refuse(a, 400, q->route.why);
+        response_refuse(a, 400, q->route.why);
         return true;
     case ROUTE_NOWHERE:
-        answer_refuse(a, 404, "nothing is served outside the path prefix");
+        response_refuse(a, 404, "nothing is served outside the path prefix");
         return true;
     case ROUTE_OTHER:
         snprintf(text, sizeof(text),
             "mirror %s (mlfetch serve) does not do this: it serves files and "
             "their listings",
             by->name);
-        answer_refuse(a, 501, text);
+        response_refuse(a, 501, text);
         return true;
     case ROUTE_METHOD:
-        answer_refuse(a, 405, "not with this method");
+        response_refuse(a, 405, "not with this method");
         field(a, "Allow", "GET, HEAD");
         return true;
     case ROUTE_NO_REPO:
@@ -390,7 +390,8 @@ static bool may_pass(enum route_kind kind)
 }
 
 /* false: it was answered, with a no. */
-static bool admit(struct answerer *by, const struct asked *q, struct answer *a)
+static bool admit(
+    struct responder *by, const struct asked *q, struct response *a)
 {
     const struct tokens *tokens =
         by->tokens != NULL ? by->tokens(by->me) : NULL;
@@ -412,17 +413,17 @@ static bool admit(struct answerer *by, const struct asked *q, struct answer *a)
             "blocked by mirror policy: the token may "
             "not have %s from mirror %s",
             own ? "this page" : q->route.repo.id, by->name);
-        answer_refuse(a, 403, text);
+        response_refuse(a, 403, text);
         return false;
     case TOKENS_WRONG:
-        answer_refuse(a, 401, wrong_token);
+        response_refuse(a, 401, wrong_token);
         break;
     case TOKENS_NO_TOKEN:
         snprintf(text, sizeof(text),
             "mirror %s asks for a token of its own: log in with one, or set "
             "HF_TOKEN",
             by->name);
-        answer_refuse(a, 401, text);
+        response_refuse(a, 401, text);
         break;
     }
     field(a, "WWW-Authenticate",
@@ -430,8 +431,8 @@ static bool admit(struct answerer *by, const struct asked *q, struct answer *a)
     return false;
 }
 
-int answer_make(
-    struct answerer *by, const struct asked *q, bool wait, struct answer *out)
+int response_make(struct responder *by, const struct asked *q, bool wait,
+    struct response *out)
 {
     int rc = 0;
 
@@ -445,6 +446,6 @@ int answer_make(
         answer_own(by, q, out);
     if (rc == 0 && (buf_check(&out->body, &(struct err)ERR_INIT) != 0 ||
                        buf_check(&out->fields, &(struct err)ERR_INIT) != 0))
-        answer_refuse(out, 500, "the answer is too long for this mirror");
+        response_refuse(out, 500, "the answer is too long for this mirror");
     return rc;
 }

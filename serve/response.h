@@ -1,10 +1,10 @@
 /*
- * answer.h - from what is asked to what is answered: status, header fields,
+ * response.h - from what is asked to what is answered: status, header fields,
  * and a body or the place of one. No sockets here.
  * Source: mirror and S3, sections 1.2 to 1.4.
  */
-#ifndef SERVE_ANSWER_H
-#define SERVE_ANSWER_H
+#ifndef SERVE_RESPONSE_H
+#define SERVE_RESPONSE_H
 
 #include "base/buf.h"
 #include "serve/route.h"
@@ -24,34 +24,34 @@ struct asked {
     struct str body; /* of a POST */
 };
 
-enum answer_from {
-    ANSWER_ELSEWHERE, /* no file */
-    ANSWER_HELD,
-    ANSWER_FETCHED
+enum response_from {
+    RESPONSE_ELSEWHERE, /* no file */
+    RESPONSE_HELD,
+    RESPONSE_FETCHED
 };
 
-struct answer {
+struct response {
     unsigned status;
     struct buf fields; /* "Name: value\n" ... */
     struct buf body;
     struct source source; /* else the body's bytes are there, from 'at' on */
     uint64_t at;
     uint64_t size; /* of the body, also when none is sent (HEAD) */
-    enum answer_from from;
+    enum response_from from;
 };
 
-enum { ANSWER_BODY_MAX = 1 << 30, ANSWER_FIELDS_MAX = 16 << 10 };
+enum { RESPONSE_BODY_MAX = 1 << 30, RESPONSE_FIELDS_MAX = 16 << 10 };
 
-#define ANSWER_INIT                                                            \
+#define RESPONSE_INIT                                                          \
     {                                                                          \
-        .fields = BUF_INIT(ANSWER_FIELDS_MAX),                                 \
-        .body = BUF_INIT(ANSWER_BODY_MAX), .source = SOURCE_INIT               \
+        .fields = BUF_INIT(RESPONSE_FIELDS_MAX),                               \
+        .body = BUF_INIT(RESPONSE_BODY_MAX), .source = SOURCE_INIT             \
     }
 
-void answer_free(struct answer *a); /* idempotent, for AUTO */
+void response_free(struct response *a); /* idempotent, for AUTO */
 
 /* Who answers. */
-struct answerer {
+struct responder {
     struct supply *supply;
     const char *name;                         /* of the mirror, in messages */
     const struct tokens *(*tokens)(void *me); /* who may ask; NULL: everybody */
@@ -63,14 +63,14 @@ struct answerer {
 };
 
 /*
- * answer_make - to every request there is an answer
+ * response_make - to every request there is an answer
  * wait     false: nothing that takes its time
  * Returns  0; or SUPPLY_WAIT: ask again, with wait
  */
-int answer_make(
-    struct answerer *by, const struct asked *q, bool wait, struct answer *out);
+int response_make(struct responder *by, const struct asked *q, bool wait,
+    struct response *out);
 
-/* answer_refuse - one that says no: a status, and why. */
-void answer_refuse(struct answer *out, unsigned status, const char *why);
+/* response_refuse - one that says no: a status, and why. */
+void response_refuse(struct response *out, unsigned status, const char *why);
 
 #endif
