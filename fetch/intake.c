@@ -115,6 +115,16 @@ bool intake_room(struct intake *in)
     return room;
 }
 
+bool intake_behind(struct intake *in)
+{
+    bool behind;
+
+    pthread_mutex_lock(&in->lock);
+    behind = in->behind;
+    pthread_mutex_unlock(&in->lock);
+    return behind;
+}
+
 /* ---- the owner's side ---- */
 
 int sink_begin(

@@ -10,9 +10,10 @@
  * there is no memory left, it is told so, and woken when there is some.
  *
  * Memory is the blocks alone, whatever the files' sizes. Where all blocks
- * hold bytes that lie behind a gap, the last ones that are on disk are given
- * up, and read back later. Not yet on disk are never more bytes than a
- * kill may cost: a block per lane in hand, and one and a half queued.
+ * hold bytes that lie behind a gap, or behind more bytes on disk than memory
+ * has room for, the last ones that are on disk are given up, and read back
+ * later. Not yet on disk are never more bytes than a kill may cost: a block
+ * per lane in hand, and one and a half queued.
  */
 #ifndef FETCH_INTAKE_H
 #define FETCH_INTAKE_H
@@ -40,6 +41,12 @@ void intake_lanes(struct intake *in, unsigned lanes);
 
 /* intake_room - may a lane that was told SINK_FULL try again? */
 bool intake_room(struct intake *in);
+
+/*
+ * intake_behind - did memory run out, ever, while a file's digest had a
+ * quarter of it and more to go on with?
+ */
+bool intake_behind(struct intake *in);
 
 struct sink {
     struct intake *in; /* NULL: not begun, or ended */

@@ -18,6 +18,7 @@ struct intake {
     bool stop;
     bool starved; /* the owner waits for a block */
     bool hungry;  /* the reader does */
+    bool behind;  /* there was none, as the hasher has too much to do */
     struct slab slab;
     struct block *queue; /* to be written, in order of arrival */
     struct block **queue_end;

@@ -10,8 +10,10 @@
 enum {
     /* Blocks that only the reader may have: without it nothing moves. */
     RESERVE = 4,
-    /* How far it reads ahead of the hasher. */
-    AHEAD = 8 * BLOCK_BYTES,
+    /* How far it reads ahead of the hasher, of all the memory. */
+    AHEAD_PART = 10,
+    /* What the hasher takes at once: each time it may have to wait. */
+    GULP = 8,
     SAVE_MS = 1000,           /* what a loss of power may cost */
     NOTE_BYTES = BLOCK_BYTES, /* and a kill, per lane, beside the queue */
     SCRIBE_MS = 100
@@ -31,15 +33,53 @@ static void fail(struct sink *s, const struct err *e)
     wake(s->in);
 }
 
+static uint64_t all_memory(const struct intake *in)
+{
+    return in->slab.n * (uint64_t)BLOCK_BYTES;
+}
+
+/*
+ * Behind that byte the blocks of a file may be given up: it waits for bytes
+ * which are not in memory, or will do so for long. UINT64_MAX: the hasher
+ * can go on, and will give some.
+ */
+static uint64_t spare_from(struct intake *in, const struct sink *s)
+{
+    uint64_t run = window_run(&s->window, s->taken);
+    uint64_t end = ranges_end(&s->partial->have, run);
+
+    in->behind = in->behind || end - s->taken >= all_memory(in) / 4;
+    return run == s->taken || end - run >= all_memory(in) ? run : UINT64_MAX;
+}
+
+/* So few blocks wait for the disk that a kill costs less than it may. */
+static bool may_queue(const struct intake *in)
+{
+    unsigned lanes = in->opts.lanes;
+
+    return in->unwritten < size_max(2, lanes + lanes / 2);
+}
+
+/* Would the owner get a block now? */
+static bool has_block(struct intake *in)
+{
+    bool has = in->slab.n_idle > RESERVE;
+
+    for (struct sink *s = in->sinks; s != NULL && !has; s = s->next)
+        has = window_spares(&s->window, spare_from(in, s));
+    return has && may_queue(in);
+}
+
 /* Something moved: who was refused a block may try again. */
 static void moved(struct intake *in)
 {
     if (in->hungry)
         pthread_cond_signal(&in->work[READER]);
     in->hungry = false;
-    if (in->starved)
-        wake(in);
+    if (!in->starved || !has_block(in))
+        return;
     in->starved = false;
+    wake(in);
 }
 
 void intake_release(struct intake *in, struct block *b)
@@ -62,34 +102,21 @@ static void let_go(struct sink *s)
         pthread_cond_broadcast(&s->in->idle);
 }
 
-/*
- * A block whatever it costs: the last one of a file that waits for bytes
- * which are not in memory. Where the hasher can go on, it will give some.
- */
+/* A block whatever it costs: the last one that may be given up. */
 static struct block *take_block(struct intake *in, size_t reserve)
 {
     if (in->slab.n_idle > reserve)
         return slab_take(&in->slab);
     for (struct sink *s = in->sinks; s != NULL; s = s->next) {
-        struct block *b;
+        struct block *b = window_evict(&s->window, spare_from(in, s));
 
-        if (window_run(&s->window, s->taken) > s->taken)
+        if (b == NULL)
             continue;
-        b = window_evict(&s->window, s->taken);
-        if (b != NULL) {
-            intake_release(in, b);
-            return slab_take(&in->slab);
-        }
+        b->refs = 0;
+        slab_give(&in->slab, b);
+        return slab_take(&in->slab);
     }
     return NULL;
-}
-
-/* So few blocks wait for the disk that a kill costs less than it may. */
-static bool may_queue(const struct intake *in)
-{
-    unsigned lanes = in->opts.lanes;
-
-    return in->unwritten < size_max(2, lanes + lanes / 2);
 }
 
 struct block *intake_take(struct intake *in)
@@ -122,6 +149,11 @@ void intake_submit(struct sink *s, struct block *b)
         pthread_cond_signal(&in->work[HASHER]);
 }
 
+static uint64_t ahead(const struct intake *in)
+{
+    return all_memory(in) / AHEAD_PART;
+}
+
 /* The next bytes that the hasher will miss, if they are on disk. */
 static bool find_lag(struct sink *s, uint64_t *from, uint64_t *to)
 {
@@ -130,19 +162,22 @@ static bool find_lag(struct sink *s, uint64_t *from, uint64_t *to)
     uint64_t end = ranges_end(have, at);
 
     if (s->ended || s->err.kind != ERR_NONE || at == end ||
-        at - s->taken >= AHEAD)
+        at - s->taken >= ahead(s->in))
         return false;
     *from = at;
     *to = window_next(&s->window, at, size_min(end, block_end(at)));
     return true;
 }
 
-/* Nobody is woken for nothing: there are 4096 blocks in a gigabyte. */
+/*
+ * Nobody is woken for little: there are 4096 blocks in a gigabyte, and who
+ * wakes somebody may lose the processor to him.
+ */
 static void tell_reader(struct sink *s)
 {
     uint64_t from, to;
 
-    if (find_lag(s, &from, &to))
+    if (find_lag(s, &from, &to) && from - s->taken <= ahead(s->in) / 2)
         pthread_cond_signal(&s->in->work[READER]);
 }
 
@@ -240,25 +275,36 @@ static void writer(struct intake *in)
 
 /* ---- the hasher ---- */
 
+/* The next blocks of a file, as many as there are without a gap, or GULP. */
+static unsigned gulp(struct sink *s, struct block *v[GULP])
+{
+    unsigned n = 0;
+
+    while (!s->ended && s->err.kind == ERR_NONE && n < GULP &&
+           (v[n] = window_pop(&s->window, s->taken)) != NULL)
+        s->taken = v[n++]->to;
+    return n;
+}
+
 static bool hash_next(struct intake *in)
 {
     struct sink *s = in->sinks;
-    struct block *b = NULL;
+    struct block *v[GULP];
+    unsigned n = 0;
 
-    for (; s != NULL; s = s->next)
-        if (!s->ended && s->err.kind == ERR_NONE &&
-            (b = window_pop(&s->window, s->taken)) != NULL)
-            break;
-    if (b == NULL)
+    while (s != NULL && (n = gulp(s, v)) == 0)
+        s = s->next;
+    if (s == NULL)
         return false;
-    s->taken = b->to;
     hold(s);
     tell_reader(s);
     pthread_mutex_unlock(&in->lock);
-    hash_add(&s->hash, block_at(b, b->from), b->to - b->from);
+    for (unsigned i = 0; i < n; i++)
+        hash_add(&s->hash, block_at(v[i], v[i]->from), v[i]->to - v[i]->from);
     pthread_mutex_lock(&in->lock);
-    s->hashed = b->to;
-    intake_release(in, b);
+    s->hashed = s->taken;
+    for (unsigned i = 0; i < n; i++)
+        intake_release(in, v[i]);
     if (s->hashed == s->partial->size)
         wake(in);
     let_go(s);

@@ -66,10 +66,23 @@ uint64_t window_next(const struct window *w, uint64_t at, uint64_t limit)
     return limit;
 }
 
-struct block *window_evict(struct window *w, uint64_t from)
+/* The last block on disk behind byte from; n: there is none. */
+static size_t find_spare(const struct window *w, uint64_t from)
 {
     for (size_t i = w->n; i-- > 0 && w->v[i]->from > from;)
         if (w->v[i]->written)
-            return take_out(w, i);
-    return NULL;
+            return i;
+    return w->n;
+}
+
+bool window_spares(const struct window *w, uint64_t from)
+{
+    return find_spare(w, from) < w->n;
+}
+
+struct block *window_evict(struct window *w, uint64_t from)
+{
+    size_t i = find_spare(w, from);
+
+    return i < w->n ? take_out(w, i) : NULL;
 }

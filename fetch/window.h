@@ -40,4 +40,7 @@ uint64_t window_next(const struct window *w, uint64_t at, uint64_t limit);
  */
 struct block *window_evict(struct window *w, uint64_t from);
 
+/* window_spares - would it find one? */
+bool window_spares(const struct window *w, uint64_t from);
+
 #endif

@@ -1,6 +1,7 @@
 /* Bytes through the threads: whatever their order, the digest is right. */
 #include "fetch/intake.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -19,7 +20,7 @@ static uint8_t *data;
 static struct digest want;
 static char path[PATH_MAX], journal[PATH_MAX];
 static _Atomic int woken;
-static _Atomic bool full_disk, slow_disk;
+static _Atomic bool full_disk, slow_disk, no_hash;
 
 /* Stands in front of the system's. */
 ssize_t pwrite(int fd, const void *bytes, size_t len, off_t offset)
@@ -41,17 +42,30 @@ int fdatasync(int fd)
     return (int)syscall(SYS_fdatasync, fd);
 }
 
-static void wake(void *arg)
-{
-    (void)arg;
-    woken++;
-}
-
 static void nap(void)
 {
     struct timespec t = { .tv_nsec = 200000 };
 
     nanosleep(&t, NULL);
+}
+
+/* A hash of blocks that takes its time; journals have one, too. */
+int EVP_DigestUpdate(void *ctx, const void *bytes, size_t len);
+int EVP_DigestUpdate(void *ctx, const void *bytes, size_t len)
+{
+    int (*update)(void *, const void *, size_t);
+    void *found = dlsym(RTLD_NEXT, "EVP_DigestUpdate");
+
+    memcpy(&update, &found, sizeof(update));
+    while (no_hash && len == BLOCK_BYTES)
+        nap();
+    return update(ctx, bytes, len);
+}
+
+static void wake(void *arg)
+{
+    (void)arg;
+    woken++;
 }
 
 static void make_data(void)
@@ -92,8 +106,9 @@ static void finish(struct world *w)
     intake_close(w->in);
 }
 
-/* One lane's bytes, 16 kB at a time; waits where it is told to. */
-static bool feed(struct world *w, uint64_t from, uint64_t to, struct err *e)
+/* One lane's bytes, 16 kB at a time; waits, but not longer than it may. */
+static bool feed_within(
+    struct world *w, int naps, uint64_t from, uint64_t to, struct err *e)
 {
     struct block *b = NULL;
     uint64_t at = from, new = 0;
@@ -104,11 +119,18 @@ static bool feed(struct world *w, uint64_t from, uint64_t to, struct err *e)
 
         if (took == SINK_FAILED)
             return false;
-        while (took == SINK_FULL && !intake_room(w->in))
+        while (took == SINK_FULL && !intake_room(w->in) && naps-- > 0)
             nap();
+        if (naps < 0)
+            break;
     }
     sink_flush(&w->sink, &b);
-    return true;
+    return at == to;
+}
+
+static bool feed(struct world *w, uint64_t from, uint64_t to, struct err *e)
+{
+    return feed_within(w, 200000, from, to, e);
 }
 
 static enum sink_state wait_end(struct world *w, struct err *e)
@@ -280,6 +302,15 @@ static void twice(void)
     check(&w, "twice");
 }
 
+static void leave(struct world *w, struct err *e)
+{
+    sink_end(&w->sink);
+    is_int(partial_save(&w->partial, e), 0, "saved");
+    sink_free(&w->sink);
+    partial_close(&w->partial);
+    intake_close(w->in);
+}
+
 static void goes_on(void)
 {
     struct err e = ERR_INIT;
@@ -288,11 +319,7 @@ static void goes_on(void)
     begin(&w, 160, &e);
     feed(&w, 0, 5 * PIECE + 11, &e);
     feed(&w, 8 * PIECE, 9 * PIECE, &e);
-    sink_end(&w.sink);
-    is_int(partial_save(&w.partial, &e), 0, "saved");
-    sink_free(&w.sink);
-    partial_close(&w.partial);
-    intake_close(w.in);
+    leave(&w, &e);
 
     begin(&w, SMALL, &e);
     is_int((long long)ranges_sum(&w.sink.got), 6 * PIECE + 11,
@@ -300,6 +327,54 @@ static void goes_on(void)
     ok(feed(&w, 9 * PIECE, SIZE, &e) && feed(&w, 5 * PIECE + 11, 8 * PIECE, &e),
         "and fetches the rest");
     check(&w, "a resume");
+}
+
+/* There is more on disk to be hashed than memory: the rest comes anyway. */
+static void held_first(void)
+{
+    struct err e = ERR_INIT;
+    struct world w;
+
+    begin(&w, 160, &e);
+    feed(&w, 0, 8 * PIECE, &e);
+    leave(&w, &e);
+
+    no_hash = true;
+    begin(&w, SMALL, &e);
+    ok(feed_within(&w, 50000, 8 * PIECE, SIZE, &e),
+        "what comes does not wait for what is there");
+    ok(intake_behind(w.in), "it is known that the hash is behind");
+    no_hash = false;
+    check(&w, "held first");
+}
+
+/* It is all in memory: what has no room there waits for the hash. */
+static void slow_hash(void)
+{
+    struct err e = ERR_INIT;
+    struct world w;
+
+    no_hash = true;
+    begin(&w, SMALL, &e);
+    ok(!feed_within(&w, 1000, 0, SIZE, &e) && e.kind == ERR_NONE,
+        "what comes waits for the hash");
+    ok(intake_behind(w.in), "that is behind");
+    no_hash = false;
+    ok(feed(&w, 0, SIZE, &e), "and then goes on");
+    check(&w, "a slow hash");
+}
+
+/* The network is: the first byte comes last. */
+static void slow_network(void)
+{
+    struct err e = ERR_INIT;
+    struct world w;
+
+    begin(&w, SMALL, &e);
+    ok(feed(&w, PIECE, SIZE, &e), "all but the front came");
+    ok(!intake_behind(w.in), "the hash is not behind then");
+    feed(&w, 0, PIECE, &e);
+    check(&w, "a slow network");
 }
 
 /* Several files that share the threads. */
@@ -432,6 +507,9 @@ int main(void)
     lanes();
     twice();
     goes_on();
+    held_first();
+    slow_hash();
+    slow_network();
     many();
     slow_saves();
     disk_full();

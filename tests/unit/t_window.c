@@ -68,13 +68,15 @@ static void model(void)
             good = window_add(&w, &blocks[i], &e) == 0;
             in[i] = true;
         } else if (seed & (1 << 30)) {
+            bool spares = window_spares(&w, i * UNIT);
             struct block *b = window_evict(&w, i * UNIT);
             uint64_t last = N;
 
             while (last-- > i + 1)
                 if (in[last] && blocks[last].written)
                     break;
-            good = last > i ? b == &blocks[last] : b == NULL;
+            good = spares == (b != NULL) &&
+                   (last > i ? b == &blocks[last] : b == NULL);
             if (b != NULL)
                 in[b - blocks] = false;
         } else {
