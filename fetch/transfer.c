@@ -5,9 +5,12 @@
  */
 #include "fetch/transfer.h"
 
+#include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "base/cancel.h"
 #include "base/clock.h"
@@ -26,6 +29,8 @@ enum {
     TELL_WAIT_S = 2,
     /* All the memory for bytes under way: 40 MiB. */
     BLOCKS = 160,
+    /* Enough to leave the hasher its processor, see give_way. */
+    MODEST = 5,
     /* Open files that are not counted one by one. */
     DESCRIPTORS = 32
 };
@@ -47,6 +52,7 @@ struct transfer {
     struct tuner tuner;
     bool measured; /* how far away the server is */
     bool dials;    /* a lane is on its way there */
+    bool modest;   /* the hasher goes first */
     struct pace pace;
     struct retry retry;
     uint64_t hub_hold_ms; /* the Hub asked for silence until then */
@@ -424,6 +430,22 @@ static void resume(struct transfer *t)
             lane_resume(&t->lanes[i]);
 }
 
+/*
+ * One core hashes, which takes as long as all of it may. Receiving what then
+ * has to wait would only take that core's time, and so would a server on
+ * this machine, which runs where its client does. There is no way back, but
+ * the thread ends with the transfer.
+ */
+static void give_way(struct transfer *t)
+{
+    if (t->modest || !intake_behind(t->intake))
+        return;
+    t->modest = true;
+    errno = 0;
+    if (getpriority(PRIO_PROCESS, (id_t)gettid()) < MODEST && errno == 0)
+        setpriority(PRIO_PROCESS, (id_t)gettid(), MODEST);
+}
+
 static void tune(struct transfer *t)
 {
     uint64_t bytes = t->bytes;
@@ -448,6 +470,7 @@ static int run_network(struct transfer *t, unsigned ms, struct err *e)
             return -1;
     leave_streams(t);
     resume(t);
+    give_way(t);
     tune(t);
     if (!t->measured)
         measure(t);
@@ -525,24 +548,50 @@ static int run(struct transfer *t, struct err *e)
     return 0;
 }
 
+/* What goes to its thread and comes back. */
+struct job {
+    const struct transfer_opts *opts;
+    const struct plan *plan;
+    uint64_t bytes;
+    struct err e;
+};
+
+static void *run_job(void *arg)
+{
+    struct job *j = arg;
+    struct transfer t AUTO(
+        transfer_free) = { .opts = j->opts, .plan = j->plan };
+
+    pthread_setname_np(pthread_self(), "ml-network");
+    if (transfer_init(&t, &j->e) != 0)
+        return NULL;
+    if (run(&t, &j->e) != 0 && j->e.kind == ERR_CANCELLED)
+        err_hint(&j->e, "what was fetched is kept: run the same command "
+                        "again to go on");
+    /* Whatever ended it: these are complete. */
+    batch_flush(&t.batch, &j->e);
+    for (unsigned i = 0; i < t.jobs; i++)
+        if (t.lanes[i].d != NULL)
+            t.bytes += t.lanes[i].brought;
+    j->bytes = t.bytes;
+    return NULL;
+}
+
 int transfer_run(const struct transfer_opts *opts, const struct plan *plan,
     uint64_t *out_bytes, struct err *e)
 {
-    struct transfer t AUTO(transfer_free) = { .opts = opts, .plan = plan };
+    struct job job = { .opts = opts, .plan = plan, .e = ERR_INIT };
+    pthread_t thread;
 
     *out_bytes = 0;
     if (plan->n_fetch == 0)
         return 0;
-    if (transfer_init(&t, e) != 0)
-        return -1;
-    if (run(&t, e) != 0 && e->kind == ERR_CANCELLED)
-        err_hint(e, "what was fetched is kept: run the same command again to "
-                    "go on");
-    /* Whatever ended it: these are complete. */
-    batch_flush(&t.batch, e);
-    for (unsigned i = 0; i < t.jobs; i++)
-        if (t.lanes[i].d != NULL)
-            t.bytes += t.lanes[i].brought;
-    *out_bytes = t.bytes;
-    return e->kind == ERR_NONE ? 0 : -1;
+    errno = pthread_create(&thread, NULL, run_job, &job);
+    if (errno != 0)
+        return err_sys(e, "cannot start a thread");
+    pthread_join(thread, NULL);
+    *out_bytes = job.bytes;
+    if (job.e.kind != ERR_NONE)
+        *e = job.e;
+    return job.e.kind == ERR_NONE ? 0 : -1;
 }
