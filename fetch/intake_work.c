@@ -11,7 +11,7 @@ enum {
     /* Blocks that only the reader may have: without it nothing moves. */
     RESERVE = 4,
     /* How far it reads ahead of the hasher, of all the memory. */
-    AHEAD_PART = 10,
+    AHEAD_PART = 5,
     /* What the hasher takes at once: each time it may have to wait. */
     GULP = 8,
     SAVE_MS = 1000,           /* what a loss of power may cost */

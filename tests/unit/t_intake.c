@@ -340,7 +340,7 @@ static void held_first(void)
     leave(&w, &e);
 
     no_hash = true;
-    begin(&w, SMALL, &e);
+    begin(&w, 16, &e);
     ok(feed_within(&w, 50000, 8 * PIECE, SIZE, &e),
         "what comes does not wait for what is there");
     ok(intake_behind(w.in), "it is known that the hash is behind");
