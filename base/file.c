@@ -149,12 +149,29 @@ int file_new_begin_in(
     return 0;
 }
 
+int file_mode(int fd, mode_t mode)
+{
+    mode_t others = S_IRWXG | S_IRWXO;
+    struct stat st;
+    int why;
+
+    if (fchmod(fd, mode) == 0)
+        return 0;
+    why = errno;
+    if ((why == EPERM || why == EOPNOTSUPP || why == ENOSYS) &&
+        ((mode & others) != 0 ||
+            (fstat(fd, &st) == 0 && (st.st_mode & others) == 0)))
+        return 0;
+    errno = why;
+    return -1;
+}
+
 /* Its bytes are on disk, under the temporary name. */
 static int make_durable(struct file_new *f, mode_t mode, struct err *e)
 {
     int fd = f->fd;
 
-    if (fchmod(fd, mode) != 0 || fsync(fd) != 0) {
+    if (file_mode(fd, mode) != 0 || fsync(fd) != 0) {
         err_sys(e, "%s: making it durable", f->path);
         file_new_abandon(f);
         return -1;

@@ -83,6 +83,14 @@ int file_new_commit(struct file_new *f, mode_t mode, struct err *e);
 int file_new_commit_all(
     struct file_new *v, size_t n, mode_t mode, struct err *e);
 
+/*
+ * file_mode - give an open file a mode, where its file system lets us
+ * Some have no modes, or one for all files (vfat, of another user): that is
+ * no error, as it was meant for others to read; but a mode for its owner
+ * alone is kept, or refused. Returns 0, or -1 with errno.
+ */
+int file_mode(int fd, mode_t mode);
+
 /* file_new_abandon - remove what was not committed; idempotent, for AUTO. */
 void file_new_abandon(struct file_new *f);
 

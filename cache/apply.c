@@ -182,7 +182,7 @@ static int write_quietly(const char *tmp_dir, const char *path,
     if (file_new_begin_in(&f, tmp_dir, path, e) != 0 ||
         file_write_at(f.fd, text->p, text->len, 0, path, e) != 0)
         return -1;
-    if (fchmod(f.fd, mode_masked(0666)) != 0 || rename(f.tmp, path) != 0)
+    if (file_mode(f.fd, mode_masked(0666)) != 0 || rename(f.tmp, path) != 0)
         return err_sys(e, "cannot write %s", path);
     fd_close(&f.fd);
     return 0;

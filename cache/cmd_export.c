@@ -169,7 +169,7 @@ static int commit_new(struct file_new *f, const char *path, struct err *e)
 {
     struct err why = ERR_INIT;
 
-    if (fchmod(f->fd, mode_masked(0666)) != 0 || fsync(f->fd) != 0)
+    if (file_mode(f->fd, mode_masked(0666)) != 0 || fsync(f->fd) != 0)
         return err_sys(e, "%s: making it durable", path);
     if (aside_back(f->tmp, path, &why) == 0) {
         fd_close(&f->fd);

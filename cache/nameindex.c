@@ -288,7 +288,7 @@ static bool put(struct file_new *f, const struct writing *w, uint64_t names)
         return false;
     memcpy(b.p + sizeof(head) - 1, sum.hex, HASH_MAX_HEX - 1);
     return file_write_at(f->fd, b.p, b.len, 0, f->path, &ignored) == 0 &&
-           fchmod(f->fd, mode_masked(0666)) == 0 &&
+           file_mode(f->fd, mode_masked(0666)) == 0 &&
            rename(f->tmp, f->path) == 0;
 }
 

@@ -329,6 +329,7 @@ static int share_or_copy(const struct localdir *l, const char *blob,
 int localdir_put(const struct localdir *l, const struct tree_file *f,
     const char *blob, enum localdir_how how, struct err *e)
 {
+    int fd AUTO(fd_close) = -1;
     char path[PATH_MAX];
 
     if (file_path(l, f, path, e) != 0 ||
@@ -336,7 +337,8 @@ int localdir_put(const struct localdir *l, const struct tree_file *f,
         return -1;
     if (how != LOCALDIR_MOVE)
         return share_or_copy(l, blob, path, how == LOCALDIR_SHARE, e);
-    if (chmod(blob, mode_masked(0666)) != 0)
+    fd = open(blob, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0 || file_mode(fd, mode_masked(0666)) != 0)
         return err_sys(e, "%s", blob);
     return file_publish(blob, path, e);
 }

@@ -336,7 +336,7 @@ int partial_publish(struct partial *p, const char *blob, unsigned mode,
 
 int partial_mode(struct partial *p, unsigned mode, struct err *e)
 {
-    return fchmod(p->fd, mode) != 0 ? err_sys(e, "%s", p->path) : 0;
+    return file_mode(p->fd, mode) != 0 ? err_sys(e, "%s", p->path) : 0;
 }
 
 bool partial_syncfs(const struct partial *p)

@@ -1,9 +1,11 @@
 /* Atomic files, maps, digests: what base/file.h, map.h and hash.h promise. */
 #include "base/file.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -13,6 +15,17 @@
 #include "tests/unit/tap.h"
 
 static char dir[] = "/tmp/t_file.XXXXXX";
+static int no_modes;
+
+/* Stands in front of the system's. */
+int fchmod(int fd, mode_t mode)
+{
+    if (no_modes != 0) {
+        errno = no_modes;
+        return -1;
+    }
+    return (int)syscall(SYS_fchmod, fd, mode);
+}
 static char path[PATH_MAX];
 
 static const char *in_dir(const char *name)
@@ -151,7 +164,8 @@ static void folders(void)
         "space where a folder will be");
     ok(space > 0, "is known");
     file_symlink("one", dir, in_dir("link"), &e);
-    is_int(file_symlink("two", dir, in_dir("link"), &e), 0, "a link is replaced");
+    is_int(
+        file_symlink("two", dir, in_dir("link"), &e), 0, "a link is replaced");
     ok(readlink(in_dir("link"), target, 15) == 3 && strcmp(target, "two") == 0,
         "by the new one");
     unlink(in_dir("link"));
@@ -269,6 +283,32 @@ static void maps(void)
     ok(m.len == 0, "to nothing");
 }
 
+/* Its files have the mode that the umask left them, whatever is asked for. */
+static void modes(void)
+{
+    struct err e = ERR_INIT;
+    int fd;
+
+    no_modes = EPERM;
+    is_int(file_put(in_dir("m"), "one", 3, 0444, &e), 0,
+        "a file is made where there are no modes");
+    is_int(file_put(in_dir("m"), "one", 3, 0600, &e), 0,
+        "a secret, too, if nobody else may read it");
+    no_modes = EIO;
+    ok(file_put(in_dir("m"), "two", 3, 0444, &e) != 0 && e.sys == EIO,
+        "any other failure is one");
+    no_modes = 0;
+    fd = open(in_dir("m"), O_RDONLY);
+    is_int(file_mode(fd, 0644), 0, "others may read it");
+    no_modes = EPERM;
+    ok(file_mode(fd, 0600) != 0 && errno == EPERM,
+        "which is no place for a secret");
+    is_int(file_mode(fd, 0444), 0, "but for anything else");
+    no_modes = 0;
+    close(fd);
+    unlink(in_dir("m"));
+}
+
 int main(void)
 {
     char cmd[PATH_MAX];
@@ -276,6 +316,7 @@ int main(void)
     if (mkdtemp(dir) == NULL)
         return 1;
     atomic_files();
+    modes();
     temporary_names();
     failures();
     folders();
