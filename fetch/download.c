@@ -8,6 +8,8 @@
 #include "base/log.h"
 #include "fetch/tuner.h"
 
+enum { PAGE = 4096 };
+
 /* All that is missing, in as few segments as can be. */
 static int cut(struct download *d, struct err *e)
 {
@@ -32,8 +34,16 @@ static int open_partial(struct download *d, struct err *e)
         hubdir_journal(o->dir, o->repo, tree_etag(f), journal, e) != 0 ||
         claim_partial(&d->claim, d->lock, path, journal, e) != 0 ||
         partial_open(&d->partial, d->claim.path, d->claim.journal, tree_etag(f),
-            f->size, e) != 0 ||
-        sink_begin(&d->sink, d->intake, &d->partial, e) != 0)
+            f->size, e) != 0)
+        return -1;
+    if (o->watch != NULL) {
+        /* They read it out of the page cache, right after it was written. */
+        d->partial.plain = true;
+        d->partial.watch = o->watch;
+        if (watch_begin(o->watch, &d->partial, e) != 0)
+            return -1;
+    }
+    if (sink_begin(&d->sink, d->intake, &d->partial, e) != 0)
         return -1;
     return cut(d, e);
 }
@@ -81,23 +91,74 @@ uint64_t download_todo(const struct download *d)
     return sum;
 }
 
+/* What of a segment to fetch first, and whether somebody stands before it. */
+static bool choose(const struct download *d, const struct segment *s,
+    struct range *out, uint64_t *reach)
+{
+    *out = (struct range){ s->from, s->to };
+    *reach = 0;
+    if (d->opts->watch == NULL || d->stream)
+        return true;
+    if (!watch_next(d->opts->watch, &out->from, &out->to, reach))
+        return false;
+    out->from = size_max(s->from, out->from - out->from % PAGE);
+    return true;
+}
+
+bool download_wanted(const struct download *d, bool *now)
+{
+    bool wanted = false;
+    struct range part;
+    uint64_t reach;
+
+    *now = false;
+    for (size_t i = 0; i < d->n_todo; i++) {
+        if (!choose(d, &d->todo[i], &part, &reach))
+            continue;
+        wanted = true;
+        *now = *now || reach == 0;
+    }
+    return wanted;
+}
+
+/* The segment whose turn it is: the one that is the first to be read. */
+static size_t find_turn(
+    const struct download *d, uint64_t now_ms, struct range *part)
+{
+    uint64_t nearest = UINT64_MAX, reach;
+    size_t found = d->n_todo;
+    struct range r;
+
+    for (size_t i = 0; i < d->n_todo; i++) {
+        if (d->todo[i].not_before_ms > now_ms ||
+            !choose(d, &d->todo[i], &r, &reach) ||
+            (found < d->n_todo && reach >= nearest))
+            continue;
+        found = i;
+        nearest = reach;
+        *part = r;
+    }
+    return found;
+}
+
 int download_take(struct download *d, uint64_t now_ms, uint64_t piece,
     struct segment *out, struct err *e)
 {
-    struct segment rest;
-    size_t i = 0;
+    struct range part = { 0, 0 };
+    struct segment before, rest;
+    size_t i;
 
     if ((d->stream || !d->resolved) && d->lanes > 0)
         return 0;
-    while (i < d->n_todo && d->todo[i].not_before_ms > now_ms)
-        i++;
+    i = find_turn(d, now_ms, &part);
     if (i == d->n_todo)
         return 0;
-    *out = rest = d->todo[i];
+    *out = before = rest = d->todo[i];
     memmove(d->todo + i, d->todo + i + 1, (--d->n_todo - i) * sizeof(*d->todo));
+    out->from = before.to = part.from;
     out->to = rest.from =
-        d->stream ? out->to : tuner_cut(out->from, out->to, piece);
-    if (download_give(d, rest, e) != 0)
+        d->stream ? out->to : tuner_cut(part.from, part.to, piece);
+    if (download_give(d, before, e) != 0 || download_give(d, rest, e) != 0)
         return -1;
     d->lanes++;
     return 1;

@@ -10,6 +10,7 @@
 #include "fetch/hub.h"
 #include "fetch/intake.h"
 #include "fetch/plan.h"
+#include "fetch/watch.h"
 #include "net/retry.h"
 
 /* What all files of one transfer share. */
@@ -22,6 +23,8 @@ struct transfer_opts {
     unsigned jobs;             /* connections at most; 0: what is good */
     uint64_t limit_rate;       /* bytes a second; 0: no limit */
     struct progress *progress; /* or NULL */
+    struct watch *watch;       /* of a plan of one file: its readers; or NULL */
+    size_t blocks;             /* of memory; 0: what is good */
 };
 
 struct segment {
@@ -82,6 +85,12 @@ uint64_t download_todo(const struct download *d);
  */
 int download_take(struct download *d, uint64_t now_ms, uint64_t piece,
     struct segment *out, struct err *e);
+
+/*
+ * download_wanted - is there something to be asked for, now or later?
+ * now      a reader stands before it: it is not to wait
+ */
+bool download_wanted(const struct download *d, bool *now);
 
 /* download_give - what a lane did not fetch may be fetched by another. */
 int download_give(struct download *d, struct segment rest, struct err *e);

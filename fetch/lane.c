@@ -193,6 +193,15 @@ static void tell(struct lane *l)
     l->untold = 0;
 }
 
+void lane_show(struct lane *l)
+{
+    struct watch *w = l->d != NULL ? l->d->opts->watch : NULL;
+
+    if (w != NULL && l->block != NULL &&
+        watch_hungry(w, l->block->from, l->block->to, clock_ms()))
+        sink_flush(&l->d->sink, &l->block);
+}
+
 /* What came before a pause comes again: seg.from is behind it. */
 static int take_bytes(struct lane *l, const void *bytes, size_t len)
 {
@@ -233,6 +242,7 @@ static int take_bytes(struct lane *l, const void *bytes, size_t len)
         return HTTP_PAUSE;
     }
     l->at += len;
+    lane_show(l);
     return l->shared && l->at == l->seg.to ? -1 : 0; /* the rest is not ours */
 }
 
@@ -338,7 +348,7 @@ static enum lane_end refused(struct lane *l)
     snprintf(path, sizeof(path), "%.*s", STR_ARG(file_of(l)->path));
     l->wait_s = a.wait_s;
     if (l->at_hub) {
-        hub_error(&a, &q, &l->err);
+        hub_refused(o->hub, &a, &q, &l->err);
         return retry_status(c->status) ? LANE_AGAIN : LANE_FAILED;
     }
     snprintf(text, sizeof(text), "answered %ld", c->status);

@@ -69,6 +69,9 @@ void lane_resume(struct lane *l);
  */
 int lane_share(struct lane *l, uint64_t at, struct err *e);
 
+/* lane_show - bytes in hand that a reader waits for are written early. */
+void lane_show(struct lane *l);
+
 /* lane_leave - stop: what came is written, the rest of it forgotten. */
 void lane_leave(struct lane *l, struct http *http);
 

@@ -12,6 +12,7 @@
 #include "base/file.h"
 #include "base/path.h"
 #include "fetch/slab.h"
+#include "fetch/watch.h"
 
 enum {
     PAGE = 4096,
@@ -186,6 +187,8 @@ int partial_took(struct partial *p, uint64_t from, uint64_t to, struct err *e)
 {
     p->unsaved += to - from;
     p->unnoted += to - from;
+    if (p->watch != NULL)
+        watch_came(p->watch, from, to);
     return ranges_add(&p->have, from, to, e);
 }
 

@@ -23,6 +23,8 @@
 #include "fetch/journal.h"
 #include "fetch/ranges.h"
 
+struct watch;
+
 struct partial {
     int fd;
     int direct; /* the same file, past the page cache; -1: refused */
@@ -32,13 +34,14 @@ struct partial {
     char boot[BOOT_ID_MAX];
     struct digest want;
     uint64_t size;
-    struct ranges have; /* bytes written */
-    uint64_t unsaved;   /* of them, the journal does not know of */
-    uint64_t unnoted;   /* the live journal does not know of */
-    uint64_t saved_ms;  /* when the journal was written last */
-    bool named;         /* its name in the directory is synced */
-    _Atomic bool lost;  /* a sync failed: nothing more is vouched for */
-    _Atomic bool plain; /* writing past the page cache was refused */
+    struct ranges have;  /* bytes written */
+    uint64_t unsaved;    /* of them, the journal does not know of */
+    uint64_t unnoted;    /* the live journal does not know of */
+    uint64_t saved_ms;   /* when the journal was written last */
+    bool named;          /* its name in the directory is synced */
+    _Atomic bool lost;   /* a sync failed: nothing more is vouched for */
+    _Atomic bool plain;  /* not past the page cache: refused, or not wanted */
+    struct watch *watch; /* who reads it meanwhile; NULL: nobody */
 };
 
 #define PARTIAL_INIT                                                           \

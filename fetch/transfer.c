@@ -31,6 +31,12 @@ enum {
     BLOCKS = 160,
     /* Enough to leave the hasher its processor, see give_way. */
     MODEST = 5,
+    /* While somebody reads: so soon is shown what is in memory. */
+    TURN_WATCHED_MS = WATCH_FLUSH_MS,
+    /* Lanes besides, for readers that are far ahead of all others. */
+    LANES_AHEAD = 2,
+    /* A file that was read in part, and is not any more, is left. */
+    LINGER_MS = 5000,
     /* Open files that are not counted one by one. */
     DESCRIPTORS = 32
 };
@@ -63,6 +69,7 @@ struct transfer {
 
 static void transfer_free(struct transfer *t)
 {
+    watch_drive(t->opts->watch, NULL);
     for (unsigned i = 0; t->lanes != NULL && i < t->jobs; i++) {
         lane_leave(&t->lanes[i], t->http);
         lane_free(&t->lanes[i]);
@@ -101,8 +108,12 @@ static void share_descriptors(struct transfer *t)
 
 static int transfer_init(struct transfer *t, struct err *e)
 {
-    struct intake_opts io = { .blocks = BLOCKS, .lanes = 1, .wake = wake };
+    struct intake_opts io = { .blocks = t->opts->blocks > 0 ? t->opts->blocks
+                                                            : BLOCKS,
+        .lanes = 1,
+        .wake = wake };
     uint64_t now = clock_ms();
+    unsigned most;
 
     t->http = hub_http(t->opts->hub, e);
     if (t->http == NULL)
@@ -112,12 +123,15 @@ static int transfer_init(struct transfer *t, struct err *e)
     if (t->intake == NULL)
         return -1;
     t->jobs = t->opts->jobs > 0 ? t->opts->jobs : TUNER_MOST;
+    most = t->jobs;
+    if (t->opts->watch != NULL)
+        t->jobs += LANES_AHEAD;
     share_descriptors(t);
     t->active = calloc(t->max_active, sizeof(*t->active));
     t->lanes = calloc(t->jobs, sizeof(*t->lanes));
     if (t->active == NULL || t->lanes == NULL)
         return err_set(e, ERR_NOMEM, "out of memory");
-    t->tuner = tuner_begin(t->jobs, now);
+    t->tuner = tuner_begin((unsigned)size_min(t->jobs, most), now);
     t->pace = pace_begin(t->opts->limit_rate, now);
     t->retry = retry_begin(t->opts->hub->retry_s, now);
     for (unsigned i = 0; i < t->jobs; i++) {
@@ -125,6 +139,7 @@ static int transfer_init(struct transfer *t, struct err *e)
         t->lanes[i].retry = &t->retry;
         t->lanes[i].pace = &t->pace;
     }
+    watch_drive(t->opts->watch, t->http);
     return 0;
 }
 
@@ -287,12 +302,27 @@ static bool worth(const struct transfer *t)
 }
 
 /*
+ * Does a reader stand before bytes that no lane is at? Where nobody needs any
+ * more for now, no byte comes, and that is not the server's fault.
+ */
+static bool urgent(struct transfer *t)
+{
+    bool now = false;
+
+    for (size_t i = 0; i < t->n_active && t->opts->watch != NULL; i++)
+        if (!download_wanted(t->active[i], &now) && t->busy == 0)
+            retry_good(&t->retry, clock_ms());
+    return now;
+}
+
+/*
  * As many lanes at work as are wanted. One that ends within a round trip
  * does not count: its successor's request is on its way meanwhile.
  */
 static int feed(struct transfer *t, struct err *e)
 {
     unsigned full = 0, was = t->busy;
+    bool ahead = urgent(t);
     int rc = 1;
 
     t->busy = 0;
@@ -304,9 +334,12 @@ static int feed(struct transfer *t, struct err *e)
                 !(l->brought > 0 &&
                     tuner_ending(&t->tuner, l->seg.to - l->seg.from));
     }
-    for (unsigned i = 0; i < t->jobs && full < t->tuner.want && rc > 0; i++) {
-        if (t->lanes[i].d != NULL || !worth(t))
+    for (unsigned i = 0; i < t->jobs && rc > 0; i++) {
+        if (full >= t->tuner.want && !ahead)
+            break;
+        if (t->lanes[i].d != NULL || (!worth(t) && !ahead))
             continue;
+        ahead = ahead && full < t->tuner.want;
         rc = feed_lane(t, &t->lanes[i], e);
         if (rc == 0 && t->next == t->plan->n_fetch && t->pace.rate == 0) {
             rc = relieve(t, e);
@@ -498,8 +531,10 @@ static int complete(struct transfer *t, size_t i, struct err *e)
 {
     struct download *d = t->active[i];
 
-    if (download_seal(d, e) == 0)
+    if (download_seal(d, e) == 0) {
+        watch_right(t->opts->watch);
         return publish(t, i, e);
+    }
     if (e->kind != ERR_CORRUPT)
         return -1;
     if (d->mismatches++ == 0) {
@@ -529,7 +564,8 @@ static int look_after(struct transfer *t, struct err *e)
 /* How long a turn may sleep: not while there is other work. */
 static unsigned turn_ms(struct transfer *t)
 {
-    uint64_t ms = t->dials && !t->measured ? TURN_SOON_MS : TURN_MS;
+    uint64_t usual = t->opts->watch != NULL ? TURN_WATCHED_MS : TURN_MS;
+    uint64_t ms = t->dials && !t->measured ? TURN_SOON_MS : usual;
     uint64_t wait = pace_wait_ms(&t->pace, clock_ms());
 
     for (size_t i = 0; i < t->n_active; i++)
@@ -538,11 +574,22 @@ static unsigned turn_ms(struct transfer *t)
     return (unsigned)size_min(ms, wait > 0 ? wait : ms);
 }
 
+/* What its readers cause, and do not: shown early, and left when they left. */
+static int look_at_readers(struct transfer *t, struct err *e)
+{
+    for (unsigned i = 0; i < t->jobs; i++)
+        lane_show(&t->lanes[i]);
+    return watch_spent(t->opts->watch, clock_ms(), LINGER_MS)
+               ? err_set(e, ERR_CANCELLED, "nobody reads it any more")
+               : 0;
+}
+
 static int run(struct transfer *t, struct err *e)
 {
     while (t->next < t->plan->n_fetch || t->n_active > 0) {
-        if (cancel_check(e) != 0 || feed(t, e) != 0 ||
-            run_network(t, turn_ms(t), e) != 0 || look_after(t, e) != 0)
+        if (cancel_check(e) != 0 || look_at_readers(t, e) != 0 ||
+            feed(t, e) != 0 || run_network(t, turn_ms(t), e) != 0 ||
+            look_after(t, e) != 0)
             return -1;
     }
     return 0;
