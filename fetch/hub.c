@@ -38,9 +38,15 @@ int hub_init(
 {
     const char *endpoint = env_get("HF_ENDPOINT");
 
-    *h = (struct hub){ .connections = connections, .retry_s = retry_s };
     if (endpoint == NULL)
         endpoint = "https://huggingface.co";
+    return hub_init_at(h, endpoint, connections, retry_s, e);
+}
+
+int hub_init_at(struct hub *h, const char *endpoint, unsigned connections,
+    uint64_t retry_s, struct err *e)
+{
+    *h = (struct hub){ .connections = connections, .retry_s = retry_s };
     return url_endpoint(h->endpoint, sizeof(h->endpoint), endpoint, e);
 }
 
@@ -83,6 +89,18 @@ struct http *hub_http(struct hub *h, struct err *e)
         h->http = http_open(&opts, e);
     }
     return h->http;
+}
+
+int hub_refused(struct hub *h, const struct hub_answer *a,
+    const struct hub_question *q, struct err *e)
+{
+    struct hub_refusal *r = &h->refusal;
+
+    *r = (struct hub_refusal){ .status = a->status, .wait_s = a->wait_s };
+    snprintf(r->code, sizeof(r->code), "%s", a->code != NULL ? a->code : "");
+    snprintf(r->message, sizeof(r->message), "%s",
+        a->message != NULL ? a->message : "");
+    return hub_error(a, q, e);
 }
 
 uint64_t hub_requests(const struct hub *h)
@@ -234,7 +252,7 @@ static int refused_token(const struct ask *a, struct err *e)
         a->question.endpoint);
 }
 
-static int refused(const struct ask *a, struct err *e)
+static int refused(struct ask *a, struct err *e)
 {
     struct hub_answer answer = { .status = a->call.status,
         .code = http_header(&a->call, "X-Error-Code"),
@@ -244,7 +262,7 @@ static int refused(const struct ask *a, struct err *e)
 
     if (a->question.repo == NULL)
         return refused_token(a, e);
-    return hub_error(&answer, &a->question, e);
+    return hub_refused(a->hub, &answer, &a->question, e);
 }
 
 static int give_up(struct ask *a, struct err *e)
@@ -263,7 +281,7 @@ static int again(struct ask *a, struct err *e)
     if ((a->call.end == HTTP_UNREACHED || a->call.end == HTTP_BROKEN) &&
         !a->reached)
         a->retry.limit_ms = size_min(a->retry.limit_ms, UNREACHED_S * 1000);
-    if (a->call.end == HTTP_UNTRUSTED ||
+    if (a->call.end == HTTP_UNTRUSTED || a->hub->once ||
         !retry_allowed(&a->retry, clock_ms(), &ms, named > 0))
         return give_up(a, e);
     url_host(host, a->call.url);
@@ -317,6 +335,7 @@ static int ask_get(struct ask *a, const char *url, struct err *e)
     a->call.body = keep_body;
     a->call.arg = a;
     a->retry = retry_begin(a->hub->retry_s, clock_ms());
+    a->hub->refusal.status = 0;
     for (;;) {
         buf_clear(&a->body);
         a->values = 0;
@@ -404,6 +423,18 @@ int hub_revision(struct hub *h, const struct repo *r, struct hub_revision *out,
     copy_text(json_get(doc.root, "gated"), out->gated, sizeof(out->gated));
     json_bool(json_get(doc.root, "private"), &out->private);
     return 0;
+}
+
+int hub_json(struct hub *h, const struct repo *r, const char *what,
+    struct json_doc *doc, struct err *e)
+{
+    struct ask a AUTO(ask_free) = ask_begin(h, r);
+    struct buf url AUTO(buf_free) = BUF_INIT(URL_MAX);
+    char shown[URL_SHOW_MAX];
+
+    buf_printf(
+        &url, "%s/api/%s/%s/%s", h->endpoint, api_names[r->type], r->id, what);
+    return buf_check(&url, e) != 0 ? -1 : ask_json(&a, url.p, doc, shown, e);
 }
 
 int hub_whoami(struct hub *h, struct hub_user *out, struct err *e)

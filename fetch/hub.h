@@ -16,13 +16,23 @@
 /* What the Hub tells besides its answers: each topic is shown once. */
 enum { HUB_WARNED_MAX = 4096 };
 
+/* The last refusal, as it was put: for who passes it on. */
+struct hub_refusal {
+    long status;       /* 0: there was none */
+    char code[32];     /* X-Error-Code, or "" */
+    char message[200]; /* X-Error-Message, or "" */
+    uint64_t wait_s;   /* that it names; or 0 */
+};
+
 struct hub {
-    char endpoint[512];          /* without a slash at the end */
-    struct token token;          /* looked for with the first request */
-    bool token_known;            /* it was, or the caller has set it */
-    struct http *http;           /* opened with the first request */
-    unsigned connections;        /* open at once; 0: what is good */
-    uint64_t retry_s;            /* give up after this long without a byte */
+    char endpoint[512];   /* without a slash at the end */
+    struct token token;   /* looked for with the first request */
+    bool token_known;     /* it was, or the caller has set it */
+    struct http *http;    /* opened with the first request */
+    unsigned connections; /* open at once; 0: what is good */
+    uint64_t retry_s;     /* give up after this long without a byte */
+    bool once;            /* ask the API once: no retry, no wait */
+    struct hub_refusal refusal;
     char warned[HUB_WARNED_MAX]; /* topics shown, each ended by a newline */
 };
 
@@ -53,6 +63,9 @@ struct hub_user {
  */
 int hub_init(
     struct hub *h, unsigned connections, uint64_t retry_s, struct err *e);
+/* hub_init_at - the same of an endpoint that is given. */
+int hub_init_at(struct hub *h, const char *endpoint, unsigned connections,
+    uint64_t retry_s, struct err *e);
 void hub_free(struct hub *h); /* idempotent, for AUTO */
 
 /*
@@ -63,6 +76,12 @@ struct http *hub_http(struct hub *h, struct err *e);
 
 /* hub_warnings - show what an answer of the Hub warns of (X-HF-Warning). */
 void hub_warnings(struct hub *h, const struct http_call *c);
+
+/* hub_refused - keep the refusal, and *e of it (hub_error.h); always -1. */
+struct hub_answer;
+struct hub_question;
+int hub_refused(struct hub *h, const struct hub_answer *a,
+    const struct hub_question *q, struct err *e);
 
 /* hub_requests - how many requests were sent so far. */
 uint64_t hub_requests(const struct hub *h);
@@ -95,6 +114,27 @@ int hub_whoami(struct hub *h, struct hub_user *out, struct err *e);
  */
 int hub_tree(struct hub *h, const struct repo *r, const char *commit,
     struct arena *arena, struct tree *out, struct err *e);
+
+/* A branch, a tag, or another ref, by the name that a revision may have. */
+struct hub_ref {
+    struct str name; /* "main", "v1.0", "refs/pr/1" */
+    char commit[41];
+};
+
+/*
+ * hub_refs - the repository's branches and tags, in arena (hubrefs.c)
+ * Returns 0, or -1 with *e as above.
+ */
+int hub_refs(struct hub *h, const struct repo *r, struct arena *arena,
+    struct hub_ref **out, uint64_t *n, struct err *e);
+
+/*
+ * hub_json - GET URL/api/TYPE/ORG/NAME/what as a JSON object
+ * Returns 0 with *doc, to be freed, or -1 with *e as above.
+ */
+struct json_doc;
+int hub_json(struct hub *h, const struct repo *r, const char *what,
+    struct json_doc *doc, struct err *e);
 
 /* hub_resolve - append the URL of a file at a commit. */
 void hub_resolve(const struct hub *h, const struct repo *r, const char *commit,
