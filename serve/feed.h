@@ -1,6 +1,6 @@
 /*
  * feed.h - the bytes of a file that is on its way: what of it is here can be
- * read, for the rest one is woken. Any number of readers, on any threads.
+ * read, for the rest one is woken.
  *
  * What is read is what will be published, but for the promise of its digest:
  * so the last FEED_HELD_BACK bytes (of a shorter file: all but nothing) are
@@ -11,6 +11,7 @@
 #define SERVE_FEED_H
 
 #include "base/err.h"
+#include "serve/lack.h"
 
 enum { FEED_HELD_BACK = 64 << 10 };
 
@@ -30,11 +31,12 @@ struct feed_ops {
         struct feed *f, uint64_t offset, void *out, size_t len, struct err *e);
     void (*wait)(struct feed *f, struct feed_waiter *w);
     void (*unwait)(struct feed *f, struct feed_waiter *w);
+    enum lack (*lack)(const struct feed *f);
     void (*close)(struct feed *f);
 };
 
-/* The first member of what the maker keeps of it. Counted by the maker: one
- * close for each supply_open that gave it. */
+/* The first member of what the maker keeps of it. Each supply_open gives
+ * another one: it has one reader, who waits for one byte at a time. */
 struct feed {
     const struct feed_ops *ops;
 };
@@ -48,6 +50,12 @@ static inline int64_t feed_read(
     struct feed *f, uint64_t offset, void *out, size_t len, struct err *e)
 {
     return f->ops->read(f, offset, out, len, e);
+}
+
+/* feed_lack - after -1: which answer it is, where none was begun. */
+static inline enum lack feed_lack(const struct feed *f)
+{
+    return f->ops->lack(f);
 }
 
 /*

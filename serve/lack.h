@@ -4,15 +4,18 @@
 
 enum lack {
     LACK_NONE,
-    LACK_REPO,     /* 404 RepoNotFound */
-    LACK_REVISION, /* 404 RevisionNotFound */
-    LACK_ENTRY,    /* 404 EntryNotFound: the commit has no such file */
-    LACK_GATED,    /* 403 GatedRepo: its owner has not let us in */
-    LACK_DISABLED, /* 403: the Hub has closed it */
-    LACK_POLICY,   /* 403: this mirror does not serve it */
-    LACK_LIMIT,    /* 429: too many at once, come again */
-    LACK_BYTES,    /* 504: it exists, but cannot be had now */
-    LACK_FAULT     /* 500: the error says */
+    LACK_REPO,      /* 404 RepoNotFound */
+    LACK_REVISION,  /* 404 RevisionNotFound */
+    LACK_ENTRY,     /* 404 EntryNotFound: the commit has no such file */
+    LACK_GATED,     /* 403 GatedRepo: its owner has not let us in */
+    LACK_DISABLED,  /* 403: the Hub has closed it */
+    LACK_TOKEN,     /* 401: the upstream does not take the mirror's token */
+    LACK_FORBIDDEN, /* 403: the upstream says so */
+    LACK_POLICY,    /* 403: this mirror does not serve it */
+    LACK_LIMIT,     /* 429: too many at once, come again */
+    LACK_BYTES,     /* 504: it exists, but cannot be had now */
+    LACK_SPACE,     /* 507: the mirror's disk is full */
+    LACK_FAULT      /* 500: the error says */
 };
 
 #endif

@@ -69,6 +69,10 @@ struct supplier {
     int (*refs)(void *self, const struct repo *r, bool wait,
         struct arena *arena, struct supply_ref **out, uint64_t *n,
         enum lack *lack, struct err *e);
+    /* Has somebody first bytes of it that are wrong? Who goes on behind them
+     * would have a file of two halves: he must be given all of it. */
+    bool (*doubtful)(
+        void *self, const struct repo *r, const struct digest *etag);
     /* What is under way, one call of each for every transfer. */
     void (*fetching)(void *self,
         void (*each)(void *arg, const struct supply_fetch *f), void *arg);

@@ -1,0 +1,342 @@
+#include "serve/asking.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "net/url.h"
+
+enum {
+    ASKERS = 4,          /* questions at the same time */
+    ASK_S = 16,          /* half of it: how long a server may be silent */
+    PATIENCE_MS = 20000, /* for another one's question, or for its turn */
+    NO_MS = 30000,       /* a refusal is believed, */
+    CORRUPT_MS = 60000,  /* and that a file comes wrong, */
+    DOWN_MS = 3000,      /* and that nobody answers */
+    LIMIT_MAX_S = 600
+};
+
+/* A connection of one's own. */
+struct asker {
+    struct hub hub;
+    bool busy;
+};
+
+struct asking {
+    char name[URL_SHOW_MAX];
+    pthread_mutex_t lock;
+    pthread_cond_t changed; /* an answer came, or an asker is free */
+    struct memos memos;
+    struct asker askers[ASKERS];
+    struct err down; /* why nobody was reached */
+    uint64_t down_until_ms;
+};
+
+/* ---- life ---- */
+
+struct asking *asking_open(const char *endpoint, struct err *e)
+{
+    struct asking *a = calloc(1, sizeof(*a));
+    pthread_condattr_t attr;
+    int rc = 0;
+
+    if (a == NULL) {
+        err_set(e, ERR_NOMEM, "out of memory");
+        return NULL;
+    }
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_mutex_init(&a->lock, NULL);
+    pthread_cond_init(&a->changed, &attr);
+    pthread_condattr_destroy(&attr);
+    for (unsigned i = 0; i < ASKERS && rc == 0; i++) {
+        rc = hub_init_at(&a->askers[i].hub, endpoint, 1, ASK_S, e);
+        a->askers[i].hub.once = true;
+    }
+    if (rc == 0 && memos_open(&a->memos, e) == 0) {
+        url_show(a->name, a->askers[0].hub.endpoint);
+        return a;
+    }
+    asking_close(a);
+    return NULL;
+}
+
+void asking_close(struct asking *a)
+{
+    if (a == NULL)
+        return;
+    for (unsigned i = 0; i < ASKERS; i++)
+        hub_free(&a->askers[i].hub);
+    memos_free(&a->memos);
+    pthread_cond_destroy(&a->changed);
+    pthread_mutex_destroy(&a->lock);
+    free(a);
+}
+
+const char *asking_name(const struct asking *a)
+{
+    return a->name;
+}
+
+/* ---- what a refusal means ---- */
+
+static bool is(const char *a, const char *b)
+{
+    return strcasecmp(a, b) == 0;
+}
+
+static enum lack by_status(const struct hub_refusal *r, const struct err *e)
+{
+    if (r->status >= 500 || r->status == 408)
+        return LACK_BYTES;
+    if (r->status == 429)
+        return LACK_LIMIT;
+    if (r->status == 401)
+        return e->kind == ERR_AUTH ? LACK_TOKEN : LACK_REPO;
+    if (r->status == 403)
+        return LACK_FORBIDDEN;
+    return r->status == 404 || r->status == 410 ? LACK_REPO : LACK_FAULT;
+}
+
+static enum lack lack_of(const struct hub_refusal *r, const struct err *e)
+{
+    if (e->kind == ERR_NOSPACE)
+        return LACK_SPACE;
+    if (r->status == 0)
+        return e->kind == ERR_NET || e->kind == ERR_CORRUPT ||
+                       e->kind == ERR_CANCELLED
+                   ? LACK_BYTES
+                   : LACK_FAULT;
+    if (is(r->code, "RepoNotFound"))
+        return LACK_REPO;
+    if (is(r->code, "RevisionNotFound"))
+        return LACK_REVISION;
+    if (is(r->code, "EntryNotFound"))
+        return LACK_ENTRY;
+    if (is(r->code, "GatedRepo"))
+        return LACK_GATED;
+    if (is(r->message, "Access to this resource is disabled."))
+        return LACK_DISABLED;
+    return by_status(r, e);
+}
+
+static uint64_t believed_ms(
+    enum lack lack, const struct hub_refusal *r, const struct err *e)
+{
+    if (e->kind == ERR_CORRUPT)
+        return CORRUPT_MS;
+    if (lack == LACK_LIMIT && r->wait_s > 0)
+        return size_min(r->wait_s, LIMIT_MAX_S) * 1000;
+    return lack == LACK_BYTES || lack == LACK_FAULT || lack == LACK_SPACE
+               ? DOWN_MS
+               : NO_MS;
+}
+
+/* ---- with the lock held ---- */
+
+/* The client sees two servers: this one, which lacks it, and that one. */
+static void name_both(const struct asking *a, enum lack lack, struct err *e)
+{
+    if (lack == LACK_BYTES)
+        err_ctx(e, "this mirror does not hold it, and cannot get it from %s",
+            a->name);
+}
+
+static void note_down(
+    struct asking *a, const struct hub_refusal *r, const struct err *e)
+{
+    uint64_t now = clock_ms();
+
+    if (e->kind != ERR_NET || r->status != 0)
+        return;
+    if (now >= a->down_until_ms)
+        log_warn("the upstream cannot be reached: %s", e->msg);
+    a->down = *e;
+    a->down_until_ms = now + DOWN_MS;
+}
+
+static void note_refusal(struct asking *a, struct memo *m,
+    const struct hub_refusal *r, const struct err *e)
+{
+    enum lack lack = lack_of(r, e);
+
+    note_down(a, r, e);
+    m->until_ms = clock_ms() + believed_ms(lack, r, e);
+    m->err = *e;
+    m->lack = lack;
+    /* A branch does not go away because nobody can be asked about it. */
+    if (lack == LACK_BYTES && m->commit[0] != '\0')
+        m->lack = LACK_NONE;
+    else
+        name_both(a, lack, &m->err);
+}
+
+static int recall(
+    const struct memo *m, char *commit, enum lack *lack, struct err *e)
+{
+    if (!memo_fresh(m, clock_ms()))
+        return 0;
+    if (m->lack == LACK_NONE) {
+        if (commit != NULL)
+            memcpy(commit, m->commit, sizeof(m->commit));
+        return 1;
+    }
+    *lack = m->lack;
+    *e = m->err;
+    return -1;
+}
+
+/* Nobody was reached a moment ago: an old answer, or none. 0: it is not so. */
+static int recall_down(const struct asking *a, const struct memo *m,
+    char *commit, enum lack *lack, struct err *e)
+{
+    if (clock_ms() >= a->down_until_ms)
+        return 0;
+    if (m != NULL && m->commit[0] != '\0') {
+        memcpy(commit, m->commit, sizeof(m->commit));
+        return 1;
+    }
+    *lack = LACK_BYTES;
+    *e = a->down;
+    name_both(a, *lack, e);
+    return -1;
+}
+
+static struct asker *free_asker(struct asking *a)
+{
+    for (unsigned i = 0; i < ASKERS; i++)
+        if (!a->askers[i].busy)
+            return &a->askers[i];
+    return NULL;
+}
+
+static int ask(struct asking *a, struct asker *by, struct question *q,
+    struct memo *m, enum lack *lack, struct err *e)
+{
+    struct hub_refusal *refusal = &by->hub.refusal;
+    struct err why = ERR_INIT;
+
+    m->asking = by->busy = true;
+    pthread_mutex_unlock(&a->lock);
+    refusal->status = 0;
+    q->ask(q, &by->hub, &why);
+    pthread_mutex_lock(&a->lock);
+    m->asking = by->busy = false;
+    pthread_cond_broadcast(&a->changed);
+    if (why.kind == ERR_NONE) {
+        m->lack = LACK_NONE;
+        m->until_ms = clock_ms() + q->good_ms;
+        memcpy(m->commit, q->commit, sizeof(m->commit));
+        return 0;
+    }
+    note_refusal(a, m, refusal, &why);
+    memcpy(q->commit, m->commit, sizeof(m->commit));
+    *lack = m->lack;
+    *e = m->err;
+    if (m->lack == LACK_NONE)
+        err_clear(e);
+    return m->lack == LACK_NONE ? 0 : -1;
+}
+
+static int too_many(enum lack *lack, struct err *e)
+{
+    *lack = LACK_LIMIT;
+    return err_set(
+        e, ERR_BUSY, "too many questions to the upstream wait for an answer");
+}
+
+/* One turn: 2 when it has to wait for others, else as asking_put. */
+static int try(struct asking *a, struct question *q, bool wait, enum lack *lack,
+    struct err *e)
+{
+    uint64_t now = clock_ms();
+    struct memo *m = memo_find(&a->memos, q->key, now);
+    struct asker *by = free_asker(a);
+    int known = recall(m, q->commit, lack, e);
+
+    if (known == 0)
+        known = recall_down(a, m, q->commit, lack, e);
+    if (known != 0)
+        return known > 0 ? 0 : -1;
+    if (!wait)
+        return 1;
+    if ((m != NULL && m->asking) || by == NULL)
+        return 2;
+    m = memo_make(&a->memos, q->key, now);
+    return m != NULL ? ask(a, by, q, m, lack, e) : too_many(lack, e);
+}
+
+/* ---- from outside ---- */
+
+int asking_put(struct asking *a, struct question *q, bool wait, enum lack *lack,
+    struct err *e)
+{
+    struct timespec end;
+    int rc, late = 0;
+
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    end.tv_sec += PATIENCE_MS / 1000;
+    pthread_mutex_lock(&a->lock);
+    while ((rc = try(a, q, wait, lack, e)) == 2 && late == 0)
+        late = pthread_cond_timedwait(&a->changed, &a->lock, &end);
+    pthread_mutex_unlock(&a->lock);
+    return rc == 2 ? too_many(lack, e) : rc;
+}
+
+enum lack asking_refused(struct asking *a, const char *key,
+    const struct hub_refusal *r, struct err *e)
+{
+    enum lack lack = lack_of(r, e);
+    struct memo *m;
+
+    pthread_mutex_lock(&a->lock);
+    m = memo_make(&a->memos, key, clock_ms());
+    if (m != NULL)
+        note_refusal(a, m, r, e);
+    name_both(a, lack, e);
+    pthread_mutex_unlock(&a->lock);
+    return lack;
+}
+
+int asking_known(
+    struct asking *a, const char *key, enum lack *lack, struct err *e)
+{
+    int known;
+
+    pthread_mutex_lock(&a->lock);
+    known = recall(memo_find(&a->memos, key, clock_ms()), NULL, lack, e);
+    pthread_mutex_unlock(&a->lock);
+    return known;
+}
+
+void asking_believe(struct asking *a, const char *key, uint64_t ms)
+{
+    struct memo *m;
+
+    pthread_mutex_lock(&a->lock);
+    m = memo_make(&a->memos, key, clock_ms());
+    if (m != NULL) {
+        m->lack = LACK_NONE;
+        m->until_ms = clock_ms() + ms;
+    }
+    pthread_mutex_unlock(&a->lock);
+}
+
+size_t asking_with(struct asking *a, const char *front, const char *commit,
+    char (*out)[MEMO_KEY_MAX], size_t max)
+{
+    size_t len = strlen(front), n = 0;
+
+    pthread_mutex_lock(&a->lock);
+    for (size_t i = 0; i < MEMO_ENTRIES && n < max; i++) {
+        const struct memo *m = &a->memos.v[i];
+
+        if (strncmp(m->key, front, len) == 0 && strcmp(m->commit, commit) == 0)
+            memcpy(out[n++], m->key + len, strlen(m->key + len) + 1);
+    }
+    pthread_mutex_unlock(&a->lock);
+    return n;
+}

@@ -1,0 +1,63 @@
+/*
+ * asking.h - questions to another server: so many at a time, the same one
+ * only once, and the answers are remembered. One that cannot be reached is
+ * not asked again for a while.
+ *
+ * Any thread may call.
+ */
+#ifndef SERVE_ASKING_H
+#define SERVE_ASKING_H
+
+#include "fetch/hub.h"
+#include "serve/memo.h"
+
+struct asking;
+
+struct question {
+    char key[MEMO_KEY_MAX]; /* those with the same are the same */
+    uint64_t good_ms;       /* its answer is believed for so long */
+    /* Without a lock, on a connection of its own: 0, or -1 with *e. */
+    int (*ask)(struct question *q, struct hub *hub, struct err *e);
+    char commit[41]; /* of the answer, remembered with it; or "" */
+};
+
+struct asking *asking_open(const char *endpoint, struct err *e);
+void asking_close(struct asking *a); /* NULL is fine */
+
+/* asking_name - who is asked, for messages. */
+const char *asking_name(const struct asking *a);
+
+/*
+ * asking_put - the answer that is known, or else ask
+ * wait     false: do not ask, nor wait for who does
+ * Returns  0 with q->commit (and whatever ask did, if it was asked); 1: it
+ *          would have to wait; -1 with *lack and *e. Where nobody can be
+ *          reached an old commit is an answer still.
+ */
+int asking_put(struct asking *a, struct question *q, bool wait, enum lack *lack,
+    struct err *e);
+
+/*
+ * asking_refused - what a refusal, or a failure without one, means; it is
+ * remembered under the key, and that nobody can be reached, under none
+ * *e says whose word it is, then.
+ */
+enum lack asking_refused(struct asking *a, const char *key,
+    const struct hub_refusal *r, struct err *e);
+
+/* asking_known - 0: nothing; 1: believed; -1 with *lack and *e. */
+int asking_known(
+    struct asking *a, const char *key, enum lack *lack, struct err *e);
+
+/*
+ * asking_with - of the answers that are this commit, whose keys begin with
+ * front, the rest of the key
+ * Returns how many, max at most.
+ */
+size_t asking_with(struct asking *a, const char *front, const char *commit,
+    char (*out)[MEMO_KEY_MAX], size_t max);
+
+/* asking_believe - that it is so, for so long. */
+void asking_believe(struct asking *a, const char *key, uint64_t ms);
+
+#endif

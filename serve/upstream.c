@@ -1,0 +1,274 @@
+#include "serve/upstream.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "fetch/hub.h"
+#include "serve/asking.h"
+#include "serve/feed_make.h"
+
+enum {
+    BRANCHES_MAX = 8,
+    BRANCH_MS = 30000, /* so long a branch is believed to stay */
+    LISTED_MS = 2000,  /* who waited for the same listing finds it kept */
+    DOUBT_MS = 600000  /* somebody may have wrong first bytes of a file */
+};
+
+struct upstream {
+    struct supplier supplier;
+    const struct hubdir *dir;
+    struct asking *asking;
+    struct flows *flows;
+};
+
+/* A question, and what its answer goes into. */
+struct inquiry {
+    struct question question; /* first: found by its address */
+    struct upstream *u;
+    const struct repo *repo;
+    const char *commit;
+    struct arena *arena;
+    struct supply_ref *refs;
+    uint64_t n_refs;
+};
+
+/* "KIND FOLDER WHAT": a folder's name says the type, too. */
+static void name(char key[MEMO_KEY_MAX], const char *kind, const struct repo *r,
+    const char *what)
+{
+    snprintf(key, MEMO_KEY_MAX, "%s %s %s", kind, r->folder, what);
+}
+
+/* ---- which commit ---- */
+
+static int ask_commit(struct question *q, struct hub *hub, struct err *e)
+{
+    struct inquiry *i = (struct inquiry *)q;
+    struct hub_revision revision;
+
+    if (hub_revision(hub, i->repo, &revision, e) != 0)
+        return -1;
+    memcpy(q->commit, revision.commit, sizeof(q->commit));
+    return 0;
+}
+
+static int get_commit(void *self, const struct repo *r, bool wait, char out[41],
+    enum lack *lack, struct err *e)
+{
+    struct upstream *u = self;
+    struct inquiry i = { .question = { .good_ms = BRANCH_MS,
+                             .ask = ask_commit },
+        .u = u,
+        .repo = r };
+    int rc;
+
+    name(i.question.key, "commit", r, r->revision);
+    rc = asking_put(u->asking, &i.question, wait, lack, e);
+    if (rc == 0)
+        memcpy(out, i.question.commit, 41);
+    return rc;
+}
+
+/* ---- which files ---- */
+
+static int ask_tree(struct question *q, struct hub *hub, struct err *e)
+{
+    struct inquiry *i = (struct inquiry *)q;
+    struct arena arena AUTO(arena_free) = ARENA_INIT((uint64_t)2 << 30);
+    struct tree tree;
+
+    if (hub_tree(hub, i->repo, i->commit, &arena, &tree, e) != 0 ||
+        hubdir_init(i->u->dir, e) != 0)
+        return -1;
+    return hubdir_set_tree(i->u->dir, i->repo, i->commit, &tree, e);
+}
+
+static int get_tree(void *self, const struct repo *r, const char *commit,
+    bool wait, struct arena *arena, struct tree *out, enum lack *lack,
+    struct err *e)
+{
+    struct upstream *u = self;
+    struct inquiry i = { .question = { .good_ms = LISTED_MS, .ask = ask_tree },
+        .u = u,
+        .repo = r,
+        .commit = commit };
+    int rc;
+
+    name(i.question.key, "tree", r, commit);
+    rc = asking_put(u->asking, &i.question, wait, lack, e);
+    if (rc != 0)
+        return rc;
+    *lack = LACK_FAULT;
+    rc = hubdir_tree(u->dir, r, commit, arena, out, e);
+    if (rc == HAVE)
+        return 0;
+    return err_set(
+        e, ERR_IO, "the listing of %s@%s was removed meanwhile", r->id, commit);
+}
+
+/* ---- branches and tags ---- */
+
+static int ask_refs(struct question *q, struct hub *hub, struct err *e)
+{
+    struct inquiry *i = (struct inquiry *)q;
+    struct hub_ref *found;
+    uint64_t n;
+
+    if (hub_refs(hub, i->repo, i->arena, &found, &n, e) != 0)
+        return -1;
+    i->refs = arena_alloc(i->arena, n, sizeof(*i->refs), e);
+    if (i->refs == NULL)
+        return -1;
+    for (i->n_refs = 0; i->n_refs < n; i->n_refs++) {
+        i->refs[i->n_refs].name = found[i->n_refs].name;
+        memcpy(i->refs[i->n_refs].commit, found[i->n_refs].commit, 41);
+    }
+    return 0;
+}
+
+static int get_refs(void *self, const struct repo *r, bool wait,
+    struct arena *arena, struct supply_ref **out, uint64_t *n, enum lack *lack,
+    struct err *e)
+{
+    struct upstream *u = self;
+    struct inquiry i = {
+        .question = { .ask = ask_refs }, .u = u, .repo = r, .arena = arena
+    };
+    int rc;
+
+    name(i.question.key, "refs", r, "");
+    rc = asking_put(u->asking, &i.question, wait, lack, e);
+    *out = i.refs;
+    *n = i.n_refs;
+    return rc;
+}
+
+/* ---- which bytes ---- */
+
+static int open_file(void *self, const struct edition *ed,
+    const struct tree_file *f, uint64_t from, uint64_t to, struct feed **out,
+    enum lack *lack, struct err *e)
+{
+    struct upstream *u = self;
+    char key[MEMO_KEY_MAX];
+
+    name(key, "file", &ed->repo, tree_etag(f)->hex);
+    if (asking_known(u->asking, key, lack, e) < 0)
+        return -1;
+    *out = feed_make(u->flows, ed, f, from, to, lack, e);
+    return *out != NULL ? 0 : -1;
+}
+
+static bool is_doubtful(
+    void *self, const struct repo *r, const struct digest *etag)
+{
+    struct upstream *u = self;
+    struct err ignored = ERR_INIT;
+    char key[MEMO_KEY_MAX];
+    enum lack lack;
+
+    name(key, "doubt", r, etag->hex);
+    return flows_doubt(u->flows, r, etag) ||
+           asking_known(u->asking, key, &lack, &ignored) > 0;
+}
+
+static void get_fetching(void *self,
+    void (*each)(void *arg, const struct supply_fetch *f), void *arg)
+{
+    struct upstream *u = self;
+
+    flows_each(u->flows, each, arg);
+}
+
+/* ---- what becomes of it ---- */
+
+/*
+ * The branches that are this commit now name it here, too: as a pull does it,
+ * after one of its files is there.
+ */
+static void note_branches(struct upstream *u, const struct flow_end *end)
+{
+    char front[MEMO_KEY_MAX], names[BRANCHES_MAX][MEMO_KEY_MAX], had[41];
+    struct repo r = *end->repo;
+    size_t n;
+
+    name(front, "commit", end->repo, "");
+    n = asking_with(u->asking, front, end->commit, names, BRANCHES_MAX);
+    for (size_t i = 0; i < n; i++) {
+        struct err e = ERR_INIT;
+
+        snprintf(r.revision, sizeof(r.revision), "%.255s", names[i]);
+        if (hubdir_ref(u->dir, &r, had, &e) == HAVE &&
+            strcmp(had, end->commit) == 0)
+            continue;
+        if (hubdir_set_ref(u->dir, &r, end->commit, &e) != 0)
+            log_warn("%s", e.msg);
+    }
+}
+
+static enum lack on_end(void *arg, const struct flow_end *end, struct err *e)
+{
+    struct upstream *u = arg;
+    char key[MEMO_KEY_MAX];
+
+    if (end->misled) {
+        name(key, "doubt", end->repo, end->etag->hex);
+        asking_believe(u->asking, key, DOUBT_MS);
+    }
+    if (e->kind == ERR_NONE) {
+        note_branches(u, end);
+        return LACK_NONE;
+    }
+    name(key, "file", end->repo, end->etag->hex);
+    return asking_refused(u->asking, key, end->refusal, e);
+}
+
+/* ---- life ---- */
+
+struct upstream *upstream_open(const struct upstream_opts *opts, struct err *e)
+{
+    struct upstream *u = calloc(1, sizeof(*u));
+    struct flows_opts flows = { .dir = opts->dir,
+        .endpoint = opts->url,
+        .most = opts->fetches,
+        .ended = on_end,
+        .arg = u };
+
+    if (u == NULL) {
+        err_set(e, ERR_NOMEM, "out of memory");
+        return NULL;
+    }
+    u->dir = opts->dir;
+    u->asking = asking_open(opts->url, e);
+    if (u->asking != NULL)
+        u->flows = flows_open(&flows, e);
+    if (u->flows == NULL) {
+        upstream_close(u);
+        return NULL;
+    }
+    u->supplier = (struct supplier){ .self = u,
+        .name = asking_name(u->asking),
+        .commit = get_commit,
+        .tree = get_tree,
+        .open = open_file,
+        .refs = get_refs,
+        .doubtful = is_doubtful,
+        .fetching = get_fetching };
+    return u;
+}
+
+void upstream_close(struct upstream *u)
+{
+    if (u == NULL)
+        return;
+    flows_close(u->flows);
+    asking_close(u->asking);
+    free(u);
+}
+
+const struct supplier *upstream_supplier(const struct upstream *u)
+{
+    return &u->supplier;
+}
