@@ -1,6 +1,7 @@
 #include <unistd.h>
 
 #include "serve/mirror.h"
+#include "serve/upstream.h"
 
 #include "base/cancel.h"
 #include "base/log.h"
@@ -17,6 +18,8 @@ struct serve_opts {
     const char *tokens;
     const char *tls_cert;
     const char *tls_key;
+    const char *upstream;
+    int64_t fetches;
     int64_t connections;
     int64_t timeout_s;
 };
@@ -33,6 +36,19 @@ static const struct opt opts[] = {
         .at = offsetof(struct serve_opts, volume),
         .arg = "V",
         .help = "serve what this volume holds, not the hub cache" },
+    { .name = "upstream",
+        .type = OPT_STR,
+        .at = offsetof(struct serve_opts, upstream),
+        .arg = "URL",
+        .help =
+            "fetch what is not held from this Hub, or mirror, and keep it" },
+    { .name = "fetches",
+        .type = OPT_INT,
+        .at = offsetof(struct serve_opts, fetches),
+        .arg = "N",
+        .help = "files fetched from it at once (default 12)",
+        .min = 1,
+        .max = 64 },
     { .name = "path-prefix",
         .type = OPT_STR,
         .at = offsetof(struct serve_opts, prefix),
@@ -84,6 +100,8 @@ static int check_opts(const struct serve_opts *o, struct err *e)
         return err_hint(e, "add --listen 127.0.0.1:8080, or --listen :8080 for "
                            "other machines, too");
     }
+    if (o->fetches != 0 && o->upstream == NULL)
+        return err_set(e, ERR_USAGE, "--fetches says how to use --upstream");
     if ((o->tls_cert == NULL) != (o->tls_key == NULL))
         return err_set(
             e, ERR_USAGE, "--tls-cert and --tls-key are given together");
@@ -101,11 +119,37 @@ static int find_hub(const char *volume, struct hubdir *out, struct err *e)
     return volume_hub(&v, out, e);
 }
 
+static int open_upstream(const struct serve_opts *o, struct mirror_opts *how,
+    struct upstream **out, struct err *e)
+{
+    struct upstream_opts from = {
+        .url = o->upstream, .dir = &how->hub, .fetches = (unsigned)o->fetches
+    };
+
+    *out = upstream_open(&from, e);
+    if (*out == NULL)
+        return -1;
+    how->supplier = upstream_supplier(*out);
+    return 0;
+}
+
+static int serve(struct mirror *m, const struct mirror_opts *how, struct err *e)
+{
+    struct buf out AUTO(buf_free) = BUF_INIT(OUT_BYTES);
+
+    buf_printf(&out, "%s\n", mirror_url(m));
+    if (cmd_print(&out, e) != 0 || cmd_flush(e) != 0)
+        return -1;
+    log_info("serving %s; point clients here: HF_ENDPOINT=%s", how->hub.root,
+        mirror_url(m));
+    mirror_run(m);
+    return 0;
+}
+
 static int run(const struct cmd_ctx *ctx, void *values, int argc, char **argv,
     struct err *e)
 {
     const struct serve_opts *o = values;
-    struct buf out AUTO(buf_free) = BUF_INIT(OUT_BYTES);
     struct mirror_opts how = { .listen = o->listen,
         .prefix = o->prefix,
         .name = o->name,
@@ -115,33 +159,31 @@ static int run(const struct cmd_ctx *ctx, void *values, int argc, char **argv,
         .connections = (unsigned)o->connections,
         .timeout_s = (unsigned)o->timeout_s,
         .log = !ctx->quiet };
+    struct upstream *upstream = NULL;
     struct mirror *m;
-    int rc;
+    int rc = 0;
 
     (void)argc;
     (void)argv;
     if (check_opts(o, e) != 0 || find_hub(o->volume, &how.hub, e) != 0)
         return -1;
     cancel_arm();
-    m = mirror_open(&how, e);
-    if (m == NULL)
-        return -1;
-    buf_printf(&out, "%s\n", mirror_url(m));
-    rc = cmd_print(&out, e);
-    if (rc == 0)
-        rc = cmd_flush(e);
-    if (rc == 0) {
-        log_info("serving %s; point clients here: HF_ENDPOINT=%s", how.hub.root,
-            mirror_url(m));
-        mirror_run(m);
-    }
+    if (o->upstream != NULL)
+        rc = open_upstream(o, &how, &upstream, e);
+    m = rc == 0 ? mirror_open(&how, e) : NULL;
+    if (m != NULL)
+        rc = serve(m, &how, e);
     mirror_close(m);
-    return rc;
+    upstream_close(upstream);
+    return e->kind == ERR_NONE ? rc : -1;
 }
 
 static const struct cmd_example examples[] = {
     { "mlfetch serve --listen :8080 --volume team",
         "what 'team' holds, for other machines" },
+    { "mlfetch serve --listen :8080 --volume team --upstream "
+      "https://huggingface.co",
+        "and what it does not hold, fetched once for all of them" },
     { "HF_ENDPOINT=http://mirror:8080 hf download org/model",
         "on one of them" },
     { "mlfetch serve --listen :8443 --tokens guests --tls-cert c.pem --tls-key "
@@ -170,7 +212,12 @@ const struct cmd cmd_serve = {
         "then patterns of the repositories that it may have: org/*, "
         "datasets/org/*, or * for all, which also opens the page and the "
         "metrics (in a browser the token is the password). A changed file "
-        "is read again by itself.",
+        "is read again by itself.\n\n"
+        "With --upstream what is not held is fetched, checked, kept, and "
+        "passed on while it comes: one transfer, however many ask for it. "
+        "What is held is served on when the upstream is gone. The mirror's "
+        "own token (HF_TOKEN, or mlfetch login) goes to the upstream, and "
+        "what that token may read all clients of the mirror may.",
     .opts = opts,
     .defaults = &defaults,
     .opts_size = sizeof(struct serve_opts),

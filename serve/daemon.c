@@ -33,6 +33,7 @@ enum stage {
     STAGE_BODY,
     STAGE_WAIT, /* an errand makes the answer */
     STAGE_MADE,
+    STAGE_FIRST, /* its first byte is waited for */
     STAGE_SENT
 };
 
@@ -305,6 +306,32 @@ static enum MHD_Result send_answer(struct exchange *x, bool last)
     return rc;
 }
 
+/*
+ * Of a file that is on its way, the status is told when its first byte is
+ * here: until then it can be another one.
+ */
+static enum MHD_Result send_when_begun(struct exchange *x, bool last)
+{
+    struct feed *feed = x->answer.source.feed;
+    struct err why = ERR_INIT;
+    int64_t n = 1;
+    char byte;
+
+    if (feed != NULL && x->answer.size > 0)
+        n = feed_read(feed, x->answer.at, &byte, 1, &why);
+    if (n < 0)
+        response_give_up(
+            x->d->by, &x->asked, feed_lack(feed), &why, &x->answer);
+    if (n != 0)
+        return send_answer(x, last);
+    x->stage = STAGE_FIRST;
+    if (!suspend(x))
+        return MHD_NO;
+    x->waiter = (struct feed_waiter){ .wake = wake, .offset = x->answer.at };
+    feed_wait(feed, &x->waiter);
+    return MHD_YES;
+}
+
 /* ---- from the first line to the answer ---- */
 
 static enum MHD_Result take_head(
@@ -329,7 +356,7 @@ static enum MHD_Result take_whole(struct exchange *x)
     traffic_begin(x->d->traffic, x->passage);
     x->asked.body = buf_str(&x->form);
     if (response_make(x->d->by, &x->asked, false, &x->answer) == 0)
-        return send_answer(x, x->asked.route.kind == ROUTE_BAD);
+        return send_when_begun(x, x->asked.route.kind == ROUTE_BAD);
     x->stage = STAGE_WAIT;
     x->errand.run = run_errand;
     if (!suspend(x))
@@ -359,7 +386,8 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *c,
         *upload_n = 0;
         return MHD_YES;
     case STAGE_MADE:
-        return send_answer(x, false);
+    case STAGE_FIRST:
+        return send_when_begun(x, false);
     default:
         return MHD_NO;
     }

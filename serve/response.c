@@ -68,9 +68,12 @@ static const struct {
     [LACK_ENTRY] = { 404, "EntryNotFound" },
     [LACK_GATED] = { 403, "GatedRepo" },
     [LACK_DISABLED] = { 403, NULL },
+    [LACK_TOKEN] = { 401, NULL },
+    [LACK_FORBIDDEN] = { 403, NULL },
     [LACK_POLICY] = { 403, NULL },
     [LACK_LIMIT] = { 429, NULL },
     [LACK_BYTES] = { 504, NULL },
+    [LACK_SPACE] = { 507, NULL },
     [LACK_FAULT] = { 500, NULL },
 };
 
@@ -172,6 +175,24 @@ static void send_part(
     field(a, "Content-Range", text);
 }
 
+void response_give_up(struct responder *by, const struct asked *q,
+    enum lack lack, const struct err *why, struct response *out)
+{
+    response_free(out);
+    *out = (struct response)RESPONSE_INIT;
+    refuse_lack(by, q, out, lack, why);
+}
+
+/* Who goes on behind first bytes that were wrong gets all of it instead. */
+static bool starts_over(
+    const struct supply *s, const struct edition *ed, const struct tree_file *f)
+{
+    const struct supplier *from = s->supplier;
+
+    return from != NULL && from->doubtful != NULL &&
+           from->doubtful(from->self, &ed->repo, tree_etag(f));
+}
+
 /* What is not there any more can still be answered: nothing was sent. */
 static void answer_file(struct responder *by, const struct asked *q,
     const struct edition *ed, const struct tree_file *f, struct response *a)
@@ -187,6 +208,11 @@ static void answer_file(struct responder *by, const struct asked *q,
     if (!q->route.head &&
         (q->if_range == NULL || strcmp(q->if_range, etag) == 0))
         span = span_parse(q->range, f->size, &from, &to);
+    if (span == SPAN_PART && from > 0 && to == f->size &&
+        starts_over(by->supply, ed, f)) {
+        span = SPAN_ALL;
+        from = 0;
+    }
     if (span == SPAN_NONE) {
         past_the_end(f, etag, a);
         field(a, "X-Repo-Commit", ed->commit);

@@ -70,6 +70,13 @@ struct responder {
 int response_make(struct responder *by, const struct asked *q, bool wait,
     struct response *out);
 
+/*
+ * response_give_up - of a file whose bytes will not come after all: no byte was
+ * sent yet
+ */
+void response_give_up(struct responder *by, const struct asked *q,
+    enum lack lack, const struct err *why, struct response *out);
+
 /* response_refuse - one that says no: a status, and why. */
 void response_refuse(struct response *out, unsigned status, const char *why);
 
