@@ -25,6 +25,8 @@ struct transfer_opts {
     struct progress *progress; /* or NULL */
     struct watch *watch;       /* of a plan of one file: its readers; or NULL */
     size_t blocks;             /* of memory; 0: what is good */
+    uint64_t first_s;          /* give up when nothing came at all for so
+                                  long; 0: as later */
 };
 
 struct segment {

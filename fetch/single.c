@@ -33,6 +33,7 @@ static int transfer(const struct single *s, struct hub *hub, struct err *e)
         .commit = s->commit,
         .jobs = s->jobs,
         .blocks = s->blocks,
+        .first_s = s->first_s,
         .watch = s->watch };
     struct plan_file file = { .file = s->file, .state = PLAN_FETCH };
     struct plan plan = { .files = NULL };

@@ -14,6 +14,7 @@ struct single {
     const char *commit; /* its listing is kept there already */
     const struct tree_file *file;
     unsigned jobs;       /* connections at most; 0: what is good */
+    uint64_t first_s;    /* transfer_opts */
     size_t blocks;       /* of memory (slab.h); 0: what is good */
     struct watch *watch; /* told of the end, too, and of why */
 };

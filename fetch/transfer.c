@@ -133,7 +133,8 @@ static int transfer_init(struct transfer *t, struct err *e)
         return err_set(e, ERR_NOMEM, "out of memory");
     t->tuner = tuner_begin((unsigned)size_min(t->jobs, most), now);
     t->pace = pace_begin(t->opts->limit_rate, now);
-    t->retry = retry_begin(t->opts->hub->retry_s, now);
+    t->retry = retry_begin(
+        t->opts->first_s > 0 ? t->opts->first_s : t->opts->hub->retry_s, now);
     for (unsigned i = 0; i < t->jobs; i++) {
         t->lanes[i] = (struct lane)LANE_INIT;
         t->lanes[i].retry = &t->retry;
@@ -491,6 +492,8 @@ static void tune(struct transfer *t)
         full = full && !(l->d != NULL && l->paused);
     }
     t->brought = bytes;
+    if (bytes > 0)
+        t->retry.limit_ms = t->opts->hub->retry_s * 1000;
     tuner_look(&t->tuner, clock_ms(), bytes, full);
 }
 

@@ -15,7 +15,7 @@ enum {
     PATIENCE_MS = 20000, /* for another one's question, or for its turn */
     NO_MS = 30000,       /* a refusal is believed, */
     CORRUPT_MS = 60000,  /* and that a file comes wrong, */
-    DOWN_MS = 3000,      /* and that nobody answers */
+    DOWN_MS = 5000,      /* and that nobody answers */
     LIMIT_MAX_S = 600
 };
 
@@ -310,6 +310,16 @@ int asking_known(
     known = recall(memo_find(&a->memos, key, clock_ms()), NULL, lack, e);
     pthread_mutex_unlock(&a->lock);
     return known;
+}
+
+bool asking_down(struct asking *a, enum lack *lack, struct err *e)
+{
+    bool down;
+
+    pthread_mutex_lock(&a->lock);
+    down = recall_down(a, NULL, NULL, lack, e) < 0;
+    pthread_mutex_unlock(&a->lock);
+    return down;
 }
 
 void asking_believe(struct asking *a, const char *key, uint64_t ms)

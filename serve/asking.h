@@ -49,6 +49,9 @@ enum lack asking_refused(struct asking *a, const char *key,
 int asking_known(
     struct asking *a, const char *key, enum lack *lack, struct err *e);
 
+/* asking_down - nobody was reached a moment ago: with *lack and *e. */
+bool asking_down(struct asking *a, enum lack *lack, struct err *e);
+
 /*
  * asking_with - of the answers that are this commit, whose keys begin with
  * front, the rest of the key

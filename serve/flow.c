@@ -14,7 +14,8 @@ enum {
     WAITING_MAX = 1000,
     JOBS = 8,    /* connections of each */
     BLOCKS = 32, /* memory of each: 8 MiB */
-    RETRY_S = 30 /* without a byte: readers are let go */
+    FIRST_S = 4, /* without any byte: there is nobody */
+    RETRY_S = 30 /* without another one: readers are let go */
 };
 
 struct flow {
@@ -82,6 +83,7 @@ static void fetch(struct flows *all, struct flow *f, struct hub *hub)
         .file = &f->file,
         .jobs = JOBS,
         .blocks = BLOCKS,
+        .first_s = FIRST_S,
         .watch = &f->watch };
     struct err e = ERR_INIT;
     struct flow_end end = { .repo = &f->repo,
@@ -96,7 +98,8 @@ static void fetch(struct flows *all, struct flow *f, struct hub *hub)
         single_fetch(&s, hub, &e);
     end.misled = watch_round(&f->watch) > 1;
     if (e.kind != ERR_NONE && e.kind != ERR_CANCELLED)
-        log_warn("%s: %.*s: %s", f->repo.id, STR_ARG(f->file.path), e.msg);
+        log_warn("%s: %.*s: %s%s%s", f->repo.id, STR_ARG(f->file.path), e.msg,
+            e.hint[0] != 0 ? "; " : "", e.hint);
     f->lack = all->opts.ended(all->opts.arg, &end, &e);
     watch_end(&f->watch, &e);
 }
@@ -290,6 +293,18 @@ struct watch *flow_watch(struct flow *f)
 enum lack flow_lack(const struct flow *f)
 {
     return f->lack != LACK_NONE ? f->lack : LACK_BYTES;
+}
+
+bool flows_has(
+    struct flows *all, const struct repo *r, const struct digest *etag)
+{
+    bool has = false;
+
+    pthread_mutex_lock(&all->lock);
+    for (struct flow *f = all->list; f != NULL; f = f->next)
+        has = has || is_of(f, r, etag);
+    pthread_mutex_unlock(&all->lock);
+    return has;
 }
 
 bool flows_doubt(

@@ -47,6 +47,10 @@ struct flow *flow_join(struct flows *all, const struct edition *ed,
     struct err *e);
 void flow_leave(struct flows *all, struct flow *f, struct watch_reader *r);
 
+/* flows_has - is it under way, or waits for its turn? */
+bool flows_has(
+    struct flows *all, const struct repo *r, const struct digest *etag);
+
 /*
  * flows_doubt - have first bytes of a transfer under way been found wrong?
  * Who goes on behind them would have a file of two halves.

@@ -157,6 +157,9 @@ static int open_file(void *self, const struct edition *ed,
     name(key, "file", &ed->repo, tree_etag(f)->hex);
     if (asking_known(u->asking, key, lack, e) < 0)
         return -1;
+    if (!flows_has(u->flows, &ed->repo, tree_etag(f)) &&
+        asking_down(u->asking, lack, e))
+        return -1;
     *out = feed_make(u->flows, ed, f, from, to, lack, e);
     return *out != NULL ? 0 : -1;
 }

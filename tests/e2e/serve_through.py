@@ -1,0 +1,551 @@
+#!/usr/bin/env python3
+"""A mirror in front of a Hub: what it does not hold is fetched once for all
+who ask, passed on while it comes, and kept. The Hub is slow, wrong, away;
+clients leave; the mirror is killed. --long: 1 GB, in place of 64 MiB."""
+import concurrent.futures
+import hashlib
+import http.client
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.parse
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from pulling import (MIB, World, gets, good, kit, make_model,  # noqa: E402
+                     noise, write)
+
+LONG = "--long" in sys.argv
+BIG = (1000 if LONG else 64) * MIB
+REPO = "acme/m"
+FILE = "model.safetensors"
+HELD_BACK = 64 << 10
+
+
+def digest(data):
+    return hashlib.sha256(data).hexdigest()
+
+
+class Mirror:
+    """A mirror with a cache of its own; for `with`."""
+
+    def __init__(self, upstream, *args, cache=None, **env):
+        self.home = kit.scratch()
+        self.env = kit.clean_env(self.home, **env)
+        if cache is not None:
+            self.env["HF_HOME"] = cache
+        self.root = os.path.join(self.env["HF_HOME"], "hub")
+        self.args = ["--upstream", upstream, *args]
+        self.port = 0
+
+    def start(self):
+        self.log = open(os.path.join(self.home, "log"), "a")
+        self.proc = subprocess.Popen(
+            [kit.program("mlfetch"), "serve", "--listen",
+             f"127.0.0.1:{self.port}", "--name", "mill", *self.args],
+            env=self.env, stdout=subprocess.PIPE, stderr=self.log, text=True)
+        self.url = self.proc.stdout.readline().strip()
+        self.port = urllib.parse.urlsplit(self.url).port
+        return self
+
+    __enter__ = start
+
+    def stop(self, sig=signal.SIGTERM):
+        self.proc.send_signal(sig)
+        status = self.proc.wait(60)
+        self.proc.stdout.close()
+        self.log.close()
+        return status
+
+    def __exit__(self, *exc):
+        if self.proc.poll() is None:
+            self.stop()
+        shutil.rmtree(self.home)
+
+    def said(self):
+        with open(os.path.join(self.home, "log"), encoding="utf-8") as f:
+            return f.read()
+
+    def names(self, part, repo="acme/m"):
+        folder = os.path.join(self.root, "models--" + repo.replace("/", "--"),
+                              part)
+        return sorted(os.listdir(folder)) if os.path.isdir(folder) else []
+
+    def published(self, sha, repo="acme/m"):
+        return soon(lambda: sha in self.names("blobs", repo))
+
+
+def soon(what, wait=30):
+    until = time.monotonic() + wait
+    while not what():
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+class Answer:
+    """One request, read to its end, or as far as it comes."""
+
+    def __init__(self, url, path, method="GET", most=None, **headers):
+        parts = urllib.parse.urlsplit(url)
+        self.conn = http.client.HTTPConnection(parts.hostname, parts.port,
+                                               timeout=120)
+        begin = time.monotonic()
+        query = "?" + parts.query if parts.query else ""
+        self.conn.request(method, parts.path + path + query,
+                          headers={k.replace("_", "-"): v
+                                   for k, v in headers.items()})
+        answer = self.conn.getresponse()
+        self.status = answer.status
+        self.headers = dict(answer.getheaders())
+        self.whole = True
+        first = answer.read(1)
+        self.first = time.monotonic() - begin
+        try:
+            self.body = first + (answer.read() if most is None
+                                 else answer.read(most))
+        except http.client.IncompleteRead as e:
+            self.body = first + e.partial
+            self.whole = False
+        except ConnectionError:
+            self.body = first
+            self.whole = False
+        self.seconds = time.monotonic() - begin
+        self.conn.close()
+
+    def header(self, name):
+        found = [v for k, v in self.headers.items()
+                 if k.lower() == name.lower()]
+        return found[0] if found else None
+
+
+def resolve(name=FILE, rev="main", repo=REPO):
+    return f"/{repo}/resolve/{rev}/{urllib.parse.quote(name)}"
+
+
+def sent(hub, part=FILE):
+    """Bytes of a file that the Hub gave out, from both of its hosts."""
+    return sum(r["bytes"] for r in hub.log()
+               if part in r["path"] and r["status"] in (200, 206))
+
+
+class Relay:
+    """A way to the Hub that can be cut, and come back."""
+
+    def __init__(self, url):
+        self.to = (urllib.parse.urlsplit(url).hostname,
+                   urllib.parse.urlsplit(url).port)
+        self.socks = set()
+        self.lock = threading.Lock()
+        self.port = 0
+        self.open()
+
+    def open(self):
+        self.listener = socket.create_server(("127.0.0.1", self.port))
+        self.port = self.listener.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        threading.Thread(target=self.accept, args=(self.listener,),
+                         daemon=True).start()
+
+    def accept(self, listener):
+        while True:
+            try:
+                one, _ = listener.accept()
+            except OSError:
+                return
+            other = socket.create_connection(self.to)
+            with self.lock:
+                self.socks |= {one, other}
+            for a, b in ((one, other), (other, one)):
+                threading.Thread(target=self.copy, args=(a, b),
+                                 daemon=True).start()
+
+    def copy(self, a, b):
+        try:
+            while data := a.recv(1 << 16):
+                b.sendall(data)
+        except OSError:
+            pass
+        for s in (a, b):
+            try:
+                s.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+
+    def cut(self):
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+        with self.lock:
+            for s in self.socks:
+                try:
+                    s.shutdown(socket.SHUT_RDWR)
+                except OSError:
+                    pass
+                s.close()
+            self.socks.clear()
+
+
+def cold(tap, hub, files):
+    with Mirror(hub.url) as m:
+        hub.reset()
+        head = Answer(m.url, resolve(), "HEAD")
+        tap.eq((head.status, head.header("Content-Length"),
+                head.header("ETag"), head.header("X-Repo-Commit") is not None),
+               (200, str(len(files[FILE])), f'"{digest(files[FILE])}"', True),
+               "HEAD of what is not held is answered from the listing")
+        tap.eq([r["path"] for r in hub.log() if "/resolve" in r["path"] or
+                r["host"] == "bytes"], [], "without a byte of the file")
+        tap.eq(m.names("blobs"), [], "nor is anything fetched")
+        for name, data in files.items():
+            got = Answer(m.url, resolve(name))
+            tap.ok(got.status == 200 and got.body == data,
+                   f"a cold {name} comes right", got.status)
+        tap.ok(soon(lambda: m.names("refs") == ["main"]),
+               "the branch is known here now")
+        hub.reset()
+        got = Answer(m.url, resolve())
+        tap.eq((got.body == files[FILE], len(hub.log())), (True, 0),
+               "what is held costs the Hub nothing, nor does its branch")
+        asked = [Answer(m.url, "/api/models/acme/none").status for _ in "ab"]
+        tap.eq((asked, len(hub.log())), ([404, 404], 1),
+               "that there is no such repository is asked once")
+        none = Answer(m.url, "/api/models/acme/none")
+        tap.ok(none.header("X-Error-Code") == "RepoNotFound",
+               "and is said as the Hub says it", none.headers)
+        hub.reset()
+        none = Answer(m.url, resolve("adapter_config.json"), "HEAD")
+        tap.eq((none.status, none.header("X-Error-Code"), len(hub.log())),
+               (404, "EntryNotFound", 0), "a file that is not listed: no "
+               "question at all")
+        gone = Answer(m.url, resolve(rev="nope"))
+        tap.eq((gone.status, gone.header("X-Error-Code")),
+               (404, "RevisionNotFound"), "so with a revision")
+
+
+def streaming(tap, hub, files):
+    """The first byte comes when the Hub's does, not when the last one has."""
+    hub.faults([{"host": "bytes", "path": "*" + FILE, "rate": 6 * MIB,
+                 "times": -1}])
+    direct = Answer(hub.url, resolve())
+    direct = Answer(direct.header("Location"), "") if direct.status == 302 \
+        else direct
+    with Mirror(hub.url) as m:
+        Answer(m.url, resolve(), "HEAD")
+        got = Answer(m.url, resolve())
+        print(f"# first byte: {got.first * 1000:.0f} ms through the mirror, "
+              f"{direct.first * 1000:.0f} ms from the Hub")
+        tap.ok(got.body == files[FILE] and got.first < got.seconds / 2,
+               "a file is passed on while it comes",
+               f"{got.first} of {got.seconds} s")
+    hub.faults([])
+
+
+def joining(tap, hub, big):
+    with Mirror(hub.url) as m:
+        hub.reset()
+        with concurrent.futures.ThreadPoolExecutor(32) as pool:
+            got = list(pool.map(lambda _: digest(
+                Answer(m.url, resolve("big.safetensors", repo="acme/big")).body
+                ), range(32)))
+        tap.eq(set(got), {digest(big)}, "32 who ask for one cold file get it")
+        n = sent(hub, "big.safetensors")
+        tap.ok(len(big) <= n < len(big) + 2 * MIB,
+               "from one transfer", f"{n} bytes of {len(big)}")
+        tap.eq(len([r for r in hub.log() if "/revision/" in r["path"]]), 1,
+               "and one question which commit it is")
+
+
+def takes_anything(tap, hub, files):
+    """The control: the same counter, and the same wrong byte, without a
+    mirror in front."""
+    hub.reset()
+    for _ in range(2):
+        follow(hub.url, resolve())
+    tap.eq(sent(hub), 2 * len(files[FILE]),
+           "control: two clients without a mirror are two transfers")
+    hub.faults([flipped(1)])
+    got = follow(hub.url, resolve())
+    tap.ok(got.whole and got.body != files[FILE],
+           "control: without a mirror a wrong byte is a success")
+    hub.faults([])
+
+
+def follow(url, path):
+    got = Answer(url, path)
+    return Answer(got.header("Location"), "") if got.status == 302 else got
+
+
+def flipped(times):
+    return {"host": "bytes", "path": "*" + FILE, "flip": 5 * MIB + 17,
+            "times": times}
+
+
+def wrong_bytes(tap, hub, files):
+    want, sha = files[FILE], digest(files[FILE])
+    with Mirror(hub.url) as m:
+        hub.faults([flipped(-1)])
+        got = Answer(m.url, resolve())
+        tap.ok(got.status == 200 and not got.whole and
+               len(got.body) <= len(want) - HELD_BACK,
+               "who is sent wrong bytes sees a short body",
+               f"{len(got.body)} of {len(want)}, whole: {got.whole}")
+        tap.ok("digest" in m.said() and sha not in m.names("blobs"),
+               "and nothing is published", m.said())
+        tap.ok(soon(lambda: "twice" in m.said()), "fetched twice, no more")
+        again = Answer(m.url, resolve())
+        tap.ok(again.status == 504 and
+               "digest" in (again.header("X-Error-Message") or ""),
+               "the next one is told why", again.headers)
+    with Mirror(hub.url) as m:
+        hub.faults([flipped(1)])
+        got = Answer(m.url, resolve())
+        tap.ok(not got.whole, "wrong once: who has read of it is cut off")
+        rest = Answer(m.url, resolve(), Range=f"bytes={4 * MIB}-")
+        tap.ok(rest.status == 200 and rest.body == want,
+               "who goes on from there gets all of it instead", rest.status)
+        tap.ok(m.published(sha), "it was fetched anew, and is right")
+        rest = Answer(m.url, resolve(), Range=f"bytes={4 * MIB}-")
+        tap.ok(rest.status == 200 and rest.body == want,
+               "also when it is held, since he may come late", rest.status)
+        part = Answer(m.url, resolve(), Range="bytes=5-9")
+        tap.ok(part.status == 206 and part.body == want[5:10],
+               "a part is a part still", part.status)
+    hub.faults([])
+    with Mirror(hub.url) as m:
+        Answer(m.url, resolve())
+        rest = Answer(m.url, resolve(), Range=f"bytes={4 * MIB}-")
+        tap.ok(rest.status == 206 and rest.body == want[4 * MIB:],
+               "control: where all was right one goes on", rest.status)
+
+
+def ahead(tap, hub, big):
+    """A part far ahead, while another one reads from the start, slowly."""
+    at = len(big) - 4 * MIB
+    hub.faults([{"host": "bytes", "path": "*big.safetensors",
+                 "rate": 3 * MIB, "times": -1}])
+    path = resolve("big.safetensors", repo="acme/big")
+    with Mirror(hub.url) as m, \
+            concurrent.futures.ThreadPoolExecutor(1) as pool:
+        first = pool.submit(Answer, m.url, path)
+        time.sleep(1)
+        part = Answer(m.url, path, Range=f"bytes={at}-{at + MIB - 1}")
+        early = not first.done()
+        tap.ok(part.status == 206 and part.body == big[at:at + MIB],
+               "a part far ahead comes right", part.status)
+        tap.ok(early and part.seconds < 3,
+               "and does not wait for what is in front of it",
+               f"{part.seconds} s, {early}")
+        hub.faults([])
+        tap.ok(first.result().body == big, "and so does the whole")
+
+
+def in_part(tap, hub, big):
+    """A header is read of a file: the rest of it is not fetched."""
+    path = resolve("big.safetensors", repo="acme/big")
+    with Mirror(hub.url) as m:
+        hub.reset()
+        got = Answer(m.url, path, Range="bytes=0-99999")
+        tap.ok(got.status == 206 and got.body == big[:100000],
+               "a part of a cold file comes right", got.status)
+        n = sent(hub, "big.safetensors")
+        tap.ok(n <= 2 * MIB, "and nothing but the part", n)
+
+
+def leaving(tap, hub, files):
+    hub.faults([{"host": "bytes", "path": "*" + FILE, "rate": 4 * MIB,
+                 "times": -1}])
+    hub.reset()
+    with Mirror(hub.url) as m:
+        got = Answer(m.url, resolve(), most=1000)
+        tap.ok(len(got.body) == 1001 and
+               digest(files[FILE]) not in m.names("blobs"),
+               "a client leaves after the first bytes")
+        hub.faults([])
+        tap.ok(m.published(digest(files[FILE])), "the file is fetched on")
+        tap.ok(sent(hub) < len(files[FILE]) + 2 * MIB, "and once", sent(hub))
+
+
+def dies_half_way(tap, hub, big):
+    """The way to the Hub is cut while clients read, and comes back."""
+    relay = Relay(hub.url)
+    path = resolve("big.safetensors", repo="acme/direct")
+    hub.faults([{"host": "hub", "path": "*big.safetensors", "rate": 12 * MIB,
+                 "times": -1}])
+    with Mirror(relay.url) as m, \
+            concurrent.futures.ThreadPoolExecutor(4) as pool:
+        hub.reset()
+        readers = [pool.submit(Answer, m.url, path) for _ in range(4)]
+        time.sleep(1)
+        relay.cut()
+        held = Answer(m.url, resolve("config.json", repo="acme/direct"))
+        tap.ok(held.status == 504 and relay.url in
+               (held.header("X-Error-Message") or "") and
+               "mill" in held.header("X-Error-Message"),
+               "meanwhile: what is not held is 504, which names both",
+               (held.status, held.headers))
+        begin = time.monotonic()
+        Answer(m.url, resolve("other.json", repo="acme/direct"), "HEAD")
+        tap.ok(time.monotonic() - begin < 1, "and nobody waits for it")
+        time.sleep(1)
+        relay.open()
+        hub.faults([])
+        got = [r.result() for r in readers]
+        tap.ok(all(g.body == big for g in got),
+               "clients wait for it, and get all",
+               [(g.status, len(g.body), g.whole) for g in got])
+        n = sent(hub, "big.safetensors")
+        tap.ok(n < len(big) + 24 * MIB, "what had come was not lost", n)
+        tap.ok(m.published(digest(big), "acme/direct"), "and it is kept")
+    relay.cut()
+
+
+def away(tap, hub, files):
+    """The Hub is gone before the mirror starts: what it holds it serves."""
+    relay = Relay(hub.url)
+    with Mirror(relay.url) as m:
+        Answer(m.url, resolve("config.json", repo="acme/direct"))
+        relay.cut()
+        m.stop()
+        m.start()
+        got = Answer(m.url, resolve("config.json", repo="acme/direct"))
+        tap.ok(got.body == files["config.json"],
+               "without a Hub what is held is served, by its branch", got.status)
+        tree = Answer(m.url, "/api/models/acme/direct/tree/main?recursive=true")
+        tap.ok(tree.status == 200 and len(json.loads(tree.body)) == 3,
+               "and the listing", tree.status)
+        got = Answer(m.url, resolve("big.safetensors", repo="acme/direct"))
+        tap.ok(got.status == 504 and "mill" in
+               (got.header("X-Error-Message") or ""), "what is not is 504",
+               (got.status, got.headers))
+        got = Answer(m.url, "/api/models/acme/other")
+        tap.ok(got.status == 504, "as is a repository it never saw", got.status)
+        # what was given up for a moment is asked for again
+        relay.open()
+        time.sleep(5.2)
+        got = Answer(m.url, "/api/models/acme/m")
+        tap.eq(got.status, 200, "and the Hub is asked again when it is back")
+    relay.cut()
+
+
+def killed(tap, hub, big):
+    hub.faults([{"host": "bytes", "path": "*big.safetensors",
+                 "rate": 3 * MIB, "times": -1}])
+    path = resolve("big.safetensors", repo="acme/big")
+    with Mirror(hub.url) as m, \
+            concurrent.futures.ThreadPoolExecutor(1) as pool:
+        hub.reset()
+        reader = pool.submit(Answer, m.url, path)
+        time.sleep(1.5)
+        m.stop(signal.SIGKILL)
+        tap.ok(not reader.result().whole, "the mirror is killed in mid-fetch")
+        had = sent(hub, "big.safetensors")
+        hub.faults([])
+        m.start()
+        tap.ok(Answer(m.url, path).body == big, "another one goes on with it")
+        lost = sent(hub, "big.safetensors") - len(big)
+        tap.ok(had > 4 * MIB and lost < 12 * MIB, "with what had come",
+               f"{had} bytes had come, {lost} came twice")
+
+
+def chain(tap, hub, files):
+    with Mirror(hub.url) as near, Mirror(near.url) as far:
+        hub.reset()
+        got = {n: Answer(far.url, resolve(n)).body for n in files}
+        tap.ok(got == files, "a mirror of a mirror gives every file")
+        n = sent(hub)
+        tap.ok(n < len(files[FILE]) + 2 * MIB, "which came once", n)
+        with World(far.url) as w:
+            good(tap, w.pull(REPO), files, "mlfetch pulls through both")
+    with Mirror(hub.url) as near, Mirror(near.url) as far, \
+            World(far.url) as w:
+        good(tap, w.pull(REPO), files, "also when both are cold")
+
+
+def secrets(tap, hub):
+    """Whose token goes where, what is passed on of a refusal, and that no
+    answer leads away."""
+    with Mirror(hub.url, HF_TOKEN="hf_mirror") as m:
+        hub.reset()
+        got = Answer(m.url, resolve("a.json", repo="acme/gated"),
+                     Authorization="Bearer hf_client")
+        tap.eq(got.status, 200, "the mirror's token opens what it may")
+        tokens = {(r["host"], r["authorization"]) for r in hub.log()}
+        tap.eq(tokens, {("hub", "Bearer hf_mirror")},
+               "it goes to the Hub; a client's goes nowhere")
+        got = Answer(m.url, resolve("a.bin", repo="acme/gated"))
+        tokens = {r["authorization"] for r in hub.log()
+                  if r["host"] == "bytes"}
+        tap.eq((got.status, tokens), (200, {None}),
+               "nor does it go to the host of the bytes")
+        tap.ok("hf_" not in m.said(), "no token is in the log", m.said())
+    with Mirror(hub.url) as m:
+        got = Answer(m.url, resolve("a.json", repo="acme/gated"))
+        tap.eq((got.status, got.header("X-Error-Code")), (403, "GatedRepo"),
+               "without one the gate is shown")
+    with Mirror(hub.url) as m:
+        seen = []
+        for target in ("/api/models/acme/xet", "/api/models/acme/xet?blobs=true",
+                       "/api/models/acme/xet/revision/main",
+                       "/api/models/acme/xet/tree/main?recursive=true",
+                       resolve("a.bin", repo="acme/xet"),
+                       resolve("a.bin", repo="acme/xet")):
+            for method in ("HEAD", "GET"):
+                a = Answer(m.url, target, method)
+                seen.append(a)
+                tap.ok(a.status == 200 and "xet_hash" not in str(a.body) and
+                       not any(w in (str(a.headers) + str(a.body)).lower()
+                               for w in ("xethash", "x-xet", "xet-auth")),
+                       f"no Xet leaves with {method} {target}",
+                       f"{a.status} {a.headers} {a.body[:300]}")
+        tap.ok(all(a.header("Location") is None and a.header("Link") is None
+                   for a in seen), "nor does anything lead elsewhere")
+        direct = Answer(hub.url, resolve("a.bin", repo="acme/xet"), "HEAD")
+        tap.ok("x-xet" in str(direct.headers).lower(),
+               "control: the Hub itself speaks of it", direct.headers)
+
+
+def main():
+    tap = kit.Tap()
+    with World("http://127.0.0.1:1") as place:
+        top = place.home
+        files = make_model(os.path.join(top, "m"))
+        big = noise(BIG, "big")
+        write(os.path.join(top, "big/big.safetensors"), big)
+        write(os.path.join(top, "direct/config.json"), files["config.json"])
+        write(os.path.join(top, "direct/other.json"), b"{}")
+        os.link(os.path.join(top, "big/big.safetensors"),
+                os.path.join(top, "direct/big.safetensors"))
+        write(os.path.join(top, "gated/a.json"), b"{}")
+        write(os.path.join(top, "gated/a.bin"), b"bytes")
+        repos = {REPO: {"dir": os.path.join(top, "m")},
+                 "acme/big": {"dir": os.path.join(top, "big")},
+                 "acme/direct": {"dir": os.path.join(top, "direct"),
+                                 "direct": True},
+                 "acme/gated": {"dir": os.path.join(top, "gated"),
+                                "gated": "auto", "tokens": ["hf_mirror"]},
+                 "acme/xet": {"dir": os.path.join(top, "gated"), "xet": True}}
+        with kit.Hub(repos, tokens={"hf_mirror": {"name": "mill"}}) as hub:
+            cold(tap, hub, files)
+            streaming(tap, hub, files)
+            takes_anything(tap, hub, files)
+            wrong_bytes(tap, hub, files)
+            joining(tap, hub, big)
+            ahead(tap, hub, big)
+            in_part(tap, hub, big)
+            leaving(tap, hub, files)
+            dies_half_way(tap, hub, big)
+            away(tap, hub, files)
+            killed(tap, hub, big)
+            chain(tap, hub, files)
+            secrets(tap, hub)
+    tap.done()
+
+
+if __name__ == "__main__":
+    main()
