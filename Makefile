@@ -267,6 +267,10 @@ powercuts: all ## 150 power cuts each on ext4 and xfs (root); minutes
 inject: all ## every system call of every command that changes what is held fails, or is the last
 	$(Q)BUILD_DIR=$(OUT) $(PYTHON) tests/e2e/inject.py --long
 
+.PHONY: joiners
+joiners: all ## a mirror in front of a Hub, with files of 1 GB
+	$(Q)BUILD_DIR=$(OUT) $(PYTHON) tests/e2e/serve_through.py --long
+
 huge: all ## 100 GB through mlfetch in 64 MB of memory (root); minutes
 	$(Q)BUILD_DIR=$(OUT) $(PYTHON) tests/e2e/huge.py --long
 

@@ -17,7 +17,8 @@ import time
 import urllib.parse
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-from pulling import (MIB, World, gets, good, kit, make_model,  # noqa: E402
+from disks import Disk, cannot  # noqa: E402
+from pulling import (MIB, World, good, kit, make_model,  # noqa: E402
                      noise, write)
 
 LONG = "--long" in sys.argv
@@ -38,7 +39,7 @@ class Mirror:
         self.home = kit.scratch()
         self.env = kit.clean_env(self.home, **env)
         if cache is not None:
-            self.env["HF_HOME"] = cache
+            self.env["HF_HOME"] = cache  # on another disk
         self.root = os.path.join(self.env["HF_HOME"], "hub")
         self.args = ["--upstream", upstream, *args]
         self.port = 0
@@ -62,9 +63,11 @@ class Mirror:
         self.log.close()
         return status
 
+    ends = []  # of all mirrors that were not killed
+
     def __exit__(self, *exc):
         if self.proc.poll() is None:
-            self.stop()
+            Mirror.ends.append((self.stop(), self.said()[-2000:]))
         shutil.rmtree(self.home)
 
     def said(self):
@@ -488,6 +491,12 @@ def secrets(tap, hub):
         got = Answer(m.url, resolve("a.json", repo="acme/gated"))
         tap.eq((got.status, got.header("X-Error-Code")), (403, "GatedRepo"),
                "without one the gate is shown")
+    with Mirror(hub.url, HF_TOKEN="hf_mistyped") as m:
+        got = Answer(m.url, resolve("a.json", repo="acme/m"))
+        tap.ok(got.status == 401 and "HF_TOKEN" in
+               (got.header("X-Error-Message") or ""),
+               "a token that the Hub does not know is the mirror's fault",
+               (got.status, got.headers))
     with Mirror(hub.url) as m:
         seen = []
         for target in ("/api/models/acme/xet", "/api/models/acme/xet?blobs=true",
@@ -508,6 +517,28 @@ def secrets(tap, hub):
         direct = Answer(hub.url, resolve("a.bin", repo="acme/xet"), "HEAD")
         tap.ok("x-xet" in str(direct.headers).lower(),
                "control: the Hub itself speaks of it", direct.headers)
+
+
+def full(tap, hub, files):
+    """A disk with room for the small files only."""
+    if cannot("ext4"):
+        tap.skip("a full disk", cannot("ext4"))
+        return
+    disk = Disk("ext4", 16 * MIB)
+    try:
+        with Mirror(hub.url, cache=os.path.join(disk.mount_point, "hf")) as m:
+            Answer(m.url, resolve("config.json"))
+            got = Answer(m.url, resolve("big.safetensors", repo="acme/big"))
+            tap.ok(got.status == 507 and "needed" in
+                   (got.header("X-Error-Message") or ""),
+                   "a file for which there is no room is 507, and says so",
+                   (got.status, got.headers))
+            got = Answer(m.url, resolve("config.json"))
+            tap.eq(got.body, files["config.json"], "what is held is served")
+            got = Answer(m.url, resolve(FILE))
+            tap.eq(got.body, files[FILE], "what there is room for is fetched")
+    finally:
+        disk.close()
 
 
 def main():
@@ -544,6 +575,10 @@ def main():
             killed(tap, hub, big)
             chain(tap, hub, files)
             secrets(tap, hub)
+            full(tap, hub, files)
+    tap.ok(all(status == 0 for status, _ in Mirror.ends),
+           f"{len(Mirror.ends)} mirrors ended well when they were told to",
+           [e for e in Mirror.ends if e[0] != 0])
     tap.done()
 
 
