@@ -1,9 +1,11 @@
 #include "base/cancel.h"
 
 #include <signal.h>
+#include <stdatomic.h>
 #include <unistd.h>
 
-static volatile sig_atomic_t asked;
+/* Read by any thread. */
+static volatile atomic_int asked;
 
 static void on_signal(int sig)
 {

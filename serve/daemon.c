@@ -2,7 +2,6 @@
 
 #include <inttypes.h>
 #include <microhttpd.h>
-#include <netdb.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -16,6 +15,7 @@
 #include "base/log.h"
 #include "serve/errand.h"
 #include "serve/head.h"
+#include "serve/listen.h"
 
 /*
  * A request's head must fit; and all connections have this much. What listings
@@ -181,6 +181,16 @@ static void read_head(struct exchange *x, const char *method)
 
 /* ---- the answer ---- */
 
+/* false: all is about to end. */
+static bool await(struct exchange *x, uint64_t offset)
+{
+    if (!suspend(x))
+        return false;
+    x->waiter = (struct feed_waiter){ .wake = wake, .offset = offset };
+    feed_wait(x->answer.source.feed, &x->waiter);
+    return true;
+}
+
 static ssize_t read_feed(void *arg, uint64_t at, char *out, size_t max)
 {
     struct exchange *x = arg;
@@ -200,12 +210,7 @@ static ssize_t read_feed(void *arg, uint64_t at, char *out, size_t max)
         return MHD_CONTENT_READER_END_WITH_ERROR;
     }
     traffic_held_up(x->d->traffic, x->passage, true);
-    if (!suspend(x))
-        return MHD_CONTENT_READER_END_WITH_ERROR;
-    x->waiter =
-        (struct feed_waiter){ .wake = wake, .offset = x->answer.at + at };
-    feed_wait(feed, &x->waiter);
-    return 0;
+    return await(x, x->answer.at + at) ? 0 : MHD_CONTENT_READER_END_WITH_ERROR;
 }
 
 /* Of a HEAD, whose body is never asked for. */
@@ -325,11 +330,7 @@ static enum MHD_Result send_when_begun(struct exchange *x, bool last)
     if (n != 0)
         return send_answer(x, last);
     x->stage = STAGE_FIRST;
-    if (!suspend(x))
-        return MHD_NO;
-    x->waiter = (struct feed_waiter){ .wake = wake, .offset = x->answer.at };
-    feed_wait(feed, &x->waiter);
-    return MHD_YES;
+    return await(x, x->answer.at) ? MHD_YES : MHD_NO;
 }
 
 /* ---- from the first line to the answer ---- */
@@ -472,36 +473,24 @@ static void on_end(void *arg, struct MHD_Connection *c, void **context,
 static void on_connection(void *arg, struct MHD_Connection *c, void **context,
     enum MHD_ConnectionNotificationCode what)
 {
-    const union MHD_ConnectionInfo *info;
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD);
+    int fd = info != NULL ? info->connect_fd : -1;
+    char peer[TRAFFIC_PEER_MAX];
     struct daemon *d = arg;
-    char host[TRAFFIC_PEER_MAX] = "?", port[16] = "";
-    char peer[sizeof(host) + sizeof(port) + 4];
-    const struct sockaddr *sa;
-    int fd;
 
     if (what == MHD_CONNECTION_NOTIFY_CLOSED) {
         traffic_go(d->traffic, *context);
         *context = NULL;
         return;
     }
-    info = MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD);
-    fd = info != NULL ? info->connect_fd : -1;
-    info = MHD_get_connection_info(c, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
-    sa = info != NULL ? info->client_addr : NULL;
-    if (sa != NULL)
-        getnameinfo(sa,
-            sa->sa_family == AF_INET6 ? sizeof(struct sockaddr_in6)
-                                      : sizeof(struct sockaddr_in),
-            host, sizeof(host), port, sizeof(port),
-            NI_NUMERICHOST | NI_NUMERICSERV);
-    snprintf(peer, sizeof(peer), "%s:%s", host, port);
+    listen_peer(fd, peer, sizeof(peer));
     *context = traffic_come(d->traffic, fd, peer);
 }
 
 static size_t as_it_is(void *arg, struct MHD_Connection *c, char *text)
 {
-    (void)arg;
-    (void)c;
+    (void)arg, (void)c;
     return strlen(text);
 }
 

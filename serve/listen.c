@@ -125,3 +125,16 @@ int listen_open(const char *text, char shown[LISTEN_SHOWN_MAX], struct err *e)
     freeaddrinfo(list);
     return fd;
 }
+
+void listen_peer(int fd, char *out, size_t out_len)
+{
+    char host[NI_MAXHOST], port[NI_MAXSERV];
+    struct sockaddr_storage sa;
+    socklen_t len = sizeof(sa);
+
+    snprintf(out, out_len, "?");
+    if (getpeername(fd, (struct sockaddr *)&sa, &len) == 0 &&
+        getnameinfo((struct sockaddr *)&sa, len, host, sizeof(host), port,
+            sizeof(port), NI_NUMERICHOST | NI_NUMERICSERV) == 0)
+        snprintf(out, out_len, "%.50s:%.8s", host, port);
+}

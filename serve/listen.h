@@ -13,4 +13,7 @@ enum { LISTEN_SHOWN_MAX = 300 };
  */
 int listen_open(const char *text, char shown[LISTEN_SHOWN_MAX], struct err *e);
 
+/* listen_peer - who is at the other end: "ADDRESS:PORT"; "?": not known. */
+void listen_peer(int fd, char *out, size_t out_len);
+
 #endif
