@@ -311,10 +311,7 @@ static enum MHD_Result send_answer(struct exchange *x, bool last)
     return rc;
 }
 
-/*
- * Of a file that is on its way, the status is told when its first byte is
- * here: until then it can be another one.
- */
+/* Of a file on its way: until its first byte is here the status may change. */
 static enum MHD_Result send_when_begun(struct exchange *x, bool last)
 {
     struct feed *feed = x->answer.source.feed;
