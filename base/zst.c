@@ -9,7 +9,8 @@ enum {
     HEAD_MIN = 6, /* bytes, of a frame */
     LINE = 8,
     FOOT = 9,
-    DEPTH_MIN = 10 /* least binary logarithm of a window */
+    DEPTH_MIN = 10, /* least binary logarithm of a window */
+    HAS_SUM = 4     /* bit of the first byte behind the magic number */
 };
 
 static const uint32_t frame_magic = 0xFD2FB528;
@@ -82,6 +83,8 @@ static int check_head(
         return err_set(e, ERR_REFUSED,
             "a zstd frame that needs %llu bytes of memory; %d at most",
             (unsigned long long)size_max(n, window), ZST_FRAME);
+    if (!(((const uint8_t *)p)[4] & HAS_SUM))
+        return err_set(e, ERR_REFUSED, "a zstd frame without a checksum");
     *out_bytes = (size_t)n;
     return 0;
 }

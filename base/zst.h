@@ -43,7 +43,7 @@ int zst_pack(struct zst *z, int level, const void *bytes, size_t n, void *out,
     size_t *out_n, struct err *e);
 
 enum zst_kind {
-    ZST_MORE, /* not all of it is there yet */
+    ZST_MORE, /* not all of it is there yet: cut off, if no more comes */
     ZST_DATA,
     ZST_TABLE
 };
@@ -51,10 +51,10 @@ enum zst_kind {
 /*
  * zst_look - what stands at p
  * have     bytes there
- * last     no more come: ZST_MORE means that it is cut off
  * out_n    how long it is, of ZST_DATA; out_bytes: how much is in it
  * Returns  an enum zst_kind, or -1 with *e: REFUSED (no frame, one that does
- *          not say what is in it, or that needs more than ZST_FRAME)
+ *          not say what is in it, has no checksum, or needs more than
+ *          ZST_FRAME)
  */
 int zst_look(const void *p, size_t have, size_t *out_n, size_t *out_bytes,
     struct err *e);

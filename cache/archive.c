@@ -9,6 +9,7 @@
 
 #include "base/json.h"
 #include "base/path.h"
+#include "base/sign.h"
 
 enum { REVISIONS_MAX = 1 << 16 };
 
@@ -389,12 +390,19 @@ static int read_lock(const struct json *v, struct archive *out,
         keep(json_get(v, "text"), arena, &out->lock_text, e) != 0 ||
         path_check(out->lock_name, e) != 0)
         return err_ctx(e, "the lock");
+    if (out->lock_text.len > ARCHIVE_LOCK_MAX)
+        return err_set(e, ERR_REFUSED, "the lock: %zu bytes; %d at most",
+            out->lock_text.len, ARCHIVE_LOCK_MAX);
     if (memchr(out->lock_name.p, '/', out->lock_name.len) != NULL)
         return err_set(e, ERR_REFUSED, "the lock: '%.*s' is no name",
             STR_ARG(out->lock_name));
     if (json_get(v, "signature") != NULL &&
         keep(json_get(v, "signature"), arena, &out->signature, e) != 0)
         return err_ctx(e, "the lock's signature");
+    if (out->signature.len > SIGN_FILE_MAX)
+        return err_set(e, ERR_REFUSED,
+            "the lock's signature: %zu bytes; %d at most", out->signature.len,
+            SIGN_FILE_MAX);
     return 0;
 }
 

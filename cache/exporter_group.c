@@ -6,6 +6,7 @@
 
 #include "cache/grouping.h"
 
+#include "base/cancel.h"
 #include "base/file.h"
 #include "base/zst.h"
 
@@ -51,6 +52,15 @@ static int sample(
     return pack(s, s->grouped, &s->sizes[2], e);
 }
 
+/* Where a sample is: at the front, in the middle and at the end of the whole
+ * blocks, of which last is the last. */
+static uint64_t at_of(uint64_t i, uint64_t last)
+{
+    uint64_t block = last < SAMPLES ? i : last * i / (SAMPLES - 1);
+
+    return block * SAMPLE;
+}
+
 /* The width it is to be grouped by, or 0. */
 static int width_of(struct sampling *s, const struct exporter *x,
     const struct archive_content *c, unsigned *out, struct err *e)
@@ -68,8 +78,8 @@ static int width_of(struct sampling *s, const struct exporter *x,
     if (size != c->size)
         return 0; /* exporter_run says what is wrong with it */
     memset(s->sizes, 0, sizeof(s->sizes));
-    for (uint64_t i = 0; i < SAMPLES; i++)
-        if (sample(s, fd, last * i / (SAMPLES - 1) * SAMPLE, path, e) != 0)
+    for (uint64_t i = 0; i < SAMPLES && i <= last; i++)
+        if (cancel_check(e) != 0 || sample(s, fd, at_of(i, last), path, e) != 0)
             return -1;
     *out = s->sizes[2] < s->sizes[1] ? 4 : 2;
     if (s->sizes[*out / 2] > s->sizes[0] - s->sizes[0] / 32)

@@ -12,8 +12,9 @@
 struct input {
     uint8_t *p; /* of 2 * ZST_PACKED bytes */
     size_t from, to;
-    bool end;    /* no more come */
-    uint64_t at; /* of p[from] in the file */
+    bool end;     /* no more come */
+    bool partial; /* the frame before was not full */
+    uint64_t at;  /* of p[from] in the file */
 };
 
 struct unpacking {
@@ -117,6 +118,20 @@ static int check_table(struct work *w, struct input *in, struct err *e)
         w->f->name, (unsigned long long)in->at);
 }
 
+/* The frames are a function of what is in them: all but the last are full. */
+static int check_full(
+    struct work *w, struct input *in, size_t bytes, struct err *e)
+{
+    bool wrong = in->partial || bytes == 0;
+
+    in->partial = bytes < ZST_FRAME;
+    return !wrong ? 0
+                  : err_set(e, ERR_REFUSED, "%s: byte %llu: a frame that %s",
+                        w->f->name, (unsigned long long)in->at,
+                        bytes == 0 ? "has nothing in it"
+                                   : "follows one that is not full");
+}
+
 static void read_batch(struct work *w)
 {
     struct batch *b = work_at(w, 0), *before = work_at(w, 1);
@@ -129,7 +144,7 @@ static void read_batch(struct work *w)
         int kind =
             f == NULL ? -1 : look(w, in, &f->packed_n, &f->n, &w->first_e);
 
-        b->last = kind != ZST_DATA;
+        b->last = kind != ZST_DATA || check_full(w, in, f->n, &w->first_e) != 0;
         if (kind == ZST_TABLE)
             check_table(w, in, &w->first_e);
         if (b->last)

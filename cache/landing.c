@@ -123,20 +123,26 @@ int landing_sync(struct landing *l, struct err *e)
     return file_new_commit_all(l->batch, n, mode_masked(0444), e);
 }
 
-/* What came so far was the same as in the old file. */
+/* What came so far was the same as in the old file; the digest is from now on
+ * that of what is written, should the file have changed since. */
 static int copy_front(struct landing *l, struct err *e)
 {
     struct buf b AUTO(buf_free) = BUF_INIT(COPY_CHUNK);
     uint64_t done = 0;
 
-    if (l->at > 0 && buf_room(&b, COPY_CHUNK) == NULL)
+    if (l->at == 0)
+        return 0;
+    if (buf_room(&b, COPY_CHUNK) == NULL)
         return buf_check(&b, e);
+    if (hash_begin(&l->hash, l->digest.kind, l->size, e) != 0)
+        return -1;
     while (done < l->at) {
         size_t n = size_min(COPY_CHUNK, l->at - done);
 
         if (file_read_at(l->old, b.p, n, done, l->old_path, e) != 0 ||
             file_write_at(now(l)->fd, b.p, n, done, now(l)->path, e) != 0)
             return -1;
+        hash_add(&l->hash, (uint8_t *)b.p, n);
         done += n;
     }
     return 0;
@@ -205,12 +211,12 @@ static bool same_there(const struct landing *l, const uint8_t *bytes, size_t n)
 int landing_add(
     struct landing *l, const uint8_t *bytes, size_t n, struct err *e)
 {
-    hash_add(&l->hash, bytes, n);
     if (l->old >= 0 && !same_there(l, bytes, n)) {
         if (!l->dry_run && begin_writing(l, e) != 0)
             return -1;
         fd_close(&l->old);
     }
+    hash_add(&l->hash, bytes, n);
     if (l->writing &&
         file_write_at(now(l)->fd, bytes, n, l->at, now(l)->path, e) != 0)
         return -1;

@@ -226,6 +226,19 @@ def frames_of(b):
     big = frame(bytes(64 << 20))
     b.refused("a frame with 64 MiB in it",
               big + table([(len(big), 64 << 20)]), word="memory")
+    parts = [tar[:700], tar[700:]]
+    for title, list_of in (("frames that are not full", parts),
+                           ("an empty frame before it", [b"", tar]),
+                           ("an empty frame behind it", [tar, b""])):
+        frames = [frame(part) for part in list_of]
+        b.refused(title, b"".join(frames) + table(
+            [(len(f), len(p)) for f, p in zip(frames, list_of)]),
+            word="byte")
+    bare = subprocess.run(["zstd", "-q", "-c", "--no-check", "--stream-size",
+                           str(len(tar))], input=tar, check=True,
+                          capture_output=True).stdout
+    b.refused("a frame without a checksum",
+              bare + table([(len(bare), len(tar))]), word="byte 0")
     lie = bytearray(one)
     b.refused("a frame that holds less than it says",
               bytes(lie[:5]) + bytes([lie[5] ^ 1]) + bytes(lie[6:]) +
@@ -377,6 +390,12 @@ def manifests(b):
     long = "[" * 1000
     b.refused("a manifest that is deep", packed(
         head(MANIFEST, len(long)) + pad(long.encode())))
+    for title, more in (("a lock of 65 MiB", (65 << 20, 0)),
+                        ("a signature of 20 kB", (9, 20_000))):
+        b.refused(f"a manifest with {title}", said(
+            ' "repositories"', ' "lock": {"name": "a",\n  "text": "%s",\n'
+            '  "signature": "%s"},\n "repositories"' % tuple(
+                n * "x" for n in more)), word="at most")
     lock = {"ml-lock": 1, "repositories": [
         {"repository": "acme/tiny", "type": "model", "revision": "main",
          "commit": "7" * 40, "files": [{"path": "a.json", "size": 3,
