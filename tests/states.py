@@ -17,6 +17,8 @@ NEXT = dict(SMALL, **{"model.bin": noise(50_000, "next"),
 OLD, NEW, KEPT, DEAD = (noise(n, str(n)) for n in
                         (70_000, 80_001, 3_000, 5_000))
 PUTS = {"a": OLD, "d/kept": KEPT, "d/gone": DEAD}
+# weights that pack better when they are grouped: of two bytes one is alike
+WEIGHTS = bytes(b for x in noise(600_000, "weights") for b in (x, 60))
 HELD = {"acme/two@main": TINY, "acme/two@v2": NEXT}
 
 Row = collections.namedtuple(
@@ -76,6 +78,8 @@ ROWS = [
     Row("import into a volume", ["mlcache", "import", "-f", "--volume",
                                  "{vol}", "{src}/vol.tar.zst"],
         puts={"a": NEW, "f/x": b"x\n", "f/s/y": b"y\n", "f/kept": KEPT}),
+    Row("import, grouped", ["mlcache", "import", "--volume", "{vol}",
+                            "{src}/grouped.tar.zst"], puts={"w": WEIGHTS}),
     Row("verify --repair", ["mlcache", "verify", "--repair"], damage=True),
 ]
 
@@ -165,6 +169,13 @@ class Place:
         self.run(["mlfetch", "put", vol, "{src}/folder", "f"])
         self.run(["mlcache", "export", "{src}/vol.tar.zst", "--volume", vol,
                   "a", "f"])
+        write(os.path.join(away, "w"), WEIGHTS)
+        self.run(["mlfetch", "put", vol, os.path.join(away, "w")])
+        done = self.run(["mlcache", "export", "{src}/grouped.tar.zst",
+                         "--group", "--json", "--volume", vol, "w"])
+        if '"grouped": 1' not in done.stdout:
+            raise RuntimeError(f"nothing is grouped: {done.stdout}"
+                               f"{done.stderr}")
         shutil.rmtree(away)
 
     def damage(self):

@@ -10,6 +10,7 @@ after it. Another program syncs a file of its own all the time: without it the
 journal commits so little that any writer looks good. The control, whose syncs
 do nothing, has to fail in the same run. Every command once; with --long
 (`make powercuts`) 100 cuts on each file system. Needs root and loop devices."""
+import collections
 import os
 import random
 import shutil
@@ -112,7 +113,9 @@ def cuts(tap, kind, machine, rows):
         if what:
             after.append(f"{row.name}: {what}")
         shutil.rmtree(place.home)
-    print(f"# {kind}: {len(rows)} cuts, {ended} of them after the end")
+    verbs = collections.Counter(row.name.split()[0].strip(",") for row in rows)
+    print(f"# {kind}: {len(rows)} cuts, {ended} of them after the end: " +
+          ", ".join(f"{n} of {verb}" for verb, n in sorted(verbs.items())))
     tap.ok(not bad, f"{kind}: {len(rows)} power cuts: what was reported done "
            "is there, and nothing is in part", "\n".join(bad))
     tap.ok(not after, f"{kind}: the same once more succeeds, and gc leaves "
