@@ -73,8 +73,12 @@ static int lock_log(struct edit *ed, struct err *e)
 
 static int full(const struct edit *ed, struct err *e)
 {
-    return err_set(e, ERR_REFUSED, "%s/log: it may not be longer than %zu MiB",
+    err_set(e, ERR_REFUSED, "%s/log: it may not be longer than %zu MiB",
         ed->v->root, HISTORY_MAX >> 20);
+    return err_hint(e,
+        "move %s/log elsewhere while nothing is at work on the volume: a new "
+        "one begins, names stay, and what the old one says cannot be undone",
+        ed->v->root);
 }
 
 /* Back to its length, if nobody has written behind us. */

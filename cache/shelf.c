@@ -126,6 +126,10 @@ int shelf_check(const struct volume *v, struct err *e)
     struct dirent *entry;
     struct stat st;
 
+    if (!volume_exists(v)) {
+        err_set(e, ERR_MISSING, "%s: no volume there", v->root);
+        return err_hint(e, "mlfetch volume ls lists those that have a name");
+    }
     if (volume_check(v, e) != 0)
         return -1;
     if (lstat(v->root, &st) != 0)

@@ -83,7 +83,8 @@ int volume_check(const struct volume *v, struct err *e)
 
     if (!volume_exists(v)) {
         err_set(e, ERR_MISSING, "%s: no volume there", v->root);
-        return err_hint(e, "mlfetch put VOLUME FILE makes one");
+        return err_hint(e, "mlfetch volume ls lists those that have a name; "
+                           "mlfetch put VOLUME FILE makes one");
     }
     if (path_join(path, v->root, volume_marker, e) != 0 ||
         json_read(&doc, path, MARKER_MAX, e) != 0)

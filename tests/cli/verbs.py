@@ -164,8 +164,16 @@ def test_volume_rm(tap, b):
     done = b.run("volume", "rm", "./by-path")
     tap.eq((done.returncode, os.path.exists(b.at("by-path"))), (0, False),
            "an empty one goes without asking")
-    tap.eq(b.run("volume", "rm", "./volumes/no-volume", "--yes").returncode, 3,
-           "a folder that is no volume stays")
+    done = b.run("volume", "rm", "./volumes/no-volume", "--yes")
+    tap.ok(done.returncode == 3 and "no volume" in done.stderr and
+           "mlfetch volume ls" in done.stderr and
+           "mlfetch put" not in done.stderr,
+           "a folder that is no volume stays; how to find one is said",
+           done.stderr)
+    done = b.run("ls", "nowhere")
+    tap.ok(done.returncode == 3 and "volume ls" in done.stderr and
+           "mlfetch put" in done.stderr, "ls of no volume says both ways",
+           done.stderr)
     shutil.rmtree(b.at("volumes"))
 
 
@@ -425,6 +433,28 @@ HOSTILE = [b"../x", b"/tmp/x", b"a/../../x", b"a\\b", b"a/./b", b"a\nb", b".",
            b"d/" * 600 + b"x"]
 
 
+def test_full_log(tap, b):
+    """A log as long as it may be, most of it a hole."""
+    b.run("put", "full", "one")
+    log, end = b.at("volumes/full/log"), b"\ndone 1 2da3cae8dc200d14\n"
+    with open(log, "r+b") as f:
+        f.seek((1 << 30) - len(end))
+        f.write(end)
+    done = b.run("put", "full", "one", "two")
+    hint = done.stderr.partition("hint: ")[2]
+    tap.ok(done.returncode == 8 and "1024 MiB" in done.stderr and
+           log in hint and sorted(b.names("full")) == ["one"],
+           "a log of 1 GiB takes no step, and a hint says what to do",
+           done.stderr)
+    os.rename(log, b.at("log.1"))
+    tap.ok(b.run("put", "full", "one", "two").returncode == 0 and
+           sorted(b.names("full")) == ["one", "two"] and
+           len(b.doc("log", "full")["steps"]) == 1,
+           "which works: a new log begins, and the names are what they were")
+    b.run("volume", "rm", "full", "--yes")
+    os.remove(b.at("log.1"))
+
+
 def test_hostile(tap, b):
     b.write("m", b"m")
     shutil.rmtree(b.at("volumes"))
@@ -645,8 +675,9 @@ def main():
     random.seed(7)
     try:
         for test in (test_volumes, test_volume_rm, test_put, test_modal,
-                     test_moves, test_past, test_kept, test_hostile,
-                     test_no_such_file, test_no_links, test_clash, test_two_writers, test_model):
+                     test_moves, test_past, test_kept, test_full_log,
+                     test_hostile, test_no_such_file, test_no_links,
+                     test_clash, test_two_writers, test_model):
             test(tap, b)
     finally:
         b.close()
