@@ -9,19 +9,17 @@
 
 #include "cache/apply.h"
 #include "cache/edit.h"
+#include "cache/storing.h"
 #include "cache/volume_internal.h"
 
 #include "base/cancel.h"
-#include "base/hex.h"
 #include "base/path.h"
-
-enum { SHARDS = 256 };
 
 struct naming {
     struct importer *m;
     struct volume_entry *entries;
     uint64_t n;
-    const struct digest *shards[SHARDS]; /* one that is in it, or NULL */
+    struct storing storing;
 };
 
 /* From where it landed into the store, whose folder is synced later. */
@@ -29,19 +27,16 @@ static int settle(
     struct naming *n, const struct archive_content *c, struct err *e)
 {
     char path[PATH_MAX], dir[PATH_MAX];
-    uint8_t shard;
 
-    if (!hex_decode(&shard, 1, (struct str){ c->digest.hex, 2 }))
-        return err_set(e, ERR_BUG, "'%s' is no digest", c->digest.hex);
-    n->shards[shard] = &c->digest;
-    if (importer_held(n->m, c, path, e) != 0)
+    if (storing_touch(&n->storing, &c->digest, e) != 0 ||
+        importer_held(n->m, c, path, e) != 0)
         return -1;
     path_dir(dir, sizeof(dir), path);
     return dir_make(dir, e) != 0 ? -1 : importer_settle(n->m, c, e);
 }
 
 /* The bytes came as a blob of a repository: the store has its own. */
-static int store_blob(const struct naming *n, const struct archive_content *c,
+static int store_blob(struct naming *n, const struct archive_content *c,
     const struct archive_put *p, struct err *e)
 {
     struct volume_entry stored;
@@ -49,8 +44,8 @@ static int store_blob(const struct naming *n, const struct archive_content *c,
     bool copied;
 
     if (importer_held(n->m, c, blob, e) != 0 ||
-        volume_store(&n->m->place.volume, blob, p->name.p, true, NULL, &stored,
-            &copied, e) != 0)
+        storing_put(
+            &n->storing, blob, p->name.p, true, NULL, &stored, &copied, e) != 0)
         return -1;
     return digest_eq(&stored.sha256, &p->sha256)
                ? 0
@@ -76,25 +71,7 @@ static int store_all(struct naming *n, struct err *e)
             .name = p->name, .size = p->size, .sha256 = p->sha256, .mtime = now
         };
     }
-    return 0;
-}
-
-/* Also of what was here: whoever stored it may not have come to it. */
-static int sync_store(const struct naming *n, struct err *e)
-{
-    char path[PATH_MAX], dir[PATH_MAX], up[PATH_MAX] = "";
-
-    for (unsigned i = 0; i < SHARDS; i++) {
-        if (n->shards[i] == NULL)
-            continue;
-        if (volume_stored(&n->m->place.volume, n->shards[i], path, e) != 0)
-            return -1;
-        path_dir(dir, sizeof(dir), path);
-        path_dir(up, sizeof(up), dir);
-        if (dir_sync(dir, e) != 0)
-            return -1;
-    }
-    return up[0] != '\0' ? dir_sync(up, e) : 0;
+    return storing_end(&n->storing, e);
 }
 
 /* Another process gave it another meaning since we looked. */
@@ -138,17 +115,23 @@ static int name_all(const struct naming *n, struct err *e)
     return 0;
 }
 
+static void naming_free(struct naming *n)
+{
+    storing_free(&n->storing);
+}
+
 int importer_name_puts(struct importer *m, struct err *e)
 {
-    struct naming n = { .m = m, .n = m->archive.n_puts };
+    struct naming n AUTO(naming_free) = { .m = m, .n = m->archive.n_puts };
     char path[PATH_MAX];
 
     if (n.n == 0)
         return 0;
+    storing_open(&n.storing, &m->place.volume);
     n.entries = arena_alloc(&m->arena, n.n, sizeof(*n.entries), e);
     if (n.entries == NULL || lease_of_volume(&m->place.volume, path, e) != 0 ||
         lease_hold(&m->leases[m->archive.n_revisions], path, true, e) != 0 ||
-        store_all(&n, e) != 0 || sync_store(&n, e) != 0)
+        store_all(&n, e) != 0)
         return -1;
     return name_all(&n, e);
 }

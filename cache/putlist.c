@@ -8,6 +8,7 @@
 
 #include "cache/apply.h"
 #include "cache/edit.h"
+#include "cache/storing.h"
 #include "cache/walk.h"
 
 #include "base/file.h"
@@ -268,18 +269,21 @@ static bool is_likely(const struct putting *p, uint64_t size)
 static int store_all(struct putting *p, bool force, struct progress *progress,
     struct putlist_done *out, struct err *e)
 {
+    struct storing s AUTO(storing_free);
+
+    storing_open(&s, p->v);
     for (uint64_t i = 0; i < p->n; i++) {
         const struct putlist_item *item = &p->items[i];
         struct volume_entry *entry = &out->entries[i];
 
-        if (volume_store(p->v, item->file, item->name, is_likely(p, item->size),
+        if (storing_put(&s, item->file, item->name, is_likely(p, item->size),
                 progress, entry, &out->copied[i], e) != 0)
             return -1;
         entry->name = str_of(item->name);
         if (p->was[i] && !force && !step_same(&p->old[i], entry))
             return taken(p, i, e);
     }
-    return 0;
+    return storing_end(&s, e);
 }
 
 /* Another process gave it another meaning while we copied. */

@@ -273,6 +273,37 @@ def test_held_is_synced(tap, b):
            "to it", "\n".join(lines))
 
 
+def test_many_are_synced_together(tap, b):
+    """Of a folder: each content once, then each of their folders once."""
+    if not shutil.which("strace"):
+        tap.skip("many are synced together", "strace is not installed")
+        return
+    n, log = 100, b.at("syncs")
+    for i in range(n):
+        b.write(f"lots/{i:03}", b"%d\n" % (i // 2))
+    traced(b, ["-o", log, "-y", "-e", "trace=fsync,rename"], "put", "lv",
+           "lots")
+    lines = read(log).decode("utf-8", "replace").splitlines()
+    contents = re.findall(r"fsync\(\d+<.*/tmp/(content\.[^>]*)>",
+                          "\n".join(lines))
+    folders = re.findall(r"fsync\(\d+<(.*/store/sha256/..)>",
+                         "\n".join(lines))
+    tap.eq((len(contents), len(set(contents))), (n // 2, n // 2),
+           "a folder of files that are alike in pairs: one sync for each pair")
+    tap.ok(folders and len(folders) == len(set(folders)),
+           "one for each folder of the store", str(folders))
+
+    def lines_of(pattern):
+        return [i for i, s in enumerate(lines) if re.search(pattern, s)]
+    moved = lines_of(r"rename\(.*store/sha256")
+    synced = lines_of(r"fsync\(\d+<.*/store/sha256/..>")
+    named = lines_of(r"rename\(.*names/")
+    tap.ok(moved and synced and named and moved[-1] < synced[0] and
+           synced[-1] < named[0], "contents, then folders, then names")
+    got = b.run("mlfetch", "get", "lv", "lots/099", "-")
+    tap.eq(got.stdout, "49\n", "and all of them are there")
+
+
 def old_or_new(b, volume, old, new):
     """Which of the two the name holds; None when neither."""
     status, data = b.bytes_of(volume, "k")
@@ -425,7 +456,7 @@ def main():
     try:
         for test in (test_everyday, test_listing, test_folders, test_refused,
                      test_limits, test_damage, test_held_is_synced,
-                     test_at_once, test_kill,
+                     test_many_are_synced_together, test_at_once, test_kill,
                      test_system_calls, test_full_disk):
             test(tap, b)
     finally:
