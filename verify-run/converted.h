@@ -5,15 +5,15 @@
 #include <limits.h>
 
 #include "base/err.h"
+#include "cache/find.h"
 
 /*
- * converted_find - the newest finished conversion in a folder of them
- * folder   its children are conversions, each finished when its manifest is
- *          there; "" or a folder that is not there: none
- * commit   of the snapshot: conversions of another one do not count; or ""
+ * converted_find - the newest finished conversion of what was found
+ * One of another commit does not count; nor, of a put file, one of other
+ * bytes, or one that is older than the config.json beside it.
  * Returns  true with its path in out
  */
-bool converted_find(const char *folder, const char *commit, char out[PATH_MAX]);
+bool converted_find(const struct found *f, char out[PATH_MAX]);
 
 /*
  * converted_place - where the weights of MODEL are read: what the user

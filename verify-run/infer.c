@@ -205,8 +205,9 @@ static int no_heads(const struct shapes *s, const struct arch *a, struct err *e)
             "say which model it is: --arch with one of %s; or put its "
             "config.json beside it",
             models);
-    return err_hint(
-        e, "say it with --heads N, or put a config.json beside the weights");
+    return err_hint(e,
+        "say it with --heads N, or put a config.json beside the weights "
+        "(in a volume: mlfetch put)");
 }
 
 /* What else the config says of them must not be another cut. */

@@ -624,6 +624,47 @@ def test_two_writers(tap, b):
     os.remove(b.at("large"))
 
 
+def test_conversions(tap, b):
+    """A put checkpoint runs in its own converted form, not in another's, nor
+    in one that was made before there was a config."""
+    model = os.path.join(kit.ROOT, "tests/model/tiny-neox")
+
+    def run(program, *args):
+        return kit.run([program, *args], b.env, cwd=b.dir)
+
+    def runs(name):
+        return run("mlverify-run", name, "-n", "1", "--prompt", "a")
+    b.run("put", "conv", os.path.join(model, "pytorch_model.bin"), "m.pt")
+    bare = run("mlconvert", "--fp16", "conv:m.pt")
+    done = runs("conv:m.pt")
+    tap.ok(bare.returncode == 0 and done.returncode == 3 and
+           "config.json" in done.stderr.partition("hint: ")[2] and
+           "mlfetch put" in done.stderr, "without a config: what to do",
+           done.stderr)
+    for name in ("config.json", "tokenizer.json"):
+        b.run("put", "conv", os.path.join(model, name))
+    done = runs("conv:m.pt")
+    tap.eq(done.returncode, 0, "which helps, though it was converted before")
+    tap.ok("using the converted form" not in done.stderr,
+           "in the form without a config it is not run", done.stderr)
+    own = run("mlconvert", "--fp16", "conv:m.pt").stdout.strip()
+    done = runs("conv:m.pt")
+    tap.ok(own != bare.stdout.strip() and own in done.stderr and
+           done.returncode == 0, "in its new form it is", done.stderr)
+    b.run("put", "conv", os.path.join(
+        kit.ROOT, "tests/fixtures/torch/nanogpt.pt"), "other/n.pt")
+    other = run("mlconvert", "--fp16", "conv:other/n.pt").stdout.strip()
+    done = runs("conv:m.pt")
+    tap.ok(other not in ("", own) and own in done.stderr and
+           other not in done.stderr and done.returncode == 0,
+           "and not in another's, which is newer", done.stderr)
+    b.run("put", "-f", "conv", os.path.join(
+        kit.ROOT, "tests/fixtures/torch/nanogpt.pt"), "m.pt")
+    done = runs("conv:m.pt")
+    tap.ok(own not in done.stderr, "nor, put anew, in what it was made of "
+           "before", done.stderr)
+
+
 def test_model(tap, b):
     """A checkpoint that was put is converted, checked and run by its name."""
     model = os.path.join(kit.ROOT, "tests/model/tiny-neox")
@@ -677,7 +718,8 @@ def main():
         for test in (test_volumes, test_volume_rm, test_put, test_modal,
                      test_moves, test_past, test_kept, test_full_log,
                      test_hostile, test_no_such_file, test_no_links,
-                     test_clash, test_two_writers, test_model):
+                     test_clash, test_two_writers, test_model,
+                     test_conversions):
             test(tap, b)
     finally:
         b.close()

@@ -50,6 +50,16 @@ static void drop(const char *name)
     rmdir(dir);
 }
 
+/* Of a snapshot whose conversions are there. */
+static bool find(const char *where, const char *commit, char out[PATH_MAX])
+{
+    struct found f = { .kind = FOUND_REPO };
+
+    snprintf(f.converted, sizeof(f.converted), "%s", where);
+    snprintf(f.commit, sizeof(f.commit), "%s", commit);
+    return converted_find(&f, out);
+}
+
 int main(void)
 {
     static const char a[] = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
@@ -58,23 +68,23 @@ int main(void)
 
     if (mkdtemp(folder) == NULL)
         return 1;
-    ok(!converted_find("", a, out), "no folder");
-    ok(!converted_find("/nowhere/at/all", a, out), "a folder not there");
-    ok(!converted_find(folder, a, out), "an empty folder");
+    ok(!find("", a, out), "no folder");
+    ok(!find("/nowhere/at/all", a, out), "a folder not there");
+    ok(!find(folder, a, out), "an empty folder");
     make("unfinished", NULL, 0);
-    ok(!converted_find(folder, a, out), "one without a manifest");
+    ok(!find(folder, a, out), "one without a manifest");
     make("old", a, 1000);
     make("new", a, 2000);
     make("other", b, 3000);
-    ok(converted_find(folder, a, out) && strcmp(path_base(out), "new") == 0,
+    ok(find(folder, a, out) && strcmp(path_base(out), "new") == 0,
         "the newest of this snapshot");
-    ok(converted_find(folder, "", out) && strcmp(path_base(out), "other") == 0,
+    ok(find(folder, "", out) && strcmp(path_base(out), "other") == 0,
         "of any, without a commit");
     drop("new");
-    ok(converted_find(folder, a, out) && strcmp(path_base(out), "old") == 0,
+    ok(find(folder, a, out) && strcmp(path_base(out), "old") == 0,
         "then the next");
     drop("old");
-    ok(!converted_find(folder, a, out), "never another snapshot's");
+    ok(!find(folder, a, out), "never another snapshot's");
     drop("other");
     drop("unfinished");
     rmdir(folder);
