@@ -134,6 +134,7 @@ static int copy_front(struct landing *l, struct err *e)
         return 0;
     if (buf_room(&b, COPY_CHUNK) == NULL)
         return buf_check(&b, e);
+    hash_free(&l->hash);
     if (hash_begin(&l->hash, l->digest.kind, l->size, e) != 0)
         return -1;
     while (done < l->at) {
