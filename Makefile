@@ -35,7 +35,7 @@ ALL_CFLAGS = -std=c17 -D_GNU_SOURCE -I. -fvisibility=hidden -pthread \
 ALL_LDFLAGS = -pthread $(OPTIM) $(LDFLAGS)
 
 # The rooms, lowest floor first, and the programs that live in them.
-ROOMS    := base formats net s3 cache fetch convert verify verify-run serve
+ROOMS    := base formats net s3 cache bucket fetch convert verify verify-run serve
 PROGRAMS := mlfetch mlcache mlconvert mlverify mlverify-run
 
 # A room's library is all of it but its command line.
@@ -50,14 +50,14 @@ DIR_mlcache      := cache
 DIR_mlconvert    := convert
 DIR_mlverify     := verify
 DIR_mlverify-run := verify-run
-LIB_mlfetch      := serve fetch cache net base
-LIB_mlcache      := cache base
+LIB_mlfetch      := serve fetch bucket s3 cache net base
+LIB_mlcache      := bucket s3 cache net base
 LIB_mlconvert    := convert cache formats base
 LIB_mlverify     := verify cache formats base
 LIB_mlverify-run := verify-run cache formats base
 EXT_base         := -lcrypto -lcjson -lm
 EXT_mlfetch      := -lcurl -lssl -lsodium -lmicrohttpd
-EXT_mlcache      := -lsodium -lzstd
+EXT_mlcache      := -lcurl -lssl -lsodium -lzstd
 EXT_mlverify     := -lsodium
 
 # The plugin for NVIDIA's devices is built when nvcc is there, and never linked
@@ -224,7 +224,7 @@ $(OUT)/flags: FORCE
 
 UNIT  := $(patsubst tests/%.c,$(OUT)/tests/%,$(wildcard tests/unit/t_*.c \
 	tests/numeric/t_*.c))
-UNIT_LIBS := serve fetch convert verify verify-run cache s3 net formats base
+UNIT_LIBS := serve fetch convert verify verify-run bucket s3 cache net formats base
 
 $(OUT)/tests/%: $(OUT)/tests/%.o $(call libs,$(UNIT_LIBS)) $(OUT)/flags
 	$(call say,link,$@)

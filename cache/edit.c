@@ -159,8 +159,7 @@ static int catch_up(struct edit *ed, struct err *e)
     return 0;
 }
 
-/* "user@host", as far as it is known. */
-static struct str who(struct arena *arena, struct err *e)
+struct str edit_who(struct arena *arena, struct err *e)
 {
     struct buf b AUTO(buf_free) = BUF_INIT(STEP_WHO_MAX - 1);
     const struct passwd *user = getpwuid(geteuid());
@@ -185,7 +184,7 @@ int edit_begin(struct edit *ed, const struct volume *v, const char *what,
     ed->arena = arena;
     ed->step.when = time(NULL);
     ed->step.what = arena_str(arena, str_of(what), e);
-    ed->step.who = who(arena, e);
+    ed->step.who = edit_who(arena, e);
     if (ed->step.what.p == NULL || ed->step.who.p == NULL ||
         volume_check(v, e) != 0 || lease_of_volume(v, path, e) != 0 ||
         (!taken && lease_hold(&ed->lease, path, true, e) != 0) ||

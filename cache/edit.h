@@ -62,6 +62,9 @@ int edit_commit(struct edit *ed, uint64_t *number, struct err *e);
 
 void edit_close(struct edit *ed); /* idempotent, for AUTO */
 
+/* edit_who - "user@host", as far as it is known; .p NULL with *e: NOMEM. */
+struct str edit_who(struct arena *arena, struct err *e);
+
 /*
  * edit_name_free - may this be a file's name, here and beside what is there?
  * step     a change that is under way, or NULL

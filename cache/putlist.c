@@ -154,7 +154,7 @@ int putlist_make(const struct volume *v, const char *source, const char *name,
         path_check(str_of(full), e) != 0)
         return -1;
     if (S_ISDIR(st.st_mode)) {
-        if (holds_volume(real, v))
+        if (v != NULL && holds_volume(real, v))
             return err_set(e, ERR_REFUSED, "%s: the volume %s lies in it",
                 source, v->root);
         if (make_folder(source, real, full, arena, out, out_n, e) != 0)

@@ -19,7 +19,7 @@ struct putlist_item {
 
 /*
  * putlist_make - the items of one put
- * v        where they are to go; it need not be there yet
+ * v        where they are to go; it need not be there yet. NULL: to no folder
  * name     what source is to be called; "x/" means "into x", under its own
  *          name; NULL: its own name
  * Returns  0 with *out_n > 0 items sorted by name, in arena, *out_total

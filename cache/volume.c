@@ -43,9 +43,14 @@ int volume_locate(struct volume *out, const char *text, struct err *e)
     struct stat st;
     size_t n;
 
-    if (strncmp(text, "s3://", 5) == 0)
-        return err_set(
-            e, ERR_UNSUPPORTED, "%s: volumes in S3 are not built yet", text);
+    if (strncmp(text, "s3://", 5) == 0) {
+        err_set(e, ERR_USAGE,
+            "%s: this command takes a volume of this machine, not one in "
+            "object storage",
+            text);
+        return err_hint(
+            e, "mlfetch put, get, ls and rm take s3://BUCKET/PREFIX");
+    }
     if (text[0] == '\0')
         return err_set(e, ERR_USAGE, "the volume's name is empty");
     if (strchr(text, '/') != NULL ||

@@ -44,8 +44,8 @@ struct volume_entry {
 /*
  * volume_locate - a folder's path, or a name under MLFETCH_VOLUMES
  * A text with a slash, or an existing folder, is a path; anything else is a
- * name. Nothing is created or checked. Returns 0, or -1 with *e: USAGE,
- * UNSUPPORTED (s3://).
+ * name. Nothing is created or checked. Returns 0, or -1 with *e: USAGE (also:
+ * s3://, which is the room bucket's).
  */
 int volume_locate(struct volume *out, const char *text, struct err *e);
 

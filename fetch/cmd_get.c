@@ -2,6 +2,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "bucket/content.h"
+#include "bucket/names.h"
+#include "cache/mode.h"
 #include "cache/volume.h"
 
 #include "base/file.h"
@@ -19,6 +22,8 @@ struct get_opts {
 /* One get: entries of a volume, and the paths they are to have. */
 struct get {
     struct volume v;
+    struct bucket bucket;
+    struct catalog_file *files; /* in a bucket: what entries are; or NULL */
     struct volume_entry *entries;
     const char **dest;
     uint64_t n;
@@ -42,14 +47,33 @@ static bool is_folder(const char *path)
     return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
+static int find_in_bucket(
+    struct get *g, const char *name, struct arena *arena, struct err *e)
+{
+    if (names_list(&g->bucket, name, arena, &g->files, &g->n, e) != 0)
+        return -1;
+    if (g->n == 0)
+        return names_missing(&g->bucket, name, e);
+    g->entries = arena_alloc(arena, g->n, sizeof(*g->entries), e);
+    if (g->entries == NULL)
+        return -1;
+    for (uint64_t i = 0; i < g->n; i++)
+        g->entries[i] = names_entry(&g->files[i]);
+    return 0;
+}
+
 /* The file NAME, or every file below it. */
 static int find_entries(
     struct get *g, const char *name, struct arena *arena, struct err *e)
 {
-    if (volume_list(&g->v, name, arena, &g->entries, &g->n, e) != 0)
+    if (g->bucket.s3 != NULL) {
+        if (find_in_bucket(g, name, arena, e) != 0)
+            return -1;
+    } else if (volume_list(&g->v, name, arena, &g->entries, &g->n, e) != 0)
         return -1;
     if (g->n == 0) {
         struct volume_entry none;
+
         return volume_find(&g->v, name, arena, &none, e);
     }
     for (uint64_t i = 0; i < g->n; i++)
@@ -111,15 +135,39 @@ static int set_dests(struct get *g, const char *name, const char *dest,
     return 0;
 }
 
-static int save_all(
-    const struct get *g, struct progress *progress, struct err *e)
+/* It appears whole or not at all, as volume_save does it. */
+static int save_from_bucket(
+    struct get *g, uint64_t i, struct progress *progress, struct err *e)
+{
+    struct file_new f AUTO(file_new_abandon) = FILE_NEW_INIT;
+    struct progress_item *item;
+    uint64_t free_bytes;
+
+    if (dir_free_space(g->dest[i], &free_bytes, e) != 0)
+        return -1;
+    if (g->files[i].size > free_bytes)
+        return err_set(
+            e, ERR_NOSPACE, "%s: needs more than is free there", g->dest[i]);
+    if (file_new_begin(&f, g->dest[i], e) != 0)
+        return -1;
+    item = progress_item(progress, g->dest[i], g->files[i].size);
+    if (content_fetch(&g->bucket, &g->files[i], f.fd, f.tmp, item, e) != 0)
+        return -1;
+    progress_done(item);
+    return file_new_commit(&f, mode_masked(0666), e);
+}
+
+static int save_all(struct get *g, struct progress *progress, struct err *e)
 {
     char dir[PATH_MAX];
 
     for (uint64_t i = 0; i < g->n; i++) {
         path_dir(dir, sizeof(dir), g->dest[i]);
-        if (dir_make(dir, e) != 0 ||
-            volume_save(&g->v, &g->entries[i], g->dest[i], progress, e) != 0)
+        if (dir_make(dir, e) != 0)
+            return -1;
+        if (g->files != NULL ? save_from_bucket(g, i, progress, e) != 0
+                             : volume_save(&g->v, &g->entries[i], g->dest[i],
+                                   progress, e) != 0)
             return -1;
     }
     return 0;
@@ -162,8 +210,8 @@ static int get_files(const struct cmd_ctx *ctx, struct get *g, const char *name,
     return 0;
 }
 
-static int get_stream(const struct cmd_ctx *ctx, const struct get *g,
-    const struct get_opts *o, struct err *e)
+static int get_stream(const struct cmd_ctx *ctx, struct get *g,
+    const char *name, const struct get_opts *o, struct err *e)
 {
     struct progress *progress AUTO(progress_close_auto) = NULL;
 
@@ -174,8 +222,16 @@ static int get_stream(const struct cmd_ctx *ctx, const struct get *g,
     progress = progress_open(ctx->progress, "getting", g->total, e);
     if (progress == NULL)
         return -1;
+    if (g->files != NULL)
+        return content_stream(&g->bucket, &g->files[0], STDOUT_FILENO, "stdout",
+            progress_item(progress, name, g->total), e);
     return volume_get(
         &g->v, &g->entries[0], STDOUT_FILENO, "stdout", progress, e);
+}
+
+static void get_free(struct get *g)
+{
+    bucket_close(&g->bucket);
 }
 
 static int run(const struct cmd_ctx *ctx, void *values, int argc, char **argv,
@@ -184,7 +240,7 @@ static int run(const struct cmd_ctx *ctx, void *values, int argc, char **argv,
     const struct get_opts *o = values;
     struct arena arena AUTO(arena_free) = ARENA_INIT(ARENA_MAX);
     const char *dest = argc > 2 ? argv[2] : NULL;
-    struct get g = { .n = 0 };
+    struct get g AUTO(get_free) = { .bucket = BUCKET_INIT };
     char name[PATH_MAX];
 
     if (path_fmt(name, e, "%s", argv[1]) != 0)
@@ -193,11 +249,13 @@ static int run(const struct cmd_ctx *ctx, void *values, int argc, char **argv,
         return err_set(e, ERR_REFUSED, "the file's name is empty");
     for (size_t n = strlen(name); n > 1 && name[n - 1] == '/';)
         name[--n] = '\0';
-    if (volume_locate(&g.v, argv[0], e) != 0 ||
-        find_entries(&g, name, &arena, e) != 0)
+    if (bucket_is(argv[0]) ? bucket_open(&g.bucket, argv[0], e) != 0
+                           : volume_locate(&g.v, argv[0], e) != 0)
+        return -1;
+    if (find_entries(&g, name, &arena, e) != 0)
         return -1;
     if (dest != NULL && strcmp(dest, "-") == 0)
-        return get_stream(ctx, &g, o, e);
+        return get_stream(ctx, &g, name, o, e);
     return get_files(ctx, &g, name, dest, o, &arena, e);
 }
 
@@ -219,7 +277,10 @@ const struct cmd cmd_get = {
         "to the current folder under its own name. A file that is there "
         "is replaced with -f only. The digest is checked on the way, and a "
         "file appears only when it is right; on stdout a wrong digest "
-        "shows in the exit status, 6.\n\n"
+        "shows in the exit status, 6. Out of s3://BUCKET/PREFIX nothing goes "
+        "to "
+        "stdout before it is checked: 64 MiB at a time, and the last of "
+        "them when the whole is right.\n\n"
         "Prints the paths written. With --json: files, a list of name, path, "
         "size, sha256.",
     .opts = opts,

@@ -1,10 +1,12 @@
 #include <stdio.h>
 #include <time.h>
 
+#include "bucket/names.h"
 #include "cache/volume.h"
 
 #include "base/human.h"
 #include "base/json.h"
+#include "base/path.h"
 #include "fetch/commands.h"
 
 enum { ARENA_MAX = 1 << 30, JSON_MAX = 1 << 30, DATE_MAX = 32 };
@@ -73,22 +75,51 @@ static void print_table(const struct volume_entry *list, uint64_t n)
     }
 }
 
+static int list_bucket(struct volume *v, const char *where, const char *name,
+    struct arena *arena, struct volume_entry **out, uint64_t *n, struct err *e)
+{
+    struct bucket b AUTO(bucket_close) = BUCKET_INIT;
+    struct catalog_file *files;
+
+    if (bucket_open(&b, where, e) != 0 ||
+        path_fmt(v->root, e, "%s", b.shown) != 0 ||
+        names_list(&b, name, arena, &files, n, e) != 0)
+        return -1;
+    if (*n == 0 && name != NULL)
+        return names_missing(&b, name, e);
+    *out = arena_alloc(arena, *n, sizeof(**out), e);
+    if (*out == NULL)
+        return -1;
+    for (uint64_t i = 0; i < *n; i++)
+        (*out)[i] = names_entry(&files[i]);
+    return 0;
+}
+
+static int list_volume(struct volume *v, const char *where, const char *name,
+    struct arena *arena, struct volume_entry **out, uint64_t *n, struct err *e)
+{
+    struct volume_entry none;
+
+    if (volume_locate(v, where, e) != 0 ||
+        volume_shown(v, name, arena, out, n, e) != 0)
+        return -1;
+    return *n == 0 && name != NULL ? volume_find(v, name, arena, &none, e) : 0;
+}
+
 static int run(const struct cmd_ctx *ctx, void *values, int argc, char **argv,
     struct err *e)
 {
     const struct ls_opts *o = values;
     struct arena arena AUTO(arena_free) = ARENA_INIT(ARENA_MAX);
     const char *name = argc > 1 ? argv[1] : NULL;
-    struct volume_entry *list, none;
+    struct volume_entry *list = NULL;
     struct volume v;
     uint64_t n;
 
     (void)ctx;
-    if (volume_locate(&v, argv[0], e) != 0 ||
-        volume_shown(&v, name, &arena, &list, &n, e) != 0)
+    if ((bucket_is(argv[0]) ? list_bucket : list_volume)(
+            &v, argv[0], name, &arena, &list, &n, e) != 0)
         return -1;
-    if (n == 0 && name != NULL)
-        return volume_find(&v, name, &arena, &none, e);
     if (o->json)
         return print_json(&v, list, n, e);
     print_table(list, n);
@@ -105,11 +136,13 @@ const struct cmd cmd_ls = {
     .name = "ls",
     .args = "VOLUME [NAME]",
     .brief = "list what was put into a volume",
-    .text = "Lists the files of VOLUME, or the file NAME or those below it: "
-            "name, size, the first digits of the SHA-256, and when it was put "
-            "(UTC). Repositories pulled with --volume are listed by mlcache "
-            "ls.\n\n"
-            "With --json: volume; files, a list of name, size, sha256, date.",
+    .text =
+        "Lists the files of VOLUME (s3://BUCKET/PREFIX, too), or the file NAME "
+        "or those below it: "
+        "name, size, the first digits of the SHA-256, and when it was put "
+        "(UTC). Repositories pulled with --volume are listed by mlcache "
+        "ls.\n\n"
+        "With --json: volume; files, a list of name, size, sha256, date.",
     .opts = opts,
     .opts_size = sizeof(struct ls_opts),
     .min_args = 1,

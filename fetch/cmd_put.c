@@ -1,10 +1,12 @@
 #include <stdio.h>
 
+#include "bucket/names.h"
 #include "cache/putlist.h"
 #include "cache/volume.h"
 
 #include "base/json.h"
 #include "base/log.h"
+#include "base/path.h"
 #include "fetch/commands.h"
 
 enum { ARENA_MAX = 1 << 30, JSON_MAX = 1 << 30 };
@@ -59,28 +61,53 @@ static int print_names(
     return cmd_print(&b, e);
 }
 
+/* What there is to put, and where it goes; in a bucket when b is one. */
+static int plan(struct volume *v, struct bucket *b, int argc, char **argv,
+    struct arena *arena, struct putlist_item **items, uint64_t *n,
+    uint64_t *total, struct err *e)
+{
+    const char *name = argc > 2 ? argv[2] : NULL;
+    bool created;
+
+    if (bucket_is(argv[0])) {
+        if (bucket_open(b, argv[0], e) != 0 ||
+            putlist_make(NULL, argv[1], name, arena, items, n, total, e) != 0)
+            return -1;
+        return path_fmt(v->root, e, "%s", b->shown);
+    }
+    if (volume_locate(v, argv[0], e) != 0 ||
+        putlist_make(v, argv[1], name, arena, items, n, total, e) != 0 ||
+        volume_create(v, &created, e) != 0)
+        return -1;
+    if (created)
+        log_info("made the volume %s", v->root);
+    return 0;
+}
+
 static int run(const struct cmd_ctx *ctx, void *values, int argc, char **argv,
     struct err *e)
 {
     const struct put_opts *o = values;
     struct arena arena AUTO(arena_free) = ARENA_INIT(ARENA_MAX);
     struct progress *progress AUTO(progress_close_auto) = NULL;
+    struct bucket bucket AUTO(bucket_close) = BUCKET_INIT;
     struct putlist_item *items;
     struct putlist_done done;
     uint64_t n, total;
     struct volume v;
-    bool created;
+    int rc;
 
-    if (volume_locate(&v, argv[0], e) != 0 ||
-        putlist_make(&v, argv[1], argc > 2 ? argv[2] : NULL, &arena, &items, &n,
-            &total, e) != 0 ||
-        volume_create(&v, &created, e) != 0)
+    if (plan(&v, &bucket, argc, argv, &arena, &items, &n, &total, e) != 0)
         return -1;
-    if (created)
-        log_info("made the volume %s", v.root);
-    progress = progress_open(ctx->progress, "putting", total, e);
-    if (progress == NULL ||
-        putlist_run(&v, items, n, o->force, progress, &done, &arena, e) != 0)
+    progress = progress_open(
+        ctx->progress, "putting", bucket_is(argv[0]) ? 2 * total : total, e);
+    if (progress == NULL)
+        return -1;
+    rc =
+        bucket_is(argv[0])
+            ? names_put(&bucket, items, n, o->force, progress, &done, &arena, e)
+            : putlist_run(&v, items, n, o->force, progress, &done, &arena, e);
+    if (rc != 0)
         return -1;
     progress_close(progress);
     progress = NULL;
@@ -93,6 +120,7 @@ static const struct cmd_example examples[] = {
     { "mlfetch put scratch model.pt", "keep model.pt in the volume 'scratch'" },
     { "mlfetch put /data/vol run7/ nightly/",
         "every file of run7, as nightly/run7/..." },
+    { "mlfetch put s3://team/models run7/ nightly/", "into object storage" },
     { NULL, NULL },
 };
 
@@ -102,12 +130,14 @@ const struct cmd cmd_put = {
     .brief = "copy a file or a folder into a volume",
     .text =
         "Copies FILE, or every file below DIR, into VOLUME: a folder's path, "
-        "or a name below MLFETCH_VOLUMES. A volume that is not there is made. "
+        "a name below MLFETCH_VOLUMES, or s3://BUCKET/PREFIX. A volume that "
+        "is not there is made (a bucket is not). "
         "NAME is what it is to be called, its own name without; \"NAME/\" "
         "means into that folder of the volume. All files of one put appear "
         "at once, as one step of the volume's log, when the last of them is "
         "on disk and has been read back; a put that fails or is killed "
-        "changes nothing.\n\n"
+        "changes nothing. A bucket's store checks the bytes against their "
+        "digests as they come.\n\n"
         "A name that has other content already is refused (status 2), but "
         "with -f: mlfetch log lists what was replaced, and mlfetch rollback "
         "brings it back. Bytes that the volume has under any name are "

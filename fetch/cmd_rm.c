@@ -1,6 +1,8 @@
+#include "bucket/names.h"
 #include "cache/moves.h"
 
 #include "base/log.h"
+#include "base/path.h"
 #include "fetch/changeview.h"
 #include "fetch/commands.h"
 
@@ -23,19 +25,35 @@ static const struct opt opts[] = {
     OPT_END,
 };
 
+static int rm(const struct rm_opts *o, struct volume *v, struct bucket *b,
+    int argc, char **argv, struct step *step, struct arena *arena,
+    struct err *e)
+{
+    struct moves m = { .v = v, .folders = o->recursive };
+    size_t n = (size_t)argc - 1;
+
+    if (!bucket_is(argv[0]))
+        return volume_locate(v, argv[0], e) != 0
+                   ? -1
+                   : moves_rm(&m, argv + 1, n, step, arena, e);
+    if (bucket_open(b, argv[0], e) != 0 ||
+        path_fmt(v->root, e, "%s", b->shown) != 0)
+        return -1;
+    return names_rm(b, argv + 1, n, o->recursive, step, arena, e);
+}
+
 static int run(const struct cmd_ctx *ctx, void *values, int argc, char **argv,
     struct err *e)
 {
     const struct rm_opts *o = values;
     struct arena arena AUTO(arena_free) = ARENA_INIT(ARENA_MAX);
     struct buf text AUTO(buf_free) = BUF_INIT(TEXT_MAX);
+    struct bucket bucket AUTO(bucket_close) = BUCKET_INIT;
     struct volume v;
-    struct moves m = { .v = &v, .folders = o->recursive };
     struct step step;
 
     (void)ctx;
-    if (volume_locate(&v, argv[0], e) != 0 ||
-        moves_rm(&m, argv + 1, (size_t)argc - 1, &step, &arena, e) != 0)
+    if (rm(o, &v, &bucket, argc, argv, &step, &arena, e) != 0)
         return -1;
     if (o->json)
         changeview_step(&text, &v, &step);
@@ -54,14 +72,16 @@ const struct cmd cmd_rm = {
     .name = "rm",
     .args = "VOLUME NAME...",
     .brief = "take files out of a volume; they can be brought back",
-    .text = "Takes the names out of VOLUME, all of them at once, as one step "
-            "of its log. A folder goes with -r only.\n\n"
-            "The bytes stay until mlcache gc is run, and for a day in any "
-            "case: until then mlfetch rollback brings the names back. To free "
-            "the space at once, use mlcache rm.\n\n"
-            "Prints the names. With --json: volume; step, its number in the "
-            "log; changes, a list of name, before and after, each null or "
-            "size, sha256, date.",
+    .text =
+        "Takes the names out of VOLUME, all of them at once, as one step "
+        "of its log. A folder goes with -r only.\n\n"
+        "The bytes stay until mlcache gc is run, and for a day in any "
+        "case: until then mlfetch rollback brings the names back. To free "
+        "the space at once, use mlcache rm. In s3://BUCKET/PREFIX they stay "
+        "as long, but only putting them again brings them back.\n\n"
+        "Prints the names. With --json: volume; step, its number in the "
+        "log; changes, a list of name, before and after, each null or "
+        "size, sha256, date.",
     .opts = opts,
     .opts_size = sizeof(struct rm_opts),
     .min_args = 2,

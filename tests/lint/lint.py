@@ -16,6 +16,7 @@ FLOORS = {
     "net": ["base"],
     "s3": ["net", "base"],
     "cache": ["base"],
+    "bucket": ["s3", "cache", "net", "base"],
     "fetch": ["cache", "net", "base"],
     "convert": ["cache", "formats", "base"],
     "verify": ["cache", "formats", "base"],
@@ -23,7 +24,8 @@ FLOORS = {
     "serve": ["fetch", "cache", "net", "base"],
 }
 # A program's command line stands above all rooms that it is made of.
-MADE_OF = {"fetch": ["serve", "fetch", "cache", "net", "base"]}
+MADE_OF = {"fetch": ["serve", "fetch", "bucket", "s3", "cache", "net", "base"],
+           "cache": ["bucket", "s3", "cache", "net", "base"]}
 # A plugin is no floor: it has its own sources, the words of base that it is
 # linked with, and of the program's room the interface alone.
 PLUGIN = "cuda"
@@ -39,8 +41,8 @@ FOREIGN = {
     "cublas": "cuda/blas.c",
     "microhttpd": "serve/daemon.c",
 }
-TOP = {"Makefile", "README.md", "base", "net", "s3", "fetch", "convert", "cache",
-       "verify", "verify-run", "formats", "serve", "cuda", "tests", "docs"}
+TOP = {"Makefile", "README.md", "base", "net", "s3", "bucket", "fetch", "convert",
+       "cache", "verify", "verify-run", "formats", "serve", "cuda", "tests", "docs"}
 BANNED = ["atoi", "atol", "atoll", "atof", "strcpy", "strcat", "strncpy",
           "strncat", "sprintf", "vsprintf", "gets", "strtok", "sscanf",
           "scanf", "fscanf", "system", "popen", "alloca", "tmpnam", "mktemp",
@@ -52,7 +54,8 @@ PRINTERS = re.compile(r"/(cmd|cmd_[a-z_]+)\.c$")
 NEEDED = {
     "mlfetch": {"libcurl.so.4", "libssl.so.3", "libsodium.so.23",
                 "libmicrohttpd.so.12"},
-    "mlcache": {"libsodium.so.23", "libzstd.so.1"}, "mlconvert": set(),
+    "mlcache": {"libcurl.so.4", "libssl.so.3", "libsodium.so.23",
+                "libzstd.so.1"}, "mlconvert": set(),
     "mlverify": {"libsodium.so.23"},
     "mlverify-run": set(),
 }

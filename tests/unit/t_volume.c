@@ -67,8 +67,8 @@ static void test_locate(void)
         "the home folder");
     ok(volume_locate(&v, "", &e) == -1 && e.kind == ERR_USAGE, "no name");
     err_clear(&e);
-    ok(volume_locate(&v, "s3://bucket", &e) == -1 && e.kind == ERR_UNSUPPORTED,
-        "S3 is for later");
+    ok(volume_locate(&v, "s3://bucket", &e) == -1 && e.kind == ERR_USAGE,
+        "object storage is not of this room");
 }
 
 static void test_create(void)

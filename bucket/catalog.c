@@ -1,0 +1,358 @@
+#include "bucket/catalog.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/hex.h"
+#include "base/path.h"
+#include "base/rd.h"
+
+uint64_t catalog_pieces(uint64_t size)
+{
+    return size > CATALOG_PIECE ? (size - 1) / CATALOG_PIECE + 1 : 0;
+}
+
+/* ---- writing ---- */
+
+static const char *or_none(const char *text)
+{
+    return text[0] != '\0' ? text : "-";
+}
+
+static void file_text(const struct catalog_file *f, struct buf *out)
+{
+    uint64_t pieces = f->held ? catalog_pieces(f->size) : 0;
+
+    buf_printf(out, "%s %llu %lld %s %s %s %.*s\n", or_none(f->sha256.hex),
+        (unsigned long long)f->size, (long long)f->mtime, or_none(f->oid.hex),
+        f->lfs ? "lfs" : "-", f->held ? "+" : "-", STR_ARG(f->name));
+    for (uint64_t i = 0; i < pieces; i++)
+        buf_printf(out, "piece %s\n", f->pieces[i].hex);
+}
+
+int catalog_text(const struct catalog *c, struct buf *out, struct err *e)
+{
+    buf_printf(
+        out, "ml-catalog 1\nnumber %llu\n", (unsigned long long)c->number);
+    if (c->parent[0] != '\0')
+        buf_printf(out, "parent %s %llu\n", c->parent,
+            (unsigned long long)c->parent_size);
+    else
+        buf_puts(out, "parent -\n");
+    buf_printf(out, "when %lld\nwhat %s\nwho %s\ncommit %s\nfiles %llu\n",
+        (long long)c->when, or_none(c->what), or_none(c->who),
+        or_none(c->commit), (unsigned long long)c->n);
+    for (uint64_t i = 0; i < c->n; i++)
+        file_text(&c->files[i], out);
+    return buf_check(out, e);
+}
+
+/* ---- reading ---- */
+
+struct reader {
+    struct rd r;
+    uint64_t line;
+};
+
+static int bad(const struct reader *in, const char *what, struct err *e)
+{
+    return err_set(e, ERR_CORRUPT, "catalog, line %llu: %s",
+        (unsigned long long)in->line, what);
+}
+
+static struct str next_line(struct reader *in)
+{
+    in->line++;
+    return rd_line(&in->r);
+}
+
+/* The text up to the next blank, which is taken too. */
+static struct str next_word(struct str *rest)
+{
+    const char *end = rest->len > 0 ? memchr(rest->p, ' ', rest->len) : NULL;
+    struct str word = *rest;
+
+    if (end == NULL) {
+        *rest = (struct str){ NULL, 0 };
+        return word;
+    }
+    word.len = (size_t)(end - rest->p);
+    rest->p += word.len + 1;
+    rest->len -= word.len + 1;
+    return word;
+}
+
+static bool to_u64(struct str text, uint64_t *out)
+{
+    uint64_t v = 0;
+
+    if (text.len == 0 || (text.len > 1 && text.p[0] == '0'))
+        return false;
+    for (size_t i = 0; i < text.len; i++)
+        if (text.p[i] < '0' || text.p[i] > '9' || !size_mul(v, 10, &v) ||
+            !size_add(v, (uint64_t)(text.p[i] - '0'), &v))
+            return false;
+    *out = v;
+    return true;
+}
+
+static bool to_time(struct str text, int64_t *out)
+{
+    uint64_t v;
+    bool minus = str_starts(text, "-");
+
+    if (minus)
+        text = (struct str){ text.p + 1, text.len - 1 };
+    if (!to_u64(text, &v) || v > INT64_MAX)
+        return false;
+    *out = minus ? -(int64_t)v : (int64_t)v;
+    return true;
+}
+
+/* digits of hex, or "-". */
+static bool to_digest(struct str text, size_t digits, struct digest *out)
+{
+    out->hex[0] = '\0';
+    return str_is(text, "-") ||
+           (hex_is(text, digits) && digest_parse(out, text));
+}
+
+/* The value of the line that must come next, as text. */
+static bool head_line(struct reader *in, const char *word, struct str *out)
+{
+    *out = next_line(in);
+    return !in->r.bad && str_is(next_word(out), word);
+}
+
+static bool to_text(struct str text, size_t max, char *out)
+{
+    if (text.len >= max || text.len == 0)
+        return false;
+    if (str_is(text, "-"))
+        text.len = 0;
+    memcpy(out, text.p, text.len);
+    out[text.len] = '\0';
+    return true;
+}
+
+static bool read_parent(struct reader *in, struct catalog *out)
+{
+    struct str v, word;
+
+    if (!head_line(in, "parent", &v))
+        return false;
+    if (str_is(v, "-"))
+        return true;
+    word = next_word(&v);
+    return hex_is(word, 64) &&
+           to_text(word, sizeof(out->parent), out->parent) &&
+           to_u64(v, &out->parent_size);
+}
+
+static bool read_head(struct reader *in, struct catalog *out)
+{
+    struct str v;
+
+    return str_is(next_line(in), "ml-catalog 1") && !in->r.bad &&
+           head_line(in, "number", &v) && to_u64(v, &out->number) &&
+           read_parent(in, out) && head_line(in, "when", &v) &&
+           to_time(v, &out->when) && head_line(in, "what", &v) &&
+           to_text(v, sizeof(out->what), out->what) &&
+           head_line(in, "who", &v) && to_text(v, sizeof(out->who), out->who) &&
+           head_line(in, "commit", &v) && (str_is(v, "-") || hex_is(v, 40)) &&
+           to_text(v, sizeof(out->commit), out->commit) &&
+           head_line(in, "files", &v) && to_u64(v, &out->n);
+}
+
+static bool file_words(struct str line, struct catalog_file *f)
+{
+    struct str lfs, held;
+
+    if (!to_digest(next_word(&line), 64, &f->sha256) ||
+        !to_u64(next_word(&line), &f->size) ||
+        !to_time(next_word(&line), &f->mtime) ||
+        !to_digest(next_word(&line), 40, &f->oid))
+        return false;
+    lfs = next_word(&line);
+    held = next_word(&line);
+    f->lfs = str_is(lfs, "lfs");
+    f->held = str_is(held, "+");
+    f->name = line;
+    return (f->lfs || str_is(lfs, "-")) && (f->held || str_is(held, "-")) &&
+           (!f->held || f->sha256.hex[0] != '\0') && f->name.len > 0;
+}
+
+static int read_pieces(struct reader *in, struct catalog_file *f,
+    struct arena *arena, struct err *e)
+{
+    uint64_t n = f->held ? catalog_pieces(f->size) : 0;
+
+    if (n == 0)
+        return 0;
+    /* Each takes a line of 71 bytes: what is not there is not made room for. */
+    if (n > rd_left(&in->r) / 71)
+        return bad(in, "it ends too early", e);
+    f->pieces = arena_alloc(arena, n, sizeof(*f->pieces), e);
+    if (f->pieces == NULL)
+        return -1;
+    for (uint64_t i = 0; i < n; i++) {
+        struct str v;
+
+        if (!head_line(in, "piece", &v) || !hex_is(v, 64) ||
+            !digest_parse(&f->pieces[i], v))
+            return bad(in, "not a piece", e);
+    }
+    return 0;
+}
+
+static int read_file(struct reader *in, struct catalog_file *f,
+    struct str before, struct arena *arena, struct err *e)
+{
+    struct err why = ERR_INIT;
+    struct str line = next_line(in);
+
+    if (in->r.bad || !file_words(line, f))
+        return bad(in, "not a file", e);
+    if (path_check(f->name, &why) != 0)
+        return bad(in, why.msg, e);
+    if (before.len > 0 && str_cmp(before, f->name) >= 0)
+        return bad(in, "names are not in order", e);
+    f->name = arena_str(arena, f->name, e);
+    return f->name.p != NULL ? read_pieces(in, f, arena, e) : -1;
+}
+
+int catalog_parse(
+    struct catalog *out, struct str text, struct arena *arena, struct err *e)
+{
+    struct reader in = { .r = rd_of(text.p, text.len) };
+    struct str before = { NULL, 0 };
+
+    *out = (struct catalog){ .n = 0 };
+    if (!read_head(&in, out))
+        return bad(&in, "not what stands there", e);
+    /* "- 0 0 - - - x\n" is the shortest line. */
+    if (out->n > rd_left(&in.r) / 14)
+        return bad(&in, "it ends too early", e);
+    out->files = arena_alloc(arena, out->n, sizeof(*out->files), e);
+    if (out->files == NULL)
+        return -1;
+    for (uint64_t i = 0; i < out->n; i++) {
+        if (read_file(&in, &out->files[i], before, arena, e) != 0)
+            return -1;
+        before = out->files[i].name;
+    }
+    return rd_left(&in.r) == 0 ? 0 : bad(&in, "more than its files", e);
+}
+
+/* ---- asking ---- */
+
+static int cmp_name(const void *key, const void *file)
+{
+    return str_cmp(
+        *(const struct str *)key, ((const struct catalog_file *)file)->name);
+}
+
+struct catalog_file *catalog_find(const struct catalog *c, struct str name)
+{
+    if (c->n == 0)
+        return NULL;
+    return bsearch(&name, c->files, c->n, sizeof(*c->files), cmp_name);
+}
+
+bool catalog_same(const struct catalog_file *a, const struct catalog_file *b)
+{
+    if (a == NULL || b == NULL)
+        return a == b;
+    return a->size == b->size && a->held == b->held &&
+           strcmp(a->sha256.hex, b->sha256.hex) == 0 &&
+           strcmp(a->oid.hex, b->oid.hex) == 0;
+}
+
+/* ---- one over another ---- */
+
+static bool goes(const struct catalog_file *f)
+{
+    return !f->held && f->size == 0 && f->oid.hex[0] == '\0';
+}
+
+int catalog_lay(struct catalog *out, const struct catalog *under,
+    const struct catalog_file *changes, uint64_t n, struct arena *arena,
+    struct err *e)
+{
+    struct catalog_file *v = arena_alloc(arena, under->n + n, sizeof(*v), e);
+    uint64_t i = 0, k = 0, count = 0;
+
+    if (v == NULL)
+        return -1;
+    while (i < under->n || k < n) {
+        int c = i == under->n ? 1
+                : k == n      ? -1
+                              : str_cmp(under->files[i].name, changes[k].name);
+
+        if (c < 0) {
+            v[count++] = under->files[i++];
+            continue;
+        }
+        if (c == 0)
+            i++;
+        if (!goes(&changes[k]))
+            v[count++] = changes[k];
+        k++;
+    }
+    out->files = v;
+    out->n = count;
+    return 0;
+}
+
+/* The name that comes first of three lists, and each one's meaning of it. */
+struct trio {
+    const struct catalog *c[3];
+    uint64_t at[3];
+};
+
+static bool next_name(struct trio *t, const struct catalog_file *out[3])
+{
+    struct str first = { NULL, 0 };
+    bool any = false;
+
+    for (int k = 0; k < 3; k++)
+        if (t->at[k] < t->c[k]->n &&
+            (!any || str_cmp(t->c[k]->files[t->at[k]].name, first) < 0)) {
+            first = t->c[k]->files[t->at[k]].name;
+            any = true;
+        }
+    for (int k = 0; k < 3 && any; k++) {
+        bool here = t->at[k] < t->c[k]->n &&
+                    str_eq(t->c[k]->files[t->at[k]].name, first);
+
+        out[k] = here ? &t->c[k]->files[t->at[k]++] : NULL;
+    }
+    return any;
+}
+
+int catalog_merge(struct catalog *out, const struct catalog *base,
+    const struct catalog *a, const struct catalog *b, struct str *clash,
+    struct arena *arena, struct err *e)
+{
+    struct trio t = { .c = { base, a, b } };
+    const struct catalog_file *is[3] = { NULL, NULL, NULL };
+    struct catalog_file *v = arena_alloc(arena, a->n + b->n, sizeof(*v), e);
+    uint64_t count = 0;
+
+    if (v == NULL)
+        return -1;
+    *out = *a;
+    while (next_name(&t, is)) {
+        const struct catalog_file *chosen = is[1];
+
+        if (catalog_same(is[0], is[1]))
+            chosen = is[2];
+        else if (!catalog_same(is[0], is[2]) && !catalog_same(is[1], is[2]))
+            *clash = is[1] != NULL ? is[1]->name : is[2]->name;
+        if (chosen != NULL)
+            v[count++] = *chosen;
+    }
+    out->files = v;
+    out->n = count;
+    return 0;
+}

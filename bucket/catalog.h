@@ -1,0 +1,91 @@
+/*
+ * catalog.h - what names mean: one text, kept under its SHA-256, never
+ * changed. Pure: whoever reads it may not have written it.
+ *
+ *   ml-catalog 1
+ *   number 7
+ *   parent <64 hex> 1234            the one it was made from; "-": none
+ *   when 1763712000
+ *   what put                        "put", "rm", "pull"
+ *   who ann@host
+ *   commit <40 hex>                 of a repository's; else "-"
+ *   files 2
+ *   <sha256> <size> <date> - - + run/a
+ *   <sha256> <size> 0 <oid> lfs - config.json
+ *   piece <sha256>                  of each 64 MiB of a file that is longer
+ *
+ * The words of a file: digest of its bytes ("-": not known), bytes, when it
+ * was put, git's digest ("-": none), "lfs" or "-", "+" or "-": are its bytes
+ * in the bucket; its name.
+ */
+#ifndef BUCKET_CATALOG_H
+#define BUCKET_CATALOG_H
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/hash.h"
+
+#define CATALOG_PIECE ((uint64_t)64 << 20)
+
+enum { CATALOG_MAX = 1 << 30, CATALOG_WORD_MAX = 256 };
+
+struct catalog_file {
+    struct str name; /* checked by path_check */
+    uint64_t size;   /* bytes */
+    int64_t mtime;
+    struct digest sha256; /* hex "": not known */
+    struct digest oid;    /* hex "": none */
+    bool lfs;
+    bool held;
+    struct digest *pieces; /* catalog_pieces(size) of them, if held */
+};
+
+struct catalog {
+    uint64_t number;
+    char parent[65]; /* "": none */
+    uint64_t parent_size;
+    int64_t when;
+    char what[CATALOG_WORD_MAX];
+    char who[CATALOG_WORD_MAX];
+    char commit[41];            /* "": none */
+    struct catalog_file *files; /* sorted by name, each once */
+    uint64_t n;
+};
+
+/* catalog_pieces - how many a file of this size has: 0 up to 64 MiB. */
+uint64_t catalog_pieces(uint64_t size);
+
+/* catalog_text - append it. -1 with *e: REFUSED (too long), NOMEM */
+int catalog_text(const struct catalog *c, struct buf *out, struct err *e);
+
+/*
+ * catalog_parse - strict; -1 with *e: CORRUPT, NOMEM. All is in arena.
+ */
+int catalog_parse(
+    struct catalog *out, struct str text, struct arena *arena, struct err *e);
+
+/* catalog_find - the file called name, or NULL. */
+struct catalog_file *catalog_find(const struct catalog *c, struct str name);
+
+/* catalog_same - do the two mean the same bytes? NULL: no such name. */
+bool catalog_same(const struct catalog_file *a, const struct catalog_file *b);
+
+/*
+ * catalog_lay - a catalog over another: the names of changes take their
+ * meaning in out; one whose held is false and size 0 goes
+ * changes  sorted by name, each once
+ */
+int catalog_lay(struct catalog *out, const struct catalog *under,
+    const struct catalog_file *changes, uint64_t n, struct arena *arena,
+    struct err *e);
+
+/*
+ * catalog_merge - what two writers made of base at the same time
+ * What one of them changed counts; where both did, and not alike, a's does,
+ * and *clash is such a name.
+ */
+int catalog_merge(struct catalog *out, const struct catalog *base,
+    const struct catalog *a, const struct catalog *b, struct str *clash,
+    struct arena *arena, struct err *e);
+
+#endif

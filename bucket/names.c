@@ -1,0 +1,302 @@
+#include "bucket/names.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+
+#include "base/cancel.h"
+#include "base/log.h"
+#include "bucket/content.h"
+#include "cache/edit.h"
+
+/* So often a ref is read again when others move it at the same time. */
+enum { MOVE_TRIES = 64, NAP_MS_MAX = 400 };
+
+/* ---- reading ---- */
+
+static int load_catalog(struct bucket *b, const struct digest *sha256,
+    uint64_t size, struct arena *arena, struct catalog *out, struct err *e)
+{
+    struct buf text AUTO(buf_free) = BUF_INIT(CATALOG_MAX);
+
+    if (size > CATALOG_MAX)
+        return err_set(e, ERR_REFUSED, "%s: a catalog of %llu bytes", b->shown,
+            (unsigned long long)size);
+    if (content_read(b, CONTENT_MANIFEST, sha256, size, &text, e) != 0 ||
+        catalog_parse(out, buf_str(&text), arena, e) != 0)
+        return err_ctx(e, "%s", b->shown);
+    return 0;
+}
+
+static int load_parent(struct bucket *b, const struct catalog *of,
+    struct arena *arena, struct catalog *out, struct err *e)
+{
+    struct digest sha256;
+
+    *out = (struct catalog){ .n = 0 };
+    if (of->parent[0] == '\0' || !digest_parse(&sha256, str_of(of->parent)))
+        return 0;
+    return load_catalog(b, &sha256, of->parent_size, arena, out, e);
+}
+
+/* Two writers moved the ref at the same time, and neither was there to see. */
+static int load_sides(struct bucket *b, const char *ref,
+    const struct head *head, struct arena *arena, struct catalog *out,
+    struct err *e)
+{
+    struct catalog base, side;
+    struct str clash = { NULL, 0 };
+
+    if (load_parent(b, out, arena, &base, e) != 0)
+        return -1;
+    for (size_t i = 1; i < head->n; i++) {
+        const struct head_side *s = &head->sides[i];
+        struct catalog first = *out;
+
+        if (load_catalog(b, &s->catalog, s->size, arena, &side, e) != 0)
+            return -1;
+        if (strcmp(side.parent, first.parent) != 0)
+            base = (struct catalog){ .n = 0 };
+        if (catalog_merge(out, &base, &first, &side, &clash, arena, e) != 0)
+            return -1;
+    }
+    if (clash.len > 0)
+        log_warn("%s: '%.*s' was changed twice at the same time (%s); the "
+                 "first of them counts: put it again if it is not the right "
+                 "one",
+            b->shown, STR_ARG(clash), ref);
+    return 0;
+}
+
+int names_load(struct bucket *b, const char *ref, struct arena *arena,
+    struct catalog *out, struct head *head, struct err *e)
+{
+    struct head here;
+
+    *out = (struct catalog){ .n = 0 };
+    if (head_read(b, ref, &here, e) != 0)
+        return -1;
+    if (head != NULL)
+        *head = here;
+    if (here.n == 0)
+        return 0;
+    if (load_catalog(
+            b, &here.sides[0].catalog, here.sides[0].size, arena, out, e) != 0)
+        return -1;
+    return here.n > 1 ? load_sides(b, ref, &here, arena, out, e) : 0;
+}
+
+int names_missing(const struct bucket *b, const char *name, struct err *e)
+{
+    err_set(e, ERR_MISSING, "%s: no file '%s' in this volume", b->shown, name);
+    return err_hint(e, "see what is there: mlfetch ls %s", b->shown);
+}
+
+int names_list(struct bucket *b, const char *name, struct arena *arena,
+    struct catalog_file **out, uint64_t *n, struct err *e)
+{
+    struct str below = str_of(name != NULL ? name : "");
+    struct catalog all;
+    uint64_t count = 0;
+
+    if (bucket_need(b, e) != 0 ||
+        names_load(b, NAMES_FILES, arena, &all, NULL, e) != 0)
+        return -1;
+    for (uint64_t i = 0; i < all.n; i++)
+        if (volume_is_below(all.files[i].name, below))
+            all.files[count++] = all.files[i];
+    *out = all.files;
+    *n = count;
+    return 0;
+}
+
+struct volume_entry names_entry(const struct catalog_file *f)
+{
+    return (struct volume_entry){
+        .name = f->name, .size = f->size, .sha256 = f->sha256, .mtime = f->mtime
+    };
+}
+
+/* ---- changing ---- */
+
+static bool goes(const struct catalog_file *f)
+{
+    return !f->held && f->size == 0 && f->oid.hex[0] == '\0';
+}
+
+static const struct catalog_file *meant(const struct catalog_file *f)
+{
+    return goes(f) ? NULL : f;
+}
+
+/* What is to be done still, with what is there now. */
+static int still_to_do(const struct bucket *b, const struct names_change *c,
+    const struct catalog *now, bool *out, struct err *e)
+{
+    *out = false;
+    for (uint64_t i = 0; i < c->n; i++) {
+        const struct catalog_file *f = &c->files[i];
+        const struct catalog_file *is = catalog_find(now, f->name);
+
+        if (catalog_same(is, meant(f)))
+            continue;
+        *out = true;
+        if (c->seen == NULL || catalog_same(is, catalog_find(c->seen, f->name)))
+            continue;
+        err_set(e, ERR_BUSY, "'%.*s' was %s by another process meanwhile",
+            STR_ARG(f->name), is == NULL ? "removed" : "put");
+        return err_hint(e,
+            "nothing was changed: see mlfetch ls %s, then do it again",
+            b->shown);
+    }
+    return 0;
+}
+
+/* The first file below the folder of that name, or NULL. */
+static const struct catalog_file *first_below(
+    const struct catalog *c, struct str folder)
+{
+    uint64_t from = 0, to = c->n;
+
+    while (from < to) {
+        uint64_t mid = from + (to - from) / 2;
+        struct str name = c->files[mid].name;
+        struct str front = { name.p, size_min(name.len, folder.len) };
+        int order = str_cmp(front, folder);
+
+        if (order == 0)
+            order = name.len > folder.len ? name.p[folder.len] - '/' : -1;
+        if (order < 0)
+            from = mid + 1;
+        else
+            to = mid;
+    }
+    return from < c->n && c->files[from].name.len > folder.len &&
+                   volume_is_below(c->files[from].name, folder)
+               ? &c->files[from]
+               : NULL;
+}
+
+/* A name is a file or a folder. */
+static int check_folders(const struct catalog *c,
+    const struct catalog_file *files, uint64_t n, struct err *e)
+{
+    for (uint64_t i = 0; i < n; i++) {
+        struct str name = files[i].name;
+        const struct catalog_file *below = first_below(c, name);
+
+        if (goes(&files[i]))
+            continue;
+        if (below != NULL)
+            return err_set(e, ERR_REFUSED,
+                "'%.*s' is a folder in this volume: it has '%.*s'",
+                STR_ARG(name), STR_ARG(below->name));
+        for (size_t k = 1; k < name.len; k++) {
+            struct str above = { name.p, k };
+
+            if (name.p[k] == '/' && catalog_find(c, above) != NULL)
+                return err_set(e, ERR_REFUSED,
+                    "'%.*s' is a file in this volume: nothing can be below it",
+                    STR_ARG(above));
+        }
+    }
+    return 0;
+}
+
+int names_fit(const struct catalog *now, const struct catalog_file *files,
+    uint64_t n, struct arena *arena, struct err *e)
+{
+    struct catalog next = { .n = 0 };
+
+    if (catalog_lay(&next, now, files, n, arena, e) != 0)
+        return -1;
+    return check_folders(&next, files, n, e);
+}
+
+static int add_catalog(struct bucket *b, const struct names_change *c,
+    const struct catalog *now, const struct head *head, struct arena *arena,
+    struct head_side *out, struct err *e)
+{
+    struct buf text AUTO(buf_free) = BUF_INIT(CATALOG_MAX);
+    const struct catalog none = { .n = 0 };
+    struct catalog next = { .number = head->number + 1, .when = time(NULL) };
+    struct str who = edit_who(arena, e);
+
+    if (who.p == NULL ||
+        catalog_lay(&next, c->all ? &none : now, c->files, c->n, arena, e) !=
+            0 ||
+        check_folders(&next, c->files, c->n, e) != 0)
+        return -1;
+    memcpy(next.what, c->what, size_min(strlen(c->what), CATALOG_WORD_MAX - 1));
+    memcpy(next.who, who.p, size_min(who.len, CATALOG_WORD_MAX - 1));
+    memcpy(next.commit, c->commit, size_min(strlen(c->commit), 40));
+    if (head->n > 0) {
+        memcpy(next.parent, head->sides[0].catalog.hex, 65);
+        next.parent_size = head->sides[0].size;
+    }
+    if (catalog_text(&next, &text, e) != 0 ||
+        content_add(b, CONTENT_MANIFEST, buf_str(&text), &out->catalog, e) != 0)
+        return -1;
+    out->size = text.len;
+    return 0;
+}
+
+/* 0 with *number; 1: once more; -1 with *e. */
+static int try_commit(struct bucket *b, const struct names_change *c,
+    uint64_t *number, struct err *e)
+{
+    struct arena arena AUTO(arena_free) = ARENA_INIT(NAMES_ARENA_MAX);
+    struct head_side next;
+    struct catalog now;
+    struct head head;
+    bool todo;
+    int rc;
+
+    *number = 0;
+    if (names_load(b, c->ref, &arena, &now, &head, e) != 0 ||
+        still_to_do(b, c, &now, &todo, e) != 0)
+        return -1;
+    if (!todo && strcmp(now.commit, c->commit) == 0 &&
+        (!c->all || now.n == c->n) && head.n > 0)
+        return 0;
+    if (!todo && head.n == 0 && !c->all)
+        return 0;
+    if (add_catalog(b, c, &now, &head, &arena, &next, e) != 0)
+        return -1;
+    rc = head_move(b, c->ref, &head, &next, e);
+    if (rc == 0)
+        *number = head.number + 1;
+    return rc;
+}
+
+/* Longer and longer, and never as long as another one. */
+static int nap(int tries, struct err *e)
+{
+    unsigned char random = 0;
+    long ms = 10L << (tries < 5 ? tries : 5);
+    struct timespec t = { .tv_sec = 0 };
+
+    if (getrandom(&random, 1, 0) != 1)
+        random = (unsigned char)tries;
+    t.tv_nsec = (ms + NAP_MS_MAX * random / 255 * (tries > 2)) * 1000000L / 2 +
+                random * 40000L;
+    nanosleep(&t, NULL);
+    return cancel_check(e);
+}
+
+int names_commit(struct bucket *b, const struct names_change *change,
+    uint64_t *number, struct err *e)
+{
+    for (int tries = 0; tries < MOVE_TRIES; tries++) {
+        int rc = try_commit(b, change, number, e);
+
+        if (rc <= 0)
+            return rc;
+        if (nap(tries, e) != 0)
+            return -1;
+    }
+    err_set(e, ERR_BUSY, "%s: others change it faster than this process can",
+        b->shown);
+    return err_hint(e, "nothing was changed; do it again");
+}

@@ -1,0 +1,496 @@
+#!/usr/bin/env python3
+"""Volumes in s3://bucket/prefix, on two real servers: Ceph's radosgw, which
+has conditional writes, and OpenStack Swift, which has none. What the commands
+do, what they refuse, what faults, kills, damage and two writers at once leave
+behind.
+
+    s3_volume.py [--long]     --long: more kills, more writers
+"""
+import email.utils
+import hashlib
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, ".."))
+sys.path.insert(0, os.path.join(HERE, "../server"))
+import kit  # noqa: E402
+import radosgw  # noqa: E402
+import s3_faults  # noqa: E402
+import s3_plain  # noqa: E402
+import swift  # noqa: E402
+
+MIB = 1 << 20
+LONG = "--long" in sys.argv
+BUCKET = "models"
+
+
+def sha(data):
+    return hashlib.sha256(data).hexdigest()
+
+
+def noise(size, seed):
+    return random.Random(seed).randbytes(size)
+
+
+def read(path):
+    with open(path, "rb") as f:
+        return f.read()
+
+
+def slow_down(status=503, code="SlowDown"):
+    return s3_faults.answer(status, code=code)
+
+
+def skewed(seconds):
+    """What a store says whose clock is off by so much."""
+    then = email.utils.formatdate(time.time() + seconds, usegmt=True)
+    return s3_faults.answer(403, code="RequestTimeTooSkewed",
+                            headers={"Date": then})
+
+
+def flipped(at):
+    """One bit of an answer's body is another one."""
+    def flip(answer):
+        head, _, body = answer.partition(b"\r\n\r\n")
+        body = bytearray(body)
+        body[at] ^= 1
+        return head + b"\r\n\r\n" + bytes(body)
+    return s3_faults.changed(flip)
+
+
+def meanwhile(function):
+    """It happens between the store's answer and the client's reading it."""
+    def act(request, forward):
+        answer = forward()
+        function()
+        return answer
+    return act
+
+
+class Bench:
+    """A scratch folder, a server, a prefix for each test; and a proxy, which
+    is in between while there are rules."""
+
+    def __init__(self, server):
+        self.server = server
+        self.dir = kit.scratch()
+        self.faults = s3_faults.Faults(server)
+        self.plain = s3_plain.Plain(server)
+        self.plain.make_bucket(BUCKET)
+        self.next("start")
+
+    def harm(self, *rules):
+        """(method, pattern of the target, act[, times])"""
+        self.faults.clear()
+        for rule in rules:
+            self.faults.add(*rule)
+        more = dict(self.server.env())
+        if rules:
+            more["AWS_ENDPOINT_URL_S3"] = self.faults.endpoint
+        self.env = kit.clean_env(self.dir, **more)
+
+    def watch(self):
+        """No harm, but the proxy sees all."""
+        self.harm(("NONE", "", None))
+
+    def seen(self, method, part):
+        return sum(m == method and part in target
+                   for m, target, _ in self.faults.seen)
+
+    def next(self, name):
+        self.prefix = name
+        self.url = f"s3://{BUCKET}/{name}"
+        self.harm()
+        self.cwd = os.path.join(self.dir, name)
+        os.makedirs(self.cwd, exist_ok=True)
+
+    def at(self, *parts):
+        return os.path.join(self.cwd, *parts)
+
+    def write(self, name, data):
+        path = self.at(name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "wb") as f:
+            f.write(data)
+        return path
+
+    def run(self, *args, **more):
+        return kit.run(args, self.env, cwd=self.cwd, **more)
+
+    def ml(self, command, *args, **more):
+        return self.run("mlfetch", command, self.url, *args, **more)
+
+    def start(self, *args):
+        return subprocess.Popen([kit.program("mlfetch"), *args], env=self.env,
+                                cwd=self.cwd, stdin=subprocess.DEVNULL,
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+    def bytes_of(self, name):
+        """(status, bytes) of `get URL NAME -`."""
+        done = subprocess.run([kit.program("mlfetch"), "get", self.url, name,
+                               "-"], env=self.env, cwd=self.cwd,
+                              stdin=subprocess.DEVNULL, capture_output=True)
+        return done.returncode, done.stdout
+
+    def names(self):
+        """{name: sha256} as ls tells."""
+        done = self.ml("ls", "--json")
+        if done.returncode == 3:
+            return {}
+        return {f["name"]: f["sha256"] for f in json.loads(done.stdout)["files"]}
+
+    def keys(self, below=""):
+        return self.plain.keys(BUCKET, f"{self.prefix}/v1/{below}")
+
+    def blob(self, data):
+        h = sha(data)
+        return f"{self.prefix}/v1/blobs/sha256/{h[:2]}/{h[2:4]}/{h}"
+
+    def close(self):
+        self.faults.stop()
+        shutil.rmtree(self.dir)
+
+
+def sound(b):
+    """What is wrong in the bucket: every blob is its name, every ref leads
+    to a catalog, every name to a blob. Without the suite's help."""
+    bad = []
+    for key in b.keys():
+        tail = key.split("/v1/")[1]
+        if tail.startswith(("blobs/", "manifests/")):
+            if sha(b.plain.get(BUCKET, key)) != key.rsplit("/", 1)[1]:
+                bad.append(key + ": not what its name says")
+        elif tail.startswith("refs/"):
+            text = b.plain.get(BUCKET, key).decode()
+            h = text.split("catalog ")[1][:64]
+            where = f"{b.prefix}/v1/manifests/sha256/{h[:2]}/{h[2:4]}/{h}"
+            for line in b.plain.get(BUCKET, where).decode().splitlines()[8:]:
+                word = line.split(" ", 6)
+                if word[0] == "piece" or word[5] != "+":
+                    continue
+                d = word[0]
+                blob = f"{b.prefix}/v1/blobs/sha256/{d[:2]}/{d[2:4]}/{d}"
+                if b.keys("blobs/sha256/" + d[:2] + "/").get(blob) != \
+                        int(word[1]):
+                    bad.append(f"{key}: {word[6]} is not there")
+    return bad
+
+
+def test_everyday(tap, b):
+    b.next("everyday")
+    a, c = noise(300_000, 1), noise(70, 2)
+    b.write("run/a.bin", a)
+    b.write("run/sub/c.json", c)
+    b.write("run/empty", b"")
+    done = b.ml("ls")
+    tap.ok(done.returncode == 3 and "no volume" in done.stderr,
+           "ls of a prefix without a volume says so", done.stderr)
+    done = b.ml("put", "run", "--json")
+    doc = json.loads(done.stdout or "{}")
+    tap.ok(done.returncode == 0 and doc["step"] == 1 and
+           doc["volume"] == b.url and len(doc["files"]) == 3 and
+           all(f["copied"] for f in doc["files"]),
+           "a folder is put as one step", done.stderr)
+    tap.eq(b.names(), {"run/a.bin": sha(a), "run/empty": sha(b""),
+                       "run/sub/c.json": sha(c)}, "ls lists it")
+    done = b.ml("get", "run", "back")
+    tap.ok(done.returncode == 0 and read(b.at("back/a.bin")) == a and
+           read(b.at("back/sub/c.json")) == c and
+           read(b.at("back/empty")) == b"", "get brings it back", done.stderr)
+    tap.eq(b.bytes_of("run/a.bin"), (0, a), "get to a pipe")
+    b.watch()
+    done = b.ml("put", "run", "again/", "--json")
+    tap.ok(done.returncode == 0 and
+           not any(f["copied"] for f in json.loads(done.stdout)["files"]) and
+           b.seen("HEAD", "/blobs/") == 3 and b.seen("PUT", "/blobs/") == 0,
+           "bytes that the bucket has are not sent again", done.stderr)
+    b.harm()
+    done = b.ml("rm", "run/empty", "--json")
+    tap.ok(done.returncode == 0 and
+           json.loads(done.stdout)["changes"][0]["name"] == "run/empty" and
+           "run/empty" not in b.names(), "rm takes a name out", done.stderr)
+    done = b.ml("rm", "again")
+    tap.ok(done.returncode == 2 and "-r" in done.stderr,
+           "rm of a folder wants -r", done.stderr)
+    tap.ok(b.ml("rm", "-r", "again").returncode == 0 and
+           set(b.names()) == {"run/a.bin", "run/sub/c.json"}, "rm -r")
+    tap.eq(sound(b), [], "the bucket is sound")
+
+
+def test_refused(tap, b):
+    b.next("refused")
+    b.write("x", b"one")
+    b.write("y", b"four")
+    b.ml("put", "x", "name")
+    done = b.ml("put", "y", "name")
+    tap.ok(done.returncode == 2 and "-f" in done.stderr and
+           b.bytes_of("name") == (0, b"one"),
+           "a name with other content is left alone", done.stderr)
+    done = b.ml("put", "y", "name", "-f")
+    tap.ok(done.returncode == 0 and b.bytes_of("name") == (0, b"four"),
+           "-f replaces it", done.stderr)
+    before = b.keys("blobs/")
+    b.write("z", b"not there yet")
+    done = b.ml("put", "z", "name/below")
+    tap.ok(done.returncode == 8 and b.keys("blobs/") == before,
+           "nothing goes below a file, and nothing is sent", done.stderr)
+    for name in ("../up", "a/../b", "/abs", "a//b"):
+        done = b.ml("put", "x", name)
+        tap.ok(done.returncode in (2, 8), f"the name {name} is refused",
+               done.stderr)
+    done = b.run("mlfetch", "put", "s3://no-such-bucket-here/p", "x")
+    tap.ok(done.returncode == 3 and "no such bucket" in done.stderr,
+           "a bucket that is not there", done.stderr)
+    tap.ok(b.run("mlfetch", "ls", "s3://").returncode == 2 and
+           b.run("mlfetch", "ls", f"s3://{BUCKET}/a/../b").returncode == 2,
+           "what is no bucket's name is bad usage")
+    os.mkdir(b.at("there"))
+    done = b.ml("get", "name", "x")
+    tap.ok(done.returncode == 2 and read(b.at("x")) == b"one",
+           "a file that is there is left alone", done.stderr)
+    env = dict(b.env, AWS_SECRET_ACCESS_KEY="WRONGSECRET")
+    done = kit.run(["mlfetch", "ls", b.url], env)
+    tap.ok(done.returncode == 4 and "WRONGSECRET" not in done.stderr,
+           "a wrong secret is status 4, and not shown", done.stderr)
+
+
+def test_long_file(tap, b):
+    b.next("long")
+    data = noise(64 * MIB + 5, 3)
+    b.write("long.bin", data)
+    b.harm(("PUT", "partNumber=1", slow_down(), 2),
+           ("PUT", "partNumber=2", s3_faults.lost),
+           ("POST", "uploadId=", s3_faults.instead(200, code="InternalError")))
+    done = b.ml("put", "long.bin")
+    tap.ok(done.returncode == 0 and b.names() == {"long.bin": sha(data)},
+           "a long file goes in parts, past a SlowDown, a lost answer and an "
+           "error in a 200", done.stderr)
+    tap.eq(b.plain.uploads(BUCKET), [], "no upload is left behind")
+    b.harm(("GET", "/blobs/", s3_faults.cut(9_000_000)),
+           ("GET", "/blobs/", s3_faults.reset))
+    done = b.ml("get", "long.bin", "back.bin")
+    tap.ok(done.returncode == 0 and read(b.at("back.bin")) == data,
+           "and comes back over cut connections", done.stderr)
+    b.harm()
+    # a damaged piece: nothing of it, or behind it, goes out
+    b.plain.flip(BUCKET, b.blob(data), 64 * MIB + 2)
+    status, out = b.bytes_of("long.bin")
+    tap.ok(status == 6 and out == data[:64 * MIB],
+           "of a damaged file only pieces that are right reach a pipe",
+           f"status {status}, {len(out)} bytes")
+    done = b.ml("get", "long.bin", "bad.bin")
+    tap.ok(done.returncode == 6 and
+           sorted(os.listdir(b.cwd)) == ["back.bin", "long.bin"],
+           "and no file appears", done.stderr)
+
+
+def test_faults(tap, b):
+    b.next("faults")
+    b.write("f/one", noise(200_000, 4))
+    b.write("f/two", noise(100, 5))
+    want = {"f/one": sha(noise(200_000, 4)), "f/two": sha(noise(100, 5))}
+    every = [("SlowDown", slow_down()), ("a lost answer", s3_faults.lost)]
+    if LONG or b.server.conditional:
+        every += [("InternalError", slow_down(500, "InternalError")),
+                  ("a reset", s3_faults.reset)]
+    places = [("PUT", "/blobs/"), ("PUT", "/manifests/"), ("PUT", "/refs/"),
+              ("GET", "v1/refs/|v1%2Frefs%2F"), ("HEAD", "/blobs/")]
+    for name, act in every:
+        b.prefix = "faults-" + name.replace(" ", "-")
+        b.url = f"s3://{BUCKET}/{b.prefix}"
+        b.harm(*[(m, p, act) for m, p in places])
+        done = b.ml("put", "f")
+        left = [r.target.pattern for r in b.faults.rules if r.times > 0]
+        b.harm()
+        tap.ok(done.returncode == 0 and b.names() == want and not left and
+               sound(b) == [], f"put goes through {name} at every place",
+               f"{done.stderr}{left}")
+    b.harm(("*", "", skewed(600)))
+    done = b.ml("put", "f", "again/")
+    tap.ok(done.returncode == 0 and len(b.names()) == 4,
+           "and by the clock of the store", done.stderr)
+    b.harm(("GET", "/blobs/", flipped(50)))
+    tap.eq(b.bytes_of("f/two"), (0, noise(100, 5)),
+           "a bit that flipped on the way is asked for again")
+    b.harm(("GET", "/manifests/", flipped(50)))
+    tap.eq(b.names(), want | {"again/" + n: h for n, h in want.items()},
+           "in a catalog, too")
+    b.harm(("GET", "v1/refs/files/", flipped(50)))
+    tap.eq(len(b.names()), 4, "and in a ref")
+
+
+def test_damage(tap, b):
+    b.next("damage")
+    data = noise(100_000, 6)
+    b.write("d", data)
+    b.ml("put", "d")
+    b.plain.flip(BUCKET, b.blob(data), 777)
+    tap.ok(b.plain.get(BUCKET, b.blob(data)) != data,
+           "control: a plain client gets the flipped bit")
+    status, out = b.bytes_of("d")
+    tap.eq((status, out), (6, b""), "get to a pipe gives none of it, status 6")
+    done = b.ml("get", "d", "out")
+    tap.ok(done.returncode == 6 and not os.path.exists(b.at("out")) and
+           "wrong" in done.stderr, "get to a file makes none", done.stderr)
+    b.plain.remove(BUCKET, b.blob(data))
+    done = b.ml("get", "d", "out")
+    tap.ok(done.returncode == 6 and "gone" in done.stderr,
+           "bytes that are gone are told as that", done.stderr)
+    tap.ok(b.ml("put", "d").returncode == 0 and b.bytes_of("d") == (0, data),
+           "putting it again mends it")
+    ref = sorted(b.keys("refs/"))[-1]
+    b.plain.flip(BUCKET, ref, 12)
+    done = b.ml("ls")
+    tap.ok(done.returncode == 6 and "ref 'files'" in done.stderr,
+           "a damaged ref is not believed", done.stderr)
+    b.plain.flip(BUCKET, ref, 12)
+    manifest = sorted(b.keys("manifests/"))[-1]
+    b.plain.flip(BUCKET, manifest, 30)
+    done = b.ml("ls")
+    tap.ok(done.returncode == 6, "nor is a damaged catalog", done.stderr)
+
+
+def test_writers(tap, b):
+    """Everybody's files are there at the end, and who lost is told."""
+    b.next("writers")
+    n, each = (8, 6) if LONG else (4, 2) if b.server.conditional else (2, 2)
+    said = []
+
+    def write_some(w):
+        for k in range(each):
+            done = b.ml("put", b.write(f"{w}-{k}", f"{w}.{k}".encode()))
+            said.append((f"{w}-{k}", done.returncode, done.stderr))
+
+    teams = [threading.Thread(target=write_some, args=(w,)) for w in range(n)]
+    for t in teams:
+        t.start()
+    for t in teams:
+        t.join()
+    failed = [s for s in said if s[1] != 0]
+    names = b.names()
+    tap.ok(not failed and len(names) == n * each and sound(b) == [],
+           f"{n} writers at once: each name is there", f"{failed}\n{names}")
+    # both read the same, and the slower one is told
+    b.write("mine", b"mine")
+    b.write("theirs", b"theirs")
+    b.harm(("PUT", "/leases/", meanwhile(
+        lambda: b.ml("put", "theirs", "same"))))
+    done = b.ml("put", "mine", "same")
+    b.harm()
+    tap.ok(done.returncode == 1 and "another process" in done.stderr and
+           b.bytes_of("same") == (0, b"theirs"),
+           "two writers of one name: the second one is told, status 1",
+           f"{done.returncode} {done.stderr}")
+
+
+def test_both_refs(tap, b):
+    """A store without conditions: two refs of one number, both killed."""
+    if b.server.conditional:
+        return
+    b.next("both")
+    b.write("base", b"base")
+    b.ml("put", "base")
+    for name in ("one", "two"):
+        b.write(name, name.encode())
+        keep = sorted(b.keys("refs/"))
+        b.ml("put", name)
+        new = (set(b.keys("refs/")) - set(keep)).pop()
+        text = b.plain.get(BUCKET, new)
+        b.plain.remove(BUCKET, new)
+        b.write("kept-" + name, text)
+        b.write("key-" + name, new.encode())
+    for name in ("one", "two"):
+        b.plain.put(BUCKET, read(b.at("key-" + name)).decode(),
+                    read(b.at("kept-" + name)))
+    tap.eq(set(b.names()), {"base", "one", "two"},
+           "what two killed writers left is read together")
+    b.write("three", b"three")
+    b.ml("put", "three")
+    tap.eq(set(b.names()), {"base", "one", "two", "three"},
+           "and the next writer puts it together")
+
+
+def killed(b, method, part, *args):
+    """Start it, and kill -9 when the store has done such a request."""
+    box = []
+    ready = threading.Event()
+
+    def act(request, forward):
+        forward()
+        ready.wait(20)
+        box[0].kill()
+        raise s3_faults.Drop
+
+    b.harm((method, part, act))
+    p = b.start(*args)
+    box.append(p)
+    ready.set()
+    p.communicate(timeout=60)
+    b.harm()
+    return p.returncode
+
+
+def test_kill(tap, b):
+    b.next("kill")
+    old, new = noise(100_000, 7), noise(120_000, 8)
+    b.write("old", old)
+    b.write("new", new)
+    b.ml("put", "old", "file")
+    places = [("PUT", "/leases/"), ("HEAD", "/blobs/"), ("PUT", "/blobs/"),
+              ("PUT", "/manifests/"), ("PUT", "/refs/"),
+              ("DELETE", "/leases/")]
+    bad = []
+    for method, part in places * (5 if LONG else 1):
+        if (method, part) == ("PUT", "/blobs/") and b.blob(new) in b.keys():
+            b.plain.remove(BUCKET, b.blob(new))
+        status = killed(b, method, part, "put", b.url, "new", "file", "-f")
+        got = b.bytes_of("file")
+        after = part == "/refs/" or method == "DELETE"
+        if status != -signal.SIGKILL or got[0] != 0 or \
+                got[1] != (new if after else old):
+            bad.append((method, part, status, got[0], len(got[1])))
+        if after:
+            b.ml("put", "old", "file", "-f")
+    tap.eq(bad + sound(b), [], "kill -9 at every request of a put: the old "
+           "file, or the new one once its ref is written")
+    done = b.ml("put", "new", "file", "-f")
+    tap.ok(done.returncode == 0 and b.bytes_of("file") == (0, new),
+           "and the next put goes through", done.stderr)
+    killed(b, "GET", "/blobs/", "get", b.url, "file", "back")
+    tap.ok(not os.path.exists(b.at("back")), "a killed get leaves no file of "
+           "the name")
+
+
+TESTS = [test_everyday, test_refused, test_faults, test_damage, test_writers,
+         test_both_refs, test_kill, test_long_file]
+
+
+def main():
+    tap = kit.Tap()
+    for kind in (radosgw.Radosgw, swift.Swift):
+        why = kind.missing()
+        if why:
+            tap.skip(f"volumes on {kind.name}", why)
+            continue
+        with kind() as server:
+            b = Bench(server)
+            print(f"# {kind.name}", flush=True)
+            for test in TESTS:
+                start = time.monotonic()
+                test(tap, b)
+                print(f"# {test.__name__}: "
+                      f"{time.monotonic() - start:.1f} s", flush=True)
+            b.close()
+    tap.done()
+
+
+if __name__ == "__main__":
+    main()
