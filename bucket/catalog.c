@@ -21,7 +21,7 @@ static const char *or_none(const char *text)
 
 static void file_text(const struct catalog_file *f, struct buf *out)
 {
-    uint64_t pieces = f->held ? catalog_pieces(f->size) : 0;
+    uint64_t pieces = f->pieces != NULL ? catalog_pieces(f->size) : 0;
 
     buf_printf(out, "%s %llu %lld %s %s %s %.*s\n", or_none(f->sha256.hex),
         (unsigned long long)f->size, (long long)f->mtime, or_none(f->oid.hex),
@@ -182,12 +182,20 @@ static bool file_words(struct str line, struct catalog_file *f)
            (!f->held || f->sha256.hex[0] != '\0') && f->name.len > 0;
 }
 
+static bool next_is_piece(const struct reader *in)
+{
+    struct str rest = { (const char *)in->r.p + in->r.pos,
+        (size_t)rd_left(&in->r) };
+
+    return str_starts(rest, "piece ");
+}
+
 static int read_pieces(struct reader *in, struct catalog_file *f,
     struct arena *arena, struct err *e)
 {
     uint64_t n = f->held ? catalog_pieces(f->size) : 0;
 
-    if (n == 0)
+    if (n == 0 || !next_is_piece(in))
         return 0;
     /* Each takes a line of 71 bytes: what is not there is not made room for. */
     if (n > rd_left(&in->r) / 71)

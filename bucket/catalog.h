@@ -12,7 +12,7 @@
  *   files 2
  *   <sha256> <size> <date> - - + run/a
  *   <sha256> <size> 0 <oid> lfs - config.json
- *   piece <sha256>                  of each 64 MiB of a file that is longer
+ *   piece <sha256>                  of each 64 MiB of a put file that is longer
  *
  * The words of a file: digest of its bytes ("-": not known), bytes, when it
  * was put, git's digest ("-": none), "lfs" or "-", "+" or "-": are its bytes
@@ -37,7 +37,7 @@ struct catalog_file {
     struct digest oid;    /* hex "": none */
     bool lfs;
     bool held;
-    struct digest *pieces; /* catalog_pieces(size) of them, if held */
+    struct digest *pieces; /* catalog_pieces(size) of them, or NULL */
 };
 
 struct catalog {

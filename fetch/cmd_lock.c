@@ -7,12 +7,14 @@
 #include "base/file.h"
 #include "cache/mode.h"
 #include "cache/volume.h"
+#include "fetch/cmd_bucket.h"
 #include "fetch/lockpin.h"
 #include "fetch/shortname.h"
 #include "net/retry.h"
 
 struct lock_opts {
     const char *out;
+    const char *from;
     int repo_type;
     struct opt_list include;
     struct opt_list exclude;
@@ -30,6 +32,12 @@ static const struct opt opts[] = {
         .at = offsetof(struct lock_opts, out),
         .arg = "FILE",
         .help = "write the lock here (default: standard output)" },
+    { .name = "from",
+        .type = OPT_STR,
+        .at = offsetof(struct lock_opts, from),
+        .arg = "s3://...",
+        .help =
+            "as this volume in object storage has it; the hub is not asked" },
     { .name = "repo-type",
         .type = OPT_CHOICE,
         .at = offsetof(struct lock_opts, repo_type),
@@ -76,20 +84,22 @@ static const struct opt opts[] = {
 };
 
 static int plan_one(struct pull *p, const struct lock_opts *o, const char *text,
-    const struct hubdir *dir, struct hub *hub, struct err *e)
+    const struct hubdir *dir, struct hub *hub, struct from_bucket *from,
+    struct err *e)
 {
     p->include = o->include.v;
     p->n_include = o->include.n;
     p->exclude = o->exclude.v;
     p->n_exclude = o->exclude.n;
-    p->offline = o->offline || pull_offline();
+    p->offline = o->from == NULL && (o->offline || pull_offline());
     p->convert = (enum conversion_kind)o->convert;
     if (shortname_parse(
             &p->repo, (enum repo_type)o->repo_type, NULL, text, e) != 0)
         return -1;
     if (p->convert != CONVERSION_NONE && p->repo.type != REPO_MODEL)
         return err_set(e, ERR_USAGE, "%s: only models are converted", text);
-    return pull_plan(p, dir, hub, e);
+    return from != NULL ? from_bucket_plan(from, p, dir, hub, e)
+                        : pull_plan(p, dir, hub, e);
 }
 
 static void list_free(struct lock_entry **v)
@@ -114,6 +124,7 @@ static int run(const struct cmd_ctx *ctx, void *values, int argc, char **argv,
     struct err *e)
 {
     const struct lock_opts *o = values;
+    struct from_bucket *from AUTO(from_bucket_close) = NULL;
     struct hubdir dir;
     struct pull_set set AUTO(pull_set_free) = PULL_SET_INIT;
     struct lock_entry *list AUTO(list_free) = NULL;
@@ -121,6 +132,11 @@ static int run(const struct cmd_ctx *ctx, void *values, int argc, char **argv,
     struct hub hub AUTO(hub_free) = HUB_INIT;
 
     (void)ctx;
+    if (o->from != NULL && o->offline)
+        return err_set(
+            e, ERR_USAGE, "--from asks a store: --offline asks none");
+    if (o->from != NULL && (from = from_bucket_open(o->from, e)) == NULL)
+        return -1;
     list = calloc((size_t)argc, sizeof(*list));
     if (list == NULL)
         return err_set(e, ERR_NOMEM, "out of memory");
@@ -129,7 +145,7 @@ static int run(const struct cmd_ctx *ctx, void *values, int argc, char **argv,
         hubdir_default(&dir, e) != 0)
         return -1;
     for (size_t i = 0; i < set.n; i++)
-        if (plan_one(&set.v[i], o, argv[i], &dir, &hub, e) != 0 ||
+        if (plan_one(&set.v[i], o, argv[i], &dir, &hub, from, e) != 0 ||
             lockpin_of(&list[i], &set.v[i], e) != 0)
             return -1;
     if (lockfile_text(&text, list, set.n, e) != 0)

@@ -4,7 +4,9 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "bucket/bucket.h"
 #include "cache/volume.h"
+#include "fetch/cmd_bucket.h"
 #include "fetch/lockpin.h"
 #include "fetch/pace.h"
 #include "fetch/planview.h"
@@ -19,6 +21,7 @@ struct pull_opts {
     struct opt_list include;
     struct opt_list exclude;
     const char *volume;
+    const char *from;
     const char *local_dir;
     const char *lock;
     int convert;
@@ -59,7 +62,12 @@ static const struct opt opts[] = {
         .type = OPT_STR,
         .at = offsetof(struct pull_opts, volume),
         .arg = "VOLUME",
-        .help = "into this volume, not into the hub cache" },
+        .help = "into this volume, not into the hub cache; also s3://..." },
+    { .name = "from",
+        .type = OPT_STR,
+        .at = offsetof(struct pull_opts, from),
+        .arg = "s3://...",
+        .help = "not from the hub, but from this volume in object storage" },
     { .name = "local-dir",
         .type = OPT_STR,
         .at = offsetof(struct pull_opts, local_dir),
@@ -155,6 +163,16 @@ static int check(const struct pull_opts *o, int argc, struct err *e)
         return err_set(e, ERR_USAGE,
             "--lock says what is brought: no repository, revision or pattern "
             "beside it");
+    if (o->from != NULL && (o->offline || o->force))
+        return err_set(e, ERR_USAGE,
+            "--from asks a store: neither --offline nor --force goes with it");
+    if (o->volume != NULL && bucket_is(o->volume) &&
+        (o->dry_run || o->force || o->offline || o->from != NULL ||
+            o->convert != CONVERSION_NONE))
+        return err_set(e, ERR_USAGE,
+            "--volume %s: --dry-run, --force, --offline, --from and "
+            "conversions are for a volume or cache of this machine",
+            o->volume);
     if (o->local_dir != NULL && o->volume != NULL)
         return err_set(e, ERR_USAGE, "--local-dir and --volume are two places");
     if (o->convert != CONVERSION_NONE &&
@@ -179,7 +197,7 @@ static void set_asked(struct pull *p, const struct cmd_ctx *ctx,
     p->volume = o->volume;
     p->jobs = (unsigned)o->jobs;
     p->limit_rate = o->limit_rate;
-    p->offline = o->offline || pull_offline();
+    p->offline = o->from == NULL && (o->offline || pull_offline());
     p->force = o->force;
     p->progress = ctx->progress;
 }
@@ -243,14 +261,16 @@ static int show_plans(
 
 /* Each path is shown as soon as its repository is whole. */
 static int fetch_all(const struct pull_opts *o, struct pull_set *s,
-    struct hub *hub, struct err *e)
+    const struct hubdir *dir, struct hub *hub, struct from_bucket *from,
+    struct err *e)
 {
     struct buf out AUTO(buf_free) = BUF_INIT(OUT_MAX);
 
-    if (pull_reserve(s->v, s->n, e) != 0)
+    if (from == NULL && pull_reserve(s->v, s->n, e) != 0)
         return -1;
     for (size_t i = 0; i < s->n; i++) {
-        if (pull_fetch(&s->v[i], hub, e) != 0)
+        if (from != NULL ? from_bucket_bring(from, &s->v[i], dir, hub, e) != 0
+                         : pull_fetch(&s->v[i], hub, e) != 0)
             return -1;
         if (o->json) {
             buf_puts(&out, i > 0 ? ",\n  " : "[\n  ");
@@ -268,12 +288,52 @@ static int fetch_all(const struct pull_opts *o, struct pull_set *s,
     return cmd_print(&out, e);
 }
 
+/* Into object storage: there is no folder to be shown, but the commit. */
+static int fetch_into(const struct pull_opts *o, struct pull_set *s,
+    struct hub *hub, struct err *e)
+{
+    struct buf out AUTO(buf_free) = BUF_INIT(OUT_MAX);
+
+    for (size_t i = 0; i < s->n; i++) {
+        struct into_bucket done = { .url = o->volume };
+        struct repo asked = s->v[i].repo;
+
+        if (into_bucket(&done, &s->v[i], hub, e) != 0)
+            return -1;
+        if (!o->json) {
+            buf_printf(&out, "%s@%s\n", asked.id, s->v[i].commit);
+            if (cmd_print(&out, e) != 0 || cmd_flush(e) != 0)
+                return -1;
+            buf_clear(&out);
+            continue;
+        }
+        buf_puts(&out, i > 0 ? ",\n  {" : "[\n  {");
+        planview_field(&out, "repository", asked.id);
+        buf_puts(&out, ", ");
+        planview_field(&out, "revision", asked.revision);
+        buf_puts(&out, ", ");
+        planview_field(&out, "commit", s->v[i].commit);
+        buf_puts(&out, ", ");
+        planview_field(&out, "volume", o->volume);
+        buf_printf(&out,
+            ", \"files\": %llu, \"bytes\": %llu, \"fetched_bytes\": %llu, "
+            "\"sent_bytes\": %llu}",
+            (unsigned long long)done.files, (unsigned long long)done.bytes,
+            (unsigned long long)done.fetched_bytes,
+            (unsigned long long)done.sent_bytes);
+    }
+    if (o->json)
+        buf_puts(&out, s->n > 0 ? "\n]\n" : "[]\n");
+    return cmd_print(&out, e);
+}
+
 static int run(const struct cmd_ctx *ctx, void *values, int argc, char **argv,
     struct err *e)
 {
     const struct pull_opts *o = values;
     struct lockfile lock AUTO(lockfile_free) = LOCKFILE_INIT;
     struct hub hub AUTO(hub_free) = HUB_INIT;
+    struct from_bucket *from AUTO(from_bucket_close) = NULL;
     struct hubdir dir;
     struct localdir local;
     struct pull_set set AUTO(pull_set_free) = PULL_SET_INIT;
@@ -282,15 +342,22 @@ static int run(const struct cmd_ctx *ctx, void *values, int argc, char **argv,
         return -1;
     if (o->local_dir != NULL && localdir_at(&local, o->local_dir, e) != 0)
         return -1;
-    if (hub_init(&hub, (unsigned)o->jobs, (uint64_t)o->retry_s, e) != 0 ||
-        find_dir(o, &dir, e) != 0)
+    if (hub_init(&hub, (unsigned)o->jobs, (uint64_t)o->retry_s, e) != 0)
         return -1;
-    for (size_t i = 0; i < set.n; i++) {
+    for (size_t i = 0; i < set.n; i++)
         set_asked(&set.v[i], ctx, o, &local);
-        if (pull_plan(&set.v[i], &dir, &hub, e) != 0)
+    if (o->volume != NULL && bucket_is(o->volume))
+        return fetch_into(o, &set, &hub, e);
+    if (o->from != NULL && (from = from_bucket_open(o->from, e)) == NULL)
+        return -1;
+    if (find_dir(o, &dir, e) != 0)
+        return -1;
+    for (size_t i = 0; i < set.n; i++)
+        if (from != NULL ? from_bucket_plan(from, &set.v[i], &dir, &hub, e) != 0
+                         : pull_plan(&set.v[i], &dir, &hub, e) != 0)
             return -1;
-    }
-    return o->dry_run ? show_plans(o, &set, e) : fetch_all(o, &set, &hub, e);
+    return o->dry_run ? show_plans(o, &set, e)
+                      : fetch_all(o, &set, &dir, &hub, from, e);
 }
 
 static const struct cmd_example examples[] = {
@@ -301,6 +368,10 @@ static const struct cmd_example examples[] = {
     { "mlfetch pull org/name --local-dir model", "plain files in ./model" },
     { "mlfetch pull --fp16 pythia-1b", "and convert it, as mlconvert does" },
     { "mlfetch pull --lock models.lock", "exactly these files" },
+    { "mlfetch pull org/name --volume s3://team/models",
+        "into object storage, for all machines" },
+    { "mlfetch pull org/name --from s3://team/models",
+        "and from there, without the hub" },
     { NULL, NULL },
 };
 
@@ -327,6 +398,14 @@ const struct cmd cmd_pull = {
         "the hub cache holds is shared with it or copied, not fetched. A "
         "file that is there and was not fetched, or was changed since, is "
         "left alone: nothing is done without --force."
+        "\n\n"
+        "With --volume s3://BUCKET/PREFIX the files go into object storage, by "
+        "way of a spool on this machine (below XDG_CACHE_HOME) of 2 GiB or "
+        "the largest file; what the bucket or the hub cache has is not "
+        "fetched. Then any machine has them from there, without the hub: "
+        "mlfetch pull, lock and warm with --from. Prints REPO@COMMIT, and "
+        "with --json: repository, revision, commit, volume, files, bytes, "
+        "fetched_bytes, sent_bytes."
         "\n\n"
         "--dry-run shows the plan, and ends with the status that the pull "
         "would end with, as far as is known: 7 when the disk is too small, "

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "cache/trust.h"
 #include "cache/volume.h"
+#include "fetch/cmd_bucket.h"
 #include "fetch/lockpin.h"
 #include "fetch/pace.h"
 #include "fetch/planview.h"
@@ -17,6 +18,7 @@ struct warm_opts {
     const char *lock;
     const char *key;
     const char *volume;
+    const char *from;
     int64_t jobs;
     uint64_t limit_rate;
     int64_t retry_s;
@@ -43,6 +45,12 @@ static const struct opt opts[] = {
         .at = offsetof(struct warm_opts, volume),
         .arg = "VOLUME",
         .help = "in this volume, not in the hub cache" },
+    { .name = "from",
+        .type = OPT_STR,
+        .at = offsetof(struct warm_opts, from),
+        .arg = "s3://...",
+        .help =
+            "bring it from this volume in object storage, not from the hub" },
     { .letter = 'j',
         .name = "jobs",
         .type = OPT_INT,
@@ -94,7 +102,7 @@ static int find_dir(
 
 static int plan_all(const struct cmd_ctx *ctx, const struct warm_opts *o,
     const struct lockfile *lock, struct pull_set *s, const struct hubdir *dir,
-    struct hub *hub, struct err *e)
+    struct hub *hub, struct from_bucket *from, struct err *e)
 {
     for (size_t i = 0; i < s->n; i++) {
         struct pull *p = &s->v[i];
@@ -102,14 +110,16 @@ static int plan_all(const struct cmd_ctx *ctx, const struct warm_opts *o,
         lockpin(p, &lock->v[i]);
         p->jobs = (unsigned)o->jobs;
         p->limit_rate = o->limit_rate;
-        p->offline = o->offline || pull_offline();
+        p->offline = o->from == NULL && (o->offline || pull_offline());
         p->verify = true;
         p->volume = o->volume;
         p->progress = ctx->progress;
-        if (pull_plan(p, dir, hub, e) != 0)
+        if (from != NULL ? from_bucket_plan(from, p, dir, hub, e) != 0
+                         : pull_plan(p, dir, hub, e) != 0)
             return -1;
     }
-    return pull_reserve(s->v, s->n, e);
+    return from != NULL ? pull_check(s->v, s->n, e)
+                        : pull_reserve(s->v, s->n, e);
 }
 
 static int print(
@@ -137,7 +147,8 @@ static int run(const struct cmd_ctx *ctx, void *values, int argc, char **argv,
     struct err *e)
 {
     const struct warm_opts *o = values;
-    bool offline = o->offline || pull_offline();
+    bool offline = o->from == NULL && (o->offline || pull_offline());
+    struct from_bucket *from AUTO(from_bucket_close) = NULL;
     struct buf text AUTO(buf_free) = BUF_INIT(LOCKFILE_MAX);
     struct lockfile lock AUTO(lockfile_free) = LOCKFILE_INIT;
     struct hubdir dir;
@@ -151,6 +162,11 @@ static int run(const struct cmd_ctx *ctx, void *values, int argc, char **argv,
         err_set(e, ERR_USAGE, "--lock FILE is needed");
         return err_hint(e, "mlfetch lock REPO -o FILE makes one");
     }
+    if (o->from != NULL && o->offline)
+        return err_set(
+            e, ERR_USAGE, "--from asks a store: --offline asks none");
+    if (o->from != NULL && (from = from_bucket_open(o->from, e)) == NULL)
+        return -1;
     if (pace_check(o->limit_rate, e) != 0 || find_dir(o, offline, &dir, e) != 0)
         return -1;
     if (file_slurp(o->lock, &text, e) != 0 ||
@@ -160,10 +176,12 @@ static int run(const struct cmd_ctx *ctx, void *values, int argc, char **argv,
     if (lockfile_parse(&lock, buf_str(&text), o->lock, e) != 0 ||
         pull_set_make(&set, lock.n, e) != 0 ||
         hub_init(&hub, (unsigned)o->jobs, (uint64_t)o->retry_s, e) != 0 ||
-        plan_all(ctx, o, &lock, &set, &dir, &hub, e) != 0)
+        plan_all(ctx, o, &lock, &set, &dir, &hub, from, e) != 0)
         return -1;
     for (size_t i = 0; i < set.n; i++)
-        if (pull_fetch(&set.v[i], &hub, e) != 0)
+        if (from != NULL
+                ? from_bucket_bring(from, &set.v[i], &dir, &hub, e) != 0
+                : pull_fetch(&set.v[i], &hub, e) != 0)
             return -1;
     if (o->key != NULL && !offline && trust_remember(&trust, e) != 0)
         return -1;
@@ -174,6 +192,8 @@ static const struct cmd_example examples[] = {
     { "mlfetch warm --lock models.lock", "bring what is missing" },
     { "mlfetch warm --lock models.lock --key ci.pub --volume /models",
         "only if ci signed it" },
+    { "mlfetch warm --lock models.lock --from s3://team/models",
+        "from object storage, without the hub" },
     { "mlfetch warm --lock models.lock --offline", "is every byte here?" },
     { NULL, NULL },
 };
@@ -190,6 +210,8 @@ const struct cmd cmd_warm = {
         "Where the lock asks for a conversion, mlconvert is run, unless it is "
         "there; then its digests are checked, too. "
         "Prints the folder of each snapshot, or of its converted form.\n\n"
+        "With --from s3://BUCKET/PREFIX the files come from there, where "
+        "mlfetch pull --volume has brought them; the hub is not asked.\n\n"
         "With --offline nothing is asked for or changed: status 0 says that "
         "every file of the lock is here, 5 that one is not, 6 that one is "
         "damaged; the message names it.\n\n"

@@ -112,8 +112,11 @@ static void test_hostile(void)
         { HEAD "files 1\n" A64 "05 0 - - + x\n", "a zero in front" },
         { HEAD "files 1\n" A64 "99999999999999999999 0 - - + x\n",
             "a size that does not fit" },
-        { HEAD "files 1\n" A64 "18446744073709551615 0 - - + x\n",
+        { HEAD "files 1\n" A64 "18446744073709551615 0 - - + x\npiece " A64
+               "\n",
             "more pieces than there are" },
+        { HEAD "files 1\n" A64 "67108865 0 - - + x\npiece " A64 "\n",
+            "fewer pieces than it has" },
         { HEAD "files 1\n- 5 0 - - + x\n", "held without a digest" },
         { HEAD "files 1\n" A64 "5 0 - - * x\n", "neither held nor not" },
         { HEAD "files 2\n" A64 FILE_LINE "x\n" A64 FILE_LINE "x\n", "twice" },

@@ -1,0 +1,71 @@
+/*
+ * models.h - repositories in a bucket: brought there once, from the Hub, and
+ * from there to any number of machines that need no Hub.
+ *
+ *   refs/hub/<folder>/<commit>     the commit's listing, and what is held
+ *   refs/hub/<folder>/<revision>   which commit a branch or tag is
+ *
+ * Names appear last here, too: contents, the commit's listing, the revision.
+ */
+#ifndef BUCKET_MODELS_H
+#define BUCKET_MODELS_H
+
+#include "base/progress.h"
+#include "bucket/catalog.h"
+#include "bucket/names.h"
+#include "cache/hubdir.h"
+
+/* What a bucket has of one commit. */
+struct model {
+    char commit[41];
+    struct catalog catalog; /* all files of the commit; held: bytes are here */
+    struct tree tree;       /* the same, as the Hub lists them */
+};
+
+/*
+ * models_find - the repository's revision, in arena
+ * Returns 0, or -1 with *e: MISSING (no such repository or revision there)
+ */
+int models_find(struct bucket *b, const struct repo *r, struct arena *arena,
+    struct model *out, struct err *e);
+
+/* What is to be kept, and who brings it. */
+struct models_keep {
+    const struct repo *repo; /* its revision gets the commit */
+    const char *commit;
+    const struct tree *tree; /* all of the commit */
+    const bool *chosen;      /* of its files */
+    /*
+     * Bring n files of the tree to this machine, a few gigabytes or a single
+     * file: at[i] is which, path[i] (PATH_MAX) gets where it is.
+     */
+    int (*bring)(void *arg, const uint64_t *at, uint64_t n,
+        char (*path)[PATH_MAX], struct err *e);
+    /* They are in the bucket now. */
+    void (*done)(void *arg, const uint64_t *at, uint64_t n);
+    void *arg;
+    enum progress_mode progress;
+};
+
+/*
+ * models_keep - the chosen files are in the bucket, and the names lead there
+ * What the bucket has is not brought.
+ * brought  bytes that were sent
+ * Returns  0, or -1 with *e: CORRUPT (what was brought is not what the tree
+ *          says), bring's, ...
+ */
+int models_keep(struct bucket *b, const struct models_keep *k,
+    uint64_t *brought, struct err *e);
+
+/*
+ * models_fill - bytes of files out of the bucket, as blobs of a hub cache
+ * v        n files of m->tree
+ * Returns  0, or -1 with *e: MISSING (the bucket does not hold one), CORRUPT,
+ *          NOSPACE, ...
+ */
+int models_fill(struct bucket *b, const struct model *m,
+    const struct hubdir *dir, const struct repo *r,
+    const struct tree_file *const *v, uint64_t n, struct progress *progress,
+    struct err *e);
+
+#endif

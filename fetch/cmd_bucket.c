@@ -1,0 +1,374 @@
+/*
+ * Repositories into a volume in object storage, and out of it into a cache.
+ *
+ * Into it by way of a spool: a hub cache on this machine's disk, of a few
+ * gigabytes or the largest single file. The Hub says of most files what their
+ * SHA-256 is, but a store wants to know that of each part before the part
+ * comes, and of small files the Hub names git's digest alone. And what was
+ * interrupted goes on: the spool's downloads are ordinary ones.
+ */
+#include "fetch/cmd_bucket.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include "base/env.h"
+#include "base/file.h"
+#include "base/path.h"
+#include "bucket/models.h"
+#include "cache/aside.h"
+
+#define ARENA_BYTES ((uint64_t)4 << 30)
+
+/* ---- out of a bucket ---- */
+
+struct from_bucket {
+    struct bucket b;
+    struct arena arena;
+    struct model **models; /* of pulls, by their number */
+    size_t n;
+};
+
+struct from_bucket *from_bucket_open(const char *url, struct err *e)
+{
+    struct from_bucket *f = calloc(1, sizeof(*f));
+
+    if (f == NULL) {
+        err_set(e, ERR_NOMEM, "out of memory");
+        return NULL;
+    }
+    *f = (struct from_bucket){ .b = BUCKET_INIT,
+        .arena = ARENA_INIT(ARENA_BYTES) };
+    if (!bucket_is(url)) {
+        err_set(e, ERR_USAGE, "--from %s: not s3://BUCKET/PREFIX", url);
+        err_hint(e, "a volume of this machine: --volume");
+    } else if (bucket_open(&f->b, url, e) == 0) {
+        return f;
+    }
+    from_bucket_close(&f);
+    return NULL;
+}
+
+void from_bucket_close(struct from_bucket **f)
+{
+    if (*f == NULL)
+        return;
+    bucket_close(&(*f)->b);
+    arena_free(&(*f)->arena);
+    free((*f)->models);
+    free(*f);
+    *f = NULL;
+}
+
+static struct model *model_of(
+    struct from_bucket *f, const struct pull *p, struct err *e)
+{
+    struct model **v;
+
+    if (p->nth > f->n) {
+        v = realloc(f->models, p->nth * sizeof(*v));
+        if (v == NULL) {
+            err_set(e, ERR_NOMEM, "out of memory");
+            return NULL;
+        }
+        for (size_t i = f->n; i < p->nth; i++)
+            v[i] = NULL;
+        f->models = v;
+        f->n = p->nth;
+    }
+    if (f->models[p->nth - 1] == NULL)
+        f->models[p->nth - 1] =
+            arena_alloc(&f->arena, 1, sizeof(struct model), e);
+    return f->models[p->nth - 1];
+}
+
+int from_bucket_plan(struct from_bucket *f, struct pull *p,
+    const struct hubdir *dir, struct hub *hub, struct err *e)
+{
+    struct model *m = model_of(f, p, e);
+    struct repo repo = p->repo;
+
+    if (m == NULL)
+        return -1;
+    if (p->pin_commit != NULL)
+        snprintf(repo.revision, sizeof(repo.revision), "%s", p->pin_commit);
+    if (models_find(&f->b, &repo, &f->arena, m, e) != 0)
+        return -1;
+    if (p->pin_commit == NULL) {
+        p->pin_commit = m->commit;
+        p->pin_tree = &m->tree;
+    }
+    return pull_plan(p, dir, hub, e);
+}
+
+/* The listing goes into the cache with the files, if it is all of it. */
+static int note_listing(struct from_bucket *f, struct pull *p, struct err *e)
+{
+    const struct model *m = f->models[p->nth - 1];
+    struct arena arena AUTO(arena_free) = ARENA_INIT(ARENA_BYTES);
+    struct tree tree;
+    int have;
+
+    if (p->pin_tree != &m->tree)
+        return 0;
+    have = hubdir_tree(p->dir, &p->repo, p->commit, &arena, &tree, e);
+    p->tree_is_new = have != HAVE;
+    return have < 0 ? -1 : 0;
+}
+
+static int bring_missing(struct from_bucket *f, struct pull *p, struct err *e)
+{
+    struct progress *progress AUTO(progress_close_auto) = NULL;
+    const struct plan *plan = &p->plan;
+    const struct tree_file **v =
+        arena_alloc(&f->arena, plan->n_fetch, sizeof(*v), e);
+
+    if (v == NULL || hubdir_init(p->dir, e) != 0)
+        return -1;
+    for (size_t i = 0; i < plan->n_fetch; i++)
+        v[i] = plan->files[i].file;
+    progress = progress_open(
+        p->progress, "fetching", plan->fetch_bytes + plan->kept_bytes, e);
+    if (progress == NULL)
+        return -1;
+    return models_fill(&f->b, f->models[p->nth - 1], p->dir, &p->repo, v,
+        plan->n_fetch, progress, e);
+}
+
+int from_bucket_bring(struct from_bucket *f, struct pull *p,
+    const struct hubdir *dir, struct hub *hub, struct err *e)
+{
+    uint64_t bytes = p->plan.fetch_bytes + p->plan.kept_bytes;
+    bool verify = p->verify, force = p->force;
+
+    if (p->plan.n_fetch > 0) {
+        if (pull_check(p, 1, e) != 0 || bring_missing(f, p, e) != 0)
+            return -1;
+        /* What came was hashed, and what was here before that. */
+        pull_free(p);
+        p->verify = p->force = false;
+        if (pull_plan(p, dir, hub, e) != 0)
+            return -1;
+        p->verify = verify;
+        p->force = force;
+    }
+    if (note_listing(f, p, e) != 0 || pull_reserve(p, 1, e) != 0 ||
+        pull_fetch(p, hub, e) != 0)
+        return -1;
+    p->fetched_bytes += bytes;
+    return 0;
+}
+
+/* ---- into one ---- */
+
+struct spool {
+    struct hubdir dir;
+    struct hubdir held; /* the hub cache of all tools, which may have it */
+    int lock;
+    struct pull *p;
+    struct hub *hub;
+    uint64_t fetched;
+    struct arena arena;
+};
+
+static void spool_close(struct spool *s)
+{
+    fd_close(&s->lock);
+    arena_free(&s->arena);
+}
+
+static int spool_root(
+    struct spool *s, const char *shown, const struct pull *p, struct err *e)
+{
+    char top[PATH_MAX], cache[PATH_MAX];
+    struct buf text AUTO(buf_free) = BUF_INIT(4096);
+    struct digest name;
+
+    if (!env_path("XDG_CACHE_HOME", cache) &&
+        path_fmt(cache, e, "%s/.cache", env_home()) != 0)
+        return -1;
+    buf_printf(&text, "%s\n%s\n%s\n", shown, p->repo.folder, p->commit);
+    if (buf_check(&text, e) != 0 ||
+        hash_bytes(HASH_SHA256, text.p, text.len, &name, e) != 0 ||
+        path_fmt(top, e, "%s/mlfetch/spool", cache) != 0 ||
+        dir_make(top, e) != 0)
+        return -1;
+    return path_fmt(s->dir.root, e, "%s/%.16s", top, name.hex);
+}
+
+/* One process at a time: who is done takes it all away. */
+static int spool_lock(struct spool *s, const struct pull *p, struct err *e)
+{
+    char path[PATH_MAX];
+
+    if (path_fmt(path, e, "%s.lock", s->dir.root) != 0)
+        return -1;
+    s->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (s->lock < 0)
+        return err_sys(e, "cannot open %s", path);
+    if (flock(s->lock, LOCK_EX | LOCK_NB) == 0)
+        return 0;
+    err_set(e, ERR_BUSY, "another process brings %s@%s into this volume",
+        p->repo.id, p->commit);
+    return err_hint(e, "wait for it, then do it again");
+}
+
+static int blob_of(const struct hubdir *dir, const struct spool *s,
+    const struct tree_file *t, char *out, struct err *e)
+{
+    return hubdir_blob(dir, &s->p->repo, tree_etag(t), out, e);
+}
+
+/* Does the hub cache have it, whole and right? */
+static bool is_held(const struct spool *s, const struct tree_file *t, char *out)
+{
+    const struct digest *etag = tree_etag(t);
+    struct err ignored = ERR_INIT;
+    struct digest now;
+
+    return hubdir_have_blob(&s->held, &s->p->repo, t, &ignored) == HAVE &&
+           blob_of(&s->held, s, t, out, &ignored) == 0 &&
+           file_hash(out, (int)etag->kind, &now, NULL, NULL, &ignored) == 0 &&
+           digest_eq(&now, etag);
+}
+
+static int fetch_here(struct spool *s, const struct tree *some, struct err *e)
+{
+    struct pull_set set AUTO(pull_set_free) = PULL_SET_INIT;
+    struct pull *q;
+
+    if (some->n == 0)
+        return 0;
+    if (pull_set_make(&set, 1, e) != 0)
+        return -1;
+    q = &set.v[0];
+    q->repo = s->p->repo;
+    q->pin_commit = s->p->commit;
+    q->pin_tree = some;
+    q->jobs = s->p->jobs;
+    q->limit_rate = s->p->limit_rate;
+    q->progress = s->p->progress;
+    if (pull_plan(q, &s->dir, s->hub, e) != 0 || pull_reserve(q, 1, e) != 0 ||
+        pull_fetch(q, s->hub, e) != 0)
+        return -1;
+    s->fetched += q->fetched_bytes;
+    return 0;
+}
+
+static int spool_bring(void *arg, const uint64_t *at, uint64_t n,
+    char (*path)[PATH_MAX], struct err *e)
+{
+    struct spool *s = arg;
+    struct tree some = { .n = 0 };
+
+    some.files = arena_alloc(&s->arena, n, sizeof(*some.files), e);
+    if (some.files == NULL)
+        return -1;
+    for (uint64_t i = 0; i < n; i++) {
+        const struct tree_file *t = &s->p->tree.files[at[i]];
+
+        if (is_held(s, t, path[i]))
+            continue;
+        if (blob_of(&s->dir, s, t, path[i], e) != 0)
+            return -1;
+        some.files[some.n++] = *t;
+    }
+    return fetch_here(s, &some, e);
+}
+
+static void spool_done(void *arg, const uint64_t *at, uint64_t n)
+{
+    struct spool *s = arg;
+    struct err ignored = ERR_INIT;
+    char path[PATH_MAX];
+
+    for (uint64_t i = 0; i < n; i++)
+        if (blob_of(&s->dir, s, &s->p->tree.files[at[i]], path, &ignored) == 0)
+            unlink(path);
+}
+
+/* Of a pinned pull: exactly the files of the pin, as the Hub has them. */
+static int choose_pinned(
+    const struct pull *p, const struct tree *pin, bool *chosen, struct err *e)
+{
+    uint64_t k = 0;
+
+    for (uint64_t i = 0; i < pin->n; i++) {
+        const struct tree_file *want = &pin->files[i];
+
+        while (k < p->tree.n && str_cmp(p->tree.files[k].path, want->path) < 0)
+            k++;
+        if (k == p->tree.n || !str_eq(p->tree.files[k].path, want->path) ||
+            !digest_eq(tree_etag(&p->tree.files[k]), tree_etag(want)))
+            return err_set(e, ERR_CORRUPT,
+                "%s@%s: the Hub has another '%.*s' than the lock", p->repo.id,
+                p->commit, STR_ARG(want->path));
+        chosen[k] = true;
+    }
+    return 0;
+}
+
+static int choose(const struct pull *p, const struct tree *pin, bool *chosen,
+    struct into_bucket *out, struct err *e)
+{
+    if (pin != NULL) {
+        if (choose_pinned(p, pin, chosen, e) != 0)
+            return -1;
+    } else {
+        for (size_t i = 0; i < p->plan.n; i++)
+            chosen[p->plan.files[i].file - p->tree.files] = true;
+    }
+    for (uint64_t i = 0; i < p->tree.n; i++) {
+        out->files += chosen[i];
+        out->bytes += chosen[i] ? p->tree.files[i].size : 0;
+    }
+    return 0;
+}
+
+/* All of the commit's listing is asked for, also where a lock names some. */
+static int plan_whole(struct pull *p, const struct hubdir *held,
+    const char *pinned, struct hub *hub, struct err *e)
+{
+    p->pin_tree = NULL;
+    p->pin_commit = NULL;
+    if (pinned != NULL)
+        snprintf(p->repo.revision, sizeof(p->repo.revision), "%s", pinned);
+    return pull_plan(p, held, hub, e);
+}
+
+int into_bucket(
+    struct into_bucket *out, struct pull *p, struct hub *hub, struct err *e)
+{
+    struct bucket b AUTO(bucket_close) = BUCKET_INIT;
+    struct spool s AUTO(spool_close) = {
+        .lock = -1, .p = p, .hub = hub, .arena = ARENA_INIT(ARENA_BYTES)
+    };
+    const struct tree *pin = p->pin_tree;
+    const struct repo asked = p->repo;
+    struct models_keep k = { .repo = &asked,
+        .bring = spool_bring,
+        .done = spool_done,
+        .arg = &s,
+        .progress = p->progress };
+    bool *chosen;
+
+    if (bucket_open(&b, out->url, e) != 0 || bucket_know(&b, true, e) != 0 ||
+        hubdir_default(&s.held, e) != 0 ||
+        plan_whole(p, &s.held, p->pin_commit, hub, e) != 0 ||
+        spool_root(&s, b.shown, p, e) != 0 || spool_lock(&s, p, e) != 0)
+        return -1;
+    chosen = arena_alloc(&s.arena, p->tree.n, sizeof(*chosen), e);
+    if (chosen == NULL || choose(p, pin, chosen, out, e) != 0)
+        return -1;
+    k.commit = p->commit;
+    k.tree = &p->tree;
+    k.chosen = chosen;
+    if (models_keep(&b, &k, &out->sent_bytes, e) != 0)
+        return -1;
+    out->fetched_bytes = s.fetched;
+    return aside_remove(s.dir.root, e);
+}

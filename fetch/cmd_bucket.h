@@ -1,0 +1,46 @@
+/*
+ * cmd_bucket.h - between pulls and volumes in object storage, which know
+ * nothing of each other: for cmd_pull.c, cmd_warm.c and cmd_lock.c.
+ */
+#ifndef FETCH_CMD_BUCKET_H
+#define FETCH_CMD_BUCKET_H
+
+#include "fetch/pull.h"
+
+/* ---- a bucket in place of the Hub (--from) ---- */
+
+struct from_bucket;
+
+/* from_bucket_open - NULL with *e: USAGE, AUTH, NOMEM ... */
+struct from_bucket *from_bucket_open(const char *url, struct err *e);
+void from_bucket_close(struct from_bucket **f); /* for AUTO */
+
+/*
+ * from_bucket_plan - pull_plan, by the listing that the bucket has: of the
+ * revision, or, of a pull that is pinned already, of its commit. Nothing is
+ * brought.
+ */
+int from_bucket_plan(struct from_bucket *f, struct pull *p,
+    const struct hubdir *dir, struct hub *hub, struct err *e);
+
+/* from_bucket_bring - what the plan misses; p is planned anew, and then
+ * pull_fetch asks nobody. */
+int from_bucket_bring(struct from_bucket *f, struct pull *p,
+    const struct hubdir *dir, struct hub *hub, struct err *e);
+
+/* ---- from the Hub into a bucket ---- */
+
+/* What came of one. */
+struct into_bucket {
+    const char *url; /* as the user wrote it */
+    uint64_t fetched_bytes, sent_bytes, files, bytes;
+};
+
+/*
+ * into_bucket - what p asks for, by way of a spool on this machine
+ * p        as before pull_plan; a pinned one brings the files of its pin
+ */
+int into_bucket(
+    struct into_bucket *out, struct pull *p, struct hub *hub, struct err *e);
+
+#endif
