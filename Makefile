@@ -283,6 +283,10 @@ collector: all ## ten minutes of gc against 16 writers and readers; every step o
 	$(Q)BUILD_DIR=$(OUT) $(PYTHON) tests/e2e/collector.py --long
 	$(Q)BUILD_DIR=$(OUT) $(PYTHON) tests/e2e/gc.py --long
 
+.PHONY: buckets
+buckets: all ## volumes in object storage on two real servers, more kills and writers; minutes
+	$(Q)BUILD_DIR=$(OUT) $(PYTHON) tests/e2e/s3_volume.py --long
+
 .PHONY: archives
 archives: all ## imports killed often, and at each system call; minutes
 	$(Q)BUILD_DIR=$(OUT) $(PYTHON) tests/e2e/archive.py --long

@@ -2,11 +2,11 @@
  * bucket.h - a volume in object storage: s3://bucket/prefix. Many machines
  * read and write it at the same time; nothing but the store is between them.
  *
- *   v1/store                         how refs are kept here (head.h)
+ *   v1/store                         how refs are kept here (tip.h)
  *      blobs/sha256/ab/cd/<hex>      content (content.h)
  *      manifests/sha256/ab/cd/<hex>  what names mean (catalog.h)
- *      refs/<name>/...               which of them counts (head.h)
- *      leases/<random>               who is at work (claims.h)
+ *      refs/<name>/...               which of them counts (tip.h)
+ *      leases/<random>               who is at work (intent.h)
  *      trash/<hex>, quarantine/<hex> on the way out; found wrong
  *
  * ml-bucket(5) has the words. What is below blobs/ and manifests/ is named by

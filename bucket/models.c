@@ -7,8 +7,8 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/path.h"
-#include "bucket/claim.h"
 #include "bucket/content.h"
+#include "bucket/intent.h"
 #include "cache/listing.h"
 
 /* So much lies on this machine at a time, or a single file. */
@@ -58,7 +58,7 @@ int models_find(struct bucket *b, const struct repo *r, struct arena *arena,
 {
     char ref[REF_MAX];
     struct catalog branch;
-    struct head head;
+    struct tip head;
 
     *out = (struct model){ .commit = "" };
     if (bucket_need(b, e) != 0)
@@ -89,14 +89,14 @@ struct keeping {
     const struct models_keep *k;
     struct catalog seen;
     struct catalog_file *files; /* of the tree, in its order */
-    struct claim claim;
+    struct intent claim;
     uint64_t brought;
     struct arena arena;
 };
 
 static void keeping_free(struct keeping *w)
 {
-    claim_drop(&w->claim);
+    intent_drop(&w->claim);
     arena_free(&w->arena);
 }
 
@@ -135,7 +135,7 @@ static int claim_known(struct keeping *w, struct err *e)
     for (uint64_t i = 0; i < n; i++)
         if (w->files[i].sha256.hex[0] != '\0')
             v[count++] = &w->files[i].sha256;
-    return claim_add(&w->claim, w->b, v, count, e);
+    return intent_add(&w->claim, w->b, v, count, e);
 }
 
 /* The bucket itself is asked, also for what its listing says it has. */
@@ -209,7 +209,7 @@ static int send_group(
     for (uint64_t i = 0; i < n; i++)
         if (check_brought(&w->k->tree->files[at[i]], path[i], v[i].out, e) != 0)
             return -1;
-    if (claim_add(&w->claim, w->b, sums, n, e) != 0 ||
+    if (intent_add(&w->claim, w->b, sums, n, e) != 0 ||
         send_shown(w, v, n, e) != 0)
         return -1;
     for (uint64_t i = 0; i < n; i++) {
@@ -251,7 +251,7 @@ static int name_commit(struct keeping *w, struct err *e)
     struct names_change change = {
         .ref = ref, .what = "pull", .commit = w->k->commit, .seen = &w->seen
     };
-    struct head head;
+    struct tip head;
     uint64_t number;
 
     ref_of(ref, w->k->repo, w->k->commit);
@@ -297,7 +297,7 @@ static int name_revision(struct keeping *w, struct err *e)
 static int keep(struct keeping *w, struct err *e)
 {
     char ref[REF_MAX];
-    struct head head;
+    struct tip head;
     uint64_t bytes = 0;
 
     ref_of(ref, w->k->repo, w->k->commit);
@@ -321,7 +321,7 @@ int models_keep(struct bucket *b, const struct models_keep *k,
 {
     struct keeping w AUTO(keeping_free) = { .b = b,
         .k = k,
-        .claim = CLAIM_INIT,
+        .claim = INTENT_INIT,
         .arena = ARENA_INIT(NAMES_ARENA_MAX) };
     int rc = keep(&w, e);
 

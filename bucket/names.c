@@ -15,8 +15,8 @@ enum { MOVE_TRIES = 64, NAP_MS_MAX = 400 };
 
 /* ---- reading ---- */
 
-static int load_catalog(struct bucket *b, const struct digest *sha256,
-    uint64_t size, struct arena *arena, struct catalog *out, struct err *e)
+int names_catalog(struct bucket *b, const struct digest *sha256, uint64_t size,
+    struct arena *arena, struct catalog *out, struct err *e)
 {
     struct buf text AUTO(buf_free) = BUF_INIT(CATALOG_MAX);
 
@@ -37,13 +37,12 @@ static int load_parent(struct bucket *b, const struct catalog *of,
     *out = (struct catalog){ .n = 0 };
     if (of->parent[0] == '\0' || !digest_parse(&sha256, str_of(of->parent)))
         return 0;
-    return load_catalog(b, &sha256, of->parent_size, arena, out, e);
+    return names_catalog(b, &sha256, of->parent_size, arena, out, e);
 }
 
 /* Two writers moved the ref at the same time, and neither was there to see. */
-static int load_sides(struct bucket *b, const char *ref,
-    const struct head *head, struct arena *arena, struct catalog *out,
-    struct err *e)
+static int load_sides(struct bucket *b, const char *ref, const struct tip *head,
+    struct arena *arena, struct catalog *out, struct err *e)
 {
     struct catalog base, side;
     struct str clash = { NULL, 0 };
@@ -51,10 +50,10 @@ static int load_sides(struct bucket *b, const char *ref,
     if (load_parent(b, out, arena, &base, e) != 0)
         return -1;
     for (size_t i = 1; i < head->n; i++) {
-        const struct head_side *s = &head->sides[i];
+        const struct tip_side *s = &head->sides[i];
         struct catalog first = *out;
 
-        if (load_catalog(b, &s->catalog, s->size, arena, &side, e) != 0)
+        if (names_catalog(b, &s->catalog, s->size, arena, &side, e) != 0)
             return -1;
         if (strcmp(side.parent, first.parent) != 0)
             base = (struct catalog){ .n = 0 };
@@ -70,18 +69,18 @@ static int load_sides(struct bucket *b, const char *ref,
 }
 
 int names_load(struct bucket *b, const char *ref, struct arena *arena,
-    struct catalog *out, struct head *head, struct err *e)
+    struct catalog *out, struct tip *head, struct err *e)
 {
-    struct head here;
+    struct tip here;
 
     *out = (struct catalog){ .n = 0 };
-    if (head_read(b, ref, &here, e) != 0)
+    if (tip_read(b, ref, &here, e) != 0)
         return -1;
     if (head != NULL)
         *head = here;
     if (here.n == 0)
         return 0;
-    if (load_catalog(
+    if (names_catalog(
             b, &here.sides[0].catalog, here.sides[0].size, arena, out, e) != 0)
         return -1;
     return here.n > 1 ? load_sides(b, ref, &here, arena, out, e) : 0;
@@ -215,14 +214,17 @@ int names_fit(const struct catalog *now, const struct catalog_file *files,
 }
 
 static int add_catalog(struct bucket *b, const struct names_change *c,
-    const struct catalog *now, const struct head *head, struct arena *arena,
-    struct head_side *out, struct err *e)
+    const struct catalog *now, const struct tip *head, struct arena *arena,
+    struct tip_side *out, struct err *e)
 {
     struct buf text AUTO(buf_free) = BUF_INIT(CATALOG_MAX);
     const struct catalog none = { .n = 0 };
     struct catalog next = { .number = head->number + 1, .when = time(NULL) };
     struct str who = edit_who(arena, e);
+    const struct digest *claimed;
+    struct digest sum;
 
+    claimed = &sum;
     if (who.p == NULL ||
         catalog_lay(&next, c->all ? &none : now, c->files, c->n, arena, e) !=
             0 ||
@@ -235,7 +237,10 @@ static int add_catalog(struct bucket *b, const struct names_change *c,
         memcpy(next.parent, head->sides[0].catalog.hex, 65);
         next.parent_size = head->sides[0].size;
     }
+    /* gc must not take it before the ref leads to it. */
     if (catalog_text(&next, &text, e) != 0 ||
+        hash_bytes(HASH_SHA256, text.p, text.len, &sum, e) != 0 ||
+        intent_add(c->claim, b, &claimed, 1, e) != 0 ||
         content_add(b, CONTENT_MANIFEST, buf_str(&text), &out->catalog, e) != 0)
         return -1;
     out->size = text.len;
@@ -247,9 +252,9 @@ static int try_commit(struct bucket *b, const struct names_change *c,
     uint64_t *number, struct err *e)
 {
     struct arena arena AUTO(arena_free) = ARENA_INIT(NAMES_ARENA_MAX);
-    struct head_side next;
+    struct tip_side next;
     struct catalog now;
-    struct head head;
+    struct tip head;
     bool todo;
     int rc;
 
@@ -264,7 +269,7 @@ static int try_commit(struct bucket *b, const struct names_change *c,
         return 0;
     if (add_catalog(b, c, &now, &head, &arena, &next, e) != 0)
         return -1;
-    rc = head_move(b, c->ref, &head, &next, e);
+    rc = tip_move(b, c->ref, &head, &next, e);
     if (rc == 0)
         *number = head.number + 1;
     return rc;
@@ -285,9 +290,15 @@ static int nap(int tries, struct err *e)
     return cancel_check(e);
 }
 
-int names_commit(struct bucket *b, const struct names_change *change,
+int names_commit(struct bucket *b, const struct names_change *asked,
     uint64_t *number, struct err *e)
 {
+    struct intent claim AUTO(intent_drop) = INTENT_INIT;
+    struct names_change with = *asked;
+    const struct names_change *change = &with;
+
+    if (with.claim == NULL)
+        with.claim = &claim;
     for (int tries = 0; tries < MOVE_TRIES; tries++) {
         int rc = try_commit(b, change, number, e);
 

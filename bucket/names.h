@@ -9,7 +9,8 @@
 
 #include "base/progress.h"
 #include "bucket/catalog.h"
-#include "bucket/head.h"
+#include "bucket/intent.h"
+#include "bucket/tip.h"
 #include "cache/putlist.h"
 #include "cache/step.h"
 
@@ -23,7 +24,11 @@
  * head may be NULL
  */
 int names_load(struct bucket *b, const char *ref, struct arena *arena,
-    struct catalog *out, struct head *head, struct err *e);
+    struct catalog *out, struct tip *head, struct err *e);
+
+/* names_catalog - a catalog by its digest, found right. CORRUPT ... */
+int names_catalog(struct bucket *b, const struct digest *sha256, uint64_t size,
+    struct arena *arena, struct catalog *out, struct err *e);
 
 /* One change of a ref's catalog. */
 struct names_change {
@@ -35,6 +40,7 @@ struct names_change {
     const struct catalog *seen; /* what it was planned with; NULL: whatever
                                    is there is replaced */
     bool all;                   /* files are all the catalog has */
+    struct intent *claim;       /* the writer's, or NULL: it has none yet */
 };
 
 /*

@@ -6,8 +6,8 @@
 #include <time.h>
 
 #include "base/path.h"
-#include "bucket/claim.h"
 #include "bucket/content.h"
+#include "bucket/intent.h"
 
 struct putting {
     struct bucket *b;
@@ -63,7 +63,7 @@ static int check_taken(const struct putting *p, struct err *e)
 }
 
 static int claim_files(
-    struct claim *claim, const struct putting *p, struct err *e)
+    struct intent *claim, const struct putting *p, struct err *e)
 {
     const struct digest **v = arena_alloc(p->arena, p->n, sizeof(*v), e);
 
@@ -71,7 +71,7 @@ static int claim_files(
         return -1;
     for (uint64_t i = 0; i < p->n; i++)
         v[i] = &p->files[i].sha256;
-    return claim_add(claim, p->b, v, p->n, e);
+    return intent_add(claim, p->b, v, p->n, e);
 }
 
 int names_put(struct bucket *b, const struct putlist_item *items, uint64_t n,
@@ -79,7 +79,7 @@ int names_put(struct bucket *b, const struct putlist_item *items, uint64_t n,
     struct arena *arena, struct err *e)
 {
     struct putting p = { .b = b, .items = items, .n = n, .arena = arena };
-    struct claim claim AUTO(claim_drop) = CLAIM_INIT;
+    struct intent claim AUTO(intent_drop) = INTENT_INIT;
     struct names_change change = {
         .ref = NAMES_FILES, .what = "put", .commit = "", .n = n, .seen = &p.seen
     };
@@ -98,6 +98,7 @@ int names_put(struct bucket *b, const struct putlist_item *items, uint64_t n,
         content_send(b, p.content, n, progress, e) != 0)
         return -1;
     change.files = p.files;
+    change.claim = &claim;
     if (names_commit(b, &change, &out->step, e) != 0)
         return -1;
     for (uint64_t i = 0; i < n; i++) {

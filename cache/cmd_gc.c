@@ -1,5 +1,6 @@
 #include <stdio.h>
 
+#include "bucket/sweep.h"
 #include "cache/collect.h"
 #include "cache/commands.h"
 #include "cache/reaper.h"
@@ -32,7 +33,7 @@ static const struct opt opts[] = {
         .type = OPT_STR,
         .at = offsetof(struct gc_opts, volume),
         .arg = "VOLUME",
-        .help = "in this volume, not in the hub cache" },
+        .help = "in this volume, not in the hub cache; also s3://..." },
     { .name = "max-size",
         .type = OPT_SIZE,
         .at = offsetof(struct gc_opts, max_size),
@@ -135,6 +136,66 @@ static void tell(const struct collect *c)
             human_size(size, c->max_size));
 }
 
+static const char *const swept_kinds[] = {
+    [SWEPT_OBJECT] = "object",
+    [SWEPT_LEFTOVER] = "leftover",
+    [SWEPT_QUARANTINE] = "quarantine",
+};
+
+static void swept_json(struct buf *b, const struct sweep *s)
+{
+    buf_puts(b, "{\"removed\": [");
+    for (uint64_t i = 0; i < s->n; i++) {
+        buf_printf(b, "%s{\"kind\": \"%s\", \"repository\": null, \"name\": ",
+            i > 0 ? ",\n  " : "\n  ", swept_kinds[s->v[i].kind]);
+        json_quote(b, s->v[i].name);
+        buf_printf(b, ", \"bytes\": %llu}", (unsigned long long)s->v[i].bytes);
+    }
+    buf_printf(b,
+        "], \"freed\": %llu, \"left\": %llu, \"busy\": 0, \"partial\": 0}\n",
+        (unsigned long long)s->bytes, (unsigned long long)s->left_bytes);
+}
+
+static void swept_text(struct buf *b, const struct sweep *s)
+{
+    char size[HUMAN_MAX], left[HUMAN_MAX];
+
+    for (uint64_t i = 0; i < s->n; i++) {
+        buf_printf(b, "%-10s  %9s  ", swept_kinds[s->v[i].kind],
+            human_size(size, s->v[i].bytes));
+        buf_visible(b, s->v[i].name);
+        buf_putc(b, '\n');
+    }
+    buf_printf(b, "%s %s, %s %s\n", human_size(size, s->bytes),
+        s->dry_run ? "would be freed" : "freed",
+        human_size(left, s->left_bytes), s->dry_run ? "would be left" : "left");
+}
+
+static int sweep_bucket(
+    const struct gc_opts *o, struct arena *arena, struct err *e)
+{
+    struct bucket bucket AUTO(bucket_close) = BUCKET_INIT;
+    struct buf b AUTO(buf_free) = BUF_INIT(TEXT_MAX);
+    struct sweep s = { .b = &bucket,
+        .grace_s = o->grace_h * 3600,
+        .quarantine = o->quarantine,
+        .dry_run = o->dry_run,
+        .arena = arena };
+
+    if (o->partial || o->max_size != NO_LIMIT)
+        return err_set(e, ERR_USAGE,
+            "%s: --partial and --max-size are for a volume or cache of this "
+            "machine",
+            o->volume);
+    if (bucket_open(&bucket, o->volume, e) != 0 || sweep_run(&s, e) != 0)
+        return -1;
+    if (o->json)
+        swept_json(&b, &s);
+    else
+        swept_text(&b, &s);
+    return cmd_print(&b, e);
+}
+
 static int run(const struct cmd_ctx *ctx, void *values, int argc, char **argv,
     struct err *e)
 {
@@ -157,6 +218,8 @@ static int run(const struct cmd_ctx *ctx, void *values, int argc, char **argv,
         err_set(e, ERR_USAGE, "--max-size 0 would remove every revision");
         return err_hint(e, "mlcache rm removes what is named");
     }
+    if (o->volume != NULL && bucket_is(o->volume))
+        return sweep_bucket(o, &arena, e);
     if (place_open(&place, o->volume, e) != 0 || collect_run(&c, e) != 0)
         return -1;
     if (o->json)
@@ -174,6 +237,7 @@ static const struct cmd_example examples[] = {
     { "mlcache gc --max-size 500GB --dry-run",
         "what would have to go for no more than that" },
     { "mlcache gc --partial", "unfinished downloads, too" },
+    { "mlcache gc --volume s3://team/models", "in object storage" },
     { NULL, NULL },
 };
 
@@ -194,6 +258,11 @@ const struct cmd cmd_gc = {
         "use, and the locks of the official client are heeded. The time of "
         "grace is for other tools, which hold nothing between two steps: with "
         "--grace 0 none of them should be at work.\n\n"
+        "In s3://BUCKET/PREFIX it removes content and catalogs that no name "
+        "leads to, nor did within the time of grace, nor any program at work "
+        "has said it counts on, and multipart uploads that were begun before "
+        "that and never ended; all by the store's clock. Put files and "
+        "repositories stay.\n\n"
         "With --json: removed, a list of kind (object, leftover, partial, "
         "quarantine, revision), repository (null: the volume's own), name, "
         "bytes; and the sums freed and left, busy (repositories passed by), "

@@ -1,5 +1,6 @@
 #include <stdio.h>
 
+#include "bucket/proof.h"
 #include "cache/commands.h"
 #include "cache/look.h"
 #include "cache/repair.h"
@@ -24,7 +25,7 @@ static const struct opt opts[] = {
         .type = OPT_STR,
         .at = offsetof(struct verify_opts, volume),
         .arg = "VOLUME",
-        .help = "check this volume, not the hub cache" },
+        .help = "check this volume, not the hub cache; also s3://..." },
     { .name = "sample",
         .type = OPT_STR,
         .at = offsetof(struct verify_opts, sample),
@@ -193,6 +194,99 @@ static int outcome(
     return 0;
 }
 
+static const char *const proof_kinds[] = {
+    [PROOF_DAMAGED] = "damaged",
+    [PROOF_MISSING] = "missing",
+    [PROOF_REF] = "ref",
+};
+
+static void proof_json(struct buf *b, const struct proof *p)
+{
+    buf_puts(b, "{\"root\": ");
+    json_quote(b, str_of(p->b->shown));
+    buf_printf(b,
+        ", \"checked\": %llu, \"bytes\": %llu, \"resumed\": 0, "
+        "\"unreadable\": 0, \"unknown\": 0, \"wrong\": [",
+        (unsigned long long)p->checked, (unsigned long long)p->checked_bytes);
+    for (uint64_t i = 0; i < p->n_wrong; i++) {
+        const struct proof_wrong *x = &p->wrong[i];
+        const struct need *n = x->need;
+
+        buf_printf(b, "%s{\"kind\": \"%s\", \"type\": null",
+            i > 0 ? ",\n  " : "\n  ", proof_kinds[x->kind]);
+        json_text(b, "repository", str_of(""));
+        json_text(b, "commit", str_of(""));
+        json_text(b, "ref", x->ref);
+        json_text(b, "name", n != NULL ? n->name : x->ref);
+        json_text(b, "digest", str_of(n != NULL ? n->sha256.hex : ""));
+        json_text(b, "why", x->why);
+        json_text(b, "path", str_of(""));
+        json_text(b, "moved_to", x->moved);
+        buf_printf(b, ", \"names\": %llu, \"repaired\": false}",
+            (unsigned long long)(n != NULL ? n->names : 0));
+    }
+    buf_puts(b, "]}\n");
+}
+
+static void proof_text(struct buf *b, const struct proof *p)
+{
+    char size[HUMAN_MAX];
+
+    for (uint64_t i = 0; i < p->n_wrong; i++) {
+        const struct proof_wrong *x = &p->wrong[i];
+
+        buf_printf(b, "%s  ", proof_kinds[x->kind]);
+        buf_visible(b, x->ref);
+        if (x->need != NULL && x->need->name.len > 0) {
+            buf_puts(b, "  ");
+            buf_visible(b, x->need->name);
+        }
+        if (x->need != NULL && x->need->names > 1)
+            buf_printf(b, " (and %llu names more)",
+                (unsigned long long)(x->need->names - 1));
+        buf_puts(b, ": ");
+        buf_visible(b, x->why);
+        if (x->moved.len > 0) {
+            buf_puts(b, "; moved to ");
+            buf_visible(b, x->moved);
+        }
+        buf_putc(b, '\n');
+    }
+    buf_printf(b, "%llu objects, %s hashed: %s\n",
+        (unsigned long long)p->checked, human_size(size, p->checked_bytes),
+        p->n_wrong == 0 ? "all right" : "not all right");
+}
+
+static int prove_bucket(const struct cmd_ctx *ctx, const struct verify_opts *o,
+    int argc, struct arena *arena, struct err *e)
+{
+    struct bucket bucket AUTO(bucket_close) = BUCKET_INIT;
+    struct buf b AUTO(buf_free) = BUF_INIT(JSON_MAX);
+    struct proof p = {
+        .b = &bucket, .progress = ctx->progress, .arena = arena
+    };
+
+    if (argc > 0 || o->sample != NULL || o->repair)
+        return err_set(e, ERR_USAGE,
+            "%s: all of it is checked: REF, --sample and --repair are for a "
+            "volume or cache of this machine",
+            o->volume);
+    if (bucket_open(&bucket, o->volume, e) != 0 || proof_run(&p, e) != 0)
+        return -1;
+    if (o->json)
+        proof_json(&b, &p);
+    else
+        proof_text(&b, &p);
+    if (cmd_print(&b, e) != 0)
+        return -1;
+    if (p.n_wrong == 0)
+        return 0;
+    err_set(e, ERR_CORRUPT, "%s: %llu %s wrong", bucket.shown,
+        (unsigned long long)p.n_wrong,
+        p.n_wrong == 1 ? "thing is" : "things are");
+    return err_hint(e, "put the files again, pull the repositories again");
+}
+
 static int run(const struct cmd_ctx *ctx, void *values, int argc, char **argv,
     struct err *e)
 {
@@ -206,6 +300,8 @@ static int run(const struct cmd_ctx *ctx, void *values, int argc, char **argv,
         .place = &place, .n_targets = (size_t)argc, .progress = ctx->progress
     };
 
+    if (o->volume != NULL && bucket_is(o->volume))
+        return prove_bucket(ctx, o, argc, &arena, e);
     if (parse_sample(&v, o->sample, e) != 0 ||
         place_targets(
             &place, o->volume, argv, (size_t)argc, &targets, &arena, e) != 0)
@@ -250,6 +346,8 @@ const struct cmd cmd_verify = {
         "mlfetch fetches the files concerned, and nothing else; the status is "
         "0 when nothing is missing any more. A damaged conversion is made "
         "anew when it is next asked for; a put file has to be put again.\n\n"
+        "Of s3://BUCKET/PREFIX all content that a name leads to is read from "
+        "the store; what is wrong is moved to quarantine/ there.\n\n"
         "A check that was interrupted goes on where it ended, if what it had "
         "found right was not touched since, for a week.\n\n"
         "Each line is an object or a name: \"damaged\", \"unreadable\" (the "

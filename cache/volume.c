@@ -48,8 +48,9 @@ int volume_locate(struct volume *out, const char *text, struct err *e)
             "%s: this command takes a volume of this machine, not one in "
             "object storage",
             text);
-        return err_hint(
-            e, "mlfetch put, get, ls and rm take s3://BUCKET/PREFIX");
+        return err_hint(e,
+            "s3://BUCKET/PREFIX is for mlfetch put, get, ls, rm, pull, and "
+            "mlcache gc and verify; pull, lock and warm --from");
     }
     if (text[0] == '\0')
         return err_set(e, ERR_USAGE, "the volume's name is empty");

@@ -94,6 +94,7 @@ static int run(const struct cmd_ctx *ctx, void *values, int argc, char **argv,
     struct putlist_item *items;
     struct putlist_done done;
     uint64_t n, total;
+    bool copied = false;
     struct volume v;
     int rc;
 
@@ -111,7 +112,9 @@ static int run(const struct cmd_ctx *ctx, void *values, int argc, char **argv,
         return -1;
     progress_close(progress);
     progress = NULL;
-    if (done.step == 0)
+    for (uint64_t i = 0; i < n; i++)
+        copied = copied || done.copied[i];
+    if (done.step == 0 && !copied)
         log_info("the volume has all of it already");
     return o->json ? print_json(&v, &done, n, e) : print_names(&done, n, e);
 }

@@ -4,7 +4,7 @@ has conditional writes, and OpenStack Swift, which has none. What the commands
 do, what they refuse, what faults, kills, damage and two writers at once leave
 behind.
 
-    s3_volume.py [--long]     --long: more kills, more writers
+    s3_volume.py [--long]     --long: all of it on both, more kills and writers
 """
 import email.utils
 import hashlib
@@ -22,6 +22,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, ".."))
 sys.path.insert(0, os.path.join(HERE, "../server"))
 import kit  # noqa: E402
+import pulling  # noqa: E402
 import radosgw  # noqa: E402
 import s3_faults  # noqa: E402
 import s3_plain  # noqa: E402
@@ -145,7 +146,8 @@ class Bench:
         done = self.ml("ls", "--json")
         if done.returncode == 3:
             return {}
-        return {f["name"]: f["sha256"] for f in json.loads(done.stdout)["files"]}
+        doc = json.loads(done.stdout)
+        return {f["name"]: f["sha256"] for f in doc["files"]}
 
     def keys(self, below=""):
         return self.plain.keys(BUCKET, f"{self.prefix}/v1/{below}")
@@ -469,8 +471,261 @@ def test_kill(tap, b):
            "the name")
 
 
+def gc_in_between(b, lease_lost):
+    """A put finds its bytes there, and gc runs at that moment."""
+    name = f"x-{lease_lost}"
+    b.write(name, b"gone and back " + name.encode())
+    b.ml("put", name)
+    b.ml("rm", name)
+    time.sleep(1.1)         # the store tells seconds
+
+    def gc():
+        if lease_lost:
+            for key in b.keys("leases/"):
+                b.plain.remove(BUCKET, key)
+        kit.run(["mlcache", "gc", "--volume", b.url, "--grace", "0"],
+                kit.clean_env(b.dir, **b.server.env()))
+
+    b.harm(("HEAD", "/blobs/", meanwhile(gc)))
+    done = b.ml("put", name)
+    b.harm()
+    return done.returncode, b.bytes_of(name)[0]
+
+
+def test_gc(tap, b):
+    b.next("gc")
+
+    def gc(*args):
+        return b.run("mlcache", "gc", "--volume", b.url, *args)
+
+    b.write("keep", b"keep")
+    b.write("drop", b"drop it")
+    b.ml("put", "keep")
+    b.ml("put", "drop")
+    b.ml("rm", "drop")
+    done = gc()
+    tap.ok(done.returncode == 0 and b.blob(b"drop it") in b.keys(),
+           "gc leaves what went within a day", done.stderr)
+    b.plain.ask("POST", BUCKET, b.blob(b"never"), {"uploads": ""})
+    time.sleep(1.1)
+    done = gc("--grace", "0", "--dry-run")
+    tap.ok(done.returncode == 0 and "would be freed" in done.stdout and
+           b.blob(b"drop it") in b.keys(), "--dry-run changes nothing",
+           done.stderr)
+    done = gc("--grace", "0", "--json")
+    gone = json.loads(done.stdout or '{"removed": []}')["removed"]
+    tap.ok(done.returncode == 0 and b.blob(b"drop it") not in b.keys() and
+           b.plain.uploads(BUCKET) == [] and not b.keys("trash/") and
+           {x["kind"] for x in gone} == {"object", "leftover"},
+           "--grace 0 frees it, and ends uploads that were left",
+           f"{done.stderr}{gone}")
+    tap.ok(b.bytes_of("keep") == (0, b"keep") and sound(b) == [],
+           "what has a name stays")
+    tap.eq(gc_in_between(b, False), (0, 0),
+           "gc beside a put leaves what the put counts on")
+    tap.eq(gc_in_between(b, True), (0, 6),
+           "control: without its lease that would be gone")
+    b.ml("rm", "x-True")
+    b.write("late", b"late")
+
+    def gc_first(request, forward):
+        time.sleep(1.1)
+        kit.run(["mlcache", "gc", "--volume", b.url, "--grace", "0"],
+                kit.clean_env(b.dir, **b.server.env()))
+        return forward()
+
+    b.harm(("PUT", "/refs/", gc_first))
+    done = b.ml("put", "late")
+    b.harm()
+    tap.ok(done.returncode == 0 and b.bytes_of("late") == (0, b"late") and
+           sound(b) == [], "and a catalog that no ref names yet", done.stderr)
+    # a gc that was killed: what it had moved is put back if it is needed
+    key = b.blob(b"keep")
+    b.plain.put(BUCKET, f"{b.prefix}/v1/trash/blobs-{key[-64:]}", b"keep")
+    b.plain.remove(BUCKET, key)
+    done = gc()
+    tap.ok(done.returncode == 0 and b.bytes_of("keep") == (0, b"keep") and
+           not b.keys("trash/"), "what a killed gc had moved comes back",
+           done.stderr)
+    ref = sorted(k for k in b.keys("refs/files/"))[-1]
+    b.plain.flip(BUCKET, ref, 12)
+    before = b.keys()
+    done = gc("--grace", "0")
+    tap.ok(done.returncode == 6 and "nothing was removed" in done.stderr and
+           {k for k in before if "/leases/" not in k} <= set(b.keys()),
+           "with a damaged ref gc removes nothing", done.stderr)
+
+
+def test_verify(tap, b):
+    b.next("verify")
+
+    def verify(*args):
+        return b.run("mlcache", "verify", "--volume", b.url, *args)
+
+    for name in ("right", "flipped", "lost"):
+        b.write(name, name.encode() * 9)
+        b.ml("put", name)
+    done = verify()
+    tap.ok(done.returncode == 0 and "all right" in done.stdout,
+           "verify of what is right", done.stderr)
+    b.plain.flip(BUCKET, b.blob(b"flipped" * 9), 3)
+    b.plain.remove(BUCKET, b.blob(b"lost" * 9))
+    done = verify("--json")
+    wrong = json.loads(done.stdout or '{"wrong": []}')["wrong"]
+    tap.ok(done.returncode == 6 and
+           sorted((w["kind"], w["name"]) for w in wrong) ==
+           [("damaged", "flipped"), ("missing", "lost")],
+           "it tells what is damaged and what is gone, status 6", wrong)
+    tap.ok(len(b.keys("quarantine/")) == 1 and
+           b.blob(b"flipped" * 9) not in b.keys(),
+           "what is damaged is set aside")
+    b.ml("put", "flipped")
+    b.ml("put", "lost")
+    tap.ok(verify().returncode == 0, "putting it again mends both")
+    for args in (("verify", "--volume", b.url, "name"),
+                 ("verify", "--volume", b.url, "--repair"),
+                 ("gc", "--volume", b.url, "--partial"),
+                 ("ls", "--volume", b.url), ("du", "--volume", b.url),
+                 ("rm", "--volume", b.url, "x")):
+        done = b.run("mlcache", *args)
+        tap.ok(done.returncode == 2 and b.url in done.stderr,
+               f"mlcache {args[0]} {' '.join(args[3:])}: not on a bucket, "
+               "status 2", done.stderr)
+    for args in (("mv", b.url, "a", "b"), ("log", b.url),
+                 ("volume", "create", b.url),
+                 ("warm", "--lock", "l", "--volume", b.url),
+                 ("pull", "o/m", "--volume", b.url, "--dry-run")):
+        done = b.run("mlfetch", *args)
+        tap.ok(done.returncode == 2 and b.url in done.stderr,
+               f"mlfetch {args[0]}: not on a bucket, status 2", done.stderr)
+
+
+class Machine:
+    """One of several machines: a home of its own, the same bucket."""
+
+    def __init__(self, b, name, hub):
+        self.home = os.path.join(b.dir, "machines", b.prefix, name)
+        os.makedirs(self.home)
+        self.b, self.hub = b, hub
+
+    def run(self, *args, **more):
+        env = dict(self.b.env, HOME=self.home, HF_ENDPOINT=self.hub,
+                   HF_HOME=self.home + "/hf")
+        return kit.run(["mlfetch", *args], env, cwd=self.home, **more)
+
+    def snapshot(self):
+        top = os.path.join(self.home, "hf/hub/models--org--m/snapshots")
+        return os.path.join(top, os.listdir(top)[0])
+
+
+DEAD = "http://127.0.0.1:9"     # no hub
+
+
+def test_models(tap, b):
+    b.next("models")
+    model = b.at("model")
+    files = pulling.make_model(model, 3 * MIB)
+    with kit.Hub({"org/m": {"dir": model}}) as hub:
+        one = Machine(b, "one", hub.url)
+        done = one.run("pull", "org/m", "--volume", b.url, "--include",
+                       "*.json")
+        two = Machine(b, "two", DEAD)
+        part = two.run("pull", "org/m", "--from", b.url)
+        tap.ok(done.returncode == 0 and part.returncode == 3 and
+               "is not in it" in part.stderr,
+               "a part of a repository in a bucket is not the whole",
+               done.stderr + part.stderr)
+        done = one.run("pull", "org/m", "--volume", b.url, "--json")
+        doc = json.loads(done.stdout or "[{}]")[0]
+        tap.ok(done.returncode == 0 and doc["volume"] == b.url and
+               0 < doc["sent_bytes"] < doc["bytes"],
+               "the next pull brings the rest", done.stderr)
+        hub.reset()
+        again = one.run("pull", "org/m", "--volume", b.url, "--json")
+        tap.ok(again.returncode == 0 and len(hub.log()) <= 2 and
+               json.loads(again.stdout)[0]["sent_bytes"] == 0,
+               "what the bucket has is not fetched again", again.stderr)
+        left = [f for _, _, fs in os.walk(one.home + "/.cache") for f in fs
+                if not f.endswith(".lock")]
+        tap.ok(left == [] and sound(b) == [], "and nothing is left on disk",
+               left)
+        tap.ok(one.run("lock", "org/m", "-o", "hub.lock").returncode == 0,
+               "a lock from the hub")
+        for path, method, part in ((b.url + "-k1", "PUT", "/blobs/"),
+                                   (b.url + "-k2", "PUT", "/refs/hub/")):
+            third = Machine(b, path[-2:], hub.url)
+            env = b.env
+            status = killed_pull(b, third, method, part, path)
+            none = two.run("pull", "org/m", "--from", path)
+            done = third.run("pull", "org/m", "--volume", path)
+            tap.ok(status == -signal.SIGKILL and none.returncode == 3 and
+                   done.returncode == 0 and b.env == env,
+                   f"a pull killed at {method} {part} is not there, and goes "
+                   "on", none.stderr + done.stderr)
+    done = two.run("pull", "org/m", "--from", b.url)
+    tap.ok(done.returncode == 0 and
+           pulling.matches(two.snapshot(), files) is None and
+           two.run("pull", "org/m", "--offline").returncode == 0,
+           "another machine pulls it from there without the hub", done.stderr)
+    done = two.run("lock", "org/m", "--from", b.url, "-o", "s3.lock")
+    tap.ok(done.returncode == 0 and read(two.home + "/s3.lock") ==
+           read(one.home + "/hub.lock"), "and locks it, to the same bytes",
+           done.stderr)
+    lock = one.home + "/hub.lock"
+    three = Machine(b, "three", DEAD)
+    done = three.run("warm", "--lock", lock, "--from", b.url)
+    tap.ok(done.returncode == 0 and
+           pulling.matches(three.snapshot(), files) is None and
+           three.run("warm", "--lock", lock, "--offline").returncode == 0,
+           "a third one is warmed by the lock", done.stderr)
+    big = os.path.realpath(three.snapshot() + "/model.safetensors")
+    os.chmod(big, 0o644)
+    data = bytearray(read(big))
+    data[99] ^= 1
+    with open(big, "wb") as f:
+        f.write(data)
+    done = three.run("warm", "--lock", lock, "--from", b.url)
+    tap.ok(done.returncode == 0 and
+           pulling.matches(three.snapshot(), files) is None,
+           "and mended by it", done.stderr)
+    b.plain.flip(BUCKET, b.blob(files["model.safetensors"]), 1234)
+    four = Machine(b, "four", DEAD)
+    done = four.run("pull", "org/m", "--from", b.url)
+    tap.ok(done.returncode == 6 and not os.path.exists(
+        os.path.join(four.home, "hf/hub/models--org--m/refs/main")),
+        "a flipped bit in the bucket is not delivered", done.stderr)
+
+
+def killed_pull(b, machine, method, part, url):
+    box = []
+    ready = threading.Event()
+
+    def act(request, forward):
+        ready.wait(20)
+        box[0].kill()
+        forward()
+        raise s3_faults.Drop
+
+    before = b.env
+    b.harm((method, part, act))
+    env = dict(b.env, HOME=machine.home, HF_ENDPOINT=machine.hub,
+               HF_HOME=machine.home + "/hf")
+    p = subprocess.Popen([kit.program("mlfetch"), "pull", "org/m", "--volume",
+                          url], env=env, stdin=subprocess.DEVNULL,
+                         stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    box.append(p)
+    ready.set()
+    p.communicate(timeout=60)
+    b.harm()
+    assert b.env == before
+    return p.returncode
+
+
+# what does not depend on how a store keeps refs or puts parts together
+ONCE = [test_refused, test_damage, test_verify]
 TESTS = [test_everyday, test_refused, test_faults, test_damage, test_writers,
-         test_both_refs, test_kill, test_long_file]
+         test_both_refs, test_kill, test_gc, test_verify, test_models,
+         test_long_file]
 
 
 def main():
@@ -484,6 +739,8 @@ def main():
             b = Bench(server)
             print(f"# {kind.name}", flush=True)
             for test in TESTS:
+                if test in ONCE and not LONG and not server.conditional:
+                    continue
                 start = time.monotonic()
                 test(tap, b)
                 print(f"# {test.__name__}: "

@@ -7,7 +7,7 @@
 #include "kit.h"
 
 #include "bucket/catalog.h"
-#include "bucket/head.h"
+#include "bucket/tip.h"
 
 #include "base/path.h"
 
@@ -53,18 +53,18 @@ static void check_ref(struct str text)
     struct buf mended AUTO(buf_free) = BUF_INIT(1 << 20);
     struct buf again AUTO(buf_free) = BUF_INIT(1 << 20);
     struct err e = ERR_INIT;
-    struct head_side side;
+    struct tip_side side;
     struct digest sum;
     uint64_t number;
 
-    (void)head_parse(text, &number, &side, &e);
+    (void)tip_parse(text, &number, &side, &e);
     err_clear(&e);
     must(hash_bytes(HASH_SHA256, text.p, text.len, &sum, &e) == 0);
     buf_put(&mended, text.p, text.len);
     buf_printf(&mended, "sum %s\n", sum.hex);
-    if (head_parse(buf_str(&mended), &number, &side, &e) != 0)
+    if (tip_parse(buf_str(&mended), &number, &side, &e) != 0)
         return;
-    must(head_text(&again, number, &side, &e) == 0);
+    must(tip_text(&again, number, &side, &e) == 0);
     must(str_eq(buf_str(&again), buf_str(&mended)));
 }
 

@@ -269,7 +269,7 @@ def rule_link_lines():
 
 
 def rule_no_sockets():
-    """only mlfetch can open a socket"""
+    """only mlfetch opens sockets of its own"""
     for program in NEEDED:
         if program == "mlfetch":
             continue

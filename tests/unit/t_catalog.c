@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "bucket/catalog.h"
-#include "bucket/head.h"
+#include "bucket/tip.h"
 #include "tests/unit/tap.h"
 
 #define ARENA_BYTES ((uint64_t)64 << 20)
@@ -196,14 +196,14 @@ static void test_merge(void)
 static void test_head(void)
 {
     struct buf text AUTO(buf_free) = BUF_INIT(TEXT_MAX);
-    struct head_side side = { .size = 77 }, back;
+    struct tip_side side = { .size = 77 }, back;
     struct err e = ERR_INIT;
     uint64_t number = 0;
     size_t refused = 0;
 
     side.catalog = digest(hex_a);
-    ok(head_text(&text, 12, &side, &e) == 0 &&
-            head_parse(buf_str(&text), &number, &back, &e) == 0 &&
+    ok(tip_text(&text, 12, &side, &e) == 0 &&
+            tip_parse(buf_str(&text), &number, &back, &e) == 0 &&
             number == 12 && back.size == 77 &&
             digest_eq(&back.catalog, &side.catalog),
         "a ref as text and back");
@@ -211,7 +211,7 @@ static void test_head(void)
         struct err why = ERR_INIT;
 
         text.p[i / 8] ^= (char)(1 << i % 8);
-        refused += head_parse(buf_str(&text), &number, &back, &why) == -1;
+        refused += tip_parse(buf_str(&text), &number, &back, &why) == -1;
         text.p[i / 8] ^= (char)(1 << i % 8);
     }
     ok(refused == text.len * 8, "any bit of it that flips is noticed");
@@ -220,7 +220,7 @@ static void test_head(void)
         struct err why = ERR_INIT;
 
         refused +=
-            head_parse((struct str){ text.p, n }, &number, &back, &why) == -1;
+            tip_parse((struct str){ text.p, n }, &number, &back, &why) == -1;
     }
     ok(refused == text.len, "and where it is cut");
 }

@@ -1,4 +1,4 @@
-#include "bucket/head.h"
+#include "bucket/tip.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,7 +9,7 @@
 #include "base/rd.h"
 #include "s3/list.h"
 
-enum { HEAD_TEXT_MAX = 1024, DIGITS = 20, TAIL = DIGITS + 1 + 16 };
+enum { TIP_TEXT_MAX = 1024, DIGITS = 20, TAIL = DIGITS + 1 + 16 };
 
 /* ---- the text ---- */
 
@@ -24,7 +24,7 @@ static int add_sum(struct buf *out, struct err *e)
     return buf_check(out, e);
 }
 
-int head_text(struct buf *out, uint64_t number, const struct head_side *side,
+int tip_text(struct buf *out, uint64_t number, const struct tip_side *side,
     struct err *e)
 {
     buf_clear(out);
@@ -60,7 +60,7 @@ static bool after(struct str line, const char *word, struct str *rest)
     return true;
 }
 
-static bool parse_lines(struct rd *r, uint64_t *number, struct head_side *out)
+static bool parse_lines(struct rd *r, uint64_t *number, struct tip_side *out)
 {
     struct str rest, first = rd_line(r);
 
@@ -74,8 +74,8 @@ static bool parse_lines(struct rd *r, uint64_t *number, struct head_side *out)
            parse_number((struct str){ rest.p + 65, rest.len - 65 }, &out->size);
 }
 
-int head_parse(
-    struct str text, uint64_t *number, struct head_side *out, struct err *e)
+int tip_parse(
+    struct str text, uint64_t *number, struct tip_side *out, struct err *e)
 {
     struct rd r = rd_of(text.p, text.len);
     struct digest sum;
@@ -103,9 +103,9 @@ static int bad_ref(const struct bucket *b, const char *name, struct err *e)
 
 /* One object; a damaged one is asked for once more. 1: there is none. */
 static int read_one(struct bucket *b, const char *name, const char *key,
-    uint64_t *number, struct head_side *out, char *etag, struct err *e)
+    uint64_t *number, struct tip_side *out, char *etag, struct err *e)
 {
-    struct buf text AUTO(buf_free) = BUF_INIT(HEAD_TEXT_MAX);
+    struct buf text AUTO(buf_free) = BUF_INIT(TIP_TEXT_MAX);
     struct s3_info info = { .found = false };
     struct err why = ERR_INIT;
 
@@ -118,7 +118,7 @@ static int read_one(struct bucket *b, const char *name, const char *key,
         out->written_s = info.modified_s;
         if (etag != NULL)
             memcpy(etag, info.etag, S3_ETAG_MAX);
-        if (head_parse(buf_str(&text), number, out, &why) == 0)
+        if (tip_parse(buf_str(&text), number, out, &why) == 0)
             return 0;
     }
     *e = why;
@@ -136,7 +136,7 @@ static int ref_key(const struct bucket *b, char *out, const char *name,
 struct highest {
     size_t front; /* of the key, before the tail */
     uint64_t number;
-    char tails[HEAD_SIDES_MAX][TAIL + 1];
+    char tails[TIP_SIDES_MAX][TAIL + 1];
     size_t n;
 };
 
@@ -170,7 +170,7 @@ static int keep_highest(void *arg, const struct s3_entry *entry, struct err *e)
     if (number > h->number)
         h->n = 0;
     h->number = number;
-    if (h->n < HEAD_SIDES_MAX)
+    if (h->n < TIP_SIDES_MAX)
         memcpy(h->tails[h->n++], tail, TAIL + 1);
     return 0;
 }
@@ -196,7 +196,7 @@ static int find_highest(struct bucket *b, const char *name, uint64_t behind,
 
 static int cmp_sides(const void *a, const void *b)
 {
-    const struct head_side *x = a, *y = b;
+    const struct tip_side *x = a, *y = b;
 
     if (x->written_s != y->written_s)
         return x->written_s < y->written_s ? -1 : 1;
@@ -204,7 +204,7 @@ static int cmp_sides(const void *a, const void *b)
 }
 
 static int read_append(
-    struct bucket *b, const char *name, struct head *out, struct err *e)
+    struct bucket *b, const char *name, struct tip *out, struct err *e)
 {
     char key[S3_KEY_MAX + 1];
     struct highest h;
@@ -230,13 +230,12 @@ static int read_append(
     return h.n > 0 && out->n == 0 ? 1 : 0;
 }
 
-int head_read(
-    struct bucket *b, const char *name, struct head *out, struct err *e)
+int tip_read(struct bucket *b, const char *name, struct tip *out, struct err *e)
 {
     char key[S3_KEY_MAX + 1];
     int rc = 1;
 
-    *out = (struct head){ .n = 0 };
+    *out = (struct tip){ .n = 0 };
     if (b->conditional) {
         if (ref_key(b, key, name, "head", e) != 0)
             return -1;
@@ -245,7 +244,7 @@ int head_read(
         return rc < 0 ? -1 : 0;
     }
     for (int tries = 0; tries < 8 && rc == 1; tries++) {
-        *out = (struct head){ .n = 0 };
+        *out = (struct tip){ .n = 0 };
         rc = read_append(b, name, out, e);
     }
     if (rc == 1)
@@ -258,21 +257,21 @@ int head_read(
 /* ---- moving ---- */
 
 static bool is_ours(
-    const struct head *now, uint64_t number, const struct head_side *next)
+    const struct tip *now, uint64_t number, const struct tip_side *next)
 {
     return now->n == 1 && now->number == number &&
            digest_eq(&now->sides[0].catalog, &next->catalog);
 }
 
-static int swap(struct bucket *b, const char *name, const struct head *seen,
-    const struct head_side *next, struct str text, struct err *e)
+static int swap(struct bucket *b, const char *name, const struct tip *seen,
+    const struct tip_side *next, struct str text, struct err *e)
 {
     struct s3_cond cond = { .when = seen->n > 0 ? S3_IF_MATCH : S3_IF_ABSENT,
         .etag = seen->etag };
     struct s3_body body = { .bytes = text.p, .fd = -1, .len = text.len };
     enum s3_did did = S3_NOT_SO;
     char key[S3_KEY_MAX + 1];
-    struct head now;
+    struct tip now;
 
     if (ref_key(b, key, name, "head", e) != 0 ||
         s3_put(b->s3, key, &body, &cond, &did, NULL, e) != 0)
@@ -282,12 +281,12 @@ static int swap(struct bucket *b, const char *name, const struct head *seen,
             "%s: the store had conditional writes, and has none now", b->shown);
     if (did != S3_UNSURE)
         return did == S3_DONE ? 0 : 1;
-    if (head_read(b, name, &now, e) != 0)
+    if (tip_read(b, name, &now, e) != 0)
         return -1;
     return is_ours(&now, seen->number + 1, next) ? 0 : 1;
 }
 
-static int append(struct bucket *b, const char *name, const struct head *seen,
+static int append(struct bucket *b, const char *name, const struct tip *seen,
     struct str text, struct err *e)
 {
     char key[S3_KEY_MAX + 1], tail[TAIL + 1], random[17];
@@ -309,12 +308,12 @@ static int append(struct bucket *b, const char *name, const struct head *seen,
     return s3_delete(b->s3, key, e) != 0 ? -1 : 1;
 }
 
-int head_move(struct bucket *b, const char *name, const struct head *seen,
-    const struct head_side *next, struct err *e)
+int tip_move(struct bucket *b, const char *name, const struct tip *seen,
+    const struct tip_side *next, struct err *e)
 {
-    struct buf text AUTO(buf_free) = BUF_INIT(HEAD_TEXT_MAX);
+    struct buf text AUTO(buf_free) = BUF_INIT(TIP_TEXT_MAX);
 
-    if (head_text(&text, seen->number + 1, next, e) != 0)
+    if (tip_text(&text, seen->number + 1, next, e) != 0)
         return -1;
     return b->conditional ? swap(b, name, seen, next, buf_str(&text), e)
                           : append(b, name, seen, buf_str(&text), e);
@@ -369,7 +368,7 @@ static int cmp_names(const void *a, const void *b)
     return str_cmp(*(const struct str *)a, *(const struct str *)b);
 }
 
-int head_names(struct bucket *b, const char *below, struct arena *arena,
+int tip_names(struct bucket *b, const char *below, struct arena *arena,
     struct str **out, uint64_t *n, struct err *e)
 {
     char top[S3_KEY_MAX + 1], prefix[S3_KEY_MAX + 1];
@@ -414,7 +413,7 @@ static int drop_old(void *arg, const struct s3_entry *entry, struct err *e)
     return s3_delete(t->s3, entry->key, e);
 }
 
-int head_tidy(
+int tip_tidy(
     struct bucket *b, const char *name, int64_t before_s, struct err *e)
 {
     char prefix[S3_KEY_MAX + 1];

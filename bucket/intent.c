@@ -1,4 +1,4 @@
-#include "bucket/claim.h"
+#include "bucket/intent.h"
 
 #include <string.h>
 
@@ -10,7 +10,7 @@
 
 enum { ARENA_MAX = 1 << 20 };
 
-static int begin(struct claim *c, struct bucket *b, struct err *e)
+static int begin(struct intent *c, struct bucket *b, struct err *e)
 {
     struct arena arena AUTO(arena_free) = ARENA_INIT(ARENA_MAX);
     struct str who = edit_who(&arena, e);
@@ -24,8 +24,8 @@ static int begin(struct claim *c, struct bucket *b, struct err *e)
     return 0;
 }
 
-int claim_add(struct claim *c, struct bucket *b, const struct digest *const *v,
-    uint64_t n, struct err *e)
+int intent_add(struct intent *c, struct bucket *b,
+    const struct digest *const *v, uint64_t n, struct err *e)
 {
     if (c->key[0] == '\0' && begin(c, b, e) != 0)
         return -1;
@@ -36,7 +36,7 @@ int claim_add(struct claim *c, struct bucket *b, const struct digest *const *v,
     return bucket_write(b, c->key, buf_str(&c->text), e);
 }
 
-void claim_drop(struct claim *c)
+void intent_drop(struct intent *c)
 {
     struct err ignored = ERR_INIT;
 
@@ -57,7 +57,7 @@ struct reading {
 static int read_claim(void *arg, const struct s3_entry *entry, struct err *e)
 {
     struct reading *r = arg;
-    struct buf text AUTO(buf_free) = BUF_INIT(CLAIM_TEXT_MAX);
+    struct buf text AUTO(buf_free) = BUF_INIT(INTENT_TEXT_MAX);
     struct rd lines;
     int rc;
 
@@ -78,13 +78,13 @@ static int read_claim(void *arg, const struct s3_entry *entry, struct err *e)
     return 0;
 }
 
-int claim_all(struct bucket *b, int64_t now_s,
+int intent_all(struct bucket *b, int64_t now_s,
     int (*found)(void *arg, const struct digest *sha256, struct err *e),
     void *arg, struct err *e)
 {
     char prefix[S3_KEY_MAX + 1];
     struct reading r = { .b = b,
-        .before_s = now_s - CLAIM_DAYS * (int64_t)86400,
+        .before_s = now_s - INTENT_DAYS * (int64_t)86400,
         .found = found,
         .arg = arg };
     struct s3_list l = { .prefix = prefix, .entry = read_claim, .arg = &r };

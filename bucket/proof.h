@@ -1,0 +1,36 @@
+/*
+ * proof.h - is everything that a bucket's refs need there, and right? What
+ * is wrong is set aside, so that nobody reads it, and a put brings it again.
+ */
+#ifndef BUCKET_PROOF_H
+#define BUCKET_PROOF_H
+
+#include "base/progress.h"
+#include "bucket/survey.h"
+
+enum proof_kind { PROOF_DAMAGED, PROOF_MISSING, PROOF_REF };
+
+struct proof_wrong {
+    enum proof_kind kind;
+    const struct need *need; /* NULL: of a ref */
+    struct str ref;
+    struct str why;
+    struct str moved; /* where it is now: a key; "" */
+};
+
+struct proof {
+    struct bucket *b;
+    enum progress_mode progress;
+    struct arena *arena;
+
+    struct survey survey;
+    uint64_t checked; /* objects */
+    uint64_t checked_bytes;
+    struct proof_wrong *wrong;
+    uint64_t n_wrong;
+};
+
+/* proof_run - 0 also where something is wrong; -1 with *e: it is not known */
+int proof_run(struct proof *p, struct err *e);
+
+#endif

@@ -1,0 +1,275 @@
+#include "bucket/sweep.h"
+
+#include <string.h>
+
+#include "base/hex.h"
+#include "base/log.h"
+#include "bucket/intent.h"
+#include "bucket/survey.h"
+#include "s3/list.h"
+#include "s3/multipart.h"
+
+#define COPY_PART ((uint64_t)1 << 30)
+
+struct sweeping {
+    struct sweep *s;
+    struct survey survey;
+    struct s3 *s3; /* for work while a list is read */
+    int64_t now_s, before_s;
+    enum content_kind kind;
+    size_t front; /* of a key, up to behind "v1/" */
+};
+
+static int note(struct sweep *s, enum swept_kind kind, const char *name,
+    uint64_t bytes, struct err *e)
+{
+    if (s->n == s->room) {
+        uint64_t room = s->room > 0 ? s->room * 2 : 64;
+        struct swept *v = arena_alloc(s->arena, room, sizeof(*v), e);
+
+        if (v == NULL)
+            return -1;
+        if (s->n > 0)
+            memcpy(v, s->v, s->n * sizeof(*v));
+        s->v = v;
+        s->room = room;
+    }
+    s->v[s->n] = (struct swept){ .kind = kind,
+        .name = arena_str(s->arena, str_of(name), e),
+        .bytes = bytes };
+    s->bytes += bytes;
+    return s->v[s->n++].name.p != NULL ? 0 : -1;
+}
+
+/* The digest that a key ends in. */
+static bool digest_of(const char *key, struct digest *out)
+{
+    size_t n = strlen(key);
+
+    return n > 65 && hex_is(str_of(key + n - 64), 64) &&
+           digest_parse(out, str_of(key + n - 64));
+}
+
+/* ---- moving ---- */
+
+static int copy_parts(struct s3 *s, const char *from, const char *to,
+    uint64_t size, struct arena *arena, struct err *e)
+{
+    uint64_t n = (size - 1) / COPY_PART + 1;
+    struct s3_part *parts = arena_alloc(arena, n, sizeof(*parts), e);
+    struct err ignored = ERR_INIT;
+    char upload[S3_UPLOAD_MAX];
+    int rc = 0;
+
+    if (parts == NULL || s3_multipart_begin(s, to, upload, e) != 0)
+        return -1;
+    for (uint64_t i = 0; i < n && rc == 0; i++)
+        rc = s3_multipart_copy(s, to, upload, (unsigned)i + 1, from,
+            i * COPY_PART, size_min(size, (i + 1) * COPY_PART), &parts[i], e);
+    if (rc == 0)
+        rc = s3_multipart_end(s, to, upload, parts, (size_t)n, e);
+    if (rc != 0)
+        s3_multipart_abort(s, to, upload, &ignored);
+    return rc;
+}
+
+static int copy(struct s3 *s, const char *from, const char *to, uint64_t size,
+    struct arena *arena, struct err *e)
+{
+    return size > S3_PUT_BYTES_MAX ? copy_parts(s, from, to, size, arena, e)
+                                   : s3_copy(s, from, to, e);
+}
+
+/* "trash/blobs-<hex>" and "trash/manifests-<hex>". */
+static int trash_key(const struct bucket *b, enum content_kind kind,
+    const struct digest *sha256, char *out, struct err *e)
+{
+    return bucket_key(b, out, e, "trash/%s-%s",
+        kind == CONTENT_BLOB ? "blobs" : "manifests", sha256->hex);
+}
+
+/* It may have been written again since the list was made. */
+static int set_aside(struct sweeping *w, const char *key,
+    const struct digest *sha256, struct err *e)
+{
+    struct s3_info info = { .found = false };
+    char trash[S3_KEY_MAX + 1];
+
+    if (s3_head(w->s3, key, &info, e) != 0)
+        return -1;
+    if (!info.found || info.modified_s >= w->before_s)
+        return 0;
+    if (trash_key(w->s->b, w->kind, sha256, trash, e) != 0 ||
+        copy(w->s3, key, trash, info.size, w->s->arena, e) != 0)
+        return -1;
+    return s3_delete(w->s3, key, e);
+}
+
+static int look_at(void *arg, const struct s3_entry *entry, struct err *e)
+{
+    struct sweeping *w = arg;
+    struct digest sha256;
+
+    if (!digest_of(entry->key, &sha256) ||
+        survey_find(&w->survey, w->kind, &sha256) != NULL ||
+        entry->modified_s <= 0 || entry->modified_s >= w->before_s) {
+        w->s->left_bytes += entry->size;
+        return 0;
+    }
+    if (w->s->dry_run)
+        return note(w->s, SWEPT_OBJECT, entry->key + w->front, entry->size, e);
+    return set_aside(w, entry->key, &sha256, e);
+}
+
+static int each(struct sweeping *w, const char *below,
+    int (*fn)(void *arg, const struct s3_entry *entry, struct err *e),
+    struct err *e)
+{
+    char prefix[S3_KEY_MAX + 1];
+    struct s3_list l = { .prefix = prefix, .entry = fn, .arg = w };
+
+    if (bucket_key(w->s->b, prefix, e, "%s", below) != 0)
+        return -1;
+    w->front = strlen(prefix) - strlen(below);
+    return s3_list(w->s->b->s3, &l, e);
+}
+
+/* ---- the trash ---- */
+
+static int put_back(struct sweeping *w, enum content_kind kind,
+    const struct digest *sha256, const struct s3_entry *entry, struct err *e)
+{
+    struct s3_info info = { .found = false };
+    char key[S3_KEY_MAX + 1];
+
+    if (content_key(w->s->b, kind, sha256, key, e) != 0 ||
+        s3_head(w->s3, key, &info, e) != 0)
+        return -1;
+    if (!info.found &&
+        copy(w->s3, entry->key, key, entry->size, w->s->arena, e) != 0)
+        return -1;
+    log_debug("%s: %s is needed again", w->s->b->shown, sha256->hex);
+    w->s->left_bytes += entry->size;
+    return s3_delete(w->s3, entry->key, e);
+}
+
+static int empty(void *arg, const struct s3_entry *entry, struct err *e)
+{
+    struct sweeping *w = arg;
+    const char *name = entry->key + w->front + strlen("trash/");
+    enum content_kind kind =
+        strncmp(name, "blobs-", 6) == 0 ? CONTENT_BLOB : CONTENT_MANIFEST;
+    struct digest sha256;
+
+    if (!digest_of(entry->key, &sha256))
+        return 0;
+    if (survey_find(&w->survey, kind, &sha256) != NULL)
+        return w->s->dry_run ? 0 : put_back(w, kind, &sha256, entry, e);
+    if (note(w->s, SWEPT_OBJECT, name, entry->size, e) != 0)
+        return -1;
+    return w->s->dry_run ? 0 : s3_delete(w->s3, entry->key, e);
+}
+
+/* ---- what else is left ---- */
+
+static int drop_probe(void *arg, const struct s3_entry *entry, struct err *e)
+{
+    struct sweeping *w = arg;
+
+    if (entry->modified_s <= 0 || entry->modified_s >= w->before_s)
+        return 0;
+    if (note(w->s, SWEPT_LEFTOVER, entry->key + w->front, entry->size, e) != 0)
+        return -1;
+    return w->s->dry_run ? 0 : s3_delete(w->s3, entry->key, e);
+}
+
+static int drop_quarantine(
+    void *arg, const struct s3_entry *entry, struct err *e)
+{
+    struct sweeping *w = arg;
+
+    if (note(w->s, SWEPT_QUARANTINE, entry->key + w->front, entry->size, e) !=
+        0)
+        return -1;
+    return w->s->dry_run ? 0 : s3_delete(w->s3, entry->key, e);
+}
+
+/* Whose writer is at work is left alone, however long it takes. */
+static int drop_upload(void *arg, const struct s3_upload *u, struct err *e)
+{
+    struct sweeping *w = arg;
+    struct digest sha256;
+
+    if (u->begun_s <= 0 || u->begun_s >= w->before_s ||
+        (digest_of(u->key, &sha256) &&
+            survey_find(&w->survey, CONTENT_BLOB, &sha256) != NULL))
+        return 0;
+    if (note(w->s, SWEPT_LEFTOVER, u->key + w->front, 0, e) != 0)
+        return -1;
+    return w->s->dry_run ? 0 : s3_multipart_abort(w->s3, u->key, u->upload, e);
+}
+
+static int leftovers(struct sweeping *w, struct err *e)
+{
+    char prefix[S3_KEY_MAX + 1];
+
+    if (each(w, "probe/", drop_probe, e) != 0 ||
+        (w->s->quarantine && each(w, "quarantine/", drop_quarantine, e) != 0) ||
+        bucket_key(w->s->b, prefix, e, "blobs/") != 0)
+        return -1;
+    w->front = strlen(prefix) - strlen("blobs/");
+    if (s3_uploads(w->s->b->s3, prefix, drop_upload, w, e) != 0)
+        return -1;
+    for (uint64_t i = 0; i < w->survey.n_refs && !w->s->dry_run; i++)
+        if (tip_tidy(w->s->b, w->survey.refs[i].p, w->before_s, e) != 0)
+            return -1;
+    return 0;
+}
+
+/* ---- all of it ---- */
+
+static int survey(struct sweeping *w, struct err *e)
+{
+    struct sweep *s = w->s;
+
+    if (survey_run(s->b, w->before_s, s->arena, &w->survey, e) != 0 ||
+        survey_claims(s->b, w->now_s, &w->survey, e) != 0)
+        return -1;
+    if (w->survey.n_bad == 0)
+        return 0;
+    err_set(e, ERR_CORRUPT, "%.*s", STR_ARG(w->survey.bad[0].why));
+    return err_hint(e, "nothing was removed: what that ref needs is not known");
+}
+
+static int run(struct sweeping *w, struct err *e)
+{
+    if (survey(w, e) != 0)
+        return -1;
+    w->kind = CONTENT_BLOB;
+    if (each(w, "blobs/", look_at, e) != 0)
+        return -1;
+    w->kind = CONTENT_MANIFEST;
+    if (each(w, "manifests/", look_at, e) != 0 || survey(w, e) != 0 ||
+        each(w, "trash/", empty, e) != 0)
+        return -1;
+    return leftovers(w, e);
+}
+
+int sweep_run(struct sweep *s, struct err *e)
+{
+    struct intent claim AUTO(intent_drop) = INTENT_INIT;
+    struct sweeping w = { .s = s };
+    int rc;
+
+    if (bucket_need(s->b, e) != 0 ||
+        intent_add(&claim, s->b, NULL, 0, e) != 0 ||
+        bucket_now(s->b, claim.key, &w.now_s, e) != 0)
+        return -1;
+    w.before_s = w.now_s - s->grace_s;
+    w.s3 = bucket_borrow(s->b, e);
+    if (w.s3 == NULL)
+        return -1;
+    rc = run(&w, e);
+    bucket_return(s->b, w.s3);
+    return rc;
+}
