@@ -94,6 +94,34 @@ $(OUT)/libml-$(1).a: $$(call objs,$$(call room_c,$(1)))
 	$(Q)rm -f $$@ && ar rcs $$@ $$^
 endef
 
+# Each program alone in one file, for images without a system. Of its objects
+# one is compiled anew; what Debian has no static library of is built first.
+STATIC := $(OUT)/static
+
+$(STATIC)/lib/libcurl.a: static/libs.sh
+	$(call say,libs,$(@D))
+	$(Q)CC='$(CC)' sh static/libs.sh $(@D)
+
+$(STATIC)/alone.o: base/alone.c $(OUT)/flags
+	$(call say,cc,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) -DML_ALONE -c -o $@ $<
+
+# The linker warns of shared libraries for getaddrinfo, which alone.c rules out:
+# what it says is shown where it fails.
+define static_rule
+$(STATIC)/$(1): $$(call objs,$$(call main_c,$(DIR_$(1)))) \
+		$$(call libs,$(LIB_$(1))) $(OUT)/flags $(STATIC)/alone.o \
+		$(STATIC)/lib/libcurl.a
+	$$(call say,link,$$@)
+	$(Q)$(CC) $(ALL_LDFLAGS) -static-pie -s -o $$@ $$(filter %.o,$$^) \
+		$$(call libs,$(LIB_$(1))) -L$(STATIC)/lib $(EXT_$(1)) $(EXT_base) \
+		2> $$@.log || { cat $$@.log >&2; exit 1; }
+endef
+
+.PHONY: static
+static: $(PROGRAMS:%=$(STATIC)/%) ## the programs, each alone in one static file
+
 ifeq (,$(V))
 Q   := @
 say  = @printf '  %-5s %s\n' $(1) $(2)
@@ -101,6 +129,7 @@ endif
 
 $(foreach r,$(ROOMS),$(eval $(call room_rule,$(r))))
 $(foreach p,$(PROGRAMS),$(eval $(call program_rule,$(p))))
+$(foreach p,$(PROGRAMS),$(eval $(call static_rule,$(p))))
 
 # Sizes and offsets come from files here: no silent narrowing.
 $(OUT)/base/%.o: ROOM_CFLAGS = -Wconversion

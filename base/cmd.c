@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/alone.h"
 #include "base/cancel.h"
 #include "base/doc.h"
 #include "base/log.h"
@@ -232,6 +233,7 @@ int cmd_main(const struct program *p, int argc, char **argv)
 {
     struct err e = ERR_INIT;
 
+    alone_begin();
     hold_streams();
     log_set_name(p->name);
     /* A reader that goes away is an error to report, not a silent death. */

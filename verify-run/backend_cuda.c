@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/alone.h"
 #include "base/cancel.h"
 #include "base/path.h"
 #include "verify-run/alibi.h"
@@ -67,6 +68,11 @@ static const struct plugin *plugin_find(struct err *e)
     char folder[PATH_MAX];
     char path[PATH_MAX];
 
+    if (alone_is()) {
+        err_set(e, ERR_MISSING,
+            "this program is linked statically: it cannot open a plugin");
+        return NULL;
+    }
     if (own_folder(folder, e) != 0)
         return NULL;
     for (size_t i = 0; i < ARRAY_LEN(places); i++) {

@@ -42,7 +42,8 @@ FOREIGN = {
     "microhttpd": "serve/daemon.c",
 }
 TOP = {"Makefile", "README.md", "base", "net", "s3", "bucket", "fetch", "convert",
-       "cache", "verify", "verify-run", "formats", "serve", "cuda", "tests", "docs"}
+       "cache", "verify", "verify-run", "formats", "serve", "cuda", "tests", "docs",
+       "static"}
 BANNED = ["atoi", "atol", "atoll", "atof", "strcpy", "strcat", "strncpy",
           "strncat", "sprintf", "vsprintf", "gets", "strtok", "sscanf",
           "scanf", "fscanf", "system", "popen", "alloca", "tmpnam", "mktemp",
