@@ -26,7 +26,8 @@ static const struct program program = {
         "${XDG_DATA_HOME:-~/.local/share}/mlfetch/volumes)\n"
         "HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY\tproxies; also in "
         "lower case\n"
-        "SSL_CERT_FILE, SSL_CERT_DIR\tthe certificates to trust\n"
+        "SSL_CERT_FILE, SSL_CERT_DIR\tthe certificates to trust (default: the "
+        "distribution's)\n"
         "NO_COLOR\twhen set, no colours",
 };
 

@@ -9,12 +9,12 @@
 
 #include "base/cancel.h"
 #include "base/clock.h"
-#include "base/env.h"
 #include "base/version.h"
 #include "net/direct.h"
 #include "net/http_internal.h"
 #include "net/proxy.h"
 #include "net/reply.h"
+#include "net/roots.h"
 #include "net/tls.h"
 
 _Static_assert(sizeof(((struct http_call *)0)->why) >= CURL_ERROR_SIZE,
@@ -91,12 +91,7 @@ struct http *http_open(const struct http_opts *opts, struct err *e)
     h->opts = *opts;
     snprintf(h->agent, sizeof(h->agent), "mlfetch/%s; linux/%.60s", ML_VERSION,
         uname(&u) == 0 ? u.machine : "unknown");
-    if (!env_path("SSL_CERT_FILE", h->ca_file))
-        snprintf(h->ca_file, sizeof(h->ca_file), "%s",
-            v->cainfo != NULL ? v->cainfo : "");
-    if (!env_path("SSL_CERT_DIR", h->ca_dir))
-        snprintf(h->ca_dir, sizeof(h->ca_dir), "%s",
-            v->capath != NULL ? v->capath : "");
+    roots_find(v->cainfo, v->capath, h->ca_file, h->ca_dir);
     curl_multi_setopt(h->multi, CURLMOPT_PIPELINING, CURLPIPE_NOTHING);
     /* Those of wire.h are in libcurl's count, too. */
     curl_multi_setopt(
@@ -218,6 +213,8 @@ static void reword(struct http_call *c, CURLcode code)
     if (code == CURLE_OUT_OF_MEMORY)
         snprintf(
             c->why, sizeof(c->why), "a header is too large, or memory ran out");
+    if (code == CURLE_SSL_CACERT_BADFILE)
+        roots_why(c->http->ca_file, c->why, sizeof(c->why));
     if (code == CURLE_ABORTED_BY_CALLBACK)
         snprintf(c->why, sizeof(c->why), "%s",
             c->unread ? "what is to be sent cannot be read"

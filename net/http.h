@@ -6,7 +6,7 @@
  * whoever called decides at each hop whether the token may go along. HTTP/1.1
  * only, since ranges of one file must not share one connection. Only http
  * and https; answers are asked for uncompressed; proxies come from the
- * environment, in either case; SSL_CERT_FILE and SSL_CERT_DIR are honoured.
+ * environment, in either case; what is trusted says roots.h.
  *
  * Not for threads: one owner at a time.
  */

@@ -33,5 +33,8 @@ const char *http_advice(const struct http_call *c)
     if (strstr(c->why, "match") != NULL)
         return "the certificate is another host's: check HF_ENDPOINT, the "
                "name server and the proxy";
+    if (strstr(c->why, "no trusted certificates") != NULL)
+        return "install ca-certificates, or name a file of trusted "
+               "certificates in SSL_CERT_FILE";
     return "name the file of trusted certificates in SSL_CERT_FILE";
 }
