@@ -177,6 +177,12 @@ int hubdir_lock_now(
     const struct hubdir *h, const struct repo *r, const struct digest *etag);
 
 /*
+ * hubdir_idle - is none of the repository's blobs being downloaded, by the
+ * official client or ours? 0, or -1 with *e: BUSY
+ */
+int hubdir_idle(const struct hubdir *h, const struct repo *r, struct err *e);
+
+/*
  * hubdir_folders - make the folders between root and the file path below it
  * Refuses (REFUSED) one that is a symbolic link.
  */

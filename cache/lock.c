@@ -5,6 +5,7 @@
  */
 #include "cache/hubdir.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -130,4 +131,31 @@ int hubdir_lock_now(
         return fd;
     fd_close(&fd);
     return -1;
+}
+
+int hubdir_idle(const struct hubdir *h, const struct repo *r, struct err *e)
+{
+    char root[PATH_MAX], path[PATH_MAX];
+    DIR *d AUTO(dir_close) = NULL;
+    const struct dirent *entry;
+
+    if (path_fmt(root, e, "%s/.locks/%s", h->root, r->folder) != 0)
+        return -1;
+    d = opendir(root);
+    while (d != NULL && (entry = readdir(d)) != NULL) {
+        int fd AUTO(fd_close) = -1;
+
+        if (!str_ends(str_of(entry->d_name), ".lock"))
+            continue;
+        if (path_join(path, root, entry->d_name, e) != 0)
+            return -1;
+        fd = open(path, O_RDWR | O_CLOEXEC);
+        if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) != 0 &&
+            errno == EWOULDBLOCK) {
+            err_set(
+                e, ERR_BUSY, "%s is being fetched by another process", r->id);
+            return err_hint(e, "try again when it has ended");
+        }
+    }
+    return 0;
 }

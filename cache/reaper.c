@@ -288,35 +288,6 @@ void reaper_close(struct reaper *r)
 
 /* ---- names ---- */
 
-/* The official client locks what it fetches. */
-static int check_official(const struct reaper *r, struct err *e)
-{
-    char root[PATH_MAX], path[PATH_MAX];
-    DIR *d AUTO(dir_close) = NULL;
-    struct dirent *entry;
-
-    if (path_fmt(root, e, "%s/.locks/%s", r->place->hub.root, r->repo.folder) !=
-        0)
-        return -1;
-    d = opendir(root);
-    while (d != NULL && (entry = readdir(d)) != NULL) {
-        int fd AUTO(fd_close) = -1;
-
-        if (!str_ends(str_of(entry->d_name), ".lock"))
-            continue;
-        if (path_join(path, root, entry->d_name, e) != 0)
-            return -1;
-        fd = open(path, O_RDWR | O_CLOEXEC);
-        if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) != 0 &&
-            errno == EWOULDBLOCK) {
-            err_set(e, ERR_BUSY, "%s is being fetched by another process",
-                r->repo.id);
-            return err_hint(e, "try again when it has ended");
-        }
-    }
-    return 0;
-}
-
 /* The refs that name the commit, and folders that they leave empty. */
 static int remove_refs(struct reaper *r, const char *commit, struct err *e)
 {
@@ -412,7 +383,7 @@ int reaper_revision(struct reaper *r, const char *commit, struct err *e)
 
     if (lease_lost(&r->lease, r->lease_path))
         return reaper_in_use(r, e);
-    if (check_official(r, e) != 0 ||
+    if (hubdir_idle(&r->place->hub, &r->repo, e) != 0 ||
         doomed_mark(&r->place->hub, &r->repo, commit, e) != 0 ||
         remove_refs(r, commit, e) != 0 || remove_conversions(r, commit, e) != 0)
         return -1;
@@ -438,7 +409,7 @@ int reaper_repo(struct reaper *r, struct err *e)
     char path[PATH_MAX];
     struct stat st;
 
-    if (check_official(r, e) != 0 ||
+    if (hubdir_idle(&r->place->hub, &r->repo, e) != 0 ||
         path_join(path, r->place->hub.root, r->repo.folder, e) != 0)
         return -1;
     if (lease_lost(&r->lease, r->lease_path))

@@ -4,6 +4,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "cache/layer.h"
 #include "cache/trust.h"
 #include "cache/volume.h"
 #include "fetch/cmd_bucket.h"
@@ -23,6 +24,7 @@ struct warm_opts {
     uint64_t limit_rate;
     int64_t retry_s;
     bool offline;
+    bool image;
     bool json;
 };
 
@@ -76,6 +78,11 @@ static const struct opt opts[] = {
         .at = offsetof(struct warm_opts, offline),
         .help = "make no request and change nothing: prove that all of it is "
                 "there" },
+    { .name = "image",
+        .type = OPT_FLAG,
+        .at = offsetof(struct warm_opts, image),
+        .help = "the cache becomes a layer of an image: leave no locks, and "
+                "nothing younger than SOURCE_DATE_EPOCH (default: 0)" },
     { .name = "json",
         .type = OPT_FLAG,
         .at = offsetof(struct warm_opts, json),
@@ -143,6 +150,36 @@ static int print(
     return cmd_print(&out, e);
 }
 
+/* No locks, but what was remembered of the signature, and its times. */
+static int settle(const struct layer *layer, struct pull_set *s, struct err *e)
+{
+    for (size_t i = 0; i < s->n; i++)
+        lease_free(&s->v[i].lease);
+    for (size_t i = 0; i < s->n; i++)
+        if (layer_clean(layer, &s->v[i].repo, e) != 0)
+            return -1;
+    return layer_date(layer, e);
+}
+
+static int check_opts(const struct warm_opts *o, bool offline, struct err *e)
+{
+    if (o->lock == NULL) {
+        err_set(e, ERR_USAGE, "--lock FILE is needed");
+        return err_hint(e, "mlfetch lock REPO -o FILE makes one");
+    }
+    if (o->from != NULL && o->offline)
+        return err_set(
+            e, ERR_USAGE, "--from asks a store: --offline asks none");
+    if (o->image && o->volume != NULL) {
+        err_set(e, ERR_USAGE, "--image is for the hub cache, not for a volume");
+        return err_hint(e, "HF_HUB_CACHE says where the hub cache is");
+    }
+    if (o->image && offline)
+        return err_set(
+            e, ERR_USAGE, "--image changes the cache, offline nothing does");
+    return pace_check(o->limit_rate, e);
+}
+
 static int run(const struct cmd_ctx *ctx, void *values, int argc, char **argv,
     struct err *e)
 {
@@ -155,19 +192,14 @@ static int run(const struct cmd_ctx *ctx, void *values, int argc, char **argv,
     struct pull_set set AUTO(pull_set_free) = PULL_SET_INIT;
     struct hub hub AUTO(hub_free) = HUB_INIT;
     struct trust trust = { .time = 0 };
+    struct layer layer;
 
     (void)argc;
     (void)argv;
-    if (o->lock == NULL) {
-        err_set(e, ERR_USAGE, "--lock FILE is needed");
-        return err_hint(e, "mlfetch lock REPO -o FILE makes one");
-    }
-    if (o->from != NULL && o->offline)
-        return err_set(
-            e, ERR_USAGE, "--from asks a store: --offline asks none");
-    if (o->from != NULL && (from = from_bucket_open(o->from, e)) == NULL)
-        return -1;
-    if (pace_check(o->limit_rate, e) != 0 || find_dir(o, offline, &dir, e) != 0)
+    if (check_opts(o, offline, e) != 0 ||
+        (o->from != NULL && (from = from_bucket_open(o->from, e)) == NULL) ||
+        find_dir(o, offline, &dir, e) != 0 ||
+        (o->image && layer_begin(&layer, &dir, e) != 0))
         return -1;
     if (file_slurp(o->lock, &text, e) != 0 ||
         (o->key != NULL &&
@@ -184,6 +216,8 @@ static int run(const struct cmd_ctx *ctx, void *values, int argc, char **argv,
                 : pull_fetch(&set.v[i], &hub, e) != 0)
             return -1;
     if (o->key != NULL && !offline && trust_remember(&trust, e) != 0)
+        return -1;
+    if (o->image && settle(&layer, &set, e) != 0)
         return -1;
     return print(o, &set, e);
 }
@@ -219,6 +253,12 @@ const struct cmd cmd_warm = {
         "the file's name, and not older than one that was accepted in this "
         "cache or volume before (by key and name of the file); else status 9 "
         "and nothing is done. mlverify sign makes such a signature.\n\n"
+        "With --image the cache is left as a layer of a container image wants "
+        "it: the locks of these repositories and empty folders go, and what "
+        "is younger than SOURCE_DATE_EPOCH (seconds since 1970; 0 where it "
+        "is not set) gets that time. In an empty cache the same lock then "
+        "leaves the same tree, to the last bit. Status 1 when another process "
+        "is at work there.\n\n"
         "--json prints the list that mlfetch pull --json prints.",
     .opts = opts,
     .defaults = &defaults,
