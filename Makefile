@@ -97,12 +97,13 @@ endef
 # Each program alone in one file, for images without a system. Of its objects
 # one is compiled anew; what Debian has no static library of is built first.
 STATIC := $(OUT)/static
+ALONE  := $(OUT)/alone
 
-$(STATIC)/lib/libcurl.a: static/libs.sh
+$(ALONE)/libcurl.a: static/libs.sh
 	$(call say,libs,$(@D))
 	$(Q)CC='$(CC)' sh static/libs.sh $(@D)
 
-$(STATIC)/alone.o: base/alone.c $(OUT)/flags
+$(ALONE)/alone.o: base/alone.c $(OUT)/flags
 	$(call say,cc,$<)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) -DML_ALONE -c -o $@ $<
@@ -111,12 +112,13 @@ $(STATIC)/alone.o: base/alone.c $(OUT)/flags
 # what it says is shown where it fails.
 define static_rule
 $(STATIC)/$(1): $$(call objs,$$(call main_c,$(DIR_$(1)))) \
-		$$(call libs,$(LIB_$(1))) $(OUT)/flags $(STATIC)/alone.o \
-		$(STATIC)/lib/libcurl.a
+		$$(call libs,$(LIB_$(1))) $(OUT)/flags $(ALONE)/alone.o \
+		$(ALONE)/libcurl.a
 	$$(call say,link,$$@)
+	$(Q)mkdir -p $$(@D)
 	$(Q)$(CC) $(ALL_LDFLAGS) -static-pie -s -o $$@ $$(filter %.o,$$^) \
-		$$(call libs,$(LIB_$(1))) -L$(STATIC)/lib $(EXT_$(1)) $(EXT_base) \
-		2> $$@.log || { cat $$@.log >&2; exit 1; }
+		$$(call libs,$(LIB_$(1))) -L$(ALONE) $(EXT_$(1)) $(EXT_base) \
+		2> $(ALONE)/$(1).log || { cat $(ALONE)/$(1).log >&2; exit 1; }
 endef
 
 .PHONY: static
@@ -323,6 +325,10 @@ archives: all ## imports killed often, and at each system call; minutes
 .PHONY: big
 big: all ## a Pythia-12b of noise, 24 GB of disk, run in little memory; minutes
 	$(Q)BUILD_DIR=$(OUT) $(PYTHON) tests/e2e/big.py --long
+
+.PHONY: fresh
+fresh: ## a new Debian 12, and in it make demo, static, the package, make test (root)
+	$(Q)sh tests/fresh.sh
 
 .PHONY: clients
 clients: all ## the official client and mlfetch under the same faults: a table

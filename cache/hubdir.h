@@ -176,10 +176,7 @@ int hubdir_try_lock(const struct hubdir *h, const struct repo *r,
 int hubdir_lock_now(
     const struct hubdir *h, const struct repo *r, const struct digest *etag);
 
-/*
- * hubdir_idle - is none of the repository's blobs being downloaded, by the
- * official client or ours? 0, or -1 with *e: BUSY
- */
+/* hubdir_idle - is no blob being downloaded? 0, or -1 with *e: BUSY. */
 int hubdir_idle(const struct hubdir *h, const struct repo *r, struct err *e);
 
 /*

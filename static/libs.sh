@@ -27,6 +27,11 @@ apt_here() {
 }
 
 get() {
+    command -v dpkg-source >/dev/null || {
+        echo "static: there is no dpkg-source" >&2
+        echo "hint: run 'sh tests/deps.sh static' as root" >&2
+        exit 1
+    }
     [ ! -e "$src/complete" ] || return 0
     rm -rf "$src"
     mkdir -p "$src/apt/state/lists/partial" "$src/apt/cache/archives/partial"

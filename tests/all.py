@@ -110,7 +110,7 @@ def main():
         run("command line, sanitized", scripts, "build/asan")
         run("CUDA, end to end, sanitized",
             ["tests/cuda/t_emulated.py"] +
-            [f"tests/e2e/{n}.py" for n in ("path", "lock", "localdir",
+            [f"tests/e2e/{n}.py" for n in ("path", "lock", "layer", "localdir",
                                            "account")], "build/asan")
         run("fuzz replay and a short run", found("tests/fuzz/run.py"),
             "build/asan")
