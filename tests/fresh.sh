@@ -26,17 +26,17 @@ if ! command -v debootstrap >/dev/null; then
     exit 2
 fi
 
-leave() {
-    for m in proc sys dev/shm dev; do
-        umount -l "$dir/root/$m" 2>/dev/null || true
-    done
-}
-trap leave EXIT
-trap 'exit 130' INT TERM
-
+# In a mount namespace of its own, so that nothing of the machine's is mounted
+# below the folder when it is removed, however this ends.
 inside() {
-    env -i HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 \
-        DEBIAN_FRONTEND=noninteractive chroot "$dir/root" /bin/sh -ec "$1"
+    # shellcheck disable=SC2016
+    unshare -m --propagation private /bin/sh -ec '
+        for m in dev proc sys; do
+            mount --rbind "/$m" "$0/$m"
+        done
+        exec env -i HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin \
+            LANG=C.UTF-8 DEBIAN_FRONTEND=noninteractive \
+            chroot "$0" /bin/sh -ec "$1"' "$dir/root" "$1"
 }
 
 try() {
@@ -52,8 +52,7 @@ try() {
     fi
 }
 
-leave
-rm -rf "$dir"
+rm -rf --one-file-system "$dir"
 mkdir -p "$dir"
 debootstrap --variant=minbase --include=git,make bookworm "$dir/root" \
     "$mirror" >"$dir/log" 2>&1 || {
@@ -61,10 +60,6 @@ debootstrap --variant=minbase --include=git,make bookworm "$dir/root" \
     exit 1
 }
 echo "ok - a new Debian $(cat "$dir/root/etc/debian_version")"
-for m in dev dev/shm proc sys; do
-    mount --rbind "/$m" "$dir/root/$m"
-    mount --make-rslave "$dir/root/$m"
-done
 cp /etc/resolv.conf /etc/hosts "$dir/root/etc/"
 git clone -q --no-hardlinks . "$dir/root/src"
 # whose it is: apt reads sources as another user
@@ -102,5 +97,4 @@ fi
 echo
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ] || exit 1
-leave
-rm -rf "$dir"
+rm -rf --one-file-system "$dir"
