@@ -56,6 +56,63 @@ int layer_begin(struct layer *out, const struct hubdir *h, struct err *e)
     return epoch(&out->time, e);
 }
 
+/* ---- times ---- */
+
+static int date(const struct layer *l, const char *path, const struct stat *st)
+{
+    const struct timespec times[2] = { { .tv_nsec = UTIME_OMIT },
+        { .tv_sec = l->time } };
+
+    if (st->st_mtim.tv_sec < l->time ||
+        (st->st_mtim.tv_sec == l->time && st->st_mtim.tv_nsec == 0))
+        return 0;
+    return utimensat(AT_FDCWD, path, times, AT_SYMLINK_NOFOLLOW);
+}
+
+static int date_one(const struct layer *l, const char *path, struct err *e)
+{
+    struct stat st;
+
+    if (lstat(path, &st) == 0 && date(l, path, &st) != 0)
+        return err_sys(e, "cannot set the time of %s", path);
+    return 0;
+}
+
+static void tree_close(FTS **t)
+{
+    if (*t != NULL)
+        fts_close(*t);
+}
+
+/* Of a folder of the root's, or a file, and all below it; links as links. */
+static int date_tree(const struct layer *l, const char *part, struct err *e)
+{
+    char root[PATH_MAX];
+    char *const roots[] = { root, NULL };
+    FTS *t AUTO(tree_close) = NULL;
+    FTSENT *f;
+
+    if (path_join(root, l->dir->root, part, e) != 0)
+        return -1;
+    if (access(root, F_OK) != 0)
+        return 0;
+    t = fts_open(roots, FTS_PHYSICAL | FTS_NOCHDIR, NULL);
+    if (t == NULL)
+        return err_sys(e, "cannot read %s", root);
+    while ((f = fts_read(t)) != NULL) {
+        if (cancel_check(e) != 0)
+            return -1;
+        errno = f->fts_errno;
+        if (f->fts_info == FTS_DNR || f->fts_info == FTS_ERR ||
+            f->fts_info == FTS_NS)
+            return err_sys(e, "cannot read %s", f->fts_path);
+        /* A folder comes twice: the second time all in it is done. */
+        if (f->fts_info != FTS_D && date(l, f->fts_path, f->fts_statp) != 0)
+            return err_sys(e, "cannot set the time of %s", f->fts_path);
+    }
+    return errno != 0 ? err_sys(e, "cannot read %s", root) : 0;
+}
+
 /* ---- what is of no use in an image ---- */
 
 /* rmdir takes none that holds something. */
@@ -77,7 +134,7 @@ static int prune(const struct layer *l, const struct repo *r, struct err *e)
     return 0;
 }
 
-int layer_clean(const struct layer *l, const struct repo *r, struct err *e)
+int layer_settle(const struct layer *l, const struct repo *r, struct err *e)
 {
     struct lease lease AUTO(lease_free) = LEASE_INIT;
     char part[PATH_MAX], path[PATH_MAX];
@@ -85,75 +142,36 @@ int layer_clean(const struct layer *l, const struct repo *r, struct err *e)
     if (lease_of_repo(l->dir, r, path, e) != 0 ||
         lease_take(&lease, path, r->id, e) != 0 ||
         hubdir_idle(l->dir, r, e) != 0 || prune(l, r, e) != 0 ||
+        date_tree(l, r->folder, e) != 0 ||
         path_fmt(part, e, ".locks/%s", r->folder) != 0 ||
-        aside_inside(l->dir->root, part, path, e) != 0 ||
-        aside_remove(path, e) != 0)
+        aside_inside(l->dir->root, part, path, e) != 0)
         return -1;
-    /* It goes with its folder, but for what others have in it. */
-    if (path_join(path, l->dir->root, ".locks", e) != 0)
-        return -1;
-    rmdir(path);
-    return 0;
+    return aside_remove(path, e);
 }
 
-/* ---- times ---- */
-
-static int date(const struct layer *l, const char *path, const struct stat *st)
-{
-    const struct timespec times[2] = { { .tv_nsec = UTIME_OMIT },
-        { .tv_sec = l->time } };
-
-    if (st->st_mtim.tv_sec < l->time ||
-        (st->st_mtim.tv_sec == l->time && st->st_mtim.tv_nsec == 0))
-        return 0;
-    return utimensat(AT_FDCWD, path, times, AT_SYMLINK_NOFOLLOW);
-}
-
-static void tree_close(FTS **t)
-{
-    if (*t != NULL)
-        fts_close(*t);
-}
-
-static int date_tree(const struct layer *l, struct err *e)
-{
-    char root[PATH_MAX];
-    char *const roots[] = { root, NULL };
-    FTS *t AUTO(tree_close) = NULL;
-    FTSENT *f;
-
-    memcpy(root, l->dir->root, sizeof(root));
-    t = fts_open(roots, FTS_PHYSICAL | FTS_COMFOLLOW | FTS_NOCHDIR, NULL);
-    if (t == NULL)
-        return err_sys(e, "cannot read %s", root);
-    while ((f = fts_read(t)) != NULL) {
-        if (cancel_check(e) != 0)
-            return -1;
-        errno = f->fts_errno;
-        if (f->fts_info == FTS_DNR || f->fts_info == FTS_ERR ||
-            f->fts_info == FTS_NS)
-            return err_sys(e, "cannot read %s", f->fts_path);
-        /* A folder comes twice: the second time all in it is done. */
-        if (f->fts_info != FTS_D && date(l, f->fts_path, f->fts_statp) != 0)
-            return err_sys(e, "cannot set the time of %s", f->fts_path);
-    }
-    return errno != 0 ? err_sys(e, "cannot read %s", root) : 0;
-}
-
-int layer_date(const struct layer *l, struct err *e)
+int layer_end(const struct layer *l, struct err *e)
 {
     char path[PATH_MAX], up[PATH_MAX];
-    struct stat st;
 
-    if (date_tree(l, e) != 0)
+    if (path_join(path, l->dir->root, ".locks", e) != 0)
+        return -1;
+    /* It stays where a signature was remembered, or others' locks are. */
+    rmdir(path);
+    if (date_tree(l, ".locks/ml-warm", e) != 0 || date_one(l, path, e) != 0 ||
+        date_tree(l, "CACHEDIR.TAG", e) != 0 ||
+        date_one(l, l->dir->root, e) != 0)
         return -1;
     memcpy(path, l->dir->root, sizeof(path));
     while (strlen(path) > strlen(l->under)) {
+        struct err why = ERR_INIT;
+
         path_dir(up, sizeof(up), path);
         memcpy(path, up, sizeof(path));
-        if (lstat(path, &st) == 0 && date(l, path, &st) != 0 &&
-            strcmp(path, l->under) != 0)
-            return err_sys(e, "cannot set the time of %s", path);
+        /* The last one was there before, and may be another user's. */
+        if (date_one(l, path, &why) != 0 && strcmp(path, l->under) != 0) {
+            *e = why;
+            return -1;
+        }
     }
     return 0;
 }

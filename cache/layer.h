@@ -22,18 +22,19 @@ struct layer {
 int layer_begin(struct layer *out, const struct hubdir *h, struct err *e);
 
 /*
- * layer_clean - the locks and the empty folders of a repository go
- * Nobody may be at work in it, nor may the caller hold its lease.
- * Returns  0, or -1 with *e: BUSY, IO
+ * layer_settle - a repository's locks and empty folders go; what is younger
+ * than the layer's time gets it
+ * What is not younger is left alone: in an image, to touch a file of a layer
+ * below is to copy it. Nobody may be at work in it, nor may the caller hold
+ * its lease.
+ * Returns  0, or -1 with *e: BUSY, IO, CANCELLED
  */
-int layer_clean(const struct layer *l, const struct repo *r, struct err *e);
+int layer_settle(const struct layer *l, const struct repo *r, struct err *e);
 
 /*
- * layer_date - after the last change: whatever is younger than the layer's
- * time gets it, the root and the folders made for it, too
- * What is not younger is left alone: in an image, to touch a file of a layer
- * below is to copy it.
+ * layer_end - after the last repository: the same times for what the cache has
+ * beside them, for the root, and for the folders that were made for it
  */
-int layer_date(const struct layer *l, struct err *e);
+int layer_end(const struct layer *l, struct err *e);
 
 #endif

@@ -150,15 +150,15 @@ static int print(
     return cmd_print(&out, e);
 }
 
-/* No locks, but what was remembered of the signature, and its times. */
+/* What it left must say nothing of this run. */
 static int settle(const struct layer *layer, struct pull_set *s, struct err *e)
 {
     for (size_t i = 0; i < s->n; i++)
         lease_free(&s->v[i].lease);
     for (size_t i = 0; i < s->n; i++)
-        if (layer_clean(layer, &s->v[i].repo, e) != 0)
+        if (layer_settle(layer, &s->v[i].repo, e) != 0)
             return -1;
-    return layer_date(layer, e);
+    return layer_end(layer, e);
 }
 
 static int check_opts(const struct warm_opts *o, bool offline, struct err *e)
@@ -254,9 +254,9 @@ const struct cmd cmd_warm = {
         "cache or volume before (by key and name of the file); else status 9 "
         "and nothing is done. mlverify sign makes such a signature.\n\n"
         "With --image the cache is left as a layer of a container image wants "
-        "it: the locks of these repositories and empty folders go, and what "
-        "is younger than SOURCE_DATE_EPOCH (seconds since 1970; 0 where it "
-        "is not set) gets that time. In an empty cache the same lock then "
+        "it: of these repositories the locks and the empty folders go, and "
+        "what is younger than SOURCE_DATE_EPOCH (seconds since 1970; 0 where "
+        "it is not set) gets that time. In an empty cache the same lock then "
         "leaves the same tree, to the last bit. Status 1 when another process "
         "is at work there.\n\n"
         "--json prints the list that mlfetch pull --json prints.",

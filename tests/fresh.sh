@@ -52,8 +52,13 @@ try() {
     fi
 }
 
+if [ -e "$dir" ] && [ ! -e "$dir/.fresh" ]; then
+    echo "fresh.sh: $dir is there, and is none of mine" >&2
+    exit 2
+fi
 rm -rf --one-file-system "$dir"
 mkdir -p "$dir"
+touch "$dir/.fresh"
 debootstrap --variant=minbase --include=git,make bookworm "$dir/root" \
     "$mirror" >"$dir/log" 2>&1 || {
     tail -n 20 "$dir/log" >&2

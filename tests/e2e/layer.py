@@ -132,10 +132,35 @@ def in_use(tap, w):
     write(os.path.join(outside, "precious"), b"1")
     os.utime(os.path.join(outside, "precious"), (2e9, 2e9))
     os.symlink(outside, os.path.join(w.home, "six/hub/elsewhere"))
+    os.symlink(outside, os.path.join(w.home, "six/hub/models--acme--tiny/x"))
+    other = os.path.join(w.home, "six/hub/models--acme--other/refs/main")
+    write(other, b"1" * 40)
+    was = os.stat(other).st_mtime_ns
     done = warm(w, "six", "--image")
     tap.ok(done.returncode == 0 and not os.path.exists(folder) and
            os.path.getmtime(os.path.join(outside, "precious")) == 2e9,
            "where nobody is, they go; a link is not followed", done)
+    tap.eq(os.stat(other).st_mtime_ns, was, "what the lock does not name is "
+           "left alone")
+
+
+def signed(tap, w):
+    """What is remembered of a signature is one more part of the layer."""
+    key = os.path.join(w.home, "key")
+    kit.run(["mlverify", "keygen", "--no-password", "--secret", key + ".sec",
+             "--public", key + ".pub"], w.env)
+    kit.run(["mlverify", "sign", "--key", key + ".sec", w.lock], w.env)
+    trees = []
+    for home in ("s1", "s2"):
+        done = warm(w, home, "--image", "--key", key + ".pub",
+                    SOURCE_DATE_EPOCH=EPOCH)
+        trees.append(tree(os.path.join(w.home, home, "hub")))
+    same(tap, *trees, "signed: the same layer twice")
+    tap.ok(done.returncode == 0 and
+           {v[1] for v in trees[0].values()} == {int(EPOCH) * 10 ** 9} and
+           [p.split("/")[1] for p in trees[0] if p.startswith(".locks/")] ==
+           ["ml-warm"] * 2, "with the signature's time, and no other lock",
+           "\n".join(trees[0]))
 
 
 def read_by_all(tap, w, one):
@@ -184,6 +209,7 @@ def main():
         below(tap, w)
         refused(tap, w)
         in_use(tap, w)
+        signed(tap, w)
         read_by_all(tap, w, one)
         kit.run(["mlfetch", "lock", "acme/llama", "--fp16", "-o", w.lock],
                 w.env)
