@@ -3,6 +3,7 @@
 #include "serve/mirror.h"
 #include "serve/upstream.h"
 
+#include "base/alone.h"
 #include "base/cancel.h"
 #include "base/log.h"
 #include "cache/volume.h"
@@ -105,6 +106,12 @@ static int check_opts(const struct serve_opts *o, struct err *e)
     if ((o->tls_cert == NULL) != (o->tls_key == NULL))
         return err_set(
             e, ERR_USAGE, "--tls-cert and --tls-key are given together");
+    if (o->tls_cert != NULL && alone_is()) {
+        err_set(e, ERR_USAGE,
+            "--tls-cert: this program is linked statically, without TLS for "
+            "its clients");
+        return err_hint(e, "use one that is not, or put a proxy before it");
+    }
     return 0;
 }
 

@@ -1,15 +1,17 @@
 #!/bin/sh
-# Two static libraries that Debian does not have: of libcurl the one it has
-# wants GSSAPI and LDAP, of which there is none; of cJSON there is none. Both are
-# built from Debian's own source packages, with Debian's fixes; apt checks them.
-# libcurl is made of what the programs use: HTTP, TLS, proxies.
+# Three static libraries that Debian does not have: of libcurl the one it has
+# wants GSSAPI and LDAP, of which there is none; that of libmicrohttpd GnuTLS,
+# which wants p11-kit; of cJSON there is none. They are built from Debian's own
+# source packages, with Debian's fixes; apt checks them. libcurl is made of what
+# the programs use: HTTP, TLS, proxies. libmicrohttpd is made without TLS.
 #
 #   libs.sh get    the sources, into build/debian-src
-#   libs.sh OUT    OUT/libcurl.a and OUT/libcjson.a; CC and JOBS are heeded
+#   libs.sh OUT    libcurl.a, libcjson.a and libmicrohttpd.a in OUT; CC is heeded
 set -eu
 
 cd "$(dirname "$0")/.."
 src=$PWD/build/debian-src
+packages="curl cjson libmicrohttpd"
 
 # The machine's own mirrors of Debian, asked for sources.
 mirrors() {
@@ -32,7 +34,7 @@ get() {
         echo "hint: run 'sh tests/deps.sh static' as root" >&2
         exit 1
     }
-    [ ! -e "$src/complete" ] || return 0
+    [ "$(cat "$src/complete" 2>/dev/null)" != "$packages" ] || return 0
     rm -rf "$src"
     mkdir -p "$src/apt/state/lists/partial" "$src/apt/cache/archives/partial"
     mirrors >"$src/apt/debian.list"
@@ -41,16 +43,36 @@ get() {
         echo "hint: run 'apt-get update' as root, on Debian 12" >&2
         exit 1
     }
-    echo "fetching the sources of curl and cjson from Debian"
+    echo "fetching from Debian the sources of: $packages"
     apt_here update
-    (cd "$src" && apt_here source --download-only curl cjson)
+    # shellcheck disable=SC2086
+    (cd "$src" && apt_here source --download-only $packages)
     rm -rf "$src/apt"
-    touch "$src/complete"
+    echo "$packages" >"$src/complete"
 }
 
 unpack() {
     rm -rf "$work/$1"
     dpkg-source --no-check -x "$src/$1"_*.dsc "$work/$1" >>"$log" 2>&1
+}
+
+# Debian's fixes touch what would be made anew by tools that are not needed.
+build() {
+    make -C "$1" -j2 "$2.la" AUTOMAKE=: AUTOCONF=: ACLOCAL=: AUTOHEADER=: \
+        >>"$log" 2>&1
+    cp "$1/.libs/$2.a" "$out/"
+}
+
+httpd() {
+    unpack libmicrohttpd
+    mkdir -p "$work/httpd-build"
+    cd "$work/httpd-build"
+    CONFIG_SHELL=/bin/sh CFLAGS="-O2 -fPIE" /bin/sh \
+        ../libmicrohttpd/configure -q --enable-static --disable-shared \
+        --disable-dependency-tracking --disable-https --disable-doc \
+        --disable-examples --disable-curl --disable-postprocessor \
+        --disable-dauth >>"$log" 2>&1
+    build src/microhttpd libmicrohttpd
 }
 
 curl() {
@@ -68,10 +90,7 @@ netrc alt-svc hsts websockets progress-meter shared dependency-tracking"
         --enable-static --with-openssl --enable-threaded-resolver \
         --with-ca-bundle=/etc/ssl/certs/ca-certificates.crt \
         --with-ca-path=/etc/ssl/certs "$@" >>"$log" 2>&1
-    # Debian's fixes touch what would be made anew by tools that it needs not.
-    make -C lib -j"${JOBS:-2}" libcurl.la AUTOMAKE=: AUTOCONF=: ACLOCAL=: \
-        AUTOHEADER=: >>"$log" 2>&1
-    cp lib/.libs/libcurl.a "$out/libcurl.a"
+    build lib libcurl
 }
 
 cjson() {
@@ -92,6 +111,8 @@ rm -rf "$work"
 mkdir -p "$work"
 : >"$log"
 trap '[ $? = 0 ] || tail -n 20 "$log" >&2' EXIT
+(httpd) &
 (cjson)
 (curl)
+wait $!
 rm -rf "$work"

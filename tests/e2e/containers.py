@@ -92,6 +92,13 @@ def alone(tap):
                "a plugin is refused by what it is", done)
 
 
+    with Bare("mlfetch") as bare:
+        done = bare.run("serve", "--listen", "127.0.0.1:0", "--tls-cert", "c",
+                        "--tls-key", "k")
+        tap.ok(done.returncode == 2 and "statically" in done.stderr,
+               "so is a certificate for a mirror", done)
+
+
 class NameServer(threading.Thread):
     """Knows mirror.test, and counts who asked."""
 
