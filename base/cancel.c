@@ -4,6 +4,8 @@
 #include <stdatomic.h>
 #include <unistd.h>
 
+#include "base/scope.h"
+
 /* Read by any thread. */
 static volatile atomic_int asked;
 
@@ -29,12 +31,16 @@ void cancel_arm(void)
 
 bool cancel_asked(void)
 {
+    struct scope *s = scope_now();
+
+    if (s != NULL)
+        return s->cancelled != NULL && s->cancelled(s);
     return asked != 0;
 }
 
 int cancel_check(struct err *e)
 {
-    if (!asked)
+    if (!cancel_asked())
         return 0;
     return err_set(e, ERR_CANCELLED, "interrupted");
 }

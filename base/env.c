@@ -31,12 +31,15 @@ bool env_true(const char *name)
 const char *env_home(void)
 {
     const char *home = env_get("HOME");
-    const struct passwd *pw;
+    static _Thread_local char text[4096];
+    struct passwd pw, *found = NULL;
 
     if (home != NULL)
         return home;
-    pw = getpwuid(getuid());
-    return pw != NULL && pw->pw_dir != NULL ? pw->pw_dir : "/";
+    if (getpwuid_r(getuid(), &pw, text, sizeof(text), &found) != 0 ||
+        found == NULL || found->pw_dir == NULL)
+        return "/";
+    return found->pw_dir;
 }
 
 /* One "$NAME" or "${NAME}" at *at; an unknown name stays as it is. */

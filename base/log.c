@@ -4,6 +4,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "base/scope.h"
+
 static enum log_level level = LOG_INFO;
 static const char *name = "ml";
 static void (*screen_hide)(void);
@@ -17,7 +19,9 @@ void log_set_level(enum log_level l)
 
 bool log_enabled(enum log_level l)
 {
-    return l <= level;
+    const struct scope *s = scope_now();
+
+    return l <= (s != NULL ? s->level : level);
 }
 
 void log_set_name(const char *program)
@@ -48,13 +52,17 @@ PRINTF_LIKE(3, 0)
 static void put_format(
     enum log_level l, const char *word, const char *fmt, va_list ap)
 {
+    struct scope *s = scope_now();
     char raw[1024], text[1024];
 
-    if (l > level)
+    if (!log_enabled(l))
         return;
     vsnprintf(raw, sizeof(raw), fmt, ap);
     err_escape(text, sizeof(text), raw);
-    put_line(word, text);
+    if (s == NULL)
+        put_line(word, text);
+    else if (s->say != NULL)
+        s->say(s, l, text);
 }
 
 void log_warn(const char *fmt, ...)

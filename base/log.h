@@ -3,7 +3,8 @@
  *
  * The level is the one global of the suite. A line is written whole; while a
  * progress display is on the screen it is taken away for the line and drawn
- * again after it (see log_set_screen).
+ * again after it (see log_set_screen). In a scope (scope.h) a line, and what
+ * counts, is its owner's.
  */
 #ifndef BASE_LOG_H
 #define BASE_LOG_H

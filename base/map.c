@@ -8,16 +8,19 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/scope.h"
 
 /* What the handler must know; entries are never freed, only emptied. */
 struct map_guard {
     struct map_guard *next;
     const uint8_t *p;
     uint64_t len;
+    struct scope *scope; /* of who mapped it, or NULL */
     char path[256];
 };
 
 static struct map_guard *guards; /* writers hold lock; the handler only reads */
+static struct sigaction before;  /* the handler that was there */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 static void say(const char *text)
@@ -26,20 +29,49 @@ static void say(const char *text)
     (void)n;
 }
 
+/*
+ * A caller's process goes on: the page reads as zeros from now on, and the
+ * caller learns that nothing found in this file counts.
+ */
+static bool put_zeros(struct map_guard *g, const uint8_t *at)
+{
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    void *start = (void *)((uintptr_t)at & ~(page - 1));
+
+    if (mmap(start, page, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED,
+            -1, 0) == MAP_FAILED)
+        return false;
+    if (!atomic_exchange(&g->scope->torn, true))
+        memcpy(g->scope->torn_path, g->path, sizeof(g->path));
+    return true;
+}
+
+/* Not ours: to whom it went before. */
+static void pass_on(int sig, siginfo_t *info, void *uc)
+{
+    if (before.sa_flags & SA_SIGINFO)
+        before.sa_sigaction(sig, info, uc);
+    else if (before.sa_handler != SIG_DFL && before.sa_handler != SIG_IGN)
+        before.sa_handler(sig);
+    else
+        signal(sig, SIG_DFL);
+}
+
 static void on_bus(int sig, siginfo_t *info, void *uc)
 {
     const uint8_t *at = info->si_addr;
 
-    (void)uc;
     for (struct map_guard *g = guards; g != NULL; g = g->next) {
         if (g->p == NULL || at < g->p || at >= g->p + g->len)
             continue;
+        if (g->scope != NULL && put_zeros(g, at))
+            return;
         say("error: ");
         say(g->path);
         say(": shortened by another program, or unreadable, while in use\n");
         _exit(6);
     }
-    signal(sig, SIG_DFL);
+    pass_on(sig, info, uc);
 }
 
 /* Claimed under the lock, or two maps would share it. */
@@ -57,7 +89,7 @@ static struct map_guard *guard_add(
             struct sigaction sa = { .sa_sigaction = on_bus,
                 .sa_flags = SA_SIGINFO };
             sigemptyset(&sa.sa_mask);
-            sigaction(SIGBUS, &sa, NULL);
+            sigaction(SIGBUS, &sa, &before);
         }
         if (g != NULL) {
             g->next = guards;
@@ -66,6 +98,7 @@ static struct map_guard *guard_add(
     }
     if (g != NULL) {
         err_escape(g->path, sizeof(g->path), path);
+        g->scope = scope_now();
         g->len = len;
         g->p = p;
     }

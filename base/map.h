@@ -3,7 +3,8 @@
  *
  * A file that another program shortens while it is mapped would end this
  * process with SIGBUS. The first map arms a handler that says which file it
- * was and exits with status 6, as for any other damaged input.
+ * was and exits with status 6, as for any other damaged input. In a scope
+ * (scope.h) what is missing reads as zeros, and the scope is told.
  */
 #ifndef BASE_MAP_H
 #define BASE_MAP_H

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/scope.h"
 
 /*
  * A decode step runs hundreds of short jobs a second, so a worker looks for
@@ -14,9 +15,10 @@
 enum { SPIN_NS = 50000 };
 
 struct pool {
-    unsigned n;         /* threads, the caller included */
-    unsigned started;   /* threads to join */
-    pthread_t *threads; /* n - 1 of them */
+    unsigned n;          /* threads, the caller included */
+    unsigned started;    /* threads to join */
+    pthread_t *threads;  /* n - 1 of them */
+    struct scope *scope; /* of who opened it */
     pthread_mutex_t lock;
     pthread_cond_t wake;    /* workers wait here for a new round */
     pthread_cond_t idle;    /* the caller waits here for the last worker */
@@ -61,6 +63,7 @@ static void *worker(void *arg)
     struct pool *p = arg;
     unsigned seen = 0;
 
+    scope_enter(p->scope);
     for (;;) {
         spin_for_round(p, seen);
         pthread_mutex_lock(&p->lock);
@@ -95,6 +98,7 @@ struct pool *pool_open(unsigned n, struct err *e)
         return NULL;
     }
     p->n = n;
+    p->scope = scope_now();
     pthread_mutex_init(&p->lock, NULL);
     pthread_cond_init(&p->wake, NULL);
     pthread_cond_init(&p->idle, NULL);

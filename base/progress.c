@@ -18,13 +18,15 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/progress_internal.h"
+#include "base/scope.h"
 
 enum {
     TTY_FIRST_MS = 300,
     TTY_EVERY_MS = 100,
     PLAIN_FIRST_MS = 2000,
     PLAIN_EVERY_MS = 10000,
-    JSON_EVERY_MS = 500
+    JSON_EVERY_MS = 500,
+    SCOPE_EVERY_MS = 100
 };
 
 /* The display that log lines must make room for; set under the log's lock. */
@@ -34,6 +36,9 @@ static enum progress_mode choose(enum progress_mode mode)
 {
     const char *term = env_get("TERM");
 
+    if (mode == PROGRESS_SCOPE &&
+        (scope_now() == NULL || scope_now()->progress == NULL))
+        return PROGRESS_NONE;
     if (mode != PROGRESS_AUTO)
         return mode;
     if (!isatty(STDERR_FILENO) || term == NULL || strcmp(term, "dumb") == 0)
@@ -115,6 +120,21 @@ static void draw_json(struct progress *p)
     pthread_mutex_unlock(&p->lock);
 }
 
+/* The caller's own display. */
+static void tell_scope(struct progress *p)
+{
+    struct scope_progress now = { .what = p->verb };
+    struct progress_sum s;
+
+    pthread_mutex_lock(&p->lock);
+    progress_sum(p, &s);
+    pthread_mutex_unlock(&p->lock);
+    now.done = s.done;
+    now.held = s.held;
+    now.total = s.total;
+    p->scope->progress(p->scope, &now);
+}
+
 static void draw(struct progress *p)
 {
     switch (p->mode) {
@@ -129,6 +149,9 @@ static void draw(struct progress *p)
         return;
     case PROGRESS_JSON:
         draw_json(p);
+        return;
+    case PROGRESS_SCOPE:
+        tell_scope(p);
         return;
     case PROGRESS_AUTO:
     case PROGRESS_NONE:
@@ -160,12 +183,15 @@ static void *render(void *arg)
 {
     struct progress *p = arg;
     unsigned first = p->mode == PROGRESS_TTY     ? TTY_FIRST_MS
+                     : p->mode == PROGRESS_SCOPE ? SCOPE_EVERY_MS
                      : p->mode == PROGRESS_PLAIN ? PLAIN_FIRST_MS
                                                  : JSON_EVERY_MS;
     unsigned every = p->mode == PROGRESS_TTY     ? TTY_EVERY_MS
+                     : p->mode == PROGRESS_SCOPE ? SCOPE_EVERY_MS
                      : p->mode == PROGRESS_PLAIN ? PLAIN_EVERY_MS
                                                  : JSON_EVERY_MS;
 
+    scope_enter(p->scope);
     for (unsigned ms = first; wait_ms(p, ms); ms = every)
         draw(p);
     return NULL;
@@ -189,7 +215,8 @@ struct progress *progress_open(
 {
     struct progress *p;
 
-    if (current != NULL) {
+    /* Scopes have no terminal to share. */
+    if (scope_now() == NULL && current != NULL) {
         err_set(e, ERR_BUG, "two progress displays at once");
         return NULL;
     }
@@ -205,7 +232,9 @@ struct progress *progress_open(
     p->rate.at_ms = p->start_ms;
     pthread_mutex_init(&p->lock, NULL);
     pthread_cond_init(&p->wake, NULL);
-    current = p;
+    p->scope = scope_now();
+    if (p->scope == NULL)
+        current = p;
     if (p->mode == PROGRESS_TTY)
         log_set_screen(hide, show);
     if (p->mode != PROGRESS_NONE)
@@ -238,7 +267,10 @@ void progress_close(struct progress *p)
     }
     if (p->plain_lines > 0)
         draw_plain(p);
-    current = NULL;
+    if (p->mode == PROGRESS_SCOPE)
+        tell_scope(p);
+    if (p->scope == NULL)
+        current = NULL;
     free_items(p->active);
     free_items(p->finished);
     pthread_mutex_destroy(&p->lock);

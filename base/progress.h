@@ -10,6 +10,8 @@
  *   json   one event per line: {"event":"progress","item":..,"done":..,
  *          "total":..}, and "start" and "done" events per item
  *   none   nothing
+ *   scope  told to the scope of who opened it (scope.h), which a user cannot
+ *          ask for
  *   auto   tty when stderr is a terminal that can move its cursor (TERM is
  *          set and not "dumb"), else plain
  * NO_COLOR is honoured. Log lines (log.h) and bars never mix.
@@ -26,10 +28,11 @@ enum progress_mode {
     PROGRESS_TTY,
     PROGRESS_PLAIN,
     PROGRESS_JSON,
-    PROGRESS_NONE
+    PROGRESS_NONE,
+    PROGRESS_SCOPE
 };
 
-struct progress;      /* the display; one at a time in a process */
+struct progress;      /* the display; one at a time in a process, or scope */
 struct progress_item; /* one file, or one piece of work */
 
 /*

@@ -34,6 +34,7 @@ struct progress_item {
 
 struct progress {
     enum progress_mode mode; /* never AUTO */
+    struct scope *scope;     /* of who opened it, or NULL */
     const char *verb;
     uint64_t total;
     uint64_t start_ms;

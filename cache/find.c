@@ -68,7 +68,7 @@ static int found_put(const struct volume *v, const struct volume_entry *entry,
 }
 
 /* name in a volume that exists; MISSING when it is not there. */
-static int find_put(
+static int look_for_put(
     const struct volume *v, const char *name, struct found *out, struct err *e)
 {
     struct arena arena AUTO(arena_free) = ARENA_INIT(FIND_ARENA_MAX);
@@ -109,7 +109,7 @@ static int find_in_named(
             v.root);
         return err_hint(e, "mlfetch put VOLUME FILE makes a volume");
     }
-    return find_put(&v, colon + 1, out, e);
+    return look_for_put(&v, colon + 1, out, e);
 }
 
 static int not_held(const struct repo *r, const struct hubdir *h,
@@ -189,7 +189,7 @@ static int find_in(const char *text, const char *volume, bool whole,
     }
     if (find_repo(text, volume, &h, whole, out, &why) == 0)
         return 0;
-    if (volume != NULL && find_put(&v, text, out, &put) == 0)
+    if (volume != NULL && look_for_put(&v, text, out, &put) == 0)
         return 0;
     if (put.kind == ERR_CORRUPT)
         *e = put;
@@ -199,6 +199,17 @@ static int find_in(const char *text, const char *volume, bool whole,
         err_set(e, ERR_MISSING, "'%s': no such file or folder%s", text,
             volume != NULL ? ", and not in the volume" : "");
     return -1;
+}
+
+/* A failed attempt on the way may have left something behind. */
+static void settle(struct found *f)
+{
+    if (f->kind != FOUND_REPO)
+        f->repository[0] = f->commit[0] = '\0';
+    if (f->kind == FOUND_FILE || f->kind == FOUND_FOLDER)
+        f->converted[0] = '\0';
+    if (f->kind == FOUND_FILE || f->kind == FOUND_REPO)
+        f->volume[0] = '\0';
 }
 
 static int find(const char *text, const char *volume, bool whole,
@@ -216,13 +227,7 @@ static int find(const char *text, const char *volume, bool whole,
         rc = find_in(text, volume, whole, &f, e) == 0 ? 1 : -1;
     if (rc < 0)
         return -1;
-    /* A failed attempt on the way may have left something behind. */
-    if (f.kind != FOUND_REPO)
-        f.repository[0] = f.commit[0] = '\0';
-    if (f.kind == FOUND_FILE || f.kind == FOUND_FOLDER)
-        f.converted[0] = '\0';
-    if (f.kind == FOUND_FILE || f.kind == FOUND_REPO)
-        f.volume[0] = '\0';
+    settle(&f);
     *out = f;
     return 0;
 }
@@ -237,6 +242,30 @@ int find_to_check(
     const char *text, const char *volume, struct found *out, struct err *e)
 {
     return find(text, volume, false, out, e);
+}
+
+int find_put(
+    const struct volume *v, const char *name, struct found *out, struct err *e)
+{
+    struct found f = { .kind = FOUND_FILE };
+
+    if (volume_check(v, e) != 0 || look_for_put(v, name, &f, e) != 0)
+        return -1;
+    settle(&f);
+    *out = f;
+    return 0;
+}
+
+int find_held(const struct hubdir *h, const char *text, bool whole,
+    struct found *out, struct err *e)
+{
+    struct found f = { .kind = FOUND_FILE };
+
+    if (find_repo(text, NULL, h, whole, &f, e) != 0)
+        return -1;
+    settle(&f);
+    *out = f;
+    return 0;
 }
 
 /* What names/ says of the file, if its view is that very file. */

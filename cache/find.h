@@ -51,6 +51,23 @@ int find_to_check(
     const char *text, const char *volume, struct found *out, struct err *e);
 
 /*
+ * find_put - what a name in a volume is, and nothing else: a file, or a folder
+ * Returns  0, or -1 with *e: MISSING, CORRUPT, REFUSED, IO
+ */
+struct volume;
+int find_put(
+    const struct volume *v, const char *name, struct found *out, struct err *e);
+
+/*
+ * find_held - what a repository in a hub cache is, and nothing else
+ * whole    not one that is here in part only
+ * Returns  0, or -1 with *e: MISSING with a hint, USAGE, CORRUPT, IO
+ */
+struct hubdir;
+int find_held(const struct hubdir *h, const char *text, bool whole,
+    struct found *out, struct err *e);
+
+/*
  * found_digest - the SHA-256 that a cache or volume keeps a file under
  * path     a file of what was found, or beside it
  * Returns  false when it is not known without reading. It is taken at its

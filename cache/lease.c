@@ -20,6 +20,7 @@
 #include "base/hex.h"
 #include "base/log.h"
 #include "base/path.h"
+#include "base/scope.h"
 
 enum { POLL_MS = 20, NOTE_MAX = 256, SPACE_MAX = 64, TRIES_MAX = 100 };
 
@@ -243,11 +244,28 @@ void lease_free(struct lease *l)
     fd_close(&l->fd);
 }
 
+static void end_kept(void *what)
+{
+    lease_free(what);
+    free(what);
+}
+
 void lease_for_life(const char *path)
 {
-    struct lease l = LEASE_INIT;
+    struct scope *scope = scope_now();
+    struct lease l = LEASE_INIT, *kept;
     struct err ignored = ERR_INIT;
 
+    if (scope != NULL && scope_keeps(scope, path))
+        return;
     /* Not let go of: the descriptor ends with the process. */
-    lease_hold(&l, path, true, &ignored);
+    if (lease_hold(&l, path, true, &ignored) != 0 || scope == NULL)
+        return;
+    kept = malloc(sizeof(*kept));
+    if (kept == NULL) {
+        lease_free(&l);
+        return;
+    }
+    *kept = l;
+    scope_keep(scope, path, kept, end_kept);
 }

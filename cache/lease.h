@@ -64,7 +64,8 @@ bool lease_lost(const struct lease *l, const char *path);
 void lease_free(struct lease *l);
 
 /*
- * lease_for_life - hold a repository's, or a volume's, until the process ends
+ * lease_for_life - hold a repository's, or a volume's, until the process ends,
+ * or the scope (scope.h)
  * For programs that read it to their end. Never fails.
  */
 void lease_for_life(const char *path);

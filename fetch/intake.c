@@ -5,11 +5,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/scope.h"
+
 /* ---- life ---- */
 
 struct start {
     struct intake *in;
     enum role role;
+    struct scope *scope;
 };
 
 static void *thread(void *arg)
@@ -20,6 +23,7 @@ static void *thread(void *arg)
     struct intake *in = start.in;
 
     free(arg);
+    scope_enter(start.scope);
     pthread_setname_np(pthread_self(), names[start.role]);
     pthread_mutex_lock(&in->lock);
     intake_work(in, start.role);
@@ -33,7 +37,7 @@ static int start_thread(struct intake *in, enum role role, struct err *e)
 
     if (start == NULL)
         return err_set(e, ERR_NOMEM, "out of memory");
-    *start = (struct start){ in, role };
+    *start = (struct start){ in, role, scope_now() };
     errno = pthread_create(&in->threads[role], NULL, thread, start);
     if (errno != 0) {
         free(start);
