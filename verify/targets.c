@@ -92,15 +92,22 @@ static int add_conversions(
     return rc;
 }
 
+int targets_add_found(struct targets *t, const char *text,
+    const struct found *found, struct err *e)
+{
+    if (add(t, text, found, false, e) != 0)
+        return -1;
+    if (found->converted[0] == '\0')
+        return 0;
+    return add_conversions(t, text, found, e);
+}
+
 int targets_add(
     struct targets *t, const char *text, const char *volume, struct err *e)
 {
     struct found found;
 
-    if (find_to_check(text, volume, &found, e) != 0 ||
-        add(t, text, &found, false, e) != 0)
+    if (find_to_check(text, volume, &found, e) != 0)
         return -1;
-    if (found.converted[0] == '\0')
-        return 0;
-    return add_conversions(t, text, &found, e);
+    return targets_add_found(t, text, &found, e);
 }

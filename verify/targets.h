@@ -36,4 +36,8 @@ void targets_free(struct targets *t);
 int targets_add(
     struct targets *t, const char *text, const char *volume, struct err *e);
 
+/* targets_add_found - the same of what was resolved already. */
+int targets_add_found(struct targets *t, const char *text,
+    const struct found *found, struct err *e);
+
 #endif
