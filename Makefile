@@ -1,6 +1,6 @@
 # One build for the suite. `make help` lists the targets.
 #
-#   make                       the five programs, in build/release/
+#   make                       the programs and the library, in build/release/
 #   make CC=clang SAN=address,undefined BUILD=asan check
 #
 # BUILD names the configuration and its folder below build/; SAN turns on
@@ -35,7 +35,8 @@ ALL_CFLAGS = -std=c17 -D_GNU_SOURCE -I. -fvisibility=hidden -pthread \
 ALL_LDFLAGS = -pthread $(OPTIM) $(LDFLAGS)
 
 # The rooms, lowest floor first, and the programs that live in them.
-ROOMS    := base formats net s3 cache bucket fetch convert verify verify-run serve
+ROOMS    := base formats net s3 cache bucket fetch convert verify verify-run serve \
+	lib
 PROGRAMS := mlfetch mlcache mlconvert mlverify mlverify-run
 
 # A room's library is all of it but its command line.
@@ -60,6 +61,16 @@ EXT_mlfetch      := -lcurl -lssl -lsodium -lmicrohttpd
 EXT_mlcache      := -lcurl -lssl -lsodium -lzstd
 EXT_mlverify     := -lsodium
 
+# The library, and the rooms it is made of. LIB_ABI is its soname's number, and
+# LIB_ADDED grows with every function that lib/mlfetch.map gains.
+LIB_library := lib fetch verify cache net formats base
+EXT_library := -lcurl -lssl
+LIB_ABI     := 1
+LIB_ADDED   := 0
+LIB_REAL    := libmlfetch.so.$(LIB_ABI).$(LIB_ADDED)
+LIB_NAMES   := libmlfetch.so.$(LIB_ABI) libmlfetch.so
+VERSION     := $(shell sed -n 's/.*ML_VERSION "\(.*\)"/\1/p' base/version.h)
+
 # The plugin for NVIDIA's devices is built when nvcc is there, and never linked
 # into a program. WITH_CUDA=yes wants it, no leaves it out; CUDA_ARCHS says for
 # which devices there is machine code; the last one's PTX is for all later ones.
@@ -78,7 +89,10 @@ PLUGIN     := ml-backend-cuda.so
 PLUGIN_OUT := $(if $(NVCC),$(OUT)/$(PLUGIN))
 
 .PHONY: all
-all: $(PROGRAMS:%=$(OUT)/%) $(PLUGIN_OUT) ## build the five programs
+all: $(PROGRAMS:%=$(OUT)/%) $(PLUGIN_OUT) library ## build the programs and the library
+
+.PHONY: library
+library: $(addprefix $(OUT)/,$(LIB_REAL) $(LIB_NAMES) libmlfetch.a)
 
 define program_rule
 $(OUT)/$(1): $$(call objs,$$(call main_c,$(DIR_$(1)))) \
@@ -133,9 +147,32 @@ $(foreach r,$(ROOMS),$(eval $(call room_rule,$(r))))
 $(foreach p,$(PROGRAMS),$(eval $(call program_rule,$(p))))
 $(foreach p,$(PROGRAMS),$(eval $(call static_rule,$(p))))
 
+# Only what lib/mlfetch.map names is to be seen from outside. A sanitizer's
+# runtime comes with the program.
+$(OUT)/$(LIB_REAL): $(call libs,$(LIB_library)) lib/mlfetch.map $(OUT)/flags
+	$(call say,link,$@)
+	$(Q)$(CC) $(ALL_LDFLAGS) -shared -o $@ -Wl,--whole-archive \
+		$(OUT)/libml-lib.a -Wl,--no-whole-archive $(filter-out \
+		$(OUT)/libml-lib.a,$(filter %.a,$^)) -Wl,--as-needed \
+		$(EXT_library) $(EXT_base) -Wl,-soname,libmlfetch.so.$(LIB_ABI) \
+		-Wl,--version-script,lib/mlfetch.map -Wl,-z,nodelete \
+		$(if $(SAN),,-Wl,-z,defs)
+
+$(addprefix $(OUT)/,$(LIB_NAMES)): $(OUT)/$(LIB_REAL)
+	$(Q)ln -sf $(LIB_REAL) $@
+
+# One object, in which the names of the rooms are no longer names.
+$(OUT)/libmlfetch.a: $(call libs,$(LIB_library)) $(OUT)/flags
+	$(call say,ar,$@)
+	$(Q)ld -r -o $(OUT)/libmlfetch.o --whole-archive $(OUT)/libml-lib.a \
+		--no-whole-archive $(filter-out $(OUT)/libml-lib.a,$(filter %.a,$^))
+	$(Q)objcopy --localize-hidden $(OUT)/libmlfetch.o
+	$(Q)rm -f $@ && ar rcs $@ $(OUT)/libmlfetch.o && rm $(OUT)/libmlfetch.o
+
 # Sizes and offsets come from files here: no silent narrowing.
 $(OUT)/base/%.o: ROOM_CFLAGS = -Wconversion
 $(OUT)/formats/%.o: ROOM_CFLAGS = -Wconversion
+$(foreach r,$(LIB_library),$(eval $(OUT)/$(r)/%.o: ROOM_CFLAGS += -fPIC))
 
 $(OUT)/%.o: %.c $(OUT)/flags
 	$(call say,cc,$<)
@@ -244,9 +281,13 @@ $(OUT)/emulator/libcublas.so.13: $(OUT)/emulator/products.o \
 		$(OUT)/emulator/libemulator.so
 	$(Q)$(CXX_OF_CC) $(ALL_LDFLAGS) -Wl,-rpath,'$$ORIGIN' -shared -o $@ $^
 
-# A change of compiler or flags rebuilds everything of this configuration.
+# A change of compiler or flags rebuilds everything of this configuration, but
+# with AS_BUILT=1, which is for `make install` of what is there.
 .PHONY: FORCE
-FLAGS_NOW := $(CC) $(OPTIM) $(WARN) $(CFLAGS) $(LDFLAGS)
+FLAGS_NOW := $(CC) $(OPTIM) $(WARN) $(CFLAGS) $(LDFLAGS) PIC: $(LIB_library)
+ifneq (,$(AS_BUILT))
+FLAGS_NOW := $(file <$(OUT)/flags)
+endif
 $(OUT)/flags: FORCE
 	@mkdir -p $(@D)
 	@echo '$(FLAGS_NOW)' | cmp -s - $@ || echo '$(FLAGS_NOW)' > $@
@@ -255,7 +296,8 @@ $(OUT)/flags: FORCE
 
 UNIT  := $(patsubst tests/%.c,$(OUT)/tests/%,$(wildcard tests/unit/t_*.c \
 	tests/numeric/t_*.c))
-UNIT_LIBS := serve fetch convert verify verify-run bucket s3 cache net formats base
+UNIT_LIBS := lib serve fetch convert verify verify-run bucket s3 cache net \
+	formats base
 
 $(OUT)/tests/%: $(OUT)/tests/%.o $(call libs,$(UNIT_LIBS)) $(OUT)/flags
 	$(call say,link,$@)
@@ -363,41 +405,65 @@ deps: ## install the Debian packages that building and the demo need
 
 # ---- install ----
 
-MAN_DIR  := $(DESTDIR)$(PREFIX)/share/man
-COMP_DIR := $(DESTDIR)$(PREFIX)/share
+BINDIR     ?= $(PREFIX)/bin
+LIBDIR     ?= $(PREFIX)/lib
+INCLUDEDIR ?= $(PREFIX)/include
+MANDIR     ?= $(PREFIX)/share/man
+UNITDIR    ?= $(PREFIX)/lib/systemd/system
+BASHDIR    ?= $(PREFIX)/share/bash-completion/completions
+ZSHDIR     ?= $(PREFIX)/share/zsh/site-functions
+FISHDIR    ?= $(PREFIX)/share/fish/vendor_completions.d
+
+# mode:what:where. The one list for install and uninstall.
+INSTALLED = $(foreach p,$(PROGRAMS),755:$(OUT)/$(p):$(BINDIR)/$(p) \
+	644:$(OUT)/man/$(p).1:$(MANDIR)/man1/$(p).1 \
+	644:$(OUT)/completion/$(p).bash:$(BASHDIR)/$(p) \
+	644:$(OUT)/completion/$(p).zsh:$(ZSHDIR)/_$(p) \
+	644:$(OUT)/completion/$(p).fish:$(FISHDIR)/$(p).fish) \
+	$(foreach f,$(wildcard docs/man/*.5),644:$(f):$(MANDIR)/man5/$(notdir $(f))) \
+	644:$(OUT)/$(LIB_REAL):$(LIBDIR)/$(LIB_REAL) \
+	$(foreach n,$(LIB_NAMES),link:$(LIB_REAL):$(LIBDIR)/$(n)) \
+	644:$(OUT)/libmlfetch.a:$(LIBDIR)/libmlfetch.a \
+	644:lib/mlfetch.h:$(INCLUDEDIR)/mlfetch.h \
+	644:$(OUT)/mlfetch.pc:$(LIBDIR)/pkgconfig/mlfetch.pc \
+	644:$(OUT)/mlfetch-serve.service:$(UNITDIR)/mlfetch-serve.service \
+	$(foreach p,$(PLUGIN_OUT),755:$(p):$(PREFIX)/lib/mlverify-run/$(PLUGIN))
+
+SHELLS := bash zsh fish
+PAGES  := $(PROGRAMS:%=$(OUT)/man/%.1) $(foreach s,$(SHELLS),\
+	$(PROGRAMS:%=$(OUT)/completion/%.$(s)))
+
+$(OUT)/man/%.1: $(OUT)/%
+	$(Q)mkdir -p $(@D) && $< --print-man > $@.tmp && mv $@.tmp $@
+
+define completion_rule
+$(OUT)/completion/%.$(1): $(OUT)/%
+	$(Q)mkdir -p $$(@D) && $$< --print-completion $(1) > $$@.tmp && \
+		mv $$@.tmp $$@
+endef
+$(foreach s,$(SHELLS),$(eval $(call completion_rule,$(s))))
+
+# Made anew each time: the folders are those of this call.
+$(OUT)/%.service: docs/systemd/%.service.in FORCE
+	$(Q)mkdir -p $(@D) && sed 's|@BINDIR@|$(BINDIR)|' $< > $@
+
+$(OUT)/mlfetch.pc: lib/mlfetch.pc.in FORCE
+	$(Q)sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' \
+		-e 's|@LIBDIR@|$(LIBDIR)|' -e 's|@INCLUDEDIR@|$(INCLUDEDIR)|' \
+		-e 's|@LIBS@|$(EXT_library) $(EXT_base)|' $< > $@
 
 .PHONY: man install uninstall clean help
-man: all ## write the manual pages of the programs to build/*/man
-	$(Q)mkdir -p $(OUT)/man
-	$(Q)for p in $(PROGRAMS); do \
-		$(OUT)/$$p --print-man > $(OUT)/man/$$p.1 || exit 1; done
+man: $(PAGES) ## write manual pages and completions to build/*/man, completion
 
-install: all man ## put programs and manual pages under DESTDIR/PREFIX
-	$(Q)install -d $(DESTDIR)$(PREFIX)/bin $(MAN_DIR)/man1 $(MAN_DIR)/man5 \
-		$(COMP_DIR)/bash-completion/completions \
-		$(COMP_DIR)/zsh/site-functions $(COMP_DIR)/fish/vendor_completions.d
-	$(Q)set -e; for p in $(PROGRAMS); do \
-		install -m 755 $(OUT)/$$p $(DESTDIR)$(PREFIX)/bin/; \
-		install -m 644 $(OUT)/man/$$p.1 $(MAN_DIR)/man1/; \
-		$(OUT)/$$p --print-completion bash \
-			> $(COMP_DIR)/bash-completion/completions/$$p; \
-		$(OUT)/$$p --print-completion zsh \
-			> $(COMP_DIR)/zsh/site-functions/_$$p; \
-		$(OUT)/$$p --print-completion fish \
-			> $(COMP_DIR)/fish/vendor_completions.d/$$p.fish; done
-	$(Q)set -e; for p in $(PLUGIN_OUT); do \
-		install -d $(DESTDIR)$(PREFIX)/lib/mlverify-run; \
-		install -m 755 $$p $(DESTDIR)$(PREFIX)/lib/mlverify-run/; done
-	$(Q)install -m 644 docs/man/*.5 $(MAN_DIR)/man5/
+install: all man $(OUT)/mlfetch.pc $(OUT)/mlfetch-serve.service ## put all that is built under DESTDIR/PREFIX
+	$(Q)set -e; for f in $(INSTALLED); do \
+		mode=$${f%%:*}; to="$(DESTDIR)$${f##*:}"; f=$${f#*:}; \
+		if [ "$$mode" = link ]; then ln -sf "$${f%%:*}" "$$to"; \
+		else install -D -m "$$mode" "$${f%%:*}" "$$to"; fi; done
 
 uninstall: ## remove what install put there
-	$(Q)set -e; for p in $(PROGRAMS); do \
-		rm -f $(DESTDIR)$(PREFIX)/bin/$$p $(MAN_DIR)/man1/$$p.1 \
-			$(COMP_DIR)/bash-completion/completions/$$p \
-			$(COMP_DIR)/zsh/site-functions/_$$p \
-			$(COMP_DIR)/fish/vendor_completions.d/$$p.fish; done
-	$(Q)rm -rf $(DESTDIR)$(PREFIX)/lib/mlverify-run
-	$(Q)for f in docs/man/*.5; do rm -f $(MAN_DIR)/man5/$${f##*/}; done
+	$(Q)for f in $(INSTALLED); do rm -f "$(DESTDIR)$${f##*:}"; done
+	$(Q)rmdir "$(DESTDIR)$(PREFIX)/lib/mlverify-run" 2>/dev/null || true
 
 clean: ## remove build/
 	$(Q)rm -rf build

@@ -27,8 +27,8 @@ import sys
 import seeds
 
 HERE, ROOT = seeds.HERE, seeds.ROOT
-ROOMS = ["serve", "fetch", "verify-run", "verify", "convert", "bucket", "s3",
-         "cache", "net", "formats", "base"]
+ROOMS = ["lib", "serve", "fetch", "verify-run", "verify", "convert", "bucket",
+         "s3", "cache", "net", "formats", "base"]
 EXTERNAL = ["-lcurl", "-lssl", "-lsodium", "-lcrypto", "-lcjson", "-lzstd",
             "-lmicrohttpd", "-lm", "-pthread"]
 CFLAGS = ["-g", "-O1", "-std=c17", "-D_GNU_SOURCE", "-I.",
