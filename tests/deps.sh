@@ -14,8 +14,9 @@ if [ "${1-}" = test ]; then
     # a second compiler with its sanitizers, fuzzing, faults, references, lint
     need="$need g++ clang libclang-rt-14-dev afl++ strace openssl git procps
 clang-format e2fsprogs xfsprogs nginx-light minisign zstd python3-venv python3-torch
-python3-numpy buildah
-radosgw ceph-mon ceph-osd swift-proxy swift-account swift-container swift-object"
+python3-numpy buildah zsh fish mandoc groff-base
+radosgw ceph-mon ceph-osd swift-proxy swift-account swift-container swift-object
+debhelper dpkg-dev fakeroot"
 fi
 if [ "${1-}" = test ] || [ "${1-}" = static ]; then
     need="$need dpkg-dev xz-utils patch"
