@@ -347,6 +347,11 @@ joiners: all ## a mirror in front of a Hub, with files of 1 GB
 huge: all ## 100 GB through mlfetch in 64 MB of memory (root); minutes
 	$(Q)BUILD_DIR=$(OUT) $(PYTHON) tests/e2e/huge.py --long
 
+.PHONY: debian-check
+debian-check: ## the Debian packages, built, unpacked and used; minutes
+	$(Q)sh tests/deps.sh test
+	$(Q)$(PYTHON) tests/run.py tests/packaging/debian.py
+
 .PHONY: flips
 flips: all ## 1,000 flipped bits found by mlcache verify, and repaired
 	$(Q)BUILD_DIR=$(OUT) $(PYTHON) tests/e2e/verify.py --long

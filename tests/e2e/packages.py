@@ -2,6 +2,7 @@
 """What `make install` puts there, as its users meet it: the library built
 against by its installed header alone, its symbols, pkg-config, the example,
 the unit for systemd; and that `make uninstall` leaves nothing."""
+import fnmatch
 import os
 import re
 import shutil
@@ -271,6 +272,34 @@ def used(tap, stage, hub):
         takes(tap, name, done)
 
 
+# ---- Debian ----
+
+def debian(tap, stage):
+    """Every file that is installed is in one of the packages."""
+    folder = os.path.join(kit.ROOT, "debian")
+    version = re.match(r"mlfetch \((.*?)\)", text_of(folder + "/changelog"))
+    tap.eq(version.group(1), stage.config("--modversion").stdout.strip(),
+           "debian/changelog has the suite's version")
+    names = re.findall(r"^Package: (\S+)", text_of(folder + "/control"), re.M)
+    tap.eq(names, ["mlfetch", "libmlfetch1", "libmlfetch-dev"],
+           "there are three packages")
+    # where debian/rules puts what is elsewhere here
+    moved = [("lib/systemd", "/lib/systemd"), ("lib/lib", "/usr/lib/x/lib"),
+             ("lib/pkgconfig", "/usr/lib/x/pkgconfig")]
+    homes = {}
+    for name in files_below(stage.at):
+        at = "/usr/" + name
+        for start, to in moved:
+            if name.startswith(start):
+                at = to + name[len(start):]
+        homes[name] = [p for p in names if any(
+            fnmatch.fnmatch(at[1:], x) or fnmatch.fnmatch(at[1:], x + "/*")
+            for x in text_of(f"{folder}/{p}.install").split())]
+    tap.eq([n for n, p in homes.items()
+            if len(p) != 1 and not n.endswith("cuda.so")], [],
+           "each file that is installed is in one of them")
+
+
 # ---- the unit ----
 
 def unit(tap, stage):
@@ -313,6 +342,7 @@ def main():
                   "tiny/slow": {"dir": repo}}) as hub:
         example(tap, stage, hub)
         used(tap, stage, hub)
+    debian(tap, stage)
     unit(tap, stage)
     uninstalls(tap, stage)
     shutil.rmtree(folder)
