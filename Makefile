@@ -349,7 +349,7 @@ huge: all ## 100 GB through mlfetch in 64 MB of memory (root); minutes
 
 .PHONY: debian-check
 debian-check: ## the Debian packages, built, unpacked and used; minutes
-	$(Q)sh tests/deps.sh test
+	$(Q)sh tests/deps.sh debian
 	$(Q)$(PYTHON) tests/run.py tests/packaging/debian.py
 
 .PHONY: flips

@@ -1,5 +1,5 @@
 /* Checking, of the public header, over verify/check.h. */
-#include "lib/session.h"
+#include "lib/caller.h"
 
 #include "base/path.h"
 #include "cache/find.h"

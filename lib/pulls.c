@@ -1,5 +1,5 @@
 /* Pulls of the public header, over fetch/pull.h. */
-#include "lib/session.h"
+#include "lib/caller.h"
 
 #include <stdlib.h>
 #include <string.h>

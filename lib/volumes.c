@@ -1,5 +1,5 @@
 /* Volumes of the public header, and where things are. */
-#include "lib/session.h"
+#include "lib/caller.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -5,6 +5,7 @@
 #   deps.sh        what building and `make demo` need
 #   deps.sh test   what the tests need besides
 #   deps.sh static what make static needs besides
+#   deps.sh debian what building and checking the Debian packages needs besides
 #   deps.sh perf   what tests/perf needs besides: servers and peers
 set -eu
 
@@ -15,11 +16,13 @@ if [ "${1-}" = test ]; then
     need="$need g++ clang libclang-rt-14-dev afl++ strace openssl git procps
 clang-format e2fsprogs xfsprogs nginx-light minisign zstd python3-venv python3-torch
 python3-numpy buildah zsh fish mandoc groff-base
-radosgw ceph-mon ceph-osd swift-proxy swift-account swift-container swift-object
-debhelper dpkg-dev fakeroot"
+radosgw ceph-mon ceph-osd swift-proxy swift-account swift-container swift-object"
 fi
 if [ "${1-}" = test ] || [ "${1-}" = static ]; then
     need="$need dpkg-dev xz-utils patch"
+fi
+if [ "${1-}" = debian ]; then
+    need="$need debhelper dpkg-dev fakeroot lintian man-db git"
 fi
 if [ "${1-}" = perf ]; then
     need="$need nginx-light time aria2 curl openssl iproute2 zstd"

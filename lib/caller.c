@@ -1,4 +1,4 @@
-#include "lib/session.h"
+#include "lib/caller.h"
 
 #include <stdlib.h>
 #include <string.h>

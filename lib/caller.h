@@ -1,10 +1,10 @@
 /*
- * session.h - what stands between the library's callers and the rooms: a
+ * caller.h - what stands between the library's callers and the rooms: a
  * session is a scope (base/scope.h) of its own, and each call of the public
  * header works in it from work_begin to work_end.
  */
-#ifndef LIB_SESSION_H
-#define LIB_SESSION_H
+#ifndef LIB_CALLER_H
+#define LIB_CALLER_H
 
 #include <pthread.h>
 #include <signal.h>
