@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import urllib.request
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from pulling import MIB, kit, matches, noise, write  # noqa: E402
@@ -302,6 +303,36 @@ def debian(tap, stage):
 
 # ---- the unit ----
 
+def unit_runs(tap, stage, text):
+    """The commands of the unit, as systemd would run them."""
+    state = os.path.join(stage.folder, "state")
+    given = {"%S": state, f"{PREFIX}/": stage.at + "/",
+             "${MLFETCH_SERVE_LISTEN}": "127.0.0.1:0",
+             "$MLFETCH_SERVE_OPTIONS": ""}
+    commands = re.findall(r"^Exec\w+=-?(.*)$", text, re.M)
+    for word, value in given.items():
+        commands = [c.replace(word, value) for c in commands]
+    env = kit.clean_env(state)
+    done = [ran(c.split(), env=env) for c in commands[:-1]]
+    tap.ok(done[0].returncode == 0, "the unit makes its volume",
+           done[0].stderr)
+    with subprocess.Popen(commands[-1].split(), env=env, text=True,
+                          stdout=subprocess.PIPE,
+                          stderr=subprocess.DEVNULL) as proc:
+        url = proc.stdout.readline().strip()
+        try:
+            with urllib.request.urlopen(url + "/healthz", timeout=30) as got:
+                said = got.status
+        except (OSError, ValueError) as why:
+            said = why
+        proc.terminate()
+    tap.eq(said, 200, "and the mirror answers")
+    allowed = {0} | {int(n) for n in re.findall(r"^SuccessExitStatus=(\d+)",
+                                                text, re.M)}
+    tap.ok(proc.returncode in allowed, "being stopped is no failure",
+           proc.returncode)
+
+
 def unit(tap, stage):
     """Checked where systemd is, with a program that is there."""
     path = os.path.join(stage.folder, "mlfetch-serve.service")
@@ -309,6 +340,7 @@ def unit(tap, stage):
     tap.ok(f"\nExecStart={PREFIX}/bin/mlfetch serve " in text and
            "@" not in re.sub(r"^SystemCall.*$", "", text, flags=re.M),
            "the unit runs what was installed", text)
+    unit_runs(tap, stage, text)
     name = "systemd-analyze verify finds nothing wrong with the unit"
     if not shutil.which("systemd-analyze"):
         tap.skip(name, "no systemd-analyze")
