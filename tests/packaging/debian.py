@@ -91,7 +91,8 @@ def used(tap, root, home):
                     f"{root}/usr/share/man/man1/{name}.1.gz"],
                    env=dict(env, MANROFFSEQ="", LC_ALL="C.UTF-8"))
         tap.ok(page.returncode == 0 and page.stderr == "" and
-               "EXIT STATUS" in page.stdout, f"man {name}", page.stderr)
+               "EXIT STATUS" in re.sub(".\b", "", page.stdout), f"man {name}",
+               page.stderr)
     libs = glob.glob(f"{root}/usr/lib/*/libmlfetch.so.1")[0]
     libs = os.path.dirname(libs)
     env.update(LD_LIBRARY_PATH=libs, PKG_CONFIG_SYSROOT_DIR=root,
