@@ -9,15 +9,17 @@
 #include <unistd.h>
 
 #include "cache/listing.h"
+#include "cache/used.h"
 #include "cache/walk.h"
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/path.h"
 
 #define EDITION_BYTES_MAX ((uint64_t)2 << 30)
 
-enum { KEPT_MAX = 256 };
+enum { KEPT_MAX = 256, NOTE_EVERY_MS = 600 * 1000 };
 
 /* What makes a listing another: it is never changed, but replaced. */
 struct stamp {
@@ -33,6 +35,7 @@ struct edition_private {
     atomic_uint uses;
     struct stamp stamp;
     uint64_t turn; /* when it was asked for last */
+    atomic_uint_fast64_t noted_ms;
 };
 
 struct editions {
@@ -370,6 +373,17 @@ int edition_keep(struct editions *all, const struct repo *r, const char *commit,
     keep(all, p);
     *out = &p->edition;
     return 0;
+}
+
+void edition_note_use(const struct edition *ed, const struct hubdir *h)
+{
+    uint_fast64_t now = clock_ms(), last = atomic_load(&ed->private->noted_ms);
+
+    if ((last != 0 && now - last < NOTE_EVERY_MS) ||
+        !atomic_compare_exchange_strong(&ed->private->noted_ms, &last, now))
+        return;
+    if (used_is_noted(h, &ed->repo, ed->commit))
+        used_note(h, &ed->repo, ed->commit);
 }
 
 /* ---- its files ---- */

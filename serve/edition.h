@@ -47,6 +47,12 @@ int edition_keep(struct editions *all, const struct repo *r, const char *commit,
 void edition_drop(struct edition *ed);
 void edition_drop_auto(struct edition **ed);
 
+/*
+ * edition_note_use - for who frees room in the cache: it is used, from time to
+ * time. Not where only other tools have: what they may be filling is spared.
+ */
+void edition_note_use(const struct edition *ed, const struct hubdir *h);
+
 /* edition_file - a file by its path, or NULL. */
 const struct tree_file *edition_file(const struct edition *ed, struct str path);
 

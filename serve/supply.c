@@ -1,6 +1,8 @@
 #include "serve/supply.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -122,8 +124,29 @@ int supply_resolve(struct supply *s, const struct repo *r, bool wait,
 
 /* ---- which bytes ---- */
 
-/* A regular file of the right size, or -1. */
-static int open_whole(const char *path, uint64_t size)
+/*
+ * Where have links led to? Who may write to the cache must not be given what
+ * only the mirror may read: it is the file that is named by its digest,
+ * wherever blobs are kept, or at least one of the cache.
+ */
+static bool is_of_cache(const struct supply *s, const char *hex, int fd)
+{
+    char link[64], place[PATH_MAX], root[PATH_MAX];
+    ssize_t n;
+
+    snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+    n = readlink(link, place, sizeof(place) - 1);
+    if (n <= 0)
+        return false;
+    place[n] = '\0';
+    return strcmp(path_base(place), hex) == 0 ||
+           (realpath(s->hub.root, root) != NULL &&
+               str_starts(str_of(place), root) && place[strlen(root)] == '/');
+}
+
+/* A regular file of the right size, or -1; errno: why. */
+static int open_whole(
+    const struct supply *s, const char *path, const struct tree_file *f)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     struct stat st;
@@ -131,31 +154,45 @@ static int open_whole(const char *path, uint64_t size)
     if (fd < 0)
         return -1;
     if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) &&
-        (uint64_t)st.st_size == size)
+        (uint64_t)st.st_size == f->size &&
+        is_of_cache(s, tree_etag(f)->hex, fd))
         return fd;
     close(fd);
+    errno = ENOENT;
     return -1;
+}
+
+static bool is_short(int why)
+{
+    return why == EMFILE || why == ENFILE || why == ENOMEM;
 }
 
 /*
  * The blob has its name when it is whole. Layouts without blobs of their own
  * have the file in the snapshot.
+ * Returns 0 with *fd, which is -1 when it is not held; or -1 with *lack and
+ *         *e: LACK_LIMIT, it may be held
  */
-static int open_held(
-    const struct supply *s, const struct edition *ed, const struct tree_file *f)
+static int open_held(const struct supply *s, const struct edition *ed,
+    const struct tree_file *f, int *fd, enum lack *lack, struct err *e)
 {
     struct err ignored = ERR_INIT;
     char path[PATH_MAX], dir[PATH_MAX];
-    int fd = -1;
 
+    *fd = -1;
+    errno = ENOENT;
     if (hubdir_blob(&s->hub, &ed->repo, tree_etag(f), path, &ignored) == 0)
-        fd = open_whole(path, f->size);
-    if (fd >= 0)
-        return fd;
-    if (hubdir_snapshot(&s->hub, &ed->repo, ed->commit, dir, &ignored) != 0 ||
-        path_join(path, dir, f->path.p, &ignored) != 0)
-        return -1;
-    return open_whole(path, f->size);
+        *fd = open_whole(s, path, f);
+    if (*fd < 0 && !is_short(errno) &&
+        hubdir_snapshot(&s->hub, &ed->repo, ed->commit, dir, &ignored) == 0 &&
+        path_join(path, dir, f->path.p, &ignored) == 0)
+        *fd = open_whole(s, path, f);
+    if (*fd >= 0)
+        edition_note_use(ed, &s->hub);
+    if (*fd >= 0 || !is_short(errno))
+        return 0;
+    *lack = LACK_LIMIT;
+    return err_set(e, ERR_IO, "too many files are open here: come again");
 }
 
 static int lacks_bytes(const struct edition *ed, const struct tree_file *f,
@@ -176,7 +213,8 @@ int supply_check(struct supply *s, const struct edition *ed,
 
     if (s->supplier != NULL)
         return 0;
-    fd = open_held(s, ed, f);
+    if (open_held(s, ed, f, &fd, lack, e) != 0)
+        return -1;
     if (fd < 0)
         return lacks_bytes(ed, f, lack, e);
     close(fd);
@@ -188,7 +226,8 @@ int supply_open(struct supply *s, const struct edition *ed,
     enum lack *lack, struct err *e)
 {
     *out = (struct source)SOURCE_INIT;
-    out->fd = open_held(s, ed, f);
+    if (open_held(s, ed, f, &out->fd, lack, e) != 0)
+        return -1;
     if (out->fd >= 0)
         return 0;
     if (s->supplier == NULL)
