@@ -9,8 +9,8 @@
 #include "serve/span.h"
 #include "serve/tokens.h"
 
-/* A listing of more files is not made where others wait. */
-enum { QUICK_FILES = 2000 };
+/* A listing of more files, or names, is not made where others wait. */
+enum { QUICK_FILES = 2000, QUICK_FORM = 16 << 10 };
 
 static const char json_type[] = "application/json; charset=utf-8";
 static const char wrong_token[] = "Invalid credentials in Authorization header";
@@ -115,6 +115,15 @@ static void no_entry(struct responder *by, const struct asked *q,
 
 /* ---- a file ---- */
 
+/* What only some may have must not come out of a cache that all share. */
+static const char *caching(const struct responder *by, const struct asked *q)
+{
+    if (!repo_is_commit(q->route.repo.revision))
+        return by->tokens != NULL ? "private, no-cache" : "no-cache";
+    return by->tokens != NULL ? "private, max-age=31536000, immutable"
+                              : "public, max-age=31536000, immutable";
+}
+
 /* Is the ETag one of those of an If-None-Match, or the one of an If-Range? */
 static bool names_etag(const char *list, const char *etag)
 {
@@ -123,8 +132,9 @@ static bool names_etag(const char *list, const char *etag)
     return strcmp(list, "*") == 0 || strstr(list, etag) != NULL;
 }
 
-static void file_fields(const struct asked *q, const struct edition *ed,
-    const struct tree_file *f, const char *etag, struct response *a)
+static void file_fields(struct responder *by, const struct asked *q,
+    const struct edition *ed, const struct tree_file *f, const char *etag,
+    struct response *a)
 {
     struct buf name AUTO(buf_free) = BUF_INIT(4096);
     const char *base = strrchr(f->path.p, '/');
@@ -137,10 +147,7 @@ static void file_fields(const struct asked *q, const struct edition *ed,
     field(a, "X-Linked-Etag", etag);
     snprintf(number, sizeof(number), "%" PRIu64, f->size);
     field(a, "X-Linked-Size", number);
-    field(a, "Cache-Control",
-        repo_is_commit(q->route.repo.revision)
-            ? "public, max-age=31536000, immutable"
-            : "no-cache");
+    field(a, "Cache-Control", caching(by, q));
     buf_puts(&name, "inline; filename*=UTF-8''");
     url_encode(&name, str_of(base), false);
     buf_puts(&name, "; filename=\"");
@@ -208,6 +215,11 @@ static void answer_file(struct responder *by, const struct asked *q,
     if (!q->route.head &&
         (q->if_range == NULL || strcmp(q->if_range, etag) == 0))
         span = span_parse(q->range, f->size, &from, &to);
+    if (names_etag(q->if_none_match, etag)) {
+        a->status = 304;
+        file_fields(by, q, ed, f, etag, a);
+        return;
+    }
     if (span == SPAN_PART && from > 0 && to == f->size &&
         starts_over(by->supply, ed, f)) {
         span = SPAN_ALL;
@@ -216,11 +228,6 @@ static void answer_file(struct responder *by, const struct asked *q,
     if (span == SPAN_NONE) {
         past_the_end(f, etag, a);
         field(a, "X-Repo-Commit", ed->commit);
-        return;
-    }
-    if (names_etag(q->if_none_match, etag)) {
-        a->status = 304;
-        file_fields(q, ed, f, etag, a);
         return;
     }
     rc = q->route.head ? supply_check(by->supply, ed, f, &lack, &why)
@@ -236,7 +243,7 @@ static void answer_file(struct responder *by, const struct asked *q,
     a->size = to - from;
     if (!q->route.head)
         a->from = a->source.feed != NULL ? RESPONSE_FETCHED : RESPONSE_HELD;
-    file_fields(q, ed, f, etag, a);
+    file_fields(by, q, ed, f, etag, a);
     if (span == SPAN_PART)
         send_part(f, from, to, a);
 }
@@ -314,7 +321,8 @@ static int resolve(
         refuse_lack(by, q, a, lack, &why);
         return 0;
     }
-    if (!wait && ed->tree.n > QUICK_FILES && q->route.kind != ROUTE_RESOLVE)
+    if (!wait && q->route.kind != ROUTE_RESOLVE &&
+        (ed->tree.n > QUICK_FILES || q->body.len > QUICK_FORM))
         return SUPPLY_WAIT;
     answer_edition(by, q, ed, a);
     return 0;
