@@ -151,6 +151,17 @@ static bool join_path(struct reading *r, unsigned first)
     return false;
 }
 
+/*
+ * A model "datasets/x" would have the name of the data set "x", for tokens as
+ * for people. The Hub has no such owner.
+ */
+static bool is_ambiguous(const char *id)
+{
+    struct str text = str_of(id);
+
+    return str_starts(text, "datasets/") || str_starts(text, "spaces/");
+}
+
 /* The id that stands in parts[at] and, with two, the part after it. */
 static bool take_repo(
     struct reading *r, enum repo_type type, unsigned at, unsigned count)
@@ -166,7 +177,8 @@ static bool take_repo(
             id + n, sizeof(id) - n, "%s%s", i > at ? "/" : "", part);
         if (i + 1 == at + count && strchr(id, '@') == NULL &&
             strncmp(id, "hf:", 3) != 0 &&
-            repo_parse(&r->out->repo, type, id, &ignored) == 0)
+            repo_parse(&r->out->repo, type, id, &ignored) == 0 &&
+            !is_ambiguous(r->out->repo.id))
             return true;
     }
     r->out->kind = ROUTE_NO_REPO;

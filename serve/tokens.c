@@ -58,14 +58,18 @@ static struct str next_word(struct str *line)
     return word;
 }
 
+/* Without what stands behind '#', which neither token nor name can have. */
 static struct str next_line(struct str *text)
 {
-    const char *end = memchr(text->p, '\n', text->len);
+    const char *end = memchr(text->p, '\n', text->len), *comment;
     struct str line = { text->p,
         end != NULL ? (size_t)(end - text->p) : text->len };
 
     text->p += line.len + (end != NULL);
     text->len -= line.len + (end != NULL);
+    comment = memchr(line.p, '#', line.len);
+    if (comment != NULL)
+        line.len = (size_t)(comment - line.p);
     return line;
 }
 
@@ -108,7 +112,7 @@ static int read_guest(struct tokens *t, struct str line, const char *name,
     struct str word = next_word(&line), rest = line;
     size_t n = 0;
 
-    if (word.len == 0 || *word.p == '#')
+    if (word.len == 0)
         return 0;
     if (read_digest(word, name, at, &g->digest, e) != 0)
         return -1;

@@ -148,6 +148,9 @@ static void refused(void)
     is_refused("/api/models/o/n.git", ROUTE_NO_REPO);
     is_refused("/api/models//n", ROUTE_NO_REPO);
     is_refused("/api/models/o--p/n", ROUTE_NO_REPO);
+    is_refused("/api/models/datasets/n", ROUTE_NO_REPO);
+    is_refused("/datasets%2fn/resolve/main/a", ROUTE_NO_REPO);
+    is_refused("/api/models/spaces%2fn", ROUTE_NO_REPO);
     is_refused("/o/n/resolve/..%2f..%2fx/a", ROUTE_NO_REVISION);
     is_refused("/o/n/resolve/a..b/a", ROUTE_NO_REVISION);
     is_refused("/o/n/resolve/%2fetc/a", ROUTE_NO_REVISION);

@@ -38,7 +38,7 @@ static void answers(void)
     hash_bytes(HASH_SHA256, CAROL, strlen(CAROL), &d, &e);
     snprintf(text, sizeof(text),
         "# guests\n\n" ALICE " acme/* datasets/acme/*\r\n"
-        "  " BOB "\t*\nsha256:%s acme/one",
+        "  " BOB "\t*\nsha256:%s acme/one # not *",
         d.hex);
     t = tokens_parse(str_of(text), "guests", &e);
     if (!ok(t != NULL, "a file of tokens")) {
