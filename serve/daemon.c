@@ -17,15 +17,14 @@
 #include "serve/head.h"
 #include "serve/listen.h"
 
-/*
- * A request's head must fit; and all connections have this much. What listings
- * take while they are being sent is bounded for all of them together.
- */
+/* Listings being sent, and forms that come, are bounded together. */
 enum {
     FEED_BLOCK = 32 << 10,
     ERRANDS = 8,
-    LONG_BODY = 1 << 20,
-    LONG_BODIES = 256 << 20
+    LONG_BODY = 32 << 10,
+    LONG_BODIES = 256 << 20,
+    LONG_FORM = 4 << 10,
+    LONG_FORMS = 32 << 20
 };
 
 enum stage {
@@ -54,7 +53,8 @@ struct exchange {
     const char *raw; /* the target where the library has it */
     char method[12];
     char bearer[600];
-    uint64_t id, start_ns, rationed;
+    uint64_t id, start_ns, rationed, form_rationed;
+    bool crowded; /* its form was let go of */
 };
 
 struct daemon {
@@ -64,31 +64,21 @@ struct daemon {
     struct errands *errands;
     pthread_mutex_t lock;
     struct exchange *first;
-    bool stopping; /* lock */
-    int quiet_fd;  /* what listened, once it does not; or -1 */
+    atomic_bool stopping; /* set under the lock */
+    int quiet_fd;         /* what listened, once it does not; or -1 */
     char prefix[256];
     bool log;
-    bool tls;
     uint32_t id; /* of this run */
     atomic_uint_fast64_t requests;
     atomic_uint_fast64_t long_bytes; /* of listings being sent */
+    atomic_uint_fast64_t form_bytes; /* of long forms, here or on their way */
     char said[256];                  /* by the library, at the start */
 };
 
 /* ---- who waits ---- */
 
-static bool is_stopping(struct daemon *d)
-{
-    bool stopping;
-
-    pthread_mutex_lock(&d->lock);
-    stopping = d->stopping;
-    pthread_mutex_unlock(&d->lock);
-    return stopping;
-}
-
-/* false: all is about to end. */
-static bool suspend(struct exchange *x)
+/* false: it ends. Errands: under the lock, while their threads are there. */
+static bool suspend(struct exchange *x, bool errand)
 {
     bool may;
 
@@ -97,6 +87,8 @@ static bool suspend(struct exchange *x)
     if (may) {
         x->suspended = true;
         MHD_suspend_connection(x->c);
+        if (errand)
+            errands_add(x->d->errands, &x->errand);
     }
     pthread_mutex_unlock(&x->d->lock);
     return may;
@@ -184,11 +176,18 @@ static void read_head(struct exchange *x, const char *method)
 /* false: all is about to end. */
 static bool await(struct exchange *x, uint64_t offset)
 {
-    if (!suspend(x))
+    if (!suspend(x, false))
         return false;
     x->waiter = (struct feed_waiter){ .wake = wake, .offset = offset };
     feed_wait(x->answer.source.feed, &x->waiter);
     return true;
+}
+
+/* Of the target, and not all of one that is long: the query may be a secret. */
+static struct str path_of(const struct exchange *x)
+{
+    return (
+        struct str){ x->target.p, size_min(strcspn(x->target.p, "?"), 400) };
 }
 
 static ssize_t read_feed(void *arg, uint64_t at, char *out, size_t max)
@@ -198,7 +197,7 @@ static ssize_t read_feed(void *arg, uint64_t at, char *out, size_t max)
     struct err why = ERR_INIT;
     int64_t n;
 
-    if (is_stopping(x->d))
+    if (x->d->stopping)
         return MHD_CONTENT_READER_END_WITH_ERROR;
     n = feed_read(feed, x->answer.at + at, out, max, &why);
     if (n > 0) {
@@ -206,7 +205,7 @@ static ssize_t read_feed(void *arg, uint64_t at, char *out, size_t max)
         return (ssize_t)n;
     }
     if (n < 0) {
-        log_warn("%s: broken off: %s", x->target.p, why.msg);
+        log_warn("%.*s: broken off: %s", STR_ARG(path_of(x)), why.msg);
         return MHD_CONTENT_READER_END_WITH_ERROR;
     }
     traffic_held_up(x->d->traffic, x->passage, true);
@@ -216,10 +215,7 @@ static ssize_t read_feed(void *arg, uint64_t at, char *out, size_t max)
 /* Of a HEAD, whose body is never asked for. */
 static ssize_t read_never(void *arg, uint64_t at, char *out, size_t max)
 {
-    (void)arg;
-    (void)at;
-    (void)out;
-    (void)max;
+    (void)arg, (void)at, (void)out, (void)max;
     return MHD_CONTENT_READER_END_WITH_ERROR;
 }
 
@@ -258,6 +254,12 @@ static void add_fields(struct MHD_Response *r, struct buf *fields)
     }
 }
 
+static void come_again(struct exchange *x, const char *why)
+{
+    response_refuse(&x->answer, 503, why);
+    buf_puts(&x->answer.fields, "Retry-After: 2\n");
+}
+
 /* Long listings take memory until they are sent: all together not too much. */
 static void ration(struct exchange *x)
 {
@@ -272,8 +274,7 @@ static void ration(struct exchange *x)
     }
     atomic_fetch_sub(&x->d->long_bytes, n);
     buf_free(&x->answer.body);
-    response_refuse(&x->answer, 503, "too many long listings at once");
-    buf_puts(&x->answer.fields, "Retry-After: 2\n");
+    come_again(x, "too many long listings at once");
 }
 
 /* The file's name, for who looks on; of a path that was checked. */
@@ -349,18 +350,36 @@ static enum MHD_Result take_head(
     return send_answer(x, true);
 }
 
+/* It is kept until it is whole; a token is looked at then. */
+static void take_form(struct exchange *x, const char *p, size_t n)
+{
+    uint64_t more = x->form.len < LONG_FORM || x->crowded ? 0 : n;
+
+    x->form_rationed += more;
+    if (more > 0 &&
+        atomic_fetch_add(&x->d->form_bytes, more) + more > LONG_FORMS) {
+        atomic_fetch_sub(&x->d->form_bytes, x->form_rationed);
+        x->form_rationed = 0;
+        x->crowded = true;
+        buf_free(&x->form);
+    }
+    if (!x->crowded)
+        buf_put(&x->form, p, n);
+}
+
 static enum MHD_Result take_whole(struct exchange *x)
 {
     traffic_begin(x->d->traffic, x->passage);
+    if (x->crowded) {
+        come_again(x, "too many long forms at once");
+        return send_answer(x, false);
+    }
     x->asked.body = buf_str(&x->form);
     if (response_make(x->d->by, &x->asked, false, &x->answer) == 0)
         return send_when_begun(x, x->asked.route.kind == ROUTE_BAD);
     x->stage = STAGE_WAIT;
     x->errand.run = run_errand;
-    if (!suspend(x))
-        return MHD_NO;
-    errands_add(x->d->errands, &x->errand);
-    return MHD_YES;
+    return suspend(x, true) ? MHD_YES : MHD_NO;
 }
 
 static enum MHD_Result on_request(void *arg, struct MHD_Connection *c,
@@ -369,10 +388,8 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *c,
 {
     struct exchange *x = *context;
 
-    (void)arg;
-    (void)c;
-    (void)url;
-    if (x == NULL || x->passage == NULL || is_stopping(x->d))
+    (void)arg, (void)c, (void)url;
+    if (x == NULL || x->passage == NULL || x->d->stopping)
         return MHD_NO;
     switch (x->stage) {
     case STAGE_HEAD:
@@ -380,7 +397,7 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *c,
     case STAGE_BODY:
         if (*upload_n == 0)
             return take_whole(x);
-        buf_put(&x->form, upload, *upload_n);
+        take_form(x, upload, *upload_n);
         *upload_n = 0;
         return MHD_YES;
     case STAGE_MADE:
@@ -424,9 +441,8 @@ static void *on_target(void *arg, const char *raw, struct MHD_Connection *c)
 static void log_request(const struct exchange *x, bool whole)
 {
     struct buf path AUTO(buf_free) = BUF_INIT(2048);
-    size_t n = strcspn(x->target.p, "?");
 
-    buf_visible(&path, (struct str){ x->target.p, size_min(n, 400) });
+    buf_visible(&path, path_of(x));
     log_info("%s %s %s %u %" PRIu64 " %.3fs %08x-%" PRIx64 "%s",
         passage_peer(x->passage), x->method, path.p, x->answer.status,
         x->answer.size, (double)(clock_ns() - x->start_ns) * 1e-9, x->d->id,
@@ -439,8 +455,7 @@ static void on_end(void *arg, struct MHD_Connection *c, void **context,
     struct exchange *x = *context;
     bool whole = how == MHD_REQUEST_TERMINATED_COMPLETED_OK;
 
-    (void)arg;
-    (void)c;
+    (void)arg, (void)c;
     if (x == NULL)
         return;
     *context = NULL;
@@ -453,6 +468,7 @@ static void on_end(void *arg, struct MHD_Connection *c, void **context,
             log_request(x, whole);
     }
     atomic_fetch_sub(&x->d->long_bytes, x->rationed);
+    atomic_fetch_sub(&x->d->form_bytes, x->form_rationed);
     pthread_mutex_lock(&x->d->lock);
     *x->at = x->next;
     if (x->next != NULL)
@@ -549,7 +565,6 @@ struct daemon *daemon_open(struct responder *by, struct traffic *t,
     d->traffic = t;
     d->log = o->log;
     d->quiet_fd = -1;
-    d->tls = o->cert != NULL;
     snprintf(d->prefix, sizeof(d->prefix), "%s", o->prefix);
     pthread_mutex_init(&d->lock, NULL);
     if (getrandom(&d->id, sizeof(d->id), GRND_NONBLOCK) != sizeof(d->id))

@@ -168,9 +168,11 @@ void traffic_send(struct traffic *t, struct passage *p, const char *name,
 void traffic_held_up(struct traffic *t, struct passage *p, bool yes)
 {
     pthread_mutex_lock(&t->lock);
-    p->held_up = yes;
-    p->mark = p->acked;
-    p->mark_ms = clock_ms();
+    if (p->held_up != yes) {
+        p->held_up = yes;
+        p->mark = p->acked;
+        p->mark_ms = clock_ms();
+    }
     pthread_mutex_unlock(&t->lock);
 }
 
