@@ -94,6 +94,8 @@ def ranges(m):
     tap.eq((r.status, r.body), (200, data), "If-Range of another: all of it")
     r = m_conn.ask(url, If_None_Match=etag_of(data))
     tap.eq((r.status, r["etag"]), (304, etag_of(data)), "If-None-Match: 304")
+    r = m_conn.ask(url, If_None_Match=etag_of(data), Range="bytes=99-")
+    tap.eq(r.status, 304, "which comes before any range")
     r = m_conn.ask(url)
     tap.eq(r.body, data, "and the connection goes on")
     big = FILES["model.safetensors"]
@@ -260,6 +262,21 @@ def changes(cache, m):
     tap.eq(len(tree), 5001, "5,000 files in one page")
 
 
+def used(cache):
+    """What is served is used; but what only others used is theirs."""
+    for noted in (True, False):
+        name = f"acme/used{int(noted)}"
+        commit = cache.add(name, {"a": b"a"})
+        mark = os.path.join(cache.folder(name), "ml", "used", commit)
+        if noted:
+            serving.write(mark, b"")
+            os.utime(mark, (1, 1))
+        with serving.Mirror(cache.root, "-q") as m:
+            m.ask(f"/{name}/resolve/main/a")
+        tap.eq(os.path.exists(mark) and os.stat(mark).st_mtime > 1, noted,
+               f"a use is noted: {noted}")
+
+
 def prefixed(cache):
     with serving.Mirror(cache.root, "--path-prefix", "/hub/one/", "-q") as m:
         tap.ok(m.url.endswith("/hub/one"), "the URL has the prefix")
@@ -289,6 +306,10 @@ def guarded(cache):
                "a wrong token: what clients know")
         alice = f"Bearer {ALICE}"
         tap.eq(m.ask(url, Authorization=alice).status, 200, "hers")
+        r = m.ask(f"/acme/m/resolve/{COMMIT}/config.json",
+                  Authorization=alice)
+        tap.eq(r["cache-control"], "private, max-age=31536000, immutable",
+               "no cache that others use may keep what is hers")
         r = m.ask("/gpt2/resolve/main/config.json", Authorization=alice)
         tap.ok(r.status == 403 and r["x-error-message"].startswith(
             "blocked by mirror policy: "), "not hers: 403")
@@ -446,6 +467,7 @@ with serving.Cache() as hub:
         crowd(mirror)
         kept.close()
         tap.eq(mirror.stop(), 0, "it ends well")
+    used(hub)
     prefixed(hub)
     guarded(hub)
     secured(hub)

@@ -128,6 +128,71 @@ def noise(m):
     tap.eq(m.ask("/healthz").status, 200, "noise: it goes on")
 
 
+def forms(cache):
+    """Forms are kept until they are whole: not all that could come."""
+    many = {f"d/f{i:05}": b"x" for i in range(1900)}
+    cache.add("acme/many", many)
+    url = "/api/models/acme/many/paths-info/main"
+    with serving.Mirror(cache.root, "-q") as m:
+        r = m.ask(url, "POST", b"&".join([b"paths=d"] * 20000))
+        tap.ok(r.status == 200 and len(r.json()) == 20000,
+               "a folder, 20,000 times: each costs nothing", r.status)
+        every = []
+        for _ in range(120):
+            s = m.connect()
+            s.sendall(POST + b"Content-Length: 1000000\r\n\r\n" +
+                      b"x" * 999_000)
+            every.append(s)
+        with open(f"/proc/{m.proc.pid}/status", encoding="ascii") as f:
+            rss = int(re.search(r"VmRSS:\s+(\d+)", f.read())[1]) / 1000
+        if "asan" in kit.BUILD:
+            tap.skip("120 forms of 1 MB in 100 MB", "a sanitizer has its own")
+        else:
+            tap.ok(rss < 100, f"120 forms of 1 MB in 100 MB: {rss:.0f}", rss)
+        tap.eq(m.ask(url, "POST", b"paths=d").json()[0]["path"], "d",
+               "and a short one is answered")
+        every[-1].sendall(b"x" * 1000)
+        tap.eq(serving.Conn(every[-1]).read().status, 503,
+               "a long one is to come again")
+        for s in every:
+            s.close()
+        for _ in range(100):
+            r = m.ask(url, "POST", b"paths=d&a=" + b"x" * 900_000)
+            if r.status == 200:
+                break
+            time.sleep(0.1)
+        tap.eq(r.status, 200, "which it can when the others are gone")
+
+
+def links(cache):
+    """Who may write to the cache is not given what the mirror may read."""
+    text = b"secret text"
+    outside = os.path.join(os.path.dirname(cache.root), "secret")
+    commit = cache.add("acme/link", {"f": text, "g": text}, hold=())
+    snapshot = os.path.join(cache.folder("acme/link"), "snapshots", commit)
+    os.makedirs(snapshot)
+    os.symlink(outside, os.path.join(snapshot, "f"))
+    serving.write(os.path.join(snapshot, "g"), text)
+    with serving.Mirror(cache.root, "-q") as m:
+        for method in ("GET", "HEAD"):
+            tap.eq(m.ask("/acme/link/resolve/main/f", method).status, 504,
+                   f"{method}: a link out of the cache leads nowhere")
+        tap.eq(m.ask("/acme/link/resolve/main/g").body, text,
+               "control: a file in the snapshot")
+        blob = cache.blob("acme/link", "f", text)
+        os.makedirs(os.path.dirname(blob))
+        os.symlink(outside, blob)
+        tap.eq(m.ask("/acme/link/resolve/main/f").status, 504,
+               "nor does a blob that is one")
+        os.unlink(blob)
+        kept = os.path.join(os.path.dirname(cache.root), "disk",
+                            os.path.basename(blob))
+        serving.write(kept, text)
+        os.symlink(kept, blob)
+        tap.eq(m.ask("/acme/link/resolve/main/f").body, text,
+               "control: a blob that is kept on another disk")
+
+
 def slow(cache):
     """Who sends a head byte by byte, or takes an answer so, is let go."""
     with serving.Mirror(cache.root, "--timeout", 2, "-q") as m:
@@ -230,6 +295,8 @@ with serving.Cache() as hub:
         LOG = "".join(mirror.log)
         tap.ok(SECRET not in LOG and "\x1b" not in LOG and "GET /acme/m" in LOG,
                "no secret, and nothing for a terminal, in its log", LOG[-800:])
+    forms(hub)
+    links(hub)
     slow(hub)
     crowd(hub)
     memory(hub)
