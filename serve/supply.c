@@ -44,6 +44,17 @@ static int lacks_revision(const struct repo *r, enum lack *lack, struct err *e)
         e, ERR_MISSING, "%s has no revision '%s' here", r->id, r->revision);
 }
 
+static bool is_short(int why)
+{
+    return why == EMFILE || why == ENFILE || why == ENOMEM;
+}
+
+static int lacks_room(enum lack *lack, struct err *e)
+{
+    *lack = LACK_LIMIT;
+    return err_set(e, ERR_IO, "too many files are open here: come again");
+}
+
 /* What the hub cache says: 0, or -1. */
 static int held_commit(const struct supply *s, const struct repo *r,
     char out[41], enum lack *lack, struct err *e)
@@ -55,6 +66,8 @@ static int held_commit(const struct supply *s, const struct repo *r,
     if (have >= 0)
         return is_held(s, r) ? lacks_revision(r, lack, e)
                              : lacks_repo(r, lack, e);
+    if (is_short(e->sys))
+        return lacks_room(lack, e);
     *lack = LACK_FAULT;
     return -1;
 }
@@ -162,11 +175,6 @@ static int open_whole(
     return -1;
 }
 
-static bool is_short(int why)
-{
-    return why == EMFILE || why == ENFILE || why == ENOMEM;
-}
-
 /*
  * The blob has its name when it is whole. Layouts without blobs of their own
  * have the file in the snapshot.
@@ -191,8 +199,7 @@ static int open_held(const struct supply *s, const struct edition *ed,
         edition_note_use(ed, &s->hub);
     if (*fd >= 0 || !is_short(errno))
         return 0;
-    *lack = LACK_LIMIT;
-    return err_set(e, ERR_IO, "too many files are open here: come again");
+    return lacks_room(lack, e);
 }
 
 static int lacks_bytes(const struct edition *ed, const struct tree_file *f,

@@ -4,6 +4,7 @@ mirror goes on, in little memory, without a secret in its log."""
 import os
 import random
 import re
+import resource
 import socket
 import sys
 import time
@@ -193,6 +194,24 @@ def links(cache):
                "control: a blob that is kept on another disk")
 
 
+def short(cache):
+    """No descriptor left is not "not held"."""
+    with serving.Mirror(cache.root, "-q") as m, m.connect() as s:
+        conn = serving.Conn(s)
+        url = "/acme/m/resolve/main/config.json"
+        tap.eq(conn.ask(url).status, 200, "control: it is held")
+        used = {int(n) for n in os.listdir(f"/proc/{m.proc.pid}/fd")}
+        least = next(i for i in range(4096) if i not in used)
+        old = resource.prlimit(m.proc.pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(m.proc.pid, resource.RLIMIT_NOFILE, (least, old[1]))
+        for method in ("GET", "HEAD"):
+            r = conn.ask(url, method)
+            tap.eq((r.status, r["retry-after"]), (429, "5"),
+                   f"{method} without descriptors: come again")
+        resource.prlimit(m.proc.pid, resource.RLIMIT_NOFILE, old)
+        tap.eq(conn.ask(url).status, 200, "and it is there again")
+
+
 def slow(cache):
     """Who sends a head byte by byte, or takes an answer so, is let go."""
     with serving.Mirror(cache.root, "--timeout", 2, "-q") as m:
@@ -297,6 +316,7 @@ with serving.Cache() as hub:
                "no secret, and nothing for a terminal, in its log", LOG[-800:])
     forms(hub)
     links(hub)
+    short(hub)
     slow(hub)
     crowd(hub)
     memory(hub)
