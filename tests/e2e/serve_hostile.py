@@ -152,17 +152,16 @@ def forms(cache):
             tap.ok(rss < 100, f"120 forms of 1 MB in 100 MB: {rss:.0f}", rss)
         tap.eq(m.ask(url, "POST", b"paths=d").json()[0]["path"], "d",
                "and a short one is answered")
-        every[-1].sendall(b"x" * 1000)
-        tap.eq(serving.Conn(every[-1]).read().status, 503,
-               "a long one is to come again")
-        for s in every:
-            s.close()
-        for _ in range(100):
-            r = m.ask(url, "POST", b"paths=d&a=" + b"x" * 900_000)
-            if r.status == 200:
-                break
-            time.sleep(0.1)
-        tap.eq(r.status, 200, "which it can when the others are gone")
+        for want, name in ((503, "a long one is to come again"),
+                           (200, "which it can when the others are gone")):
+            for _ in range(100):
+                r = m.ask(url, "POST", b"paths=d&a=" + b"x" * 900_000)
+                if r.status == want:
+                    break
+                time.sleep(0.1)
+            tap.eq(r.status, want, name)
+            for s in every:
+                s.close()
 
 
 def links(cache):
@@ -199,7 +198,7 @@ def short(cache):
     with serving.Mirror(cache.root, "-q") as m, m.connect() as s:
         conn = serving.Conn(s)
         url = "/acme/m/resolve/main/config.json"
-        tap.eq(conn.ask(url).status, 200, "control: it is held")
+        tap.eq(conn.ask(url, "HEAD").status, 200, "control: it is held")
         used = {int(n) for n in os.listdir(f"/proc/{m.proc.pid}/fd")}
         least = next(i for i in range(4096) if i not in used)
         old = resource.prlimit(m.proc.pid, resource.RLIMIT_NOFILE)
