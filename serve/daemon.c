@@ -254,12 +254,6 @@ static void add_fields(struct MHD_Response *r, struct buf *fields)
     }
 }
 
-static void come_again(struct exchange *x, const char *why)
-{
-    response_refuse(&x->answer, 503, why);
-    buf_puts(&x->answer.fields, "Retry-After: 2\n");
-}
-
 /* Long listings take memory until they are sent: all together not too much. */
 static void ration(struct exchange *x)
 {
@@ -274,18 +268,7 @@ static void ration(struct exchange *x)
     }
     atomic_fetch_sub(&x->d->long_bytes, n);
     buf_free(&x->answer.body);
-    come_again(x, "too many long listings at once");
-}
-
-/* The file's name, for who looks on; of a path that was checked. */
-static const char *name_of(const struct exchange *x, char *out, size_t out_len)
-{
-    const struct route *r = &x->asked.route;
-
-    if (r->kind != ROUTE_RESOLVE || r->head)
-        return "";
-    snprintf(out, out_len, "%s/%.200s", r->repo.id, r->path);
-    return out;
+    response_later(&x->answer, "too many long listings at once");
 }
 
 static enum MHD_Result send_answer(struct exchange *x, bool last)
@@ -305,8 +288,9 @@ static enum MHD_Result send_answer(struct exchange *x, bool last)
     MHD_add_response_header(r, "Server", "mlfetch");
     if (last)
         MHD_add_response_header(r, "Connection", "close");
-    traffic_send(x->d->traffic, x->passage, name_of(x, name, sizeof(name)),
-        x->answer.size, x->answer.from);
+    traffic_send(x->d->traffic, x->passage,
+        route_file(&x->asked.route, name, sizeof(name)), x->answer.size,
+        x->answer.from);
     rc = MHD_queue_response(x->c, x->answer.status, r);
     MHD_destroy_response(r);
     return rc;
@@ -371,7 +355,7 @@ static enum MHD_Result take_whole(struct exchange *x)
 {
     traffic_begin(x->d->traffic, x->passage);
     if (x->crowded) {
-        come_again(x, "too many long forms at once");
+        response_later(&x->answer, "too many long forms at once");
         return send_answer(x, false);
     }
     x->asked.body = buf_str(&x->form);

@@ -182,6 +182,12 @@ static void send_part(
     field(a, "Content-Range", text);
 }
 
+void response_later(struct response *out, const char *why)
+{
+    response_refuse(out, 503, why);
+    buf_puts(&out->fields, "Retry-After: 2\n");
+}
+
 void response_give_up(struct responder *by, const struct asked *q,
     enum lack lack, const struct err *why, struct response *out)
 {

@@ -77,6 +77,9 @@ int response_make(struct responder *by, const struct asked *q, bool wait,
 void response_give_up(struct responder *by, const struct asked *q,
     enum lack lack, const struct err *why, struct response *out);
 
+/* response_later - a refusal for now: come again in two seconds. */
+void response_later(struct response *out, const char *why);
+
 /* response_refuse - one that says no: a status, and why. */
 void response_refuse(struct response *out, unsigned status, const char *why);
 

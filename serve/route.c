@@ -418,3 +418,11 @@ bool route_names_repo(const struct route *r)
 {
     return r->kind >= ROUTE_RESOLVE && r->kind <= ROUTE_XET;
 }
+
+const char *route_file(const struct route *r, char *out, size_t out_len)
+{
+    if (r->kind != ROUTE_RESOLVE || r->head)
+        return "";
+    snprintf(out, out_len, "%s/%.200s", r->repo.id, r->path);
+    return out;
+}

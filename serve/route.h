@@ -63,6 +63,9 @@ void route_parse(struct route *out, struct str method, struct str target,
  */
 bool route_names_repo(const struct route *r);
 
+/* route_file - the file whose bytes are asked for, to be shown; "": none. */
+const char *route_file(const struct route *r, char *out, size_t out_len);
+
 /*
  * route_decode - the percent escapes of text, into out of out_len bytes
  * plus     a '+' is a blank, as in forms
