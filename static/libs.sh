@@ -5,7 +5,8 @@
 # source packages, with Debian's fixes; apt checks them. libcurl is made of what
 # the programs use: HTTP, TLS, proxies. libmicrohttpd is made without TLS.
 #
-#   libs.sh get    the sources, into build/debian-src
+#   libs.sh get    the sources, into build/debian-src: like a package that is
+#                  installed, before the build and not by it
 #   libs.sh OUT    libcurl.a, libcjson.a and libmicrohttpd.a in OUT; CC is heeded
 set -eu
 
@@ -101,8 +102,16 @@ cjson() {
     ar rcs "$out/libcjson.a" "$work/cJSON.o"
 }
 
-get
-[ "$1" != get ] || exit 0
+if [ "$1" = get ]; then
+    get
+    exit
+fi
+# A build fetches nothing.
+[ "$(cat "$src/complete" 2>/dev/null)" = "$packages" ] || {
+    echo "static: the sources of Debian's $packages are not there" >&2
+    echo "hint: run 'sh static/libs.sh get'" >&2
+    exit 1
+}
 mkdir -p "$1"
 out=$(cd "$1" && pwd)
 work=$out/work

@@ -72,7 +72,7 @@ chown -R 0:0 "$dir/root/src"
 
 inside "apt-get update -qq" >"$dir/log" 2>&1
 try "make demo" "cd /src && make demo"
-try "make static" "cd /src && sh tests/deps.sh static && make static"
+try "make static" "cd /src && sh tests/deps.sh static && sh static/libs.sh get && make static"
 try "each static program with nothing around it" '
 mkdir -p /alone
 cp /src/build/release/static/* /alone/
