@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/scope.h"
 #include "fetch/transfer_internal.h"
 
 enum {
@@ -370,6 +371,7 @@ static int run(struct transfer *t, struct err *e)
 struct job {
     const struct transfer_opts *opts;
     const struct plan *plan;
+    struct scope *scope;
     uint64_t bytes;
     struct err e;
 };
@@ -380,6 +382,7 @@ static void *run_job(void *arg)
     struct transfer t AUTO(
         transfer_free) = { .opts = j->opts, .plan = j->plan };
 
+    scope_enter(j->scope);
     pthread_setname_np(pthread_self(), "ml-network");
     if (transfer_init(&t, &j->e) != 0)
         return NULL;
@@ -398,7 +401,9 @@ static void *run_job(void *arg)
 int transfer_run(const struct transfer_opts *opts, const struct plan *plan,
     uint64_t *out_bytes, struct err *e)
 {
-    struct job job = { .opts = opts, .plan = plan, .e = ERR_INIT };
+    struct job job = {
+        .opts = opts, .plan = plan, .scope = scope_now(), .e = ERR_INIT
+    };
     pthread_t thread;
 
     *out_bytes = 0;
