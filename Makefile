@@ -183,7 +183,7 @@ $(OUT)/%.o: %.c $(OUT)/flags
 
 CUDA_C    := $(wildcard cuda/*.c)
 CUDA_CU   := $(wildcard cuda/*.cu)
-CUDA_BASE := base/err.c base/human.c base/pool.c base/utf8.c
+CUDA_BASE := base/err.c base/human.c base/pool.c base/scope.c base/utf8.c
 CUDA_GEN  := $(foreach a,$(CUDA_ARCHS),-gencode \
 	arch=compute_$(a),code=sm_$(a)) -gencode \
 	arch=compute_$(lastword $(CUDA_ARCHS)),code=compute_$(lastword $(CUDA_ARCHS))
@@ -210,6 +210,7 @@ $(OUT)/$(PLUGIN): $(CUDA_OBJS)
 	$(Q)$(CXX_OF_CC) $(ALL_LDFLAGS) -static-libstdc++ -static-libgcc -shared \
 		-o $@ $^ -L$(CUDA_HOME)/lib64 \
 		-Wl,-rpath,$(CUDA_HOME)/lib64 -Wl,--exclude-libs,ALL \
+		$(if $(SAN),,-Wl,-z,defs) \
 		-lcudart_static -lm
 
 # The same sources over an emulator of tests/cuda: every kernel runs on the

@@ -51,7 +51,7 @@ int storing_touch(struct storing *s, const struct digest *sha256, struct err *e)
 static int make_durable(const struct storing_item *it, struct err *e)
 {
     progress_state(it->progress, "checking");
-    if (fchmod(it->f.fd, mode_masked(0444)) != 0 || fsync(it->f.fd) != 0)
+    if (file_mode(it->f.fd, mode_masked(0444)) != 0 || fsync(it->f.fd) != 0)
         return err_sys(e, "%s: making it durable", it->f.tmp);
     return 0;
 }

@@ -6,6 +6,7 @@ import ssl
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.request
 
@@ -16,25 +17,31 @@ STORIES = os.path.join(ROOT, "../shared/models/stories260k")
 
 
 class Tap:
+    """The test protocol; from any thread."""
+
     def __init__(self):
         self.n = 0
         self.failed = 0
+        self.lock = threading.Lock()
+
+    def say(self, cond, rest, lines=()):
+        with self.lock:
+            self.n += 1
+            self.failed += not cond
+            text = f"{'' if cond else 'not '}ok {self.n} - {rest}\n"
+            sys.stdout.write(text + "".join(f"#   {x}\n" for x in lines))
+            sys.stdout.flush()
 
     def ok(self, cond, name, detail=""):
-        self.n += 1
-        print(f"{'' if cond else 'not '}ok {self.n} - {name}", flush=True)
-        if not cond:
-            self.failed += 1
-            for line in str(detail).splitlines()[-20:]:
-                print(f"#   {line}")
+        self.say(cond, name,
+                 () if cond else str(detail).splitlines()[-20:])
         return cond
 
     def eq(self, got, want, name):
         return self.ok(got == want, name, f"got  {got!r}\nwant {want!r}")
 
     def skip(self, name, why):
-        self.n += 1
-        print(f"ok {self.n} - {name} # SKIP {why}", flush=True)
+        self.say(True, f"{name} # SKIP {why}")
 
     def done(self):
         print(f"1..{self.n}")

@@ -6,13 +6,13 @@ to a small program over the room's headers (s3ask.c), checked by a client of
 the test's own; then a proxy that answers SlowDown, cuts, loses answers, has
 another clock, another region, and errors in a 200.
 """
+import concurrent.futures
 import hashlib
 import os
 import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), ".."))
@@ -530,10 +530,8 @@ if not os.path.exists(kit.program("tests/e2e/s3ask")):
     tap.skip("the client of object storage", "tests/e2e/s3ask is not built")
 else:
     dead_end()
-    runs = [threading.Thread(target=whole, args=(k,))
-            for k in (radosgw.Radosgw, swift.Swift)]
-    for t in runs:
-        t.start()
-    for t in runs:
-        t.join()
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        runs = [pool.submit(whole, k) for k in (radosgw.Radosgw, swift.Swift)]
+    for run in runs:
+        run.result()
 tap.done()
