@@ -165,7 +165,9 @@ static const struct catalog_file *first_below(
         int order = str_cmp(front, folder);
 
         if (order == 0)
-            order = name.len > folder.len ? name.p[folder.len] - '/' : -1;
+            order = name.len > folder.len
+                        ? (unsigned char)name.p[folder.len] - '/'
+                        : -1;
         if (order < 0)
             from = mid + 1;
         else

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "bucket/catalog.h"
+#include "bucket/names.h"
 #include "bucket/tip.h"
 #include "tests/unit/tap.h"
 
@@ -169,6 +170,25 @@ static void test_lay(void)
         "found by name");
 }
 
+/* A name is a file or a folder, also beside names of any bytes. */
+static void test_fit(void)
+{
+    struct arena arena AUTO(arena_free) = ARENA_INIT(ARENA_BYTES);
+    struct catalog_file v[] = { file("a/x", hex_a), file("a\xc3\xa9", hex_a),
+        file("a\xc3\xaa", hex_a), file("a\xc3\xab", hex_a) };
+    struct catalog_file folder = file("a", hex_b), below = file("a/x/y", hex_b);
+    struct catalog_file other = file("a\xc3", hex_b);
+    struct catalog c = catalog_of(v, 4);
+    struct err e = ERR_INIT;
+
+    ok(names_fit(&c, &other, 1, &arena, &e) == 0, "a name that is free");
+    ok(names_fit(&c, &folder, 1, &arena, &e) == -1 && e.kind == ERR_REFUSED,
+        "a folder's name is taken");
+    err_clear(&e);
+    ok(names_fit(&c, &below, 1, &arena, &e) == -1 && e.kind == ERR_REFUSED,
+        "nothing goes below a file");
+}
+
 static void test_merge(void)
 {
     struct arena arena AUTO(arena_free) = ARENA_INIT(ARENA_BYTES);
@@ -230,6 +250,7 @@ int main(void)
     test_text();
     test_hostile();
     test_lay();
+    test_fit();
     test_merge();
     test_head();
     return done();
