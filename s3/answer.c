@@ -285,6 +285,9 @@ static int list_row(void *arg, struct table *t, unsigned which, struct err *e)
         return err_set(e, ERR_REFUSED, "a row of the list has no key");
     if (g->coded && !url_decode(name))
         return err_set(e, ERR_REFUSED, "a key is not encoded as it should be");
+    /* Callers cut the prefix off, and remove what they find below it. */
+    if (g->l->prefix != NULL && !str_starts(str_of(name), g->l->prefix))
+        return err_set(e, ERR_REFUSED, "the list has keys of another place");
     if (which == 0 && (at(t, LIST_SIZE) == NULL ||
                           !content_length(at(t, LIST_SIZE), &entry.size)))
         return err_set(e, ERR_REFUSED, "a key of the list has no size");

@@ -57,6 +57,26 @@ static void lists(void)
         S3_LIST_ENOUGH, "who has enough is asked no more");
 }
 
+static void other_place(void)
+{
+    struct buf b AUTO(buf_free) = BUF_INIT(4096);
+    struct s3_list l = { .prefix = "a/b/", .entry = note_entry, .arg = &b };
+    struct answer_page p;
+    struct err e = ERR_INIT;
+
+    ok(answer_list(str_of(LIST(ROW("a/b/c", "1"))), &l, &p, &e) == 0,
+        "a key below what was asked for");
+    ok(answer_list(str_of(LIST(ROW("x", "1"))), &l, &p, &e) == -1 &&
+            e.kind == ERR_REFUSED,
+        "one of another place is refused");
+    err_clear(&e);
+    ok(answer_list(str_of(LIST("<CommonPrefixes><Prefix>a/</Prefix>"
+                               "</CommonPrefixes>")),
+           &l, &p, &e) == -1,
+        "and such a folder");
+    is_str(b.p, "a/b/c:1::0 ", "and not told");
+}
+
 static void no_list(const char *text, const char *name)
 {
     struct buf b AUTO(buf_free) = BUF_INIT(4096);
@@ -194,6 +214,7 @@ static void small_things(void)
 int main(void)
 {
     lists();
+    other_place();
     bad_lists();
     multiparts();
     errors();
