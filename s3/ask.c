@@ -253,8 +253,9 @@ static int try_once(struct s3 *s, struct s3_ask *a, const char *payload,
     prepare(s, a);
     s->status = 0;
     s->said = (struct answer_error){ .code = "" };
-    log_debug(
-        "s3: %s %s (%u)", a->method, s->signed_.target.p, t->attempts + 1);
+    log_debug("s3: %s %.*s (%u)", a->method,
+        (int)strcspn(s->signed_.target.p, "?"), s->signed_.target.p,
+        t->attempts + 1);
     if (http_run(s->http, &s->call, e) != 0)
         return -1;
     if (s->sending.best > best ||

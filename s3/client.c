@@ -205,6 +205,11 @@ static int put_if_match(struct s3 *s, const struct s3_ask *asked,
     unsigned forms = s->etag_known ? 1 : 2;
     bool quoted = s->etag_quoted, unsure = false;
 
+    /* libcurl leaves out a header without a value: that would write. */
+    if (tag[0] == '\0') {
+        err_set(e, ERR_REFUSED, "the store named no tag to compare with");
+        return s3_named(s, asked->key, e);
+    }
     for (unsigned i = 0; i < forms; i++, quoted = !quoted) {
         struct buf v AUTO(buf_free) = BUF_INIT(S3_ETAG_MAX + 4);
         struct s3_ask a = *asked;

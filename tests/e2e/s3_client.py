@@ -187,6 +187,8 @@ def conditions(ask, server, name):
            f"{name}: not over what has changed")
     tap.eq(ask("put", "never", "match:" + first[2], "text", "3")[1][1],
            "not-so", f"{name}: not over nothing")
+    tap.eq(ask("put", "c", "match:", "text", "3")[1][:3], ["err", "9", "8"],
+           f"{name}: nor without a tag")
     tap.eq(ask("get", "plain", "c")[1][3], sha(b"2"),
            f"{name}: and the second is there")
 
@@ -520,6 +522,8 @@ def whole(kind):
             multipart(ask, plain, name, folder)
             tap.ok(server.secret not in ask.said(),
                    f"{name}: the log has no secret")
+            tap.ok("/big%20" in ask.said() and "uploadId" not in ask.said(),
+                   f"{name}: nor a query")
         access(server, bucket, name)
         if kind is radosgw.Radosgw:
             styles(server, bucket, plain, name)
