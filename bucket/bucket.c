@@ -10,7 +10,7 @@
 #include "base/log.h"
 #include "base/path.h"
 
-enum { STORE_TEXT_MAX = 4096 };
+enum { STORE_TEXT_MAX = 4096, PROBES_MAX = 4 };
 
 static const char store_conditional[] = "ml-bucket 1\nrefs conditional\n";
 static const char store_append[] = "ml-bucket 1\nrefs append\n";
@@ -167,60 +167,80 @@ int bucket_now(struct bucket *b, const char *key, int64_t *out, struct err *e)
 
 /* ---- what the store can do ---- */
 
-/* One write under a condition. 1: done, 0: not so, -1 with *e, 2: unable. */
-static int tried(struct bucket *b, const char *key, const char *text,
-    const struct s3_cond *cond, char *etag, struct err *e)
-{
-    struct s3_body body = { .bytes = text, .fd = -1, .len = strlen(text) };
-    enum s3_did did = S3_UNABLE;
-
-    if (s3_put(b->s3, key, &body, cond, &did, etag, e) != 0)
-        return -1;
-    return did == S3_DONE ? 1 : did == S3_UNABLE ? 2 : 0;
-}
-
 /*
  * Does a condition do what it says, both when it holds and when it does not?
  * A store that ignores what it does not know would say yes to everything.
+ * 0 with *out; 1: an answer was lost, so nobody knows; -1 with *e.
  */
 static int probe(struct bucket *b, const char *key, bool *out, struct err *e)
 {
-    const struct s3_cond absent = { .when = S3_IF_ABSENT };
-    char etag[S3_ETAG_MAX], changed[S3_ETAG_MAX];
-    struct s3_cond match = { .when = S3_IF_MATCH, .etag = etag };
-    int rc;
+    static const struct {
+        const char *text;
+        enum s3_when when;
+        enum s3_did want;
+    } steps[] = {
+        { "one", S3_IF_ABSENT, S3_DONE },
+        { "two", S3_IF_ABSENT, S3_NOT_SO },
+        { "two", S3_IF_MATCH, S3_DONE },
+        { "three", S3_IF_MATCH, S3_NOT_SO },
+    };
+    char first[S3_ETAG_MAX] = "", etag[S3_ETAG_MAX];
 
     *out = false;
-    rc = tried(b, key, "one", &absent, etag, e);
-    if (rc != 1)
-        return rc < 0 ? -1 : 0;
-    rc = tried(b, key, "two", &absent, NULL, e);
-    if (rc != 0)
-        return rc < 0 ? -1 : 0;
-    rc = tried(b, key, "two", &match, changed, e);
-    if (rc != 1)
-        return rc < 0 ? -1 : 0;
-    rc = tried(b, key, "three", &match, NULL, e);
-    *out = rc == 0;
-    return rc < 0 ? -1 : 0;
+    for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
+        const struct s3_cond cond = { .when = steps[i].when, .etag = first };
+        struct s3_body body = {
+            .bytes = steps[i].text, .fd = -1, .len = strlen(steps[i].text)
+        };
+        enum s3_did did = S3_UNABLE;
+
+        if (s3_put(b->s3, key, &body, &cond, &did, etag, e) != 0)
+            return -1;
+        if (i == 0)
+            memcpy(first, etag, sizeof(first));
+        if (did == S3_UNSURE)
+            return 1;
+        if (did != steps[i].want || first[0] == '\0')
+            return 0;
+    }
+    *out = true;
+    return 0;
 }
 
-static int find_out(struct bucket *b, const char *store, struct err *e)
+static int find_out(struct bucket *b, struct err *e)
 {
     char random[17], key[S3_KEY_MAX + 1];
     struct err ignored = ERR_INIT;
-    int rc;
+    int rc = 1;
 
-    if (bucket_random(random, e) != 0 ||
-        bucket_key(b, key, e, "probe/%s", random) != 0)
-        return -1;
-    rc = probe(b, key, &b->conditional, e);
-    if (s3_delete(b->s3, key, rc == 0 ? e : &ignored) != 0 || rc != 0)
-        return -1;
+    for (int tries = 0; tries < PROBES_MAX && rc == 1; tries++) {
+        if (bucket_random(random, e) != 0 ||
+            bucket_key(b, key, e, "probe/%s", random) != 0)
+            return -1;
+        rc = probe(b, key, &b->conditional, e);
+        if (s3_delete(b->s3, key, rc >= 0 ? e : &ignored) != 0 || rc < 0)
+            return -1;
+    }
+    if (rc == 1) {
+        err_set(e, ERR_NET, "%s: the store's answers were lost", b->shown);
+        return err_hint(e, "nothing was changed; do it again");
+    }
     log_debug("%s: %s", b->shown,
         b->conditional ? "has conditional writes" : "no conditional writes");
-    return bucket_write(
-        b, store, str_of(b->conditional ? store_conditional : store_append), e);
+    return 0;
+}
+
+/* The first one counts: all must keep refs the same way. */
+static int note_store(struct bucket *b, const char *key, struct err *e)
+{
+    const char *text = b->conditional ? store_conditional : store_append;
+    const struct s3_cond absent = { .when = S3_IF_ABSENT };
+    struct s3_body body = { .bytes = text, .fd = -1, .len = strlen(text) };
+    enum s3_did did;
+
+    if (!b->conditional)
+        return bucket_write(b, key, str_of(text), e);
+    return s3_put(b->s3, key, &body, &absent, &did, NULL, e);
 }
 
 int bucket_know(struct bucket *b, bool make, struct err *e)
@@ -234,14 +254,18 @@ int bucket_know(struct bucket *b, bool make, struct err *e)
     if (bucket_key(b, key, e, "store") != 0)
         return -1;
     rc = bucket_read(b->s3, key, &text, NULL, e);
-    if (rc < 0)
-        return -1;
     if (rc > 0 && !make)
         return 0;
     if (rc > 0) {
-        b->known = find_out(b, key, e) == 0;
-        return b->known ? 0 : -1;
+        if (find_out(b, e) != 0 || note_store(b, key, e) != 0)
+            return -1;
+        rc = bucket_read(b->s3, key, &text, NULL, e);
     }
+    if (rc != 0)
+        return rc < 0 ? -1
+                      : err_set(e, ERR_REFUSED,
+                            "%s: v1/store was written, and is not there",
+                            b->shown);
     b->conditional = str_is(buf_str(&text), store_conditional);
     b->known = b->conditional || str_is(buf_str(&text), store_append);
     if (b->known)

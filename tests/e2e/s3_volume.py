@@ -264,6 +264,25 @@ def test_refused(tap, b):
            "a wrong secret is status 4, and not shown", done.stderr)
 
 
+def test_begun(tap, b):
+    """What a store can do is noted for good: a lost answer proves nothing."""
+    want = "conditional" if b.server.conditional else "append"
+    b.next("begun")
+    b.write("x", b"x")
+    for skip in (0, 2):
+        b.prefix = f"begun-{skip}"
+        b.url = f"s3://{BUCKET}/{b.prefix}"
+        b.harm(("PUT", "/probe/", s3_faults.lost, 1, skip))
+        done = b.ml("put", "x")
+        b.harm()
+        tap.ok(done.returncode == 0 and b.bytes_of("x") == (0, b"x") and
+               b.plain.get(BUCKET, f"{b.prefix}/v1/store") ==
+               f"ml-bucket 1\nrefs {want}\n".encode() and
+               not b.keys("probe/"),
+               f"the answer to probe {skip + 1} is lost: refs {want}",
+               done.stderr)
+
+
 def test_long_file(tap, b):
     b.next("long")
     data = noise(64 * MIB + 5, 3)
@@ -723,7 +742,7 @@ def killed_pull(b, machine, method, part, url):
 
 # what does not depend on how a store keeps refs or puts parts together
 ONCE = [test_refused, test_damage, test_verify]
-TESTS = [test_everyday, test_refused, test_faults, test_damage, test_writers,
+TESTS = [test_everyday, test_begun, test_refused, test_faults, test_damage, test_writers,
          test_both_refs, test_kill, test_gc, test_verify, test_models,
          test_long_file]
 
