@@ -170,8 +170,9 @@ int proof_run(struct proof *p, struct err *e)
         .p = p, .lock = PTHREAD_MUTEX_INITIALIZER, .why = ERR_INIT
     };
 
+    p->survey = (struct survey){ .arena = p->arena };
     if (bucket_need(p->b, e) != 0 ||
-        survey_run(p->b, INT64_MAX, p->arena, &p->survey, e) != 0)
+        survey_run(p->b, INT64_MAX, &p->survey, e) != 0)
         return -1;
     w.found = arena_alloc(p->arena, p->survey.n, sizeof(*w.found), e);
     w.wrong = arena_alloc(p->arena, p->survey.n, sizeof(*w.wrong), e);

@@ -8,23 +8,6 @@
 /* So many catalogs back a ref is followed at most. */
 enum { STEPS_MAX = 100000 };
 
-static int add(struct survey *s, const struct need *n, struct err *e)
-{
-    if (s->n == s->room) {
-        uint64_t room = s->room > 0 ? s->room * 2 : 1024;
-        struct need *v = arena_alloc(s->arena, room, sizeof(*v), e);
-
-        if (v == NULL)
-            return -1;
-        if (s->n > 0)
-            memcpy(v, s->v, s->n * sizeof(*v));
-        s->v = v;
-        s->room = room;
-    }
-    s->v[s->n++] = *n;
-    return 0;
-}
-
 static int cmp_needs(const void *a, const void *b)
 {
     const struct need *x = a, *y = b;
@@ -42,16 +25,45 @@ static void sort(struct survey *s)
         qsort(s->v, s->n, sizeof(*s->v), cmp_needs);
     for (uint64_t i = 0; i < s->n; i++) {
         if (n > 0 && cmp_needs(&s->v[n - 1], &s->v[i]) == 0) {
-            uint64_t names = s->v[n - 1].names + s->v[i].names;
+            struct need *is = &s->v[n - 1], *more = &s->v[i];
+            uint64_t names = is->names + more->names;
+            bool claimed = is->claimed || more->claimed;
 
-            if (s->v[n - 1].ref.len == 0)
-                s->v[n - 1] = s->v[i];
-            s->v[n - 1].names = names;
+            if (is->ref.len == 0)
+                *is = *more;
+            is->names = names;
+            is->claimed = claimed;
             continue;
         }
         s->v[n++] = s->v[i];
     }
     s->n = n;
+}
+
+static int grow(struct survey *s, struct err *e)
+{
+    uint64_t room = s->room > 0 ? s->room * 2 : 1024;
+    struct need *v = arena_alloc(s->arena, room, sizeof(*v), e);
+
+    if (v == NULL)
+        return -1;
+    if (s->n > 0)
+        memcpy(v, s->v, s->n * sizeof(*v));
+    s->v = v;
+    s->room = room;
+    return 0;
+}
+
+static int add(struct survey *s, const struct need *n, struct err *e)
+{
+    /* Catalogs name mostly what others name, too. */
+    if (s->n == s->room) {
+        sort(s);
+        if (s->n >= s->room / 2 && grow(s, e) != 0)
+            return -1;
+    }
+    s->v[s->n++] = *n;
+    return 0;
 }
 
 const struct need *survey_find(
@@ -63,8 +75,9 @@ const struct need *survey_find(
                      : bsearch(&key, s->v, s->n, sizeof(*s->v), cmp_needs);
 }
 
-static int add_catalog(
-    struct survey *s, struct str ref, const struct catalog *c, struct err *e)
+/* With the names, which the catalog has, or without. */
+static int add_catalog(struct survey *s, struct str ref,
+    const struct catalog *c, bool named, struct err *e)
 {
     for (uint64_t i = 0; i < c->n; i++) {
         const struct catalog_file *f = &c->files[i];
@@ -72,8 +85,10 @@ static int add_catalog(
             .sha256 = f->sha256,
             .size = f->size,
             .ref = ref,
-            .name = f->name,
             .names = 1 };
+
+        if (named)
+            n.name = f->name;
 
         if (f->held && add(s, &n, e) != 0)
             return -1;
@@ -101,6 +116,7 @@ static int add_past(struct bucket *b, struct survey *s, struct str ref,
     struct catalog c = *from;
 
     for (int i = 0; i < STEPS_MAX && written_s >= since_s; i++) {
+        struct arena arena AUTO(arena_free) = ARENA_INIT(NAMES_ARENA_MAX);
         struct s3_info info = { .found = false };
         struct err why = ERR_INIT;
         char key[S3_KEY_MAX + 1];
@@ -114,14 +130,14 @@ static int add_past(struct bucket *b, struct survey *s, struct str ref,
             return -1;
         /* Gone, or damaged: nobody can be reading by it. */
         if (!info.found ||
-            names_catalog(b, &parent, size, s->arena, &c, &why) != 0) {
+            names_catalog(b, &parent, size, &arena, &c, &why) != 0) {
             if (why.kind == ERR_NONE || why.kind == ERR_CORRUPT)
                 return 0;
             *e = why;
             return -1;
         }
         if (add_manifest(s, ref, &parent, size, e) != 0 ||
-            add_catalog(s, ref, &c, e) != 0)
+            add_catalog(s, ref, &c, false, e) != 0)
             return -1;
         written_s = info.modified_s;
     }
@@ -131,10 +147,15 @@ static int add_past(struct bucket *b, struct survey *s, struct str ref,
 static int add_ref(struct bucket *b, struct survey *s, struct str ref,
     int64_t since_s, struct err *e)
 {
+    struct digest base;
     struct catalog c;
     struct tip head;
 
     if (names_load(b, ref.p, s->arena, &c, &head, e) != 0)
+        return -1;
+    /* Several are put together over what they were made from. */
+    if (head.n > 1 && digest_parse(&base, str_of(c.parent)) &&
+        add_manifest(s, ref, &base, c.parent_size, e) != 0)
         return -1;
     for (size_t i = 0; i < head.n; i++)
         if (add_manifest(
@@ -142,7 +163,7 @@ static int add_ref(struct bucket *b, struct survey *s, struct str ref,
             return -1;
     if (head.n == 0)
         return 0;
-    if (add_catalog(s, ref, &c, e) != 0)
+    if (add_catalog(s, ref, &c, true, e) != 0)
         return -1;
     return add_past(
         b, s, ref, &c, head.sides[head.n - 1].written_s, since_s, e);
@@ -163,29 +184,30 @@ static int note_bad(
     return bad->why.p != NULL ? 0 : -1;
 }
 
-int survey_run(struct bucket *b, int64_t since_s, struct arena *arena,
-    struct survey *out, struct err *e)
+int survey_run(
+    struct bucket *b, int64_t since_s, struct survey *s, struct err *e)
 {
-    *out = (struct survey){ .arena = arena };
-    if (tip_names(b, "", arena, &out->refs, &out->n_refs, e) != 0)
+    if (tip_names(b, "", s->arena, &s->refs, &s->n_refs, e) != 0)
         return -1;
-    out->bad = arena_alloc(arena, out->n_refs, sizeof(*out->bad), e);
-    if (out->bad == NULL)
+    s->bad = arena_alloc(s->arena, s->n_refs, sizeof(*s->bad), e);
+    if (s->bad == NULL)
         return -1;
-    for (uint64_t i = 0; i < out->n_refs; i++) {
+    for (uint64_t i = 0; i < s->n_refs; i++) {
         struct err why = ERR_INIT;
 
-        if (add_ref(b, out, out->refs[i], since_s, &why) != 0 &&
-            note_bad(out, out->refs[i], &why, e) != 0)
+        if (add_ref(b, s, s->refs[i], since_s, &why) != 0 &&
+            note_bad(s, s->refs[i], &why, e) != 0)
             return -1;
     }
-    sort(out);
+    sort(s);
     return 0;
 }
 
 static int add_claim(void *arg, const struct digest *sha256, struct err *e)
 {
-    struct need n = { .kind = CONTENT_BLOB, .sha256 = *sha256 };
+    struct need n = {
+        .kind = CONTENT_BLOB, .sha256 = *sha256, .claimed = true
+    };
 
     if (add(arg, &n, e) != 0)
         return -1;
@@ -196,8 +218,5 @@ static int add_claim(void *arg, const struct digest *sha256, struct err *e)
 int survey_claims(
     struct bucket *b, int64_t now_s, struct survey *s, struct err *e)
 {
-    if (intent_all(b, now_s, add_claim, s, e) != 0)
-        return -1;
-    sort(s);
-    return 0;
+    return intent_all(b, now_s, add_claim, s, e);
 }

@@ -12,8 +12,9 @@ struct need {
     struct digest sha256;
     uint64_t size;
     struct str ref;  /* one that needs it; "": somebody at work */
-    struct str name; /* of a blob, there */
+    struct str name; /* of a blob, there; "": it had one before */
     uint64_t names;  /* that need it */
+    bool claimed;    /* somebody at work counts on it */
 };
 
 struct bad_ref {
@@ -33,17 +34,22 @@ struct survey {
 };
 
 /*
+ * survey_claims - what writers count on; before survey_run, if at all: a
+ * claim goes when a ref leads there, so who looks at refs first may see neither
+ * s        nothing but its arena is set
+ */
+int survey_claims(
+    struct bucket *b, int64_t now_s, struct survey *s, struct err *e);
+
+/*
  * survey_run - of every ref: what its catalog names, and what those named
  * that it took the place of since since_s, by the store's clock: somebody
  * may be reading that still
+ * s        as of survey_claims, or after it
  * Returns 0 also with bad refs; -1 with *e
  */
-int survey_run(struct bucket *b, int64_t since_s, struct arena *arena,
-    struct survey *out, struct err *e);
-
-/* survey_claims - and what writers count on. */
-int survey_claims(
-    struct bucket *b, int64_t now_s, struct survey *s, struct err *e);
+int survey_run(
+    struct bucket *b, int64_t since_s, struct survey *s, struct err *e);
 
 const struct need *survey_find(const struct survey *s, enum content_kind kind,
     const struct digest *sha256);

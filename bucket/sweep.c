@@ -10,14 +10,17 @@
 #include "s3/multipart.h"
 
 #define COPY_PART ((uint64_t)1 << 30)
+#define SURVEY_MAX ((uint64_t)16 << 30)
 
 struct sweeping {
     struct sweep *s;
     struct survey survey;
-    struct s3 *s3; /* for work while a list is read */
+    struct arena arena; /* of it */
+    struct s3 *s3;      /* for work while a list is read */
     int64_t now_s, before_s;
     enum content_kind kind;
-    size_t front; /* of a key, up to behind "v1/" */
+    size_t front;    /* of a key, up to behind "v1/" */
+    const char *top; /* that */
 };
 
 static int note(struct sweep *s, enum swept_kind kind, const char *name,
@@ -194,15 +197,22 @@ static int drop_quarantine(
     return w->s->dry_run ? 0 : s3_delete(w->s3, entry->key, e);
 }
 
-/* Whose writer is at work is left alone, however long it takes. */
+/*
+ * Whose writer is at work is left alone, however long it takes. That the
+ * content has a name is no reason: its writer may have been killed, and the
+ * next one have sent it.
+ */
 static int drop_upload(void *arg, const struct s3_upload *u, struct err *e)
 {
     struct sweeping *w = arg;
+    const struct need *need = NULL;
     struct digest sha256;
 
+    if (digest_of(u->key, &sha256))
+        need = survey_find(&w->survey, CONTENT_BLOB, &sha256);
     if (u->begun_s <= 0 || u->begun_s >= w->before_s ||
-        (digest_of(u->key, &sha256) &&
-            survey_find(&w->survey, CONTENT_BLOB, &sha256) != NULL))
+        (need != NULL && need->claimed) ||
+        strncmp(u->key, w->top, w->front) != 0)
         return 0;
     if (note(w->s, SWEPT_LEFTOVER, u->key + w->front, 0, e) != 0)
         return -1;
@@ -211,14 +221,15 @@ static int drop_upload(void *arg, const struct s3_upload *u, struct err *e)
 
 static int leftovers(struct sweeping *w, struct err *e)
 {
-    char prefix[S3_KEY_MAX + 1];
+    char top[S3_KEY_MAX + 1];
 
     if (each(w, "probe/", drop_probe, e) != 0 ||
         (w->s->quarantine && each(w, "quarantine/", drop_quarantine, e) != 0) ||
-        bucket_key(w->s->b, prefix, e, "blobs/") != 0)
+        bucket_key(w->s->b, top, e, "%s", "") != 0)
         return -1;
-    w->front = strlen(prefix) - strlen("blobs/");
-    if (s3_uploads(w->s->b->s3, prefix, drop_upload, w, e) != 0)
+    w->top = top;
+    w->front = strlen(top);
+    if (s3_uploads(w->s->b->s3, top, drop_upload, w, e) != 0)
         return -1;
     for (uint64_t i = 0; i < w->survey.n_refs && !w->s->dry_run; i++)
         if (tip_tidy(w->s->b, w->survey.refs[i].p, w->before_s, e) != 0)
@@ -232,8 +243,10 @@ static int survey(struct sweeping *w, struct err *e)
 {
     struct sweep *s = w->s;
 
-    if (survey_run(s->b, w->before_s, s->arena, &w->survey, e) != 0 ||
-        survey_claims(s->b, w->now_s, &w->survey, e) != 0)
+    arena_free(&w->arena);
+    w->survey = (struct survey){ .arena = &w->arena };
+    if (survey_claims(s->b, w->now_s, &w->survey, e) != 0 ||
+        survey_run(s->b, w->before_s, &w->survey, e) != 0)
         return -1;
     if (w->survey.n_bad == 0)
         return 0;
@@ -258,7 +271,7 @@ static int run(struct sweeping *w, struct err *e)
 int sweep_run(struct sweep *s, struct err *e)
 {
     struct intent claim AUTO(intent_drop) = INTENT_INIT;
-    struct sweeping w = { .s = s };
+    struct sweeping w = { .s = s, .arena = ARENA_INIT(SURVEY_MAX) };
     int rc;
 
     if (bucket_need(s->b, e) != 0 ||
@@ -270,6 +283,7 @@ int sweep_run(struct sweep *s, struct err *e)
     if (w.s3 == NULL)
         return -1;
     rc = run(&w, e);
+    arena_free(&w.arena);
     bucket_return(s->b, w.s3);
     return rc;
 }

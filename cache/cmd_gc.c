@@ -262,7 +262,7 @@ const struct cmd cmd_gc = {
         "leads to, nor did within the time of grace, nor any program at work "
         "has said it counts on, and multipart uploads that were begun before "
         "that and never ended; all by the store's clock. Put files and "
-        "repositories stay.\n\n"
+        "repositories stay. It is for one machine at a time.\n\n"
         "With --json: removed, a list of kind (object, leftover, partial, "
         "quarantine, revision), repository (null: the volume's own), name, "
         "bytes; and the sums freed and left, busy (repositories passed by), "

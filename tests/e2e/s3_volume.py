@@ -433,6 +433,10 @@ def test_both_refs(tap, b):
                     read(b.at("kept-" + name)))
     tap.eq(set(b.names()), {"base", "one", "two"},
            "what two killed writers left is read together")
+    time.sleep(1.1)         # the store tells seconds
+    done = b.run("mlcache", "gc", "--volume", b.url, "--grace", "0")
+    tap.ok(done.returncode == 0 and set(b.names()) == {"base", "one", "two"},
+           "also after gc", done.stderr)
     b.write("three", b"three")
     b.ml("put", "three")
     tap.eq(set(b.names()), {"base", "one", "two", "three"},
@@ -511,6 +515,44 @@ def gc_in_between(b, lease_lost):
     return done.returncode, b.bytes_of(name)[0]
 
 
+def gc_looks(b, name, where):
+    """gc has looked at refs and claims before a put begins, and moves what the
+    put has found; and the put ends at gc's second look, at refs or claims."""
+    b.write(name, name.encode())
+    b.ml("put", name)
+    b.ml("rm", name)
+    time.sleep(1.1)         # the store tells seconds
+    named, go_on, said = threading.Event(), threading.Event(), []
+    put = threading.Thread(target=lambda: said.append(b.ml("put", name)))
+
+    def hold(request, forward):
+        named.set()
+        go_on.wait(30)
+        return forward()
+
+    def begin(request, forward):
+        put.start()
+        named.wait(30)
+        return forward()
+
+    def end(request, forward):
+        go_on.set()
+        put.join(30)
+        return forward()
+
+    b.harm(("PUT", "/refs/", hold))
+    with s3_faults.Faults(b.server) as between:
+        between.add("GET", "v1%2Fblobs%2F(&|$)", begin)
+        between.add("GET", f"v1%2F{where}%2F(&|$)", end, 1, 1)
+        env = kit.clean_env(b.dir, **dict(
+            b.server.env(), AWS_ENDPOINT_URL_S3=between.endpoint))
+        gc = kit.run(["mlcache", "gc", "--volume", b.url, "--grace", "0"], env)
+        go_on.set()
+        put.join(30)
+    b.harm()
+    return gc.returncode, said[0].returncode, b.bytes_of(name)
+
+
 def test_gc(tap, b):
     b.next("gc")
 
@@ -525,7 +567,10 @@ def test_gc(tap, b):
     done = gc()
     tap.ok(done.returncode == 0 and b.blob(b"drop it") in b.keys(),
            "gc leaves what went within a day", done.stderr)
-    b.plain.ask("POST", BUCKET, b.blob(b"never"), {"uploads": ""})
+    # of content without a name, with one, and of a gc's own
+    for key in (b.blob(b"never"), b.blob(b"keep"),
+                f"{b.prefix}/v1/trash/blobs-{sha(b'keep')}"):
+        b.plain.ask("POST", BUCKET, key, {"uploads": ""})
     time.sleep(1.1)
     done = gc("--grace", "0", "--dry-run")
     tap.ok(done.returncode == 0 and "would be freed" in done.stdout and
@@ -545,6 +590,10 @@ def test_gc(tap, b):
     tap.eq(gc_in_between(b, True), (0, 6),
            "control: without its lease that would be gone")
     b.ml("rm", "x-True")
+    for where in ("refs", "leases") if LONG else ("leases",):
+        tap.eq(gc_looks(b, "found-" + where, where),
+               (0, 0, (0, b"found-" + where.encode())),
+               f"a put that ends while gc reads {where} again loses nothing")
     b.write("late", b"late")
 
     def gc_first(request, forward):
