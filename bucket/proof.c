@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/cancel.h"
+#include "base/log.h"
 #include "base/pool.h"
 
 struct proving {
@@ -11,6 +12,7 @@ struct proving {
     struct progress *progress;
     enum proof_kind *found; /* of each need */
     bool *wrong;
+    int64_t *written_s; /* what was read of it, by the store's clock */
     pthread_mutex_t lock;
     struct err why;
     atomic_bool failed;
@@ -33,8 +35,8 @@ static int feed(void *arg, const void *bytes, size_t len, struct err *e)
 }
 
 /* 0: right, 1: wrong, 2: gone, -1 with *e. */
-static int read_once(struct proving *w, const struct need *n, struct s3 *s,
-    const char *key, struct progress_item *item, struct err *e)
+static int read_once(const struct need *n, struct s3 *s, const char *key,
+    struct progress_item *item, int64_t *written_s, struct err *e)
 {
     struct feed f = { .hash = HASH_INIT, .item = item };
     struct s3_get g = { .key = key, .body = feed, .arg = &f };
@@ -42,7 +44,6 @@ static int read_once(struct proving *w, const struct need *n, struct s3 *s,
     struct digest now;
     int rc;
 
-    (void)w;
     if (hash_begin(&f.hash, HASH_SHA256, n->size, e) != 0)
         return -1;
     rc = s3_get(s, &g, &info, e);
@@ -51,6 +52,7 @@ static int read_once(struct proving *w, const struct need *n, struct s3 *s,
         return -1;
     if (!info.found)
         return 2;
+    *written_s = info.modified_s;
     return f.bytes == n->size && digest_eq(&now, &n->sha256) ? 0 : 1;
 }
 
@@ -64,9 +66,9 @@ static int check(struct proving *w, size_t i, struct s3 *s, struct err *e)
 
     if (content_key(w->p->b, n->kind, &n->sha256, key, e) != 0)
         return -1;
-    rc = read_once(w, n, s, key, item, e);
+    rc = read_once(n, s, key, item, &w->written_s[i], e);
     if (rc == 1)
-        rc = read_once(w, n, s, key, NULL, e);
+        rc = read_once(n, s, key, NULL, &w->written_s[i], e);
     if (rc < 0)
         return -1;
     progress_done(item);
@@ -118,19 +120,44 @@ static int check_all(struct proving *w, struct err *e)
     return 0;
 }
 
-/* A copy under quarantine/, then it goes: it is only moved. */
+/*
+ * A copy under quarantine/, then it goes: it is only moved. All else was read
+ * since it was found wrong: what somebody has sent again meanwhile stays.
+ */
 static int set_aside(
-    struct proof *p, const struct need *n, struct str *moved, struct err *e)
+    struct proving *w, uint64_t i, struct str *moved, struct err *e)
 {
+    struct proof *p = w->p;
+    const struct need *n = &p->survey.v[i];
     char key[S3_KEY_MAX + 1], to[S3_KEY_MAX + 1];
+    struct s3_info now;
 
     if (content_key(p->b, n->kind, &n->sha256, key, e) != 0 ||
-        bucket_key(p->b, to, e, "quarantine/%s", n->sha256.hex) != 0)
+        bucket_key(p->b, to, e, "quarantine/%s", n->sha256.hex) != 0 ||
+        s3_head(p->b->s3, key, &now, e) != 0)
         return -1;
+    if (!now.found || now.modified_s != w->written_s[i])
+        return 0;
     if (s3_copy(p->b->s3, key, to, e) != 0 || s3_delete(p->b->s3, key, e) != 0)
         return -1;
     *moved = arena_str(p->arena, str_of(to), e);
     return moved->p != NULL ? 0 : -1;
+}
+
+/* Who may only read there is told what is wrong all the same. */
+static int try_aside(
+    struct proving *w, uint64_t i, struct str *moved, struct err *e)
+{
+    struct err why = ERR_INIT;
+
+    if (set_aside(w, i, moved, &why) == 0)
+        return 0;
+    if (why.kind == ERR_CANCELLED || why.kind == ERR_NOMEM) {
+        *e = why;
+        return -1;
+    }
+    log_warn("it stays where it is: %s", why.msg);
+    return 0;
 }
 
 static int tell(struct proving *w, struct err *e)
@@ -157,7 +184,7 @@ static int tell(struct proving *w, struct err *e)
             .why = str_of(gone ? "it is not in the bucket"
                                : "its bytes are not what its name says") };
         if (!gone && s->v[i].size <= S3_PUT_BYTES_MAX &&
-            set_aside(p, &s->v[i], &x->moved, e) != 0)
+            try_aside(w, i, &x->moved, e) != 0)
             return -1;
         p->n_wrong++;
     }
@@ -176,7 +203,9 @@ int proof_run(struct proof *p, struct err *e)
         return -1;
     w.found = arena_alloc(p->arena, p->survey.n, sizeof(*w.found), e);
     w.wrong = arena_alloc(p->arena, p->survey.n, sizeof(*w.wrong), e);
-    if (w.found == NULL || w.wrong == NULL || check_all(&w, e) != 0)
+    w.written_s = arena_alloc(p->arena, p->survey.n, sizeof(*w.written_s), e);
+    if (w.found == NULL || w.wrong == NULL || w.written_s == NULL ||
+        check_all(&w, e) != 0)
         return -1;
     return tell(&w, e);
 }

@@ -650,6 +650,26 @@ def test_verify(tap, b):
     b.ml("put", "flipped")
     b.ml("put", "lost")
     tap.ok(verify().returncode == 0, "putting it again mends both")
+    good = b"flipped" * 9
+    b.plain.flip(BUCKET, b.blob(good), 3)
+    b.harm(("PUT", "/quarantine/", s3_faults.answer(403, code="AccessDenied")))
+    done = verify("--json")
+    b.harm()
+    tap.ok(done.returncode == 6 and "stays where it is" in done.stderr and
+           [w["name"] for w in json.loads(done.stdout)["wrong"]] ==
+           ["flipped"], "who may not set it aside is told of it all the same",
+           done.stderr)
+
+    def mend():
+        time.sleep(1.1)         # the store tells seconds
+        b.plain.put(BUCKET, b.blob(good), good)
+
+    b.harm(("GET", b.blob(good), meanwhile(mend), 1, 1))
+    done = verify()
+    b.harm()
+    tap.ok(done.returncode == 6 and b.bytes_of("flipped") == (0, good),
+           "what was sent again since it was read is not set aside",
+           done.stderr)
     for args in (("verify", "--volume", b.url, "name"),
                  ("verify", "--volume", b.url, "--repair"),
                  ("gc", "--volume", b.url, "--partial"),
