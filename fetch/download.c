@@ -28,13 +28,14 @@ static int open_partial(struct download *d, struct err *e)
 {
     const struct transfer_opts *o = d->opts;
     const struct tree_file *f = d->file->file;
+    bool whole = watch_whole(o->watch);
     char path[PATH_MAX], journal[PATH_MAX];
 
     if (hubdir_partial(o->dir, o->repo, tree_etag(f), path, e) != 0 ||
         hubdir_journal(o->dir, o->repo, tree_etag(f), journal, e) != 0 ||
         claim_partial(&d->claim, d->lock, path, journal, e) != 0 ||
-        partial_open(&d->partial, d->claim.path, d->claim.journal, tree_etag(f),
-            f->size, e) != 0)
+        (whole ? partial_open : partial_open_thin)(&d->partial, d->claim.path,
+            d->claim.journal, tree_etag(f), f->size, e) != 0)
         return -1;
     if (o->watch != NULL) {
         /* They read it out of the page cache, right after it was written. */

@@ -52,15 +52,21 @@ static bool reserved(const struct partial *p, const struct stat *st)
  */
 static int reserve(struct partial *p, const struct stat *st, struct err *e)
 {
-    if (reserved(p, st) || fallocate(p->fd, 0, 0, (off_t)p->size) == 0)
-        return ftruncate(p->fd, (off_t)p->size) != 0 ? err_sys(e, "%s", p->path)
-                                                     : 0;
-    if (errno != EOPNOTSUPP && errno != ENOSYS && errno != EINTR)
-        return err_sys(e, "%s: reserving %llu bytes", p->path,
-            (unsigned long long)p->size);
+    if (!p->thin && !reserved(p, st) && partial_reserve(p, e) != 0)
+        return -1;
     if (ftruncate(p->fd, (off_t)p->size) != 0)
         return err_sys(e, "%s", p->path);
     return 0;
+}
+
+int partial_reserve(struct partial *p, struct err *e)
+{
+    p->thin = false;
+    if (fallocate(p->fd, 0, 0, (off_t)p->size) == 0 || errno == EOPNOTSUPP ||
+        errno == ENOSYS || errno == EINTR)
+        return 0;
+    return err_sys(
+        e, "%s: reserving %llu bytes", p->path, (unsigned long long)p->size);
 }
 
 static int make_folders(const struct partial *p, struct err *e)
@@ -99,8 +105,8 @@ static void open_direct(struct partial *p)
     p->direct = open(name, O_RDWR | O_CLOEXEC | O_DIRECT);
 }
 
-int partial_open(struct partial *p, const char *path, const char *journal,
-    const struct digest *want, uint64_t size, struct err *e)
+static int open_as(struct partial *p, const char *path, const char *journal,
+    const struct digest *want, uint64_t size, bool thin, struct err *e)
 {
     struct stat st;
     bool live = false;
@@ -110,6 +116,7 @@ int partial_open(struct partial *p, const char *path, const char *journal,
     snprintf(p->journal, sizeof(p->journal), "%s", journal);
     p->want = *want;
     p->size = size;
+    p->thin = thin;
     p->saved_ms = clock_ms();
     boot_id(p->boot);
     if (make_folders(p, e) != 0)
@@ -133,6 +140,18 @@ int partial_open(struct partial *p, const char *path, const char *journal,
         return 0;
     partial_close(p);
     return -1;
+}
+
+int partial_open(struct partial *p, const char *path, const char *journal,
+    const struct digest *want, uint64_t size, struct err *e)
+{
+    return open_as(p, path, journal, want, size, false, e);
+}
+
+int partial_open_thin(struct partial *p, const char *path, const char *journal,
+    const struct digest *want, uint64_t size, struct err *e)
+{
+    return open_as(p, path, journal, want, size, true, e);
 }
 
 static int put_plain(struct partial *p, const uint8_t *bytes, uint64_t from,

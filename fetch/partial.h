@@ -39,6 +39,7 @@ struct partial {
     uint64_t unnoted;    /* the live journal does not know of */
     uint64_t saved_ms;   /* when the journal was written last */
     bool named;          /* its name in the directory is synced */
+    bool thin;           /* no room is reserved; the owner's */
     _Atomic bool lost;   /* a sync failed: nothing more is vouched for */
     _Atomic bool plain;  /* not past the page cache: refused, or not wanted */
     struct watch *watch; /* who reads it meanwhile; NULL: nobody */
@@ -57,6 +58,16 @@ struct partial {
  */
 int partial_open(struct partial *p, const char *path, const char *journal,
     const struct digest *want, uint64_t size, struct err *e);
+
+/*
+ * partial_open_thin - the same, without room for what has not come: perhaps
+ * only a part of it is wanted
+ */
+int partial_open_thin(struct partial *p, const char *path, const char *journal,
+    const struct digest *want, uint64_t size, struct err *e);
+
+/* partial_reserve - room for all of it, where the file system can. */
+int partial_reserve(struct partial *p, struct err *e);
 
 /* partial_kept - what a journal and its partial file vouch for, unopened. */
 int partial_kept(const char *path, const char *journal,

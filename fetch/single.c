@@ -40,7 +40,8 @@ static int transfer(const struct single *s, struct hub *hub, struct err *e)
     struct space space = { .dir = s->dir, .repo = s->repo, .plan = &plan };
     uint64_t bytes;
 
-    if (plan_make(&plan, &file, 1, e) != 0 || space_check(&space, 1, e) != 0 ||
+    if (plan_make(&plan, &file, 1, e) != 0 ||
+        (watch_whole(s->watch) && space_check(&space, 1, e) != 0) ||
         transfer_run(&opts, &plan, &bytes, e) != 0)
         return -1;
     return show_blob(s, e);

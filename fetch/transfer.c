@@ -309,6 +309,7 @@ static int complete(struct transfer *t, size_t i, struct err *e)
     }
     if (e->kind != ERR_CORRUPT)
         return -1;
+    watch_wrong(t->opts->watch);
     if (d->mismatches++ == 0) {
         log_warn("%s; fetching it again", e->msg);
         err_clear(e);
@@ -346,9 +347,16 @@ static unsigned turn_ms(struct transfer *t)
     return (unsigned)size_min(ms, wait > 0 ? wait : ms);
 }
 
-/* What its readers cause, and do not: shown early, and left when they left. */
+/*
+ * What its readers cause, and do not: shown early, room for all once one wants
+ * it, and left when they left.
+ */
 static int look_at_readers(struct transfer *t, struct err *e)
 {
+    for (size_t i = 0; i < t->n_active; i++)
+        if (t->active[i]->partial.thin && watch_whole(t->opts->watch) &&
+            partial_reserve(&t->active[i]->partial, e) != 0)
+            return -1;
     for (unsigned i = 0; i < t->jobs; i++)
         lane_show(&t->lanes[i]);
     return watch_spent(t->opts->watch, clock_ms(), LINGER_MS)

@@ -11,6 +11,7 @@ void watch_init(struct watch *w, uint64_t size, uint64_t held_back)
 {
     *w = (struct watch){ .size = size,
         .held_back = size_min(size, held_back),
+        .whole = size == 0, /* no reader of it would lack a byte */
         .fds = { -1, -1 },
         .have = RANGES_INIT,
         .err = ERR_INIT,
@@ -31,7 +32,7 @@ void watch_free(struct watch *w)
 /* What came before, it has read of another file. */
 static bool misled(const struct watch *w, const struct watch_reader *r)
 {
-    return r->round != 0 && r->round != w->round;
+    return r->round != 0 && (r->round != w->round || w->wrong);
 }
 
 /* Up to here bytes are given out. */
@@ -44,7 +45,7 @@ static uint64_t there(const struct watch *w, const struct watch_reader *r)
 {
     uint64_t end = size_min(ranges_end(&w->have, r->at), limit(w));
 
-    return w->round > 0 && end > r->at ? end - r->at : 0;
+    return w->round > 0 && !w->wrong && end > r->at ? end - r->at : 0;
 }
 
 static bool has_word(const struct watch *w, const struct watch_reader *r)
@@ -108,8 +109,8 @@ int64_t watch_look(struct watch *w, struct watch_reader *r, uint64_t at,
     pthread_mutex_lock(&w->lock);
     r->at = at;
     if (misled(w, r))
-        n = err_set(e, ERR_CORRUPT,
-            "what was read of it does not have its digest: it is fetched anew");
+        n = err_set(
+            e, ERR_CORRUPT, "what was read of it does not have its digest");
     else
         n = (int64_t)there(w, r);
     if (n == 0 && w->over) {
@@ -143,14 +144,14 @@ void watch_unwait(struct watch *w, struct watch_reader *r)
     pthread_mutex_unlock(&w->lock);
 }
 
-unsigned watch_round(struct watch *w)
+bool watch_doubtful(struct watch *w)
 {
-    unsigned round;
+    bool doubtful;
 
     pthread_mutex_lock(&w->lock);
-    round = w->round;
+    doubtful = w->round > 1 || w->wrong;
     pthread_mutex_unlock(&w->lock);
-    return round;
+    return doubtful;
 }
 
 uint64_t watch_sum(struct watch *w)
@@ -176,6 +177,7 @@ static int new_round(struct watch *w, int fd, struct err *e)
     w->fds[w->round++] = fd;
     ranges_free(&w->have);
     w->right = false;
+    w->wrong = false;
     return 0;
 }
 
@@ -222,12 +224,34 @@ void watch_came(struct watch *w, uint64_t from, uint64_t to)
     pthread_mutex_unlock(&w->lock);
 }
 
+bool watch_whole(struct watch *w)
+{
+    bool whole;
+
+    if (w == NULL)
+        return true;
+    pthread_mutex_lock(&w->lock);
+    whole = w->whole;
+    pthread_mutex_unlock(&w->lock);
+    return whole;
+}
+
 void watch_right(struct watch *w)
 {
     if (w == NULL)
         return;
     pthread_mutex_lock(&w->lock);
     w->right = true;
+    tell_all(w);
+    pthread_mutex_unlock(&w->lock);
+}
+
+void watch_wrong(struct watch *w)
+{
+    if (w == NULL)
+        return;
+    pthread_mutex_lock(&w->lock);
+    w->wrong = true;
     tell_all(w);
     pthread_mutex_unlock(&w->lock);
 }
@@ -288,6 +312,15 @@ bool watch_hungry(struct watch *w, uint64_t from, uint64_t to, uint64_t now_ms)
     return hungry;
 }
 
+/* Under the lock. Who has all he wants on disk needs no transfer for it. */
+static bool needed(const struct watch *w)
+{
+    for (const struct watch_reader *r = w->readers; r != NULL; r = r->next)
+        if (ranges_end(&w->have, r->at) < r->to)
+            return true;
+    return w->whole;
+}
+
 bool watch_spent(struct watch *w, uint64_t now_ms, uint64_t linger_ms)
 {
     bool spent;
@@ -295,7 +328,9 @@ bool watch_spent(struct watch *w, uint64_t now_ms, uint64_t linger_ms)
     if (w == NULL)
         return false;
     pthread_mutex_lock(&w->lock);
-    if (!w->whole && w->readers == NULL && now_ms - w->left_ms >= linger_ms)
+    if (needed(w))
+        w->left_ms = now_ms;
+    else if (now_ms >= w->left_ms + linger_ms) /* it may be later than now */
         w->closing = true;
     spent = w->closing;
     pthread_mutex_unlock(&w->lock);

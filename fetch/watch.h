@@ -37,11 +37,12 @@ struct watch {
     struct ranges have;    /* of this round's file */
     bool whole;            /* somebody wants its end, so all must come */
     bool right;            /* all is there, and what it should be */
+    bool wrong;            /* or is not: nothing of it is given out */
     bool closing;          /* nobody may join any more */
     bool over;             /* and so is the transfer; err says why, or NONE */
     struct err err;
     struct watch_reader *readers;
-    uint64_t left_ms;    /* when the last one left */
+    uint64_t left_ms;    /* when the last one left, or needed a byte */
     uint64_t flushed_ms; /* when bytes were last written early */
     struct http *http;   /* to be woken; NULL: none is at work */
 };
@@ -79,8 +80,8 @@ void watch_wait(struct watch *w, struct watch_reader *r, uint64_t at);
 /* watch_unwait - on return r is not being woken. */
 void watch_unwait(struct watch *w, struct watch_reader *r);
 
-/* watch_round - how many times it was begun: 2, its bytes were wrong once. */
-unsigned watch_round(struct watch *w);
+/* watch_doubtful - were bytes of it given out that are wrong, perhaps? */
+bool watch_doubtful(struct watch *w);
 
 /* watch_sum - how many bytes there are. */
 uint64_t watch_sum(struct watch *w);
@@ -99,8 +100,14 @@ void watch_drive(struct watch *w, struct http *http);
 /* watch_came - these bytes can be read from the file. */
 void watch_came(struct watch *w, uint64_t from, uint64_t to);
 
+/* watch_whole - are all bytes wanted, or only parts, so far? NULL: all. */
+bool watch_whole(struct watch *w);
+
 /* watch_right - the digest is. */
 void watch_right(struct watch *w);
+
+/* watch_wrong - it is not: who has read of it, in this round, is told. */
+void watch_wrong(struct watch *w);
 
 /* watch_end - it is over; e is of kind NONE when all is well. */
 void watch_end(struct watch *w, const struct err *e);
@@ -120,8 +127,8 @@ enum { WATCH_FLUSH_MS = 20 };
 bool watch_hungry(struct watch *w, uint64_t from, uint64_t to, uint64_t now_ms);
 
 /*
- * watch_spent - the last reader left linger_ms ago, and none wants the whole:
- * from now on nobody can join
+ * watch_spent - for linger_ms there was no reader who lacks a byte, and none
+ * wants the whole: from now on nobody can join; who still reads has it all
  */
 bool watch_spent(struct watch *w, uint64_t now_ms, uint64_t linger_ms);
 

@@ -93,10 +93,10 @@ static void fetch(struct flows *all, struct flow *f, struct hub *hub)
 
     if (hub->endpoint[0] == '\0')
         hub_init_at(hub, all->opts.endpoint, JOBS, RETRY_S, &e);
-    hub->refusal.status = 0;
+    hub->refusal = (struct hub_refusal){ .status = 0 };
     if (e.kind == ERR_NONE)
         single_fetch(&s, hub, &e);
-    end.misled = watch_round(&f->watch) > 1;
+    end.misled = watch_doubtful(&f->watch);
     if (e.kind != ERR_NONE && e.kind != ERR_CANCELLED)
         log_warn("%s: %.*s: %s%s%s", f->repo.id, STR_ARG(f->file.path), e.msg,
             e.hint[0] != 0 ? "; " : "", e.hint);
@@ -314,7 +314,7 @@ bool flows_doubt(
 
     pthread_mutex_lock(&all->lock);
     for (struct flow *f = all->list; f != NULL; f = f->next)
-        doubt = doubt || (is_of(f, r, etag) && watch_round(&f->watch) > 1);
+        doubt = doubt || (is_of(f, r, etag) && watch_doubtful(&f->watch));
     pthread_mutex_unlock(&all->lock);
     return doubt;
 }

@@ -159,6 +159,35 @@ static void no_room(void)
     ok(access(path, F_OK) != 0, "nothing is left of the try");
 }
 
+static uint64_t blocks(void)
+{
+    struct stat st = { .st_size = 0 };
+
+    is_int(stat(path, &st), 0, "it is there");
+    is_int((long long)st.st_size, SIZE, "of full size");
+    return (uint64_t)st.st_blocks * 512;
+}
+
+/* Of a file of which a part is read nobody's room is taken. */
+static void thin(void)
+{
+    struct err e = ERR_INIT;
+    struct partial p;
+
+    is_int(partial_open_thin(&p, path, journal, &want, SIZE, &e), 0,
+        "opened without room");
+    ok(blocks() < SIZE / 2, "it takes none");
+    write_half(&p, &e);
+    is_int(partial_save(&p, &e), 0, "what came is saved");
+    ok(blocks() < SIZE, "and has its room");
+    is_int(partial_reserve(&p, &e), 0, "room for all of it");
+    ok(!p.thin && blocks() >= SIZE, "is taken when all is wanted");
+    partial_close(&p);
+    is_int((long long)kept(), SIZE / 2, "what had come stays");
+    unlink(path);
+    journal_remove(journal);
+}
+
 int main(void)
 {
     scratch_open();
@@ -170,6 +199,7 @@ int main(void)
     lost_partial();
     taken_away();
     no_room();
+    thin();
     scratch_close();
     return done();
 }

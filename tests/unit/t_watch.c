@@ -155,6 +155,44 @@ static void wrong_bytes(void)
     watch_free(&w);
 }
 
+/* Wrong, and it cannot be fetched anew: no room for it, say. */
+static void wrong_for_good(void)
+{
+    struct partial p = PARTIAL_INIT;
+    struct reader misled = reader(0, SIZE), patient = reader(0, SIZE);
+    struct reader part = reader(0, 4096);
+    struct err e = ERR_INIT;
+    struct watch w;
+
+    watch_init(&w, SIZE, HELD);
+    join(&w, &misled);
+    join(&w, &patient);
+    join(&w, &part);
+    open_file(&p, "six");
+    begin(&w, &p);
+    watch_came(&w, 0, SIZE);
+    ok(look(&w, &misled, 0) > 0, "one has read of what is wrong");
+    ok(!watch_doubtful(&w), "which nobody knows yet");
+    watch_wait(&w, &misled.r, SIZE - HELD);
+    watch_wait(&w, &patient.r, SIZE - HELD);
+    watch_wrong(&w);
+    is_int(misled.woken, 1, "it is woken when it is known");
+    is_int(patient.woken, 0, "who has read nothing is not");
+    ok(watch_doubtful(&w), "somebody may have wrong bytes");
+    is_int(look(&w, &misled, 8192), -1, "nobody is given more of them");
+    is_int(look(&w, &part, 0), 0, "nor a part of them");
+    err_set(&e, ERR_NOSPACE, "the disk is full");
+    watch_end(&w, &e);
+    is_int(look(&w, &part, 0), -1, "at the end neither");
+    is_int(look(&w, &patient, 0), -1, "nor all of them");
+    ok(watch_doubtful(&w), "it stays in doubt");
+    watch_leave(&w, &misled.r);
+    watch_leave(&w, &patient.r);
+    watch_leave(&w, &part.r);
+    partial_drop(&p);
+    watch_free(&w);
+}
+
 static void a_failure(void)
 {
     struct partial p = PARTIAL_INIT;
@@ -236,6 +274,43 @@ static void nobody_is_left(void)
     watch_free(&w);
 }
 
+/* Who reads slowly what is there needs nobody to stay for it. */
+static void nothing_is_lacking(void)
+{
+    struct partial p = PARTIAL_INIT;
+    struct reader slow = reader(0, 4096), none = reader(0, 0);
+    struct watch w, empty;
+    uint64_t now;
+
+    watch_init(&w, SIZE, HELD);
+    join(&w, &slow);
+    now = w.left_ms;
+    ok(!watch_spent(&w, now + 5000, 1000), "nothing is there yet");
+    open_file(&p, "seven");
+    begin(&w, &p);
+    watch_came(&w, 0, 4000);
+    ok(!watch_spent(&w, now + 9000, 1000), "not all of a part");
+    watch_came(&w, 4000, 4096);
+    ok(!watch_spent(&w, now + 9999, 1000), "all of it, since a moment");
+    ok(watch_spent(&w, now + 10000, 1000), "for long enough");
+    is_int(look(&w, &slow, 100), 3996, "its reader goes on reading");
+    watch_leave(&w, &slow.r);
+    partial_drop(&p);
+    watch_free(&w);
+
+    watch_init(&w, SIZE, HELD);
+    w.left_ms = now + 1;
+    ok(!watch_spent(&w, now, 1000), "who left while the clock was read");
+    watch_free(&w);
+
+    watch_init(&empty, 0, HELD);
+    join(&empty, &none);
+    ok(!watch_spent(&empty, now + 5000, 1000), "an empty file is made");
+    watch_leave(&empty, &none.r);
+    ok(!watch_spent(&empty, now + 9000, 1000), "also when nobody is left");
+    watch_free(&empty);
+}
+
 static void early_bytes(void)
 {
     struct reader a = reader(0, SIZE);
@@ -261,9 +336,11 @@ int main(void)
     a_reader_is_woken();
     the_end_is_held_back();
     wrong_bytes();
+    wrong_for_good();
     a_failure();
     where_to_go();
     nobody_is_left();
+    nothing_is_lacking();
     early_bytes();
     scratch_close();
     return done();
