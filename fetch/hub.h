@@ -22,6 +22,7 @@ struct hub_refusal {
     char code[32];     /* X-Error-Code, or "" */
     char message[200]; /* X-Error-Message, or "" */
     uint64_t wait_s;   /* that it names; or 0 */
+    bool answered;     /* the Hub did, for a file: whatever failed then */
 };
 
 struct hub {

@@ -384,6 +384,8 @@ enum lane_end lane_over(struct lane *l)
 
     if (c->end == HTTP_ANSWERED)
         hub_warnings(l->d->opts->hub, c);
+    if (c->end == HTTP_ANSWERED && l->at_hub)
+        l->d->opts->hub->refusal.answered = true;
     if (c->end == HTTP_ANSWERED ||
         (c->end == HTTP_STOPPED && l->body.bad != ERR_NONE))
         return answered(l);

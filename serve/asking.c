@@ -30,6 +30,7 @@ struct asking {
     pthread_mutex_t lock;
     pthread_cond_t changed; /* an answer came, or an asker is free */
     struct memos memos;
+    struct memos beliefs; /* their own: no stranger's question ends one */
     struct asker askers[ASKERS];
     struct err down; /* why nobody was reached */
     uint64_t down_until_ms;
@@ -56,7 +57,8 @@ struct asking *asking_open(const char *endpoint, struct err *e)
         rc = hub_init_at(&a->askers[i].hub, endpoint, 1, ASK_S, e);
         a->askers[i].hub.once = true;
     }
-    if (rc == 0 && memos_open(&a->memos, e) == 0) {
+    if (rc == 0 && memos_open(&a->memos, e) == 0 &&
+        memos_open(&a->beliefs, e) == 0) {
         url_show(a->name, a->askers[0].hub.endpoint);
         return a;
     }
@@ -71,6 +73,7 @@ void asking_close(struct asking *a)
     for (unsigned i = 0; i < ASKERS; i++)
         hub_free(&a->askers[i].hub);
     memos_free(&a->memos);
+    memos_free(&a->beliefs);
     pthread_cond_destroy(&a->changed);
     pthread_mutex_destroy(&a->lock);
     free(a);
@@ -150,7 +153,7 @@ static void note_down(
 {
     uint64_t now = clock_ms();
 
-    if (e->kind != ERR_NET || r->status != 0)
+    if (e->kind != ERR_NET || r->status != 0 || r->answered)
         return;
     if (now >= a->down_until_ms)
         log_warn("the upstream cannot be reached: %s", e->msg);
@@ -168,7 +171,7 @@ static void note_refusal(struct asking *a, struct memo *m,
     m->err = *e;
     m->lack = lack;
     /* A branch does not go away because nobody can be asked about it. */
-    if (lack == LACK_BYTES && m->commit[0] != '\0')
+    if ((lack == LACK_BYTES || lack == LACK_LIMIT) && m->commit[0] != '\0')
         m->lack = LACK_NONE;
     else
         name_both(a, lack, &m->err);
@@ -304,10 +307,13 @@ enum lack asking_refused(struct asking *a, const char *key,
 int asking_known(
     struct asking *a, const char *key, enum lack *lack, struct err *e)
 {
+    uint64_t now = clock_ms();
     int known;
 
     pthread_mutex_lock(&a->lock);
-    known = recall(memo_find(&a->memos, key, clock_ms()), NULL, lack, e);
+    known = recall(memo_find(&a->beliefs, key, now), NULL, lack, e);
+    if (known == 0)
+        known = recall(memo_find(&a->memos, key, now), NULL, lack, e);
     pthread_mutex_unlock(&a->lock);
     return known;
 }
@@ -327,7 +333,7 @@ void asking_believe(struct asking *a, const char *key, uint64_t ms)
     struct memo *m;
 
     pthread_mutex_lock(&a->lock);
-    m = memo_make(&a->memos, key, clock_ms());
+    m = memo_make(&a->beliefs, key, clock_ms());
     if (m != NULL) {
         m->lack = LACK_NONE;
         m->until_ms = clock_ms() + ms;

@@ -32,14 +32,15 @@ const char *asking_name(const struct asking *a);
  * wait     false: do not ask, nor wait for who does
  * Returns  0 with q->commit (and whatever ask did, if it was asked); 1: it
  *          would have to wait; -1 with *lack and *e. Where nobody can be
- *          reached an old commit is an answer still.
+ *          reached, or may be asked now, an old commit is an answer still.
  */
 int asking_put(struct asking *a, struct question *q, bool wait, enum lack *lack,
     struct err *e);
 
 /*
  * asking_refused - what a refusal, or a failure without one, means; it is
- * remembered under the key, and that nobody can be reached, under none
+ * remembered under the key, and under none that nobody can be reached: not
+ * where the server itself has answered, and only another host is at fault
  * *e says whose word it is, then.
  */
 enum lack asking_refused(struct asking *a, const char *key,
@@ -60,7 +61,7 @@ bool asking_down(struct asking *a, enum lack *lack, struct err *e);
 size_t asking_with(struct asking *a, const char *front, const char *commit,
     char (*out)[MEMO_KEY_MAX], size_t max);
 
-/* asking_believe - that it is so, for so long. */
+/* asking_believe - that it is so, for so long, whatever else is asked. */
 void asking_believe(struct asking *a, const char *key, uint64_t ms);
 
 #endif

@@ -10,6 +10,7 @@
 #include "cache/walk.h"
 
 #include "base/file.h"
+#include "base/log.h"
 #include "base/path.h"
 
 void source_free(struct source *s)
@@ -72,10 +73,13 @@ static int held_commit(const struct supply *s, const struct repo *r,
     return -1;
 }
 
-/*
- * A commit is what it is. Of what may move, the supplier knows best; what is
- * held stands in for one that cannot be reached.
- */
+/* Nobody can be reached, or may be asked for now: what is held stands in. */
+static bool is_out(enum lack lack)
+{
+    return lack == LACK_BYTES || lack == LACK_LIMIT;
+}
+
+/* A commit is what it is. Of what may move, the supplier knows best. */
 static int find_commit(struct supply *s, const struct repo *r, bool wait,
     char out[41], enum lack *lack, struct err *e)
 {
@@ -89,7 +93,7 @@ static int find_commit(struct supply *s, const struct repo *r, bool wait,
     rc = from->commit(from->self, r, wait, out, lack, &why);
     if (rc >= 0)
         return rc;
-    if (*lack == LACK_BYTES && held_commit(s, r, out, &ignored, &held) == 0)
+    if (is_out(*lack) && held_commit(s, r, out, &ignored, &held) == 0)
         return 0;
     *e = why;
     return -1;
@@ -129,6 +133,12 @@ int supply_resolve(struct supply *s, const struct repo *r, bool wait,
         return 0;
     if (rc == EDITION_UNREAD)
         return SUPPLY_WAIT;
+    /* A listing that a power cut has spoilt is asked for anew. */
+    if (rc < 0 && e->kind == ERR_CORRUPT && s->supplier != NULL) {
+        log_warn("%s", e->msg);
+        err_clear(e);
+        rc = HAVE_NOT;
+    }
     if (rc == HAVE_NOT)
         return fetch_edition(s, r, commit, wait, out, lack, e);
     *lack = LACK_FAULT;
@@ -288,7 +298,7 @@ int supply_refs(struct supply *s, const struct repo *r, bool wait,
         rc = from->refs(from->self, r, wait, arena, out, n, lack, &why);
         if (rc >= 0)
             return rc;
-        if (*lack != LACK_BYTES || !is_held(s, r)) {
+        if (!is_out(*lack) || !is_held(s, r)) {
             *e = why;
             return -1;
         }

@@ -48,7 +48,7 @@ struct supply_fetch {
 /*
  * Who can fetch. All of it from any thread; self is its own.
  * On -1 *lack says which answer, *e why; with LACK_BYTES (it cannot be
- * reached) what is held is served as it is.
+ * reached) and LACK_LIMIT (not now) what is held is served as it is.
  */
 struct supplier {
     void *self;

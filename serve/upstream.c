@@ -224,6 +224,9 @@ static enum lack on_end(void *arg, const struct flow_end *end, struct err *e)
         note_branches(u, end);
         return LACK_NONE;
     }
+    /* Nobody was there to read it: who comes now begins anew. */
+    if (e->kind == ERR_CANCELLED)
+        return LACK_BYTES;
     name(key, "file", end->repo, end->etag->hex);
     return asking_refused(u->asking, key, end->refusal, e);
 }

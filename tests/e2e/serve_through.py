@@ -211,6 +211,10 @@ def cold(tap, hub, files):
                    f"a cold {name} comes right", got.status)
         tap.ok(soon(lambda: m.names("refs") == ["main"]),
                "the branch is known here now")
+        for name in m.names("trees"):
+            write(os.path.join(m.root, "models--acme--m/trees", name), b"{")
+        tap.ok(soon(lambda: Answer(m.url, resolve(), "HEAD").status == 200, 9),
+               "a damaged listing is asked for anew", m.said())
         hub.reset()
         got = Answer(m.url, resolve())
         tap.eq((got.body == files[FILE], len(hub.log())), (True, 0),
@@ -229,6 +233,14 @@ def cold(tap, hub, files):
         gone = Answer(m.url, resolve(rev="nope"))
         tap.eq((gone.status, gone.header("X-Error-Code")),
                (404, "RevisionNotFound"), "so with a revision")
+        hub.faults([{"host": "hub", "path": "/api/*", "status": 429,
+                     "times": -1}])
+        m.stop()
+        m.start()
+        got = Answer(m.url, resolve("config.json"))
+        tap.ok(got.body == files["config.json"], "what is held is served while "
+               "the Hub asks to wait", (got.status, got.headers))
+        hub.faults([])
 
 
 def streaming(tap, hub, files):
@@ -358,6 +370,28 @@ def in_part(tap, hub, big):
                "a part of a cold file comes right", got.status)
         n = sent(hub, "big.safetensors")
         tap.ok(n <= 2 * MIB, "and nothing but the part", n)
+        took = sum(os.stat(os.path.join(
+            m.root, "models--acme--big/blobs", f)).st_blocks * 512
+            for f in m.names("blobs", "acme/big"))
+        tap.ok(took < BIG // 2, "nor does it take the whole file's room", took)
+        time.sleep(6)  # it is left alone meanwhile
+        got = Answer(m.url, path)
+        tap.ok(got.status == 200 and got.body == big,
+               "who comes when it was left gets all",
+               (got.status, got.header("X-Error-Message")))
+
+
+def one_broken(tap, hub):
+    """The host of one file's bytes fails: not the whole upstream."""
+    hub.faults([{"host": "bytes", "path": "*a.bin", "status": 500,
+                 "times": -1}])
+    with Mirror(hub.url) as m:
+        got = Answer(m.url, resolve("a.bin", repo="acme/xet"))
+        tap.eq(got.status, 504, "a file whose bytes nobody gives is 504")
+        got = Answer(m.url, "/api/models/acme/m")
+        tap.ok(got.status == 200, "all else can be had still",
+               (got.status, got.header("X-Error-Message")))
+    hub.faults([])
 
 
 def leaving(tap, hub, files):
@@ -569,6 +603,7 @@ def main():
             joining(tap, hub, big)
             ahead(tap, hub, big)
             in_part(tap, hub, big)
+            one_broken(tap, hub)
             leaving(tap, hub, files)
             dies_half_way(tap, hub, big)
             away(tap, hub, files)

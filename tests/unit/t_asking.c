@@ -1,0 +1,130 @@
+/* What is made of an upstream's refusals, and what of them is remembered. */
+#include "serve/asking.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "tests/unit/tap.h"
+
+static struct asking *begin(void)
+{
+    struct err e = ERR_INIT;
+    struct asking *a = asking_open("http://127.0.0.1:1", &e);
+
+    ok(a != NULL, "somebody can be asked");
+    return a;
+}
+
+static enum lack refuse(
+    struct asking *a, const char *key, struct hub_refusal r, enum err_kind kind)
+{
+    struct err e = ERR_INIT;
+
+    err_set(&e, kind, "as it is");
+    return asking_refused(a, key, &r, &e);
+}
+
+static int known(struct asking *a, const char *key)
+{
+    struct err e = ERR_INIT;
+    enum lack lack;
+
+    return asking_known(a, key, &lack, &e);
+}
+
+static bool down(struct asking *a)
+{
+    struct err e = ERR_INIT;
+    enum lack lack;
+
+    return asking_down(a, &lack, &e);
+}
+
+/* Whoever asks for what is not there, as often as he likes. */
+static void beliefs_stay(void)
+{
+    struct asking *a = begin();
+    char key[MEMO_KEY_MAX];
+
+    asking_believe(a, "doubt x", 600000);
+    is_int(known(a, "doubt x"), 1, "it is believed");
+    for (int i = 0; i < 2 * MEMO_ENTRIES; i++) {
+        snprintf(key, sizeof(key), "commit models--a--%d main", i);
+        refuse(a, key, (struct hub_refusal){ .status = 404 }, ERR_MISSING);
+    }
+    is_int(known(a, key), -1, "the last refusal is known");
+    is_int(known(a, "commit models--a--0 main"), 0, "the first is forgotten");
+    is_int(known(a, "doubt x"), 1, "what is believed is not");
+    asking_believe(a, "doubt y", 0);
+    is_int(known(a, "doubt y"), 0, "but in its time");
+    asking_close(a);
+}
+
+static void who_is_at_fault(void)
+{
+    struct asking *a = begin();
+
+    ok(!down(a), "nobody has failed");
+    is_int(
+        refuse(a, "file a", (struct hub_refusal){ .answered = true }, ERR_NET),
+        LACK_BYTES, "a host that the upstream names fails");
+    is_int(known(a, "file a"), -1, "that file is not asked for again");
+    ok(!down(a), "all others are");
+    refuse(a, "file b", (struct hub_refusal){ .status = 503 }, ERR_NET);
+    ok(!down(a), "nor is one refusal the end of all");
+    is_int(refuse(a, "file c", (struct hub_refusal){ .status = 0 }, ERR_NET),
+        LACK_BYTES, "the upstream itself does not answer");
+    ok(down(a), "nobody else is sent there");
+    asking_close(a);
+}
+
+static int says(struct question *q, struct hub *hub, struct err *e)
+{
+    (void)hub, (void)e;
+    memset(q->commit, 'a', 40);
+    q->commit[40] = '\0';
+    return 0;
+}
+
+static int asks_to_wait(struct question *q, struct hub *hub, struct err *e)
+{
+    (void)q;
+    hub->refusal = (struct hub_refusal){ .status = 429, .wait_s = 60 };
+    return err_set(e, ERR_NET, "too often");
+}
+
+static int put(struct asking *a, const char *key, char commit[41],
+    int (*ask)(struct question *q, struct hub *hub, struct err *e))
+{
+    struct question q = { .ask = ask };
+    struct err e = ERR_INIT;
+    enum lack lack = LACK_NONE;
+    int rc;
+
+    snprintf(q.key, sizeof(q.key), "%s", key);
+    rc = asking_put(a, &q, true, &lack, &e);
+    memcpy(commit, q.commit, 41);
+    return rc == 0 ? 0 : (int)lack;
+}
+
+static void what_was_said_stays(void)
+{
+    struct asking *a = begin();
+    char commit[41];
+
+    is_int(put(a, "commit x main", commit, says), 0, "a branch is known");
+    is_int(put(a, "commit x main", commit, asks_to_wait), 0,
+        "and stays what it was while one may not ask");
+    is_int(commit[0], 'a', "as it was said");
+    is_int(put(a, "commit y main", commit, asks_to_wait), LACK_LIMIT,
+        "another one is not");
+    asking_close(a);
+}
+
+int main(void)
+{
+    beliefs_stay();
+    who_is_at_fault();
+    what_was_said_stays();
+    return done();
+}
