@@ -126,7 +126,8 @@ static bool head_line(struct reader *in, const char *word, struct str *out)
 
 static bool to_text(struct str text, size_t max, char *out)
 {
-    if (text.len >= max || text.len == 0)
+    if (text.len >= max || text.len == 0 ||
+        memchr(text.p, '\0', text.len) != NULL)
         return false;
     if (str_is(text, "-"))
         text.len = 0;

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Build the fuzzers of this folder and run each for a while.
 
-    run.py [SECONDS]         5 by default: the short version of `make fuzz`
+    run.py [SECONDS]         3 by default: the short version of `make fuzz`
       --engine NAME          libfuzzer (default), afl, or both
       --target NAME          only fuzz_NAME.c; may be given again
       --keep                 choose corpus/ anew from what was found
@@ -293,7 +293,7 @@ def parse(argv):
     known = [os.path.basename(path)[5:-2]
              for path in sorted(glob.glob(os.path.join(HERE, "fuzz_*.c")))]
     p = argparse.ArgumentParser()
-    p.add_argument("seconds", nargs="?", type=int, default=5)
+    p.add_argument("seconds", nargs="?", type=int, default=3)
     p.add_argument("--engine", choices=["libfuzzer", "afl", "both"],
                    default="libfuzzer")
     p.add_argument("--target", action="append", choices=known)
