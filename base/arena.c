@@ -74,3 +74,20 @@ struct str arena_str(struct arena *a, struct str s, struct err *e)
         memcpy(p, s.p, s.len);
     return (struct str){ p, s.len };
 }
+
+void *arena_grow(struct arena *arena, void *list, uint64_t n, uint64_t *cap,
+    size_t size, struct err *e)
+{
+    uint64_t more = *cap == 0 ? 16 : 2 * *cap;
+    void *p;
+
+    if (n < *cap)
+        return list;
+    p = arena_alloc(arena, more, size, e);
+    if (p == NULL)
+        return NULL;
+    if (n > 0)
+        memcpy(p, list, n * size);
+    *cap = more;
+    return p;
+}

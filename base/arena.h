@@ -35,4 +35,12 @@ void *arena_alloc(struct arena *a, uint64_t n, size_t size, struct err *e);
 /* arena_str - a copy of s, terminated; .p is NULL with *e on failure. */
 struct str arena_str(struct arena *a, struct str s, struct err *e);
 
+/*
+ * arena_grow - room for one more item in a list that lives in an arena
+ * n of *cap items are in use. Returns the list, moved when it was full, or
+ * NULL with *e.
+ */
+void *arena_grow(struct arena *arena, void *list, uint64_t n, uint64_t *cap,
+    size_t size, struct err *e);
+
 #endif

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/decimal.h"
 #include "base/hex.h"
 #include "base/path.h"
 #include "base/rd.h"
@@ -82,20 +83,6 @@ static struct str next_word(struct str *rest)
     return word;
 }
 
-static bool to_u64(struct str text, uint64_t *out)
-{
-    uint64_t v = 0;
-
-    if (text.len == 0 || (text.len > 1 && text.p[0] == '0'))
-        return false;
-    for (size_t i = 0; i < text.len; i++)
-        if (text.p[i] < '0' || text.p[i] > '9' || !size_mul(v, 10, &v) ||
-            !size_add(v, (uint64_t)(text.p[i] - '0'), &v))
-            return false;
-    *out = v;
-    return true;
-}
-
 static bool to_time(struct str text, int64_t *out)
 {
     uint64_t v;
@@ -103,7 +90,7 @@ static bool to_time(struct str text, int64_t *out)
 
     if (minus)
         text = (struct str){ text.p + 1, text.len - 1 };
-    if (!to_u64(text, &v) || v > INT64_MAX)
+    if (!decimal_u64(text, &v) || v > INT64_MAX)
         return false;
     *out = minus ? -(int64_t)v : (int64_t)v;
     return true;
@@ -147,7 +134,7 @@ static bool read_parent(struct reader *in, struct catalog *out)
     word = next_word(&v);
     return hex_is(word, 64) &&
            to_text(word, sizeof(out->parent), out->parent) &&
-           to_u64(v, &out->parent_size);
+           decimal_u64(v, &out->parent_size);
 }
 
 static bool read_head(struct reader *in, struct catalog *out)
@@ -155,14 +142,14 @@ static bool read_head(struct reader *in, struct catalog *out)
     struct str v;
 
     return str_is(next_line(in), "ml-catalog 1") && !in->r.bad &&
-           head_line(in, "number", &v) && to_u64(v, &out->number) &&
+           head_line(in, "number", &v) && decimal_u64(v, &out->number) &&
            read_parent(in, out) && head_line(in, "when", &v) &&
            to_time(v, &out->when) && head_line(in, "what", &v) &&
            to_text(v, sizeof(out->what), out->what) &&
            head_line(in, "who", &v) && to_text(v, sizeof(out->who), out->who) &&
            head_line(in, "commit", &v) && (str_is(v, "-") || hex_is(v, 40)) &&
            to_text(v, sizeof(out->commit), out->commit) &&
-           head_line(in, "files", &v) && to_u64(v, &out->n);
+           head_line(in, "files", &v) && decimal_u64(v, &out->n);
 }
 
 static bool file_words(struct str line, struct catalog_file *f)
@@ -170,7 +157,7 @@ static bool file_words(struct str line, struct catalog_file *f)
     struct str lfs, held;
 
     if (!to_digest(next_word(&line), 64, &f->sha256) ||
-        !to_u64(next_word(&line), &f->size) ||
+        !decimal_u64(next_word(&line), &f->size) ||
         !to_time(next_word(&line), &f->mtime) ||
         !to_digest(next_word(&line), 40, &f->oid))
         return false;

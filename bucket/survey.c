@@ -40,28 +40,19 @@ static void sort(struct survey *s)
     s->n = n;
 }
 
-static int grow(struct survey *s, struct err *e)
-{
-    uint64_t room = s->room > 0 ? s->room * 2 : 1024;
-    struct need *v = arena_alloc(s->arena, room, sizeof(*v), e);
-
-    if (v == NULL)
-        return -1;
-    if (s->n > 0)
-        memcpy(v, s->v, s->n * sizeof(*v));
-    s->v = v;
-    s->room = room;
-    return 0;
-}
-
 static int add(struct survey *s, const struct need *n, struct err *e)
 {
+    struct need *v = s->v;
+
     /* Catalogs name mostly what others name, too. */
     if (s->n == s->room) {
         sort(s);
-        if (s->n >= s->room / 2 && grow(s, e) != 0)
-            return -1;
+        if (s->n >= s->room / 2)
+            v = arena_grow(s->arena, s->v, s->room, &s->room, sizeof(*v), e);
     }
+    if (v == NULL)
+        return -1;
+    s->v = v;
     s->v[s->n++] = *n;
     return 0;
 }

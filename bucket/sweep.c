@@ -26,17 +26,11 @@ struct sweeping {
 static int note(struct sweep *s, enum swept_kind kind, const char *name,
     uint64_t bytes, struct err *e)
 {
-    if (s->n == s->room) {
-        uint64_t room = s->room > 0 ? s->room * 2 : 64;
-        struct swept *v = arena_alloc(s->arena, room, sizeof(*v), e);
+    struct swept *v = arena_grow(s->arena, s->v, s->n, &s->room, sizeof(*v), e);
 
-        if (v == NULL)
-            return -1;
-        if (s->n > 0)
-            memcpy(v, s->v, s->n * sizeof(*v));
-        s->v = v;
-        s->room = room;
-    }
+    if (v == NULL)
+        return -1;
+    s->v = v;
     s->v[s->n] = (struct swept){ .kind = kind,
         .name = arena_str(s->arena, str_of(name), e),
         .bytes = bytes };

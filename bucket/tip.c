@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/decimal.h"
 #include "base/hex.h"
 #include "base/log.h"
 #include "base/rd.h"
@@ -34,21 +35,6 @@ int tip_text(struct buf *out, uint64_t number, const struct tip_side *side,
     return add_sum(out, e);
 }
 
-/* A decimal number, all of text, without a zero in front. */
-static bool parse_number(struct str text, uint64_t *out)
-{
-    uint64_t v = 0;
-
-    if (text.len == 0 || (text.len > 1 && text.p[0] == '0'))
-        return false;
-    for (size_t i = 0; i < text.len; i++)
-        if (text.p[i] < '0' || text.p[i] > '9' || !size_mul(v, 10, &v) ||
-            !size_add(v, (uint64_t)(text.p[i] - '0'), &v))
-            return false;
-    *out = v;
-    return true;
-}
-
 /* The rest of a line that starts with word. */
 static bool after(struct str line, const char *word, struct str *rest)
 {
@@ -65,13 +51,13 @@ static bool parse_lines(struct rd *r, uint64_t *number, struct tip_side *out)
     struct str rest, first = rd_line(r);
 
     if (r->bad || !str_is(first, "ml-ref 1") ||
-        !after(rd_line(r), "number ", &rest) || !parse_number(rest, number) ||
+        !after(rd_line(r), "number ", &rest) || !decimal_u64(rest, number) ||
         *number == 0 || !after(rd_line(r), "catalog ", &rest) || rest.len < 66)
         return false;
     return hex_is((struct str){ rest.p, 64 }, 64) &&
            digest_parse(&out->catalog, (struct str){ rest.p, 64 }) &&
            rest.p[64] == ' ' &&
-           parse_number((struct str){ rest.p + 65, rest.len - 65 }, &out->size);
+           decimal_u64((struct str){ rest.p + 65, rest.len - 65 }, &out->size);
 }
 
 int tip_parse(
@@ -142,17 +128,11 @@ struct highest {
 
 static bool parse_tail(const char *tail, uint64_t *number)
 {
-    uint64_t v = 0;
+    size_t zeros = strspn(tail, "0");
 
-    if (strlen(tail) != TAIL || tail[DIGITS] != '-' ||
-        !hex_is(str_of(tail + DIGITS + 1), 16))
-        return false;
-    for (size_t i = 0; i < DIGITS; i++)
-        if (tail[i] < '0' || tail[i] > '9' || !size_mul(v, 10, &v) ||
-            !size_add(v, (uint64_t)(tail[i] - '0'), &v))
-            return false;
-    *number = v;
-    return v > 0;
+    return strlen(tail) == TAIL && tail[DIGITS] == '-' &&
+           hex_is(str_of(tail + DIGITS + 1), 16) && zeros < DIGITS &&
+           decimal_u64((struct str){ tail + zeros, DIGITS - zeros }, number);
 }
 
 static int keep_highest(void *arg, const struct s3_entry *entry, struct err *e)
@@ -328,25 +308,11 @@ struct naming {
     uint64_t n, room;
 };
 
-static int grow(struct naming *g, struct err *e)
-{
-    uint64_t room = g->room > 0 ? g->room * 2 : 64;
-    struct str *v = arena_alloc(g->arena, room, sizeof(*v), e);
-
-    if (v == NULL)
-        return -1;
-    if (g->n > 0)
-        memcpy(v, g->v, g->n * sizeof(*v));
-    g->v = v;
-    g->room = room;
-    return 0;
-}
-
 static int keep_name(void *arg, const struct s3_entry *entry, struct err *e)
 {
     struct naming *g = arg;
     const char *name, *slash = strrchr(entry->key, '/');
-    struct str text;
+    struct str text, *v;
     uint64_t number;
 
     if (entry->folder || slash == NULL || strlen(entry->key) <= g->front ||
@@ -357,8 +323,10 @@ static int keep_name(void *arg, const struct s3_entry *entry, struct err *e)
     text = (struct str){ name, (size_t)(slash - name) };
     if (g->n > 0 && str_eq(g->v[g->n - 1], text))
         return 0;
-    if (g->n == g->room && grow(g, e) != 0)
+    v = arena_grow(g->arena, g->v, g->n, &g->room, sizeof(*v), e);
+    if (v == NULL)
         return -1;
+    g->v = v;
     g->v[g->n] = arena_str(g->arena, text, e);
     return g->v[g->n++].p != NULL ? 0 : -1;
 }
@@ -380,9 +348,10 @@ int tip_names(struct bucket *b, const char *below, struct arena *arena,
         bucket_key(b, prefix, e, "refs/%s", below) != 0)
         return -1;
     g.front = strlen(top);
-    if (grow(&g, e) != 0 || s3_list(b->s3, &l, e) != 0)
+    if (s3_list(b->s3, &l, e) != 0)
         return -1;
-    qsort(g.v, g.n, sizeof(*g.v), cmp_names);
+    if (g.n > 0)
+        qsort(g.v, g.n, sizeof(*g.v), cmp_names);
     for (uint64_t i = 0; i < g.n; i++)
         if (kept == 0 || !str_eq(g.v[kept - 1], g.v[i]))
             g.v[kept++] = g.v[i];

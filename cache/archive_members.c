@@ -30,7 +30,7 @@ struct making {
 static int add(struct making *m, struct member member)
 {
     struct member *v =
-        walk_grow(m->arena, m->out->v, m->out->n, &m->cap, sizeof(*v), m->e);
+        arena_grow(m->arena, m->out->v, m->out->n, &m->cap, sizeof(*v), m->e);
 
     if (v == NULL)
         return -1;

@@ -57,7 +57,7 @@ static int add_object(struct count *c, struct object o, const char *path,
     struct str shown, struct err *e)
 {
     struct census *out = c->out;
-    struct object *list = walk_grow(c->arena, out->objects, out->n_objects,
+    struct object *list = arena_grow(c->arena, out->objects, out->n_objects,
         &c->objects_cap, sizeof(*list), e);
 
     if (list == NULL)
@@ -74,7 +74,7 @@ static int add_object(struct count *c, struct object o, const char *path,
 static int add_name(struct count *c, struct census_name name, struct err *e)
 {
     struct census *out = c->out;
-    struct census_name *list = walk_grow(
+    struct census_name *list = arena_grow(
         c->arena, out->names, out->n_names, &c->names_cap, sizeof(*list), e);
 
     if (list == NULL)
@@ -87,7 +87,7 @@ static int add_name(struct count *c, struct census_name name, struct err *e)
 static int add_ref(struct count *c, struct census_ref ref, struct err *e)
 {
     struct census *out = c->out;
-    struct census_ref *list = walk_grow(
+    struct census_ref *list = arena_grow(
         c->arena, out->refs, out->n_refs, &c->refs_cap, sizeof(*list), e);
 
     if (list == NULL)

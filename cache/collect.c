@@ -22,7 +22,7 @@ int collect_note(struct collect *c, enum collected_kind kind,
 {
     char shown[192] = "";
     struct collected *list =
-        walk_grow(c->arena, c->v, c->n, &c->cap, sizeof(*list), e);
+        arena_grow(c->arena, c->v, c->n, &c->cap, sizeof(*list), e);
 
     if (list == NULL)
         return -1;

@@ -222,7 +222,7 @@ int edit_set(struct edit *ed, struct str name, const struct volume_entry *now,
     if ((!c.was && !c.is) || (c.was && c.is && step_same(&c.old, &c.now)))
         return 0;
     c.name = arena_str(ed->arena, name, e);
-    list = walk_grow(
+    list = arena_grow(
         ed->arena, ed->step.changes, ed->step.n, &ed->cap, sizeof(*list), e);
     if (c.name.p == NULL || list == NULL)
         return -1;

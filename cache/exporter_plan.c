@@ -32,7 +32,7 @@ static const struct hubdir *hub_of(const struct planning *p)
 static int hold(struct planning *p, const char *path)
 {
     struct exporter *x = p->x;
-    struct lease *v = walk_grow(
+    struct lease *v = arena_grow(
         p->arena, x->leases, x->n_leases, &p->leases_cap, sizeof(*v), p->e);
 
     if (v == NULL)
@@ -62,7 +62,7 @@ static struct archive_revision *revision_of(
         if (strcmp(a->revisions[i].commit, commit) == 0 &&
             strcmp(a->revisions[i].repo.folder, r->folder) == 0)
             return &a->revisions[i];
-    v = walk_grow(
+    v = arena_grow(
         p->arena, a->revisions, a->n_revisions, &p->cap, sizeof(*v), p->e);
     if (v == NULL)
         return NULL;
@@ -253,7 +253,7 @@ static int add_put(struct planning *p, struct str name, uint64_t *cap)
 {
     struct archive *a = &p->x->archive;
     struct archive_put *v =
-        walk_grow(p->arena, a->puts, a->n_puts, cap, sizeof(*v), p->e);
+        arena_grow(p->arena, a->puts, a->n_puts, cap, sizeof(*v), p->e);
     struct volume_entry entry;
 
     if (v == NULL)

@@ -33,7 +33,7 @@ const char *const foreign_kind_names[] = {
 int64_t foreign_add_file(
     struct foreign *f, struct foreign_file file, struct err *e)
 {
-    struct foreign_file *list = walk_grow(
+    struct foreign_file *list = arena_grow(
         f->arena, f->files, f->n_files, &f->files_cap, sizeof(*list), e);
 
     if (list == NULL)
@@ -49,8 +49,8 @@ int64_t foreign_add_file(
 int64_t foreign_add_set(
     struct foreign *f, struct foreign_set set, struct err *e)
 {
-    struct foreign_set *list =
-        walk_grow(f->arena, f->sets, f->n_sets, &f->sets_cap, sizeof(*list), e);
+    struct foreign_set *list = arena_grow(
+        f->arena, f->sets, f->n_sets, &f->sets_cap, sizeof(*list), e);
 
     if (list == NULL)
         return -1;
@@ -61,7 +61,7 @@ int64_t foreign_add_set(
 
 int foreign_add_name(struct foreign *f, struct foreign_name name, struct err *e)
 {
-    struct foreign_name *list = walk_grow(
+    struct foreign_name *list = arena_grow(
         f->arena, f->names, f->n_names, &f->names_cap, sizeof(*list), e);
 
     if (list == NULL)
@@ -80,7 +80,7 @@ int foreign_add_name(struct foreign *f, struct foreign_name name, struct err *e)
 int foreign_fault(struct foreign *f, enum fault_kind kind, struct str path,
     struct str name, const char *why, struct err *e)
 {
-    struct fault *list = walk_grow(
+    struct fault *list = arena_grow(
         f->arena, f->faults, f->n_faults, &f->faults_cap, sizeof(*list), e);
 
     if (list == NULL)
@@ -280,7 +280,7 @@ static int walk_all(struct foreign *f, FTS *w, struct foreign_entry **out,
             return -1;
         if (rc == 0)
             continue;
-        list = walk_grow(f->arena, *out, *out_n, &cap, sizeof(*list), e);
+        list = arena_grow(f->arena, *out, *out_n, &cap, sizeof(*list), e);
         if (list == NULL)
             return -1;
         *out = list;

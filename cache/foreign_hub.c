@@ -358,8 +358,8 @@ static int add_ref(struct hub *h, const struct foreign_entry *at,
     if (have != HAVE)
         return foreign_fault(
             f, FAULT_DAMAGED, at->path, no_name(), "names no commit", e);
-    list =
-        walk_grow(f->arena, f->refs, f->n_refs, &f->refs_cap, sizeof(*list), e);
+    list = arena_grow(
+        f->arena, f->refs, f->n_refs, &f->refs_cap, sizeof(*list), e);
     if (list == NULL)
         return -1;
     f->refs = list;

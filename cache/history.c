@@ -38,7 +38,7 @@ int history_parse(
             out->done = size_max(out->done, one.number);
         if (kind != STEP_STEP || one.number <= out->last)
             continue;
-        list = walk_grow(arena, out->steps, out->n, &cap, sizeof(*list), e);
+        list = arena_grow(arena, out->steps, out->n, &cap, sizeof(*list), e);
         if (list == NULL)
             return -1;
         out->steps = list;

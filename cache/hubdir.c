@@ -216,7 +216,7 @@ int hubdir_repos(const struct hubdir *h, struct arena *arena, struct repo **out,
             fstatat(dirfd(d), entry->d_name, &st, 0) != 0 ||
             !S_ISDIR(st.st_mode))
             continue;
-        list = walk_grow(arena, *out, n, &cap, sizeof(*list), e);
+        list = arena_grow(arena, *out, n, &cap, sizeof(*list), e);
         if (list == NULL)
             return -1;
         list[n++] = r;

@@ -60,7 +60,7 @@ static struct held_revision *last_revision(const struct hubdir *h,
     if (out->n_revisions > 0 &&
         str_eq(list[out->n_revisions - 1].commit, commit))
         return &list[out->n_revisions - 1];
-    list = walk_grow(arena, list, out->n_revisions, cap, sizeof(*list), e);
+    list = arena_grow(arena, list, out->n_revisions, cap, sizeof(*list), e);
     if (list == NULL)
         return NULL;
     out->revisions = list;

@@ -189,7 +189,7 @@ static bool is_old(const struct writing *w, const struct timespec *t)
 static bool add_folder(struct writing *w, struct str path)
 {
     struct err ignored = ERR_INIT;
-    struct str *list = walk_grow(
+    struct str *list = arena_grow(
         &w->arena, w->folders, w->n, &w->cap, sizeof(*list), &ignored);
 
     if (list == NULL || w->n == FOLDERS_MAX)

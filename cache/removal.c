@@ -149,7 +149,7 @@ static int add(struct plan *pl, struct removal r, struct err *e)
         count_names(pl, &r);
         count_own(pl, &r);
     }
-    list = walk_grow(pl->arena, pl->v, pl->n, &pl->cap, sizeof(*list), e);
+    list = arena_grow(pl->arena, pl->v, pl->n, &pl->cap, sizeof(*list), e);
     if (list == NULL)
         return -1;
     pl->v = list;

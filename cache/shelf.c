@@ -87,7 +87,7 @@ int shelf_list(
         return errno == ENOENT ? 0 : err_sys(e, "%s", shelf);
     while ((entry = readdir(d)) != NULL) {
         struct shelved *list =
-            walk_grow(arena, *out, *n, &cap, sizeof(*list), e);
+            arena_grow(arena, *out, *n, &cap, sizeof(*list), e);
         int rc;
 
         if (list == NULL)

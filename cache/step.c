@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/decimal.h"
 #include "base/hex.h"
 #include "base/path.h"
 
@@ -112,18 +113,9 @@ static bool cut(struct str *s, char sep, struct str *out)
     return true;
 }
 
-/* A decimal number without a zero in front. */
 static bool number(struct str s, uint64_t *out)
 {
-    *out = 0;
-    if (s.len == 0 || s.len > NUMBER_DIGITS || (s.len > 1 && s.p[0] == '0'))
-        return false;
-    for (size_t i = 0; i < s.len; i++) {
-        if (s.p[i] < '0' || s.p[i] > '9')
-            return false;
-        *out = *out * 10 + (uint64_t)(s.p[i] - '0');
-    }
-    return true;
+    return s.len <= NUMBER_DIGITS && decimal_u64(s, out);
 }
 
 static bool when(struct str s, int64_t *out)

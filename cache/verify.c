@@ -188,7 +188,7 @@ static struct wrong *add_wrong(struct findings *f, struct wrong w,
 {
     struct verify *v = f->v;
     struct wrong *list =
-        walk_grow(f->arena, v->wrong, v->n_wrong, &f->cap, sizeof(*list), e);
+        arena_grow(f->arena, v->wrong, v->n_wrong, &f->cap, sizeof(*list), e);
 
     if (list == NULL)
         return NULL;

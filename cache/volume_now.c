@@ -132,7 +132,7 @@ static int add_pending(const struct history *h, struct str folder,
             if (!c->is || !volume_is_below(c->name, folder) ||
                 history_find(h->steps, h->n, c->name) != c)
                 continue;
-            grown = walk_grow(arena, *list, *n, &cap, sizeof(*grown), e);
+            grown = arena_grow(arena, *list, *n, &cap, sizeof(*grown), e);
             if (grown == NULL)
                 return -1;
             *list = grown;

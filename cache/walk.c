@@ -14,23 +14,6 @@
 #include "base/file.h"
 #include "base/path.h"
 
-void *walk_grow(struct arena *arena, void *list, uint64_t n, uint64_t *cap,
-    size_t size, struct err *e)
-{
-    uint64_t more = *cap == 0 ? 16 : 2 * *cap;
-    void *p;
-
-    if (n < *cap)
-        return list;
-    p = arena_alloc(arena, more, size, e);
-    if (p == NULL)
-        return NULL;
-    if (n > 0)
-        memcpy(p, list, n * size);
-    *cap = more;
-    return p;
-}
-
 /* One folder after the other, each opened by its path below the root. */
 struct walker {
     int root;
@@ -45,7 +28,7 @@ struct walker {
 
 static int add_folder(struct walker *w, struct str path, struct err *e)
 {
-    struct str *list = walk_grow(
+    struct str *list = arena_grow(
         w->arena, w->folders, w->n_folders, &w->folders_cap, sizeof(*list), e);
 
     if (list == NULL)
@@ -58,7 +41,7 @@ static int add_folder(struct walker *w, struct str path, struct err *e)
 static int add_entry(struct walker *w, struct walk_entry entry, struct err *e)
 {
     struct walk_entry *list =
-        walk_grow(w->arena, w->list, w->n, &w->cap, sizeof(*list), e);
+        arena_grow(w->arena, w->list, w->n, &w->cap, sizeof(*list), e);
 
     if (list == NULL)
         return -1;

@@ -29,12 +29,4 @@ int walk(const char *root, struct arena *arena, struct walk_entry **out,
 int walk_names(const char *root, struct arena *arena, struct walk_entry **out,
     uint64_t *out_n, struct err *e);
 
-/*
- * walk_grow - room for one more item in a list that lives in an arena
- * n of *cap items are in use. Returns the list, moved when it was full, or
- * NULL with *e.
- */
-void *walk_grow(struct arena *arena, void *list, uint64_t n, uint64_t *cap,
-    size_t size, struct err *e);
-
 #endif

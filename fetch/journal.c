@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/boot.h"
+#include "base/decimal.h"
 #include "base/file.h"
 #include "base/rd.h"
 
@@ -40,17 +41,14 @@ int journal_text(const char *boot, const struct digest *etag, uint64_t size,
 /* A decimal number at the front of s, without leading zeros; moves s. */
 static bool number(struct str *s, uint64_t *out)
 {
-    uint64_t v = 0;
-    size_t i = 0;
+    size_t n = 0;
 
-    for (; i < s->len && isdigit((unsigned char)s->p[i]); i++)
-        if (!size_mul(v, 10, &v) || !size_add(v, (uint64_t)(s->p[i] - '0'), &v))
-            return false;
-    if (i == 0 || (i > 1 && s->p[0] == '0'))
+    while (n < s->len && isdigit((unsigned char)s->p[n]))
+        n++;
+    if (!decimal_u64((struct str){ s->p, n }, out))
         return false;
-    s->p += i;
-    s->len -= i;
-    *out = v;
+    s->p += n;
+    s->len -= n;
     return true;
 }
 

@@ -279,7 +279,7 @@ static struct pickle_global *global_add(
     struct pickle_names *names = p->env->names;
     const struct pickle_dialect *d = p->env->d;
     struct arena *arena = p->env->arena;
-    struct pickle_global *g;
+    struct pickle_global *g, **v;
 
     if (names->n >= PICKLE_GLOBALS_MAX) {
         pickle_doubt(p, pickle_bad(p, "more than %d different globals",
@@ -296,18 +296,11 @@ static struct pickle_global *global_add(
         .known = pickle_known_find(module, name) };
     if (g->known == NULL && d != NULL)
         g->known = find_in(d->known, d->n_known, module, name);
-    if (names->n == names->cap) {
-        uint64_t cap = names->cap ? names->cap * 2 : 64;
-        struct pickle_global **v =
-            arena_alloc(arena, cap, sizeof(struct pickle_global *), p->e);
-
-        if (v == NULL)
-            return NULL;
-        if (names->n > 0)
-            memcpy(v, names->v, names->n * sizeof(struct pickle_global *));
-        names->v = v;
-        names->cap = cap;
-    }
+    v = arena_grow(arena, names->v, names->n, &names->cap,
+        sizeof(struct pickle_global *), p->e);
+    if (v == NULL)
+        return NULL;
+    names->v = v;
     if (pickle_table_put(&names->table, key, g, arena, p->e) != 0)
         return NULL;
     names->v[names->n++] = g;

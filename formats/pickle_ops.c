@@ -36,18 +36,12 @@ static int op_stop(struct pickle *p)
 static int op_mark(struct pickle *p)
 {
     struct pickle_marks *m = &p->marks;
+    uint64_t *v =
+        arena_grow(p->env->arena, m->v, m->n, &m->cap, sizeof(*v), p->e);
 
-    if (m->n == m->cap) {
-        uint64_t cap = m->cap ? m->cap * 2 : 64;
-        uint64_t *v = arena_alloc(p->env->arena, cap, sizeof(*v), p->e);
-
-        if (v == NULL)
-            return -1;
-        if (m->n > 0)
-            memcpy(v, m->v, m->n * sizeof(*v));
-        m->v = v;
-        m->cap = cap;
-    }
+    if (v == NULL)
+        return -1;
+    m->v = v;
     m->v[m->n++] = p->stack.n;
     return 0;
 }

@@ -247,23 +247,6 @@ static struct str path_name(struct walk *w)
     return arena_str(w->r->keep, s, w->e);
 }
 
-/* Room for one more item; the array doubles inside the arena. */
-static void *room(struct arena *arena, void *v, uint64_t n, uint64_t *cap,
-    size_t size, struct err *e)
-{
-    void *more;
-
-    if (n < *cap)
-        return v;
-    more = arena_alloc(arena, *cap ? *cap * 2 : 64, size, e);
-    if (more == NULL)
-        return NULL;
-    if (n > 0)
-        memcpy(more, v, n * size);
-    *cap = *cap ? *cap * 2 : 64;
-    return more;
-}
-
 static int too_many(struct walk *w)
 {
     uint64_t made = w->r->n_views + w->r->n_storages + w->arrays;
@@ -278,7 +261,8 @@ static int too_many(struct walk *w)
 static int add_tensor(struct walk *w, struct tensor t)
 {
     struct torch_found *f = w->out;
-    struct tensor *v = room(w->r->arena, f->v, f->n, &f->cap, sizeof(*v), w->e);
+    struct tensor *v =
+        arena_grow(w->r->arena, f->v, f->n, &f->cap, sizeof(*v), w->e);
 
     if (v == NULL || too_many(w) != 0)
         return -1;
