@@ -10,12 +10,15 @@
 #include "base/file.h"
 #include "base/scope.h"
 
+enum { PAGE = 4096, POPULATE_READ = 22 /* since Linux 5.14 */ };
+
 /* What the handler must know; entries are never freed, only emptied. */
 struct map_guard {
     struct map_guard *next;
     const uint8_t *p;
     uint64_t len;
     struct scope *scope; /* of who mapped it, or NULL */
+    bool checked;        /* zeros will be found out: nobody is told */
     char path[256];
 };
 
@@ -41,7 +44,7 @@ static bool put_zeros(struct map_guard *g, const uint8_t *at)
     if (mmap(start, page, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED,
             -1, 0) == MAP_FAILED)
         return false;
-    if (!atomic_exchange(&g->scope->torn, true))
+    if (!g->checked && !atomic_exchange(&g->scope->torn, true))
         memcpy(g->scope->torn_path, g->path, sizeof(g->path));
     return true;
 }
@@ -64,7 +67,7 @@ static void on_bus(int sig, siginfo_t *info, void *uc)
     for (struct map_guard *g = guards; g != NULL; g = g->next) {
         if (g->p == NULL || at < g->p || at >= g->p + g->len)
             continue;
-        if (g->scope != NULL && put_zeros(g, at))
+        if ((g->checked || g->scope != NULL) && put_zeros(g, at))
             return;
         say("error: ");
         say(g->path);
@@ -76,7 +79,7 @@ static void on_bus(int sig, siginfo_t *info, void *uc)
 
 /* Claimed under the lock, or two maps would share it. */
 static struct map_guard *guard_add(
-    const char *path, const uint8_t *p, uint64_t len)
+    const char *path, const uint8_t *p, uint64_t len, bool checked)
 {
     struct map_guard *g;
 
@@ -99,6 +102,7 @@ static struct map_guard *guard_add(
     if (g != NULL) {
         err_escape(g->path, sizeof(g->path), path);
         g->scope = scope_now();
+        g->checked = checked;
         g->len = len;
         g->p = p;
     }
@@ -118,7 +122,7 @@ int map_open(struct map *m, const char *path, struct err *e)
         return 0;
     p = mmap(NULL, m->len, PROT_READ, MAP_SHARED, m->fd, 0);
     if (p != MAP_FAILED)
-        m->guard = guard_add(path, p, m->len);
+        m->guard = guard_add(path, p, m->len, false);
     if (m->guard == NULL) {
         err_sys(e, "%s: cannot map", path);
         if (p != MAP_FAILED)
@@ -128,6 +132,51 @@ int map_open(struct map *m, const char *path, struct err *e)
     }
     m->p = p;
     return 0;
+}
+
+int map_fd(struct map *m, int fd, uint64_t len, struct err *e)
+{
+    void *p = mmap(NULL, len, PROT_READ, MAP_SHARED, fd, 0);
+
+    *m = (struct map)MAP_INIT;
+    if (p == MAP_FAILED)
+        return err_sys(e, "cannot map");
+    m->guard = guard_add("", p, len, true);
+    if (m->guard == NULL) {
+        munmap(p, len);
+        return err_set(e, ERR_NOMEM, "out of memory");
+    }
+    m->p = p;
+    m->len = len;
+    return 0;
+}
+
+bool map_ready(const struct map *m, uint64_t from, uint64_t to)
+{
+    unsigned char in[256];
+
+    for (uint64_t at = from - from % PAGE, n; at < to; at += n) {
+        void *p = (void *)(uintptr_t)(m->p + at);
+
+        n = size_min(to - at, sizeof(in) * PAGE);
+        if (mincore(p, n, in) != 0)
+            return false;
+        for (uint64_t i = 0; i * PAGE < n; i++)
+            if (!(in[i] & 1))
+                return false;
+        /* One call for many faults, where the kernel has it. */
+        madvise(p, n, POPULATE_READ);
+    }
+    return true;
+}
+
+void map_forget_part(const struct map *m, uint64_t from, uint64_t to)
+{
+    uint64_t first = size_align(from, PAGE);
+    uint64_t last = to - to % PAGE;
+
+    if (first < last)
+        madvise((void *)(uintptr_t)(m->p + first), last - first, MADV_DONTNEED);
 }
 
 void map_forget(const void *p)

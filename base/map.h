@@ -34,6 +34,23 @@ int map_open(struct map *m, const char *path, struct err *e);
  */
 void map_forget(const void *p);
 
+/*
+ * map_fd - len bytes of an open file whose content is checked by who reads it
+ * When another program shortens it, what is missing reads as zeros. The
+ * descriptor stays the caller's.
+ * Returns 0, or -1 with *e: IO, NOMEM
+ */
+int map_fd(struct map *m, int fd, uint64_t len, struct err *e);
+
+/*
+ * map_ready - bytes [from, to) can be read without waiting for the disk
+ * Returns false when some of them are not in the page cache.
+ */
+bool map_ready(const struct map *m, uint64_t from, uint64_t to);
+
+/* map_forget_part - map_forget of the whole pages within [from, to). */
+void map_forget_part(const struct map *m, uint64_t from, uint64_t to);
+
 /* map_close - idempotent, for AUTO. */
 void map_close(struct map *m);
 

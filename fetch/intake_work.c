@@ -11,7 +11,7 @@ enum {
     /* Blocks that only the reader may have: without it nothing moves. */
     RESERVE = 4,
     /* How far it reads ahead of the hasher, of all the memory. */
-    AHEAD_PART = 5,
+    AHEAD_PART = 16,
     /* What the hasher takes at once: each time it may have to wait. */
     GULP = 8,
     SAVE_MS = 1000,           /* what a loss of power may cost */
@@ -300,7 +300,8 @@ static bool hash_next(struct intake *in)
     tell_reader(s);
     pthread_mutex_unlock(&in->lock);
     for (unsigned i = 0; i < n; i++)
-        hash_add(&s->hash, block_at(v[i], v[i]->from), v[i]->to - v[i]->from);
+        hash_add(&s->hash, block_bytes(v[i]), v[i]->to - v[i]->from);
+    partial_forget(s->partial, v[n - 1]->to);
     pthread_mutex_lock(&in->lock);
     s->hashed = s->taken;
     for (unsigned i = 0; i < n; i++)
@@ -341,7 +342,9 @@ static bool read_next(struct intake *in)
         .written = true };
     hold(s);
     pthread_mutex_unlock(&in->lock);
-    partial_get(s->partial, b->room, from, to, &e);
+    b->lent = partial_lend(s->partial, from, to);
+    if (b->lent == NULL)
+        partial_get(s->partial, b->room, from, to, &e);
     pthread_mutex_lock(&in->lock);
     if (e.kind != ERR_NONE || s->ended || window_add(&s->window, b, &e) != 0)
         intake_release(in, b);

@@ -19,7 +19,9 @@ enum {
     /* Smaller files are not worth a descriptor of their own. */
     DIRECT_MIN = 8 << 20,
     /* The disk is set to work early, so that a sync has little to do. */
-    PUSH_MIN = 64 << 10
+    PUSH_MIN = 64 << 10,
+    /* To give up pages, all threads are disturbed. */
+    FORGET_MIN = 1 << 20
 };
 
 int partial_kept(const char *path, const char *journal,
@@ -244,6 +246,23 @@ int partial_get(
         p->fd, room + from % BLOCK_BYTES, to - from, from, p->path, e);
 }
 
+const uint8_t *partial_lend(struct partial *p, uint64_t from, uint64_t to)
+{
+    struct err ignored = ERR_INIT;
+
+    if (p->lent.p == NULL && map_fd(&p->lent, p->fd, p->size, &ignored) != 0)
+        return NULL;
+    return map_ready(&p->lent, from, to) ? p->lent.p + from : NULL;
+}
+
+void partial_forget(struct partial *p, uint64_t to)
+{
+    if (p->lent.p == NULL || to < p->forgotten + FORGET_MIN)
+        return;
+    map_forget_part(&p->lent, p->forgotten, to);
+    p->forgotten = to - to % PAGE;
+}
+
 /* Is the name still this file's? Another process may have thought us dead. */
 static bool is_ours(const struct partial *p)
 {
@@ -399,5 +418,6 @@ void partial_close(struct partial *p)
     p->fd = -1;
     fd_close(&p->direct);
     fd_close(&p->live);
+    map_close(&p->lent);
     ranges_free(&p->have);
 }

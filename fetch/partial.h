@@ -20,6 +20,7 @@
 
 #include "base/boot.h"
 #include "base/hash.h"
+#include "base/map.h"
 #include "fetch/journal.h"
 #include "fetch/ranges.h"
 
@@ -43,11 +44,14 @@ struct partial {
     _Atomic bool lost;   /* a sync failed: nothing more is vouched for */
     _Atomic bool plain;  /* not past the page cache: refused, or not wanted */
     struct watch *watch; /* who reads it meanwhile; NULL: nobody */
+    struct map lent;     /* all of it, once some was */
+    uint64_t forgotten;  /* up to there */
 };
 
 #define PARTIAL_INIT                                                           \
     {                                                                          \
-        .fd = -1, .direct = -1, .live = -1, .have = RANGES_INIT                \
+        .fd = -1, .direct = -1, .live = -1, .have = RANGES_INIT,               \
+        .lent = MAP_INIT                                                       \
     }
 
 /*
@@ -91,6 +95,16 @@ int partial_took(struct partial *p, uint64_t from, uint64_t to, struct err *e);
  */
 int partial_get(struct partial *p, uint8_t *room, uint64_t from, uint64_t to,
     struct err *e);
+
+/*
+ * partial_lend - bytes [from, to) where they lie in the page cache
+ * Hashing them there spares a copy. For the thread of partial_get.
+ * Returns NULL when some are not there: partial_get, then
+ */
+const uint8_t *partial_lend(struct partial *p, uint64_t from, uint64_t to);
+
+/* partial_forget - of what was lent, nothing before byte to is needed. */
+void partial_forget(struct partial *p, uint64_t to);
 
 /*
  * partial_note - write the live journal when so many bytes are new: what a

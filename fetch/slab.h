@@ -19,8 +19,9 @@ enum { BLOCK_BYTES = 256 << 10 };
 struct sink;
 
 struct block {
-    uint8_t *room; /* BLOCK_BYTES, aligned to 4096 */
-    uint64_t from; /* the bytes of the file it holds: [from, to) */
+    uint8_t *room;       /* BLOCK_BYTES, aligned to 4096 */
+    const uint8_t *lent; /* its first byte, if not in room: partial_lend */
+    uint64_t from;       /* the bytes of the file it holds: [from, to) */
     uint64_t to;
     struct sink *sink;  /* whose they are */
     unsigned refs;      /* who still needs them */
@@ -57,6 +58,12 @@ void slab_give(struct slab *s, struct block *b);
 static inline uint8_t *block_at(const struct block *b, uint64_t x)
 {
     return b->room + x % BLOCK_BYTES;
+}
+
+/* block_bytes - what it holds, to be read. */
+static inline const uint8_t *block_bytes(const struct block *b)
+{
+    return b->lent != NULL ? b->lent : block_at(b, b->from);
 }
 
 /* block_end - the end of the stretch of the file that byte x lies in. */

@@ -2,7 +2,10 @@
 #include "fetch/partial.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 
 #include "fetch/journal.h"
 
@@ -188,6 +191,54 @@ static void thin(void)
     journal_remove(journal);
 }
 
+/* What the page cache holds is read there; a file cut meanwhile ends nobody. */
+static void lent(void)
+{
+    static _Alignas(4096) uint8_t bytes[SIZE];
+    struct err e = ERR_INIT;
+    struct partial p = opened(SIZE, &e);
+    const uint8_t *got;
+    int sum = 0;
+
+    for (size_t i = 0; i < SIZE; i++)
+        bytes[i] = (uint8_t)(i * 7 + i / 4096);
+    is_int(partial_put(&p, bytes, 0, SIZE, &e), 0, "written");
+    is_int(partial_took(&p, 0, SIZE, &e), 0, "and there");
+    got = partial_lend(&p, 4095, 70001);
+    ok(got != NULL && memcmp(got, bytes + 4095, 70001 - 4095) == 0,
+        "cached bytes are lent where they lie");
+    partial_forget(&p, SIZE);
+    got = partial_lend(&p, 0, SIZE);
+    ok(got != NULL && memcmp(got, bytes, SIZE) == 0,
+        "what was forgotten can be lent again");
+    is_int(fsync(p.fd), 0, "on disk");
+    is_int(truncate(path, 4096), 0, "another program cuts the file");
+    if (got != NULL)
+        for (size_t i = 4096; i < SIZE; i++)
+            sum += got[i] != 0;
+    is_int(sum, 0, "the rest reads as zeros, which no digest takes for it");
+    ok(got != NULL && memcmp(got, bytes, 4096) == 0, "what is left is right");
+    partial_drop(&p);
+}
+
+/* What is on disk only is not waited for in a page fault. */
+static void not_lent(void)
+{
+    struct err e = ERR_INIT;
+    struct partial p = opened(SIZE, &e);
+    struct statfs fs;
+
+    write_half(&p, &e);
+    is_int(fdatasync(p.fd), 0, "on disk");
+    posix_fadvise(p.fd, 0, 0, POSIX_FADV_DONTNEED);
+    if (fstatfs(p.fd, &fs) != 0 || fs.f_type == TMPFS_MAGIC)
+        skip("out of the page cache: not lent", "the folder is in memory");
+    else
+        ok(partial_lend(&p, 0, SIZE / 2) == NULL,
+            "out of the page cache: not lent");
+    partial_drop(&p);
+}
+
 int main(void)
 {
     scratch_open();
@@ -200,6 +251,8 @@ int main(void)
     taken_away();
     no_room();
     thin();
+    lent();
+    not_lent();
     scratch_close();
     return done();
 }
