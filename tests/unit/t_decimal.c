@@ -7,14 +7,14 @@ static void reads(const char *text, uint64_t is)
 {
     uint64_t v = 7;
 
-    ok(decimal_u64(str_of(text), &v) && v == is, text);
+    ok(decimal_u64(str_of(text), &v) && v == is, "%s", text);
 }
 
 static void refuses(const char *text)
 {
     uint64_t v = 7;
 
-    ok(!decimal_u64(str_of(text), &v) && v == 7, text);
+    ok(!decimal_u64(str_of(text), &v) && v == 7, "%s", text);
 }
 
 int main(void)
