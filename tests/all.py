@@ -1,11 +1,10 @@
 #!/usr/bin/env python3
 """Every test of the project; `make test` calls this.
 
-Builds with gcc and with clang, warnings as errors, and once more with the
-address and undefined-behaviour sanitizers; runs the lint, the unit, numeric,
-command-line and end-to-end tests on the release build, the fast ones again
-under the sanitizers, and the interoperation tests in a virtual environment.
-Ends with the count of everything.
+Builds with gcc, and with clang and the address and undefined-behaviour
+sanitizers, warnings as errors; runs the lint, the unit, numeric, command-line,
+end-to-end and interoperation tests on the first, and the fast ones again on
+the second, beside the fuzzers. Ends with the count of everything.
 """
 import glob
 import os
@@ -70,8 +69,23 @@ def counted(name, command, **env):
 
 
 def run(name, paths, build_dir="build/release"):
-    """A group of test programs through tests/run.py."""
-    counted(name, [PYTHON, "tests/run.py", *paths], BUILD_DIR=build_dir)
+    """A group of test programs through tests/run.py; many of them wait."""
+    jobs = str((os.cpu_count() or 1) + 1)
+    counted(name, [PYTHON, "tests/run.py", "--jobs", jobs, *paths],
+            BUILD_DIR=build_dir)
+
+
+# A pool that starts these first does not wait for one of them at the end.
+LONG = ("interop/run.py", "fuzz/run.py", "t_emulated.py", "inject.py",
+        "hostile.py", "pull_faults.py", "s3_volume.py", "engine.py",
+        "containers.py", "cli/volume.py", "diff.py")
+
+
+def long_first(paths):
+    def rank(path):
+        ends = [i for i, name in enumerate(LONG) if path.endswith(name)]
+        return ends[0] if ends else len(LONG)
+    return sorted(paths, key=rank)
 
 
 def found(*patterns):
@@ -97,23 +111,17 @@ def main():
     scripts = found("tests/cli/*.py", "tests/cli/*/*.py", "tests/cli/*/*.sh")
     if build("gcc", "BUILD=release", "CC=gcc", *required):
         run("lint", ["tests/lint/lint.py"])
-        run("unit and numeric", units("build/release"))
-        run("command line", scripts)
-        run("twin", found("tests/twin/*_check.py"))
-        # the emulator keeps one core busy for minutes: beside others
-        run("CUDA, end to end", found("tests/cuda/t_*.py", "tests/e2e/*.py"))
+        run("release", long_first(
+            units("build/release") + scripts +
+            found("tests/twin/*_check.py", "tests/cuda/t_*.py",
+                  "tests/e2e/*.py", "tests/interop/run.py")))
         counted("the test hub itself", [PYTHON, "tests/server/selftest.py"])
-        run("interoperation", ["tests/interop/run.py"])
-    build("clang", "BUILD=clang", "CC=clang", "WITH_CUDA=no")
     if build("sanitizers", *sanitized):
-        run("unit and numeric, sanitized", units("build/asan"), "build/asan")
-        run("command line, sanitized", scripts, "build/asan")
-        run("CUDA, end to end, sanitized",
-            ["tests/cuda/t_emulated.py"] +
+        run("sanitized", long_first(
+            units("build/asan") + scripts +
+            ["tests/cuda/t_emulated.py", "tests/fuzz/run.py"] +
             [f"tests/e2e/{n}.py" for n in ("path", "lock", "layer", "localdir",
-                                           "account")], "build/asan")
-        run("fuzz replay and a short run", found("tests/fuzz/run.py"),
-            "build/asan")
+                                           "account")]), "build/asan")
     counted("threads, sanitized", ["make", "--no-print-directory", "tsan"])
     tail = f", {totals[2]} skipped" if totals[2] else ""
     print(f"\n{totals[0]} passed, {totals[1]} failed{tail}")
