@@ -60,6 +60,9 @@ EXT_base         := -lcrypto -lcjson -lm
 EXT_mlfetch      := -lcurl -lssl -lsodium -lmicrohttpd
 EXT_mlcache      := -lcurl -lssl -lsodium -lzstd
 EXT_mlverify     := -lsodium
+# Libraries that are loaded when they are needed, and their stand-ins (late/).
+LATE_mlfetch     := curl microhttpd
+LATE_mlcache     := curl
 
 # The library, and the rooms it is made of. LIB_ABI is its soname's number, and
 # LIB_ADDED grows with every function that lib/mlfetch.map gains.
@@ -96,10 +99,11 @@ library: $(addprefix $(OUT)/,$(LIB_REAL) $(LIB_NAMES) libmlfetch.a)
 
 define program_rule
 $(OUT)/$(1): $$(call objs,$$(call main_c,$(DIR_$(1)))) \
-		$$(call libs,$(LIB_$(1))) $(OUT)/flags
+		$(LATE_$(1):%=$(OUT)/late/%.o) $$(call libs,$(LIB_$(1))) \
+		$(OUT)/flags
 	$$(call say,link,$$@)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $$@ $$(filter %.o %.a,$$^) \
-		$(EXT_$(1)) $(EXT_base)
+		$(filter-out $(LATE_$(1):%=-l%),$(EXT_$(1))) $(EXT_base)
 endef
 
 define room_rule
@@ -168,6 +172,11 @@ $(OUT)/libmlfetch.a: $(call libs,$(LIB_library)) $(OUT)/flags
 		--no-whole-archive $(filter-out $(OUT)/libml-lib.a,$(filter %.a,$^))
 	$(Q)objcopy --localize-hidden $(OUT)/libmlfetch.o
 	$(Q)rm -f $@ && ar rcs $@ $(OUT)/libmlfetch.o && rm $(OUT)/libmlfetch.o
+
+# What the linker would have written down of the library.
+soname = $(shell readelf -d $$($(CC) -print-file-name=lib$(1).so) | \
+	sed -n 's/.*SONAME.*\[\(.*\)\]/\1/p')
+$(OUT)/late/%.o: ROOM_CFLAGS = -DLATE_SONAME='"$(call soname,$(notdir $*))"'
 
 # Sizes and offsets come from files here: no silent narrowing.
 $(OUT)/base/%.o: ROOM_CFLAGS = -Wconversion

@@ -36,14 +36,14 @@ FOREIGN = {
     "openssl/": "base/hash.c",
     "openssl/ssl": "net/tls.c",
     "cjson/": "base/json.c",
-    "curl/": "net/http.c net/http_request.c net/wire.c",
+    "curl/": "net/http.c net/http_request.c net/wire.c late/curl.c",
     "sodium": "base/sign.c",
     "zstd": "base/zst.c",
     "cublas": "cuda/blas.c",
-    "microhttpd": "serve/daemon.c",
+    "microhttpd": "serve/daemon.c late/microhttpd.c",
 }
 TOP = {"Makefile", "README.md", "base", "net", "s3", "bucket", "fetch", "convert",
-       "cache", "verify", "verify-run", "formats", "serve", "lib", "cuda", "debian",
+       "cache", "verify", "verify-run", "formats", "serve", "lib", "late", "cuda", "debian",
        "static", "tests", "docs"}
 BANNED = ["atoi", "atol", "atoll", "atof", "strcpy", "strcat", "strncpy",
           "strncat", "sprintf", "vsprintf", "gets", "strtok", "sscanf",
@@ -54,10 +54,9 @@ PRINTS = re.compile(r"\b(printf|puts|putchar)\s*\(|\bstdout\b")
 COMMAND_LINE = re.compile(r"/(main|cmd_[a-z_]+)\.c$")
 PRINTERS = re.compile(r"/(cmd|cmd_[a-z_]+)\.c$")
 NEEDED = {
-    "mlfetch": {"libcurl.so.4", "libssl.so.3", "libsodium.so.23",
-                "libmicrohttpd.so.12"},
-    "mlcache": {"libcurl.so.4", "libssl.so.3", "libsodium.so.23",
-                "libzstd.so.1"}, "mlconvert": set(),
+    "mlfetch": {"libssl.so.3", "libsodium.so.23"},
+    "mlcache": {"libssl.so.3", "libsodium.so.23", "libzstd.so.1"},
+    "mlconvert": set(),
     "mlverify": {"libsodium.so.23"},
     "mlverify-run": set(),
 }
