@@ -301,7 +301,8 @@ static bool hash_next(struct intake *in)
     pthread_mutex_unlock(&in->lock);
     for (unsigned i = 0; i < n; i++)
         hash_add(&s->hash, block_bytes(v[i]), v[i]->to - v[i]->from);
-    partial_forget(s->partial, v[n - 1]->to);
+    if (v[n - 1]->lent != NULL)
+        partial_forget(s->partial, v[n - 1]->to);
     pthread_mutex_lock(&in->lock);
     s->hashed = s->taken;
     for (unsigned i = 0; i < n; i++)

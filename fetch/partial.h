@@ -103,7 +103,7 @@ int partial_get(struct partial *p, uint8_t *room, uint64_t from, uint64_t to,
  */
 const uint8_t *partial_lend(struct partial *p, uint64_t from, uint64_t to);
 
-/* partial_forget - of what was lent, nothing before byte to is needed. */
+/* partial_forget - of what was lent, up to byte to, nothing is needed. */
 void partial_forget(struct partial *p, uint64_t to);
 
 /*
