@@ -11,10 +11,11 @@
 
 #include "base/cancel.h"
 #include "base/hash.h"
+#include "base/map.h"
 #include "base/path.h"
 
 /* A name has 255 bytes at most; the temporary one adds 21. */
-enum { HASH_CHUNK = 1 << 20, TEMP_BASE_MAX = 200 };
+enum { HASH_CHUNK = 1 << 20, MAP_MIN = 4 << 20, TEMP_BASE_MAX = 200 };
 
 void fd_close(int *fd)
 {
@@ -348,27 +349,49 @@ int dir_free_space(const char *path, uint64_t *out, struct err *e)
     return 0;
 }
 
+/* Bytes [at, at + n): where the page cache has them, or else read into b. */
+static const uint8_t *next_bytes(struct map *m, int fd, struct buf *b,
+    uint64_t at, size_t n, const char *path, struct err *e)
+{
+    if (m->p != NULL && map_ready(m, at, at + n))
+        return m->p + at;
+    if (buf_room(b, HASH_CHUNK) == NULL) {
+        buf_check(b, e);
+        return NULL;
+    }
+    return file_read_at(fd, b->p, n, at, path, e) == 0 ? (uint8_t *)b->p : NULL;
+}
+
 int file_hash(const char *path, int hash_kind, struct digest *out,
     void (*progress)(void *arg, uint64_t bytes), void *arg, struct err *e)
 {
     struct hash h AUTO(hash_free) = HASH_INIT;
+    struct map m AUTO(map_close) = MAP_INIT;
+    struct err unmapped = ERR_INIT;
     struct buf b AUTO(buf_free) = BUF_INIT(HASH_CHUNK);
     uint64_t size, at = 0;
     int fd AUTO(fd_close) = file_open(path, &size, e);
 
     if (fd < 0 || hash_begin(&h, (enum hash_kind)hash_kind, size, e) != 0)
         return -1;
-    if (buf_room(&b, HASH_CHUNK) == NULL)
-        return buf_check(&b, e);
+    if (size >= MAP_MIN)
+        map_fd(&m, fd, size, &unmapped);
     while (at < size) {
         size_t n = size_min(HASH_CHUNK, size - at);
-        if (cancel_check(e) != 0 || file_read_at(fd, b.p, n, at, path, e) != 0)
+        const uint8_t *bytes;
+
+        if (cancel_check(e) != 0 ||
+            (bytes = next_bytes(&m, fd, &b, at, n, path, e)) == NULL)
             return -1;
-        hash_add(&h, b.p, n);
+        hash_add(&h, bytes, n);
+        map_forget_part(&m, at, at + n);
         at += n;
         if (progress != NULL)
             progress(arg, n);
     }
+    if (map_torn(&m))
+        return err_set(e, ERR_CORRUPT,
+            "%s: became shorter, or unreadable, while it was read", path);
     hash_end(&h, out);
     return 0;
 }

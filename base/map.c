@@ -19,6 +19,7 @@ struct map_guard {
     uint64_t len;
     struct scope *scope; /* of who mapped it, or NULL */
     bool checked;        /* zeros will be found out: nobody is told */
+    atomic_bool zeros;   /* and there were some */
     char path[256];
 };
 
@@ -44,7 +45,8 @@ static bool put_zeros(struct map_guard *g, const uint8_t *at)
     if (mmap(start, page, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED,
             -1, 0) == MAP_FAILED)
         return false;
-    if (!g->checked && !atomic_exchange(&g->scope->torn, true))
+    if (!atomic_exchange(&g->zeros, true) && !g->checked &&
+        !atomic_exchange(&g->scope->torn, true))
         memcpy(g->scope->torn_path, g->path, sizeof(g->path));
     return true;
 }
@@ -103,6 +105,7 @@ static struct map_guard *guard_add(
         err_escape(g->path, sizeof(g->path), path);
         g->scope = scope_now();
         g->checked = checked;
+        atomic_store(&g->zeros, false);
         g->len = len;
         g->p = p;
     }
@@ -151,6 +154,11 @@ int map_fd(struct map *m, int fd, uint64_t len, struct err *e)
     return 0;
 }
 
+bool map_torn(const struct map *m)
+{
+    return m->guard != NULL && atomic_load(&m->guard->zeros);
+}
+
 bool map_ready(const struct map *m, uint64_t from, uint64_t to)
 {
     unsigned char in[256];
@@ -175,7 +183,7 @@ void map_forget_part(const struct map *m, uint64_t from, uint64_t to)
     uint64_t first = size_align(from, PAGE);
     uint64_t last = to - to % PAGE;
 
-    if (first < last)
+    if (m->p != NULL && first < last)
         madvise((void *)(uintptr_t)(m->p + first), last - first, MADV_DONTNEED);
 }
 

@@ -42,13 +42,16 @@ void map_forget(const void *p);
  */
 int map_fd(struct map *m, int fd, uint64_t len, struct err *e);
 
+/* map_torn - was something missing when it was read? */
+bool map_torn(const struct map *m);
+
 /*
  * map_ready - bytes [from, to) can be read without waiting for the disk
  * Returns false when some of them are not in the page cache.
  */
 bool map_ready(const struct map *m, uint64_t from, uint64_t to);
 
-/* map_forget_part - map_forget of the whole pages within [from, to). */
+/* map_forget_part - map_forget of the whole pages in [from, to), if mapped. */
 void map_forget_part(const struct map *m, uint64_t from, uint64_t to);
 
 /* map_close - idempotent, for AUTO. */

@@ -309,6 +309,51 @@ static void modes(void)
     unlink(in_dir("m"));
 }
 
+enum { LARGE = 9 << 20 };
+
+static void cut_it(void *arg, uint64_t bytes)
+{
+    uint64_t *seen = arg;
+
+    if (*seen == 0)
+        is_int(truncate(path, LARGE / 2), 0, "cut while it is read");
+    *seen += bytes;
+}
+
+/* A file that the page cache has is not copied to be hashed. */
+static void large_digests(void)
+{
+    struct err e = ERR_INIT;
+    struct digest plain, got = { .hex = "" };
+    struct map m AUTO(map_close) = MAP_INIT;
+    uint8_t *bytes = malloc(LARGE);
+    uint64_t seen = 0;
+    int fd;
+
+    for (size_t i = 0; bytes != NULL && i < LARGE; i++)
+        bytes[i] = (uint8_t)(i * 31 + i / 977);
+    is_int(file_put(path, bytes, LARGE - 3, 0644, &e), 0, "a larger file");
+    hash_bytes(HASH_SHA256, bytes, LARGE - 3, &plain, &e);
+    is_int(file_hash(path, HASH_SHA256, &got, NULL, NULL, &e), 0, "hashed");
+    is_str(got.hex, plain.hex, "as its bytes are");
+    is_int(file_hash(path, HASH_SHA256, &got, cut_it, &seen, &e), -1,
+        "a file that is cut has no digest");
+    ok(e.kind == ERR_CORRUPT, "for it ends too early: %s", e.msg);
+    err_clear(&e);
+    fd = open(path, O_RDWR);
+    is_int(map_fd(&m, fd, LARGE / 2, &e), 0, "mapped");
+    ok(map_ready(&m, 5, LARGE / 2), "all of it is there");
+    ok(!map_torn(&m), "and nothing is missing");
+    is_int(ftruncate(fd, 4096), 0, "cut behind the map's back");
+    ok(m.p[4095] == bytes[4095] && m.p[4096] == 0 && m.p[LARGE / 2 - 1] == 0,
+        "what is missing reads as zeros");
+    ok(map_torn(&m), "which is told");
+    ok(!map_ready(&m, 0, LARGE / 2), "and is not ready");
+    map_forget_part(&(struct map)MAP_INIT, 0, LARGE);
+    fd_close(&fd);
+    free(bytes);
+}
+
 int main(void)
 {
     char cmd[PATH_MAX];
@@ -321,6 +366,7 @@ int main(void)
     failures();
     folders();
     digests();
+    large_digests();
     maps();
     maps_at_once();
     snprintf(cmd, sizeof(cmd), "rm -rf %s", dir);
