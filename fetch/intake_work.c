@@ -290,6 +290,7 @@ static bool hash_next(struct intake *in)
 {
     struct sink *s = in->sinks;
     struct block *v[GULP];
+    struct err e = ERR_INIT;
     unsigned n = 0;
 
     while (s != NULL && (n = gulp(s, v)) == 0)
@@ -301,9 +302,12 @@ static bool hash_next(struct intake *in)
     pthread_mutex_unlock(&in->lock);
     for (unsigned i = 0; i < n; i++)
         hash_add(&s->hash, block_bytes(v[i]), v[i]->to - v[i]->from);
-    if (v[n - 1]->lent != NULL)
-        partial_forget(s->partial, v[n - 1]->to);
+    for (unsigned i = 0; i < n; i++)
+        if (v[i]->lent != NULL)
+            partial_forget(s->partial, v[i]->to, &e);
     pthread_mutex_lock(&in->lock);
+    if (e.kind != ERR_NONE)
+        fail(s, &e);
     s->hashed = s->taken;
     for (unsigned i = 0; i < n; i++)
         intake_release(in, v[i]);

@@ -255,12 +255,16 @@ const uint8_t *partial_lend(struct partial *p, uint64_t from, uint64_t to)
     return map_ready(&p->lent, from, to) ? p->lent.p + from : NULL;
 }
 
-void partial_forget(struct partial *p, uint64_t to)
+int partial_forget(struct partial *p, uint64_t to, struct err *e)
 {
-    if (p->lent.p == NULL || to < p->forgotten + FORGET_MIN)
-        return;
+    if (map_torn(&p->lent))
+        return err_set(e, ERR_IO,
+            "%s: became shorter, or unreadable, while it was read", p->path);
+    if (to < p->forgotten + FORGET_MIN)
+        return 0;
     map_forget_part(&p->lent, p->forgotten, to);
     p->forgotten = to - to % PAGE;
+    return 0;
 }
 
 /* Is the name still this file's? Another process may have thought us dead. */

@@ -103,8 +103,11 @@ int partial_get(struct partial *p, uint8_t *room, uint64_t from, uint64_t to,
  */
 const uint8_t *partial_lend(struct partial *p, uint64_t from, uint64_t to);
 
-/* partial_forget - of what was lent, up to byte to, nothing is needed. */
-void partial_forget(struct partial *p, uint64_t to);
+/*
+ * partial_forget - of what was lent, up to byte to, nothing is needed
+ * Returns 0, or -1 with *e: IO, some of it could not be read
+ */
+int partial_forget(struct partial *p, uint64_t to, struct err *e);
 
 /*
  * partial_note - write the live journal when so many bytes are new: what a
