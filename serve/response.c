@@ -223,6 +223,7 @@ static void answer_file(struct responder *by, const struct asked *q,
         span = span_parse(q->range, f->size, &from, &to);
     if (names_etag(q->if_none_match, etag)) {
         a->status = 304;
+        a->size = f->size; /* as of the answer that it stands for */
         file_fields(by, q, ed, f, etag, a);
         return;
     }
@@ -411,7 +412,7 @@ static bool answer_nonsense(
         return true;
     case ROUTE_METHOD:
         response_refuse(a, 405, "not with this method");
-        field(a, "Allow", "GET, HEAD");
+        field(a, "Allow", q->route.post ? "POST" : "GET, HEAD");
         return true;
     case ROUTE_NO_REPO:
         not_found(a, "RepoNotFound", "no repository can have this name");

@@ -255,6 +255,7 @@ static const struct verb *verb_at(const struct reading *r, unsigned at)
 static void read_verb(struct reading *r, const struct verb *v, unsigned at)
 {
     r->out->kind = v->kind;
+    r->out->post = v->post;
     if (v->post ? !r->post : !r->get)
         r->out->kind = ROUTE_METHOD;
     else if (!v->revision || take_revision(r, at + 1))

@@ -45,6 +45,7 @@ struct route {
     bool recursive;                /* of a tree */
     bool expand;                   /* with the last commit of each entry */
     bool blobs;                    /* of an info: with sizes */
+    bool post;                     /* it is asked with POST alone */
     const char *why;               /* of ROUTE_BAD: in a few words */
 };
 

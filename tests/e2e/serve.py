@@ -95,7 +95,8 @@ def ranges(m):
     r = m_conn.ask(url, If_None_Match=etag_of(data))
     tap.eq((r.status, r["etag"]), (304, etag_of(data)), "If-None-Match: 304")
     r = m_conn.ask(url, If_None_Match=etag_of(data), Range="bytes=99-")
-    tap.eq(r.status, 304, "which comes before any range")
+    tap.eq((r.status, r["content-length"]), (304, str(len(data))),
+           "which comes before any range, and tells no length but the file's")
     r = m_conn.ask(url)
     tap.eq(r.body, data, "and the connection goes on")
     big = FILES["model.safetensors"]
@@ -190,6 +191,14 @@ def listings(m, commit):
     tap.eq([(e["type"], e["path"]) for e in found],
            [("file", "config.json"), ("directory", "sub dir/a")],
            "paths-info: those that exist")
+    for url, method, allow in (
+            ("/api/models/acme/m/paths-info/main", "GET", "POST"),
+            ("/api/models/acme/m/tree/main", "POST", "GET, HEAD"),
+            ("/acme/m/resolve/main/config.json", "DELETE", "GET, HEAD"),
+            ("/healthz", "PUT", "GET, HEAD")):
+        r = m.ask(url, method)
+        tap.eq((r.status, r["allow"]), (405, allow),
+               f"{method} {url}: what it takes is said")
     tap.eq(m.ask("/api/models/acme/m/commits/main").json()[0]["id"], commit,
            "commits")
     tap.eq(m.ask("/api/models/acme/m/auth-check").status, 200, "auth-check")

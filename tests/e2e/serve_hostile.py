@@ -104,6 +104,28 @@ def refused(m):
     tap.eq(statuses(got), [200, 200], "control: a form, and one more")
 
 
+def expecting(m):
+    """Who asks before he sends his form is told so, or refused at once."""
+    ask = POST + b"Expect: 100-continue\r\nContent-Length: "
+    with m.connect() as s:
+        s.sendall(ask + b"17\r\n\r\n")
+        first = s.recv(1000)
+        tap.ok(first.startswith(b"HTTP/1.1 100 ") and
+               first.endswith(b"\r\n\r\n"), "Expect: to go on", first)
+        s.sendall(b"paths=config.json")
+        tap.eq(serving.Conn(s).read().status, 200, "and the form is taken")
+    for name, data, status in (
+            ("a form that is too long", ask + b"2000000\r\n\r\n", 413),
+            ("a GET with a body", GET + HOST + b"Expect: 100-continue\r\n"
+             b"Content-Length: 5\r\n\r\n", 400)):
+        got, ended = m.raw(data)
+        tap.eq((statuses(got), ended), ([status], True),
+               f"Expect with {name}: {status}, before it is sent")
+    got, ended = m.raw(GET + HOST + b"Expect: 100-continue\r\n\r\n")
+    tap.eq((statuses(got)[-1:], ended), ([200], False),
+           "Expect without a body is answered")
+
+
 def inside(m):
     for path in PATHS:
         r = m.ask(path)
@@ -304,6 +326,7 @@ with serving.Cache() as hub:
     hub.add("acme/m", {"config.json": b"{}", "big": os.urandom(30 << 20)})
     with serving.Mirror(hub.root) as mirror:
         refused(mirror)
+        expecting(mirror)
         inside(mirror)
         noise(mirror)
         mirror.ask(f"/acme/m/resolve/main/config.json?token={SECRET}",
