@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "base/scope.h"
 
@@ -10,6 +11,8 @@ static enum log_level level = LOG_INFO;
 static const char *name = "ml";
 static void (*screen_hide)(void);
 static void (*screen_show)(void);
+static int out = STDERR_FILENO;
+static unsigned long long lost; /* lines */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 void log_set_level(enum log_level l)
@@ -37,12 +40,22 @@ void log_set_screen(void (*hide)(void), void (*show)(void))
     pthread_mutex_unlock(&lock);
 }
 
+void log_set_fd(int fd)
+{
+    pthread_mutex_lock(&lock);
+    out = fd;
+    pthread_mutex_unlock(&lock);
+}
+
 static void put_line(const char *word, const char *text)
 {
     pthread_mutex_lock(&lock);
     if (screen_hide != NULL)
         screen_hide();
-    fprintf(stderr, "%s: %s%s\n", name, word, text);
+    if (lost > 0 && dprintf(out, "%s: warning: %llu lines were lost here\n",
+                        name, lost) > 0)
+        lost = 0;
+    lost += dprintf(out, "%s: %s%s\n", name, word, text) < 0;
     if (screen_show != NULL)
         screen_show();
     pthread_mutex_unlock(&lock);

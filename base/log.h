@@ -22,6 +22,12 @@ void log_set_name(const char *program);
 /* log_set_screen - hide is called before a line is written, show after. */
 void log_set_screen(void (*hide)(void), void (*show)(void));
 
+/*
+ * log_set_fd - where lines go, in place of stderr. One that cannot be written,
+ * since the descriptor does not wait, is lost; the next that can be says so.
+ */
+void log_set_fd(int fd);
+
 /* One line each: "PROGRAM: warning: text". Info lines carry no level word. */
 void log_warn(const char *fmt, ...) PRINTF_LIKE(1, 2);
 void log_info(const char *fmt, ...) PRINTF_LIKE(1, 2);

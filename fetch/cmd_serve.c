@@ -1,6 +1,7 @@
 #include <unistd.h>
 
 #include "serve/mirror.h"
+#include "serve/sideline.h"
 #include "serve/upstream.h"
 
 #include "base/alone.h"
@@ -166,6 +167,7 @@ static int run(const struct cmd_ctx *ctx, void *values, int argc, char **argv,
         .connections = (unsigned)o->connections,
         .timeout_s = (unsigned)o->timeout_s,
         .log = !ctx->quiet };
+    struct sideline *log;
     struct upstream *upstream = NULL;
     struct mirror *m;
     int rc = 0;
@@ -175,6 +177,9 @@ static int run(const struct cmd_ctx *ctx, void *values, int argc, char **argv,
     if (check_opts(o, e) != 0 || find_hub(o->volume, &how.hub, e) != 0)
         return -1;
     cancel_arm();
+    log = sideline_open(e);
+    if (log == NULL)
+        return -1;
     if (o->upstream != NULL)
         rc = open_upstream(o, &how, &upstream, e);
     m = rc == 0 ? mirror_open(&how, e) : NULL;
@@ -182,6 +187,7 @@ static int run(const struct cmd_ctx *ctx, void *values, int argc, char **argv,
         rc = serve(m, &how, e);
     mirror_close(m);
     upstream_close(upstream);
+    sideline_close(log);
     return e->kind == ERR_NONE ? rc : -1;
 }
 
@@ -223,8 +229,10 @@ const struct cmd cmd_serve = {
         "With --upstream what is not held is fetched, checked, kept, and "
         "passed on while it comes: one transfer, however many ask for it. "
         "What is held is served on when the upstream is gone. The mirror's "
-        "own token (HF_TOKEN, or mlfetch login) goes to the upstream, and "
-        "what that token may read all clients of the mirror may.",
+        "own token (HF_TOKEN, or mlfetch login, also while it runs) goes to "
+        "the upstream, and what that token may read all clients of the "
+        "mirror may.\n\n"
+        "Where nobody reads stderr the mirror goes on, and lines are lost.",
     .opts = opts,
     .defaults = &defaults,
     .opts_size = sizeof(struct serve_opts),

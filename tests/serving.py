@@ -93,6 +93,7 @@ class Mirror:
         self.args = args
         self.prefix = list(prefix)  # of the command: strace ...
         self.log = []
+        self.reading = threading.Lock()  # held: nobody reads its log
 
     def __enter__(self):
         self.proc = subprocess.Popen(
@@ -113,7 +114,8 @@ class Mirror:
 
     def _read(self):
         for line in self.proc.stderr:
-            self.log.append(line)
+            with self.reading:
+                self.log.append(line)
 
     def stop(self):
         if self.proc.poll() is None:

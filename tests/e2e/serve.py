@@ -297,6 +297,28 @@ def prefixed(cache):
         tap.eq(m.log, [], "-q: no line for a request")
 
 
+def unread(cache):
+    """Nobody reads its log: it serves on, and ends when it is told to."""
+    def ask():
+        return {conn.ask("/x/" + "y" * 390).status for _ in range(1500)}
+
+    with serving.Mirror(cache.root) as m, m.connect() as s:
+        conn = serving.Conn(s)
+        with m.reading:
+            tap.eq(ask(), {501}, "nobody reads its log: it serves on")
+        for _ in range(100):
+            m.ask("/healthz")
+            if any("lines were lost here" in line for line in m.log):
+                break
+            time.sleep(0.05)
+        tap.ok(any("lines were lost here" in line for line in m.log),
+               "what was lost is said when somebody does", m.log[-3:])
+        with m.reading:
+            ask()
+            m.proc.terminate()
+            tap.eq(m.proc.wait(20), 0, "and it can be ended meanwhile")
+
+
 def guarded(cache):
     folder = kit.scratch()
     path = os.path.join(folder, "guests")
@@ -478,6 +500,7 @@ with serving.Cache() as hub:
         tap.eq(mirror.stop(), 0, "it ends well")
     used(hub)
     prefixed(hub)
+    unread(hub)
     guarded(hub)
     secured(hub)
     ends(hub)
