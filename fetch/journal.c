@@ -17,6 +17,46 @@ void journal_live(const char *path, char *out)
     snprintf(out, PATH_MAX, "%.*s.live", PATH_MAX - 6, path);
 }
 
+static size_t count_from(const struct ranges *have, uint64_t least)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < have->n; i++)
+        n += have->v[i].to - have->v[i].from >= least;
+    return n;
+}
+
+/* Those of least bytes are few enough, and spare ones of half of it. */
+static uint64_t least_bytes(const struct ranges *have, size_t *spare)
+{
+    size_t n = have->n;
+    uint64_t least = 1;
+
+    while (n > JOURNAL_RANGES) {
+        least *= 2;
+        n = count_from(have, least);
+    }
+    *spare = JOURNAL_RANGES - n;
+    return least;
+}
+
+static void put_ranges(const struct ranges *have, struct buf *out)
+{
+    size_t spare;
+    uint64_t least = least_bytes(have, &spare);
+
+    for (size_t i = 0; i < have->n; i++) {
+        const struct range *r = &have->v[i];
+        uint64_t n = r->to - r->from;
+
+        if (n < least && (n < least / 2 || spare == 0))
+            continue;
+        spare -= n < least;
+        buf_printf(out, "range %llu %llu\n", (unsigned long long)r->from,
+            (unsigned long long)r->to);
+    }
+}
+
 int journal_text(const char *boot, const struct digest *etag, uint64_t size,
     const struct ranges *have, struct buf *out, struct err *e)
 {
@@ -28,10 +68,7 @@ int journal_text(const char *boot, const struct digest *etag, uint64_t size,
         buf_printf(out, "boot %s\n", boot);
     buf_printf(
         out, "etag %s\nsize %llu\n", etag->hex, (unsigned long long)size);
-    for (size_t i = 0; i < have->n; i++)
-        buf_printf(out, "range %llu %llu\n",
-            (unsigned long long)have->v[i].from,
-            (unsigned long long)have->v[i].to);
+    put_ranges(have, out);
     if (hash_bytes(HASH_SHA256, out->p + start, out->len - start, &sum, e) != 0)
         return -1;
     buf_printf(out, "sum %s\n", sum.hex);

@@ -26,13 +26,14 @@
 #include "base/hash.h"
 #include "fetch/ranges.h"
 
-enum { JOURNAL_MAX = 1 << 22 };
+enum { JOURNAL_MAX = 1 << 22, JOURNAL_RANGES = 1 << 16 };
 
 /* journal_live - the live journal's name, into out of PATH_MAX bytes. */
 void journal_live(const char *path, char *out);
 
 /*
- * journal_text - append the journal's text to out. 0 or -1 with *e.
+ * journal_text - append the journal's text to out. 0 or -1 with *e. Of more
+ * than JOURNAL_RANGES ranges it claims the longest.
  * boot  NULL, or for the live journal the id of this start
  */
 int journal_text(const char *boot, const struct digest *etag, uint64_t size,

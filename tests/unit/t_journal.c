@@ -102,6 +102,37 @@ static void nonsense(void)
         ok(!reads_lines(bad[i]), "refused: range case %zu", i);
 }
 
+/* So many, far up: their text would be longer than a journal may be. */
+static void scattered(void)
+{
+    const uint64_t front = (uint64_t)1 << 62, size = UINT64_MAX;
+    const size_t most = 3 * (size_t)JOURNAL_RANGES;
+    struct ranges have AUTO(ranges_free) = RANGES_INIT;
+    struct ranges got AUTO(ranges_free) = RANGES_INIT;
+    struct buf b AUTO(buf_free) = BUF_INIT(JOURNAL_MAX);
+    struct err e = ERR_INIT;
+    bool true_ones = true;
+
+    for (size_t i = 0; i < most; i++)
+        ranges_add(&have, front + i * 8192,
+            front + i * 8192 + (i % 1000 == 0 ? 8000 : 5 + i % 3), &e);
+    ok(journal_text(NULL, &etag, size, &have, &b, &e) == 0,
+        "scattered ranges do not end it %s", e.msg);
+    ok(journal_parse(buf_str(&b), NULL, &etag, size, &got), "it is read");
+    is_int((int)got.n, JOURNAL_RANGES, "as many as there is room for");
+    for (size_t i = 0; i < most; i += 1000)
+        true_ones = true_ones && ranges_end(&got, front + i * 8192) ==
+                                     front + i * 8192 + 8000;
+    ok(true_ones, "the longest among them");
+    for (size_t i = 0; i < got.n; i++) {
+        uint64_t at = (got.v[i].from - front) / 8192;
+
+        true_ones = true_ones && have.v[at].from == got.v[i].from &&
+                    have.v[at].to == got.v[i].to;
+    }
+    ok(true_ones, "and none that is not there");
+}
+
 static void on_disk(void)
 {
     struct ranges have AUTO(ranges_free) = RANGES_INIT;
@@ -158,6 +189,7 @@ int main(void)
     damage(NULL);
     damage("0123-boot");
     nonsense();
+    scattered();
     on_disk();
     scratch_close();
     many();
