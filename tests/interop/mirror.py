@@ -82,6 +82,51 @@ def watch(args, trace, env):
                           text=True)
 
 
+def steps(tap, folder, mirrors, facts, *part):
+    """Those of mirror_steps.py; nobody but the mirrors is talked to."""
+    path = os.path.join(folder, "facts")
+    with open(path, "w", encoding="utf-8") as f:
+        json.dump(facts, f)
+    # hf looks for a newer hf at PyPI, whatever its endpoint is
+    env = kit.clean_env(folder, BUILD_DIR=kit.BUILD,
+                        HF_HUB_DISABLE_UPDATE_CHECK=1,
+                        HF_HUB_DISABLE_PROGRESS_BARS=1,
+                        HF_ENDPOINT=facts["url"])
+    trace = os.path.join(folder, "trace")
+    done = watch([sys.executable, f"{HERE}/mirror_steps.py", path, *part],
+                 trace, env)
+    print(done.stdout, end="")
+    rows = re.findall(r"^(?:not )?ok \d+", done.stdout, re.M)
+    tap.n += len(rows)
+    tap.failed += done.returncode != 0
+    tried = others(trace, {m.port for m in mirrors})
+    tap.eq(tried[:5], [], "no connection to anybody else was tried")
+    with open(trace, encoding="utf-8", errors="replace") as f:
+        seen = f.read()
+    tap.ok(all(f"htons({m.port})" in seen for m in mirrors),
+           "those to the mirrors were seen")
+    return trace, env
+
+
+def through(tap, folder, files):
+    """A mirror that holds nothing yet, and one behind another; both go on
+    without what is before them."""
+    top = os.path.join(folder, "model")
+    for path, data in files.items():
+        serving.write(os.path.join(top, path), data)
+    caches = [os.path.join(folder, name) for name in ("cold", "near", "far")]
+    hub = kit.Hub({"acme/m": {"dir": top}})
+    with hub, serving.Mirror(caches[0], "--upstream", hub.url) as cold, \
+            serving.Mirror(caches[1], "--upstream", hub.url) as near, \
+            serving.Mirror(caches[2], "--upstream", near.url) as far:
+        facts = {"url": cold.url, "chain": far.url, "commit": "",
+                 "files": {p: serving.sha256(d) for p, d in files.items()}}
+        steps(tap, folder, (cold, far), facts, "cold")
+        hub.proc.kill()
+        near.stop()
+        steps(tap, folder, (cold, far), facts, "gone")
+
+
 def inside(folder):
     """In the namespace: the mirrors, then the client, then a control."""
     loopback()
@@ -102,36 +147,16 @@ def inside(folder):
         with serving.Mirror(cache.root) as plain, \
                 serving.Mirror(cache.root, "--tokens", tokens) as guarded, \
                 serving.Mirror(cache.root, "--path-prefix", "/hub") as below:
-            facts = os.path.join(folder, "facts")
-            with open(facts, "w", encoding="utf-8") as f:
-                json.dump({"url": plain.url, "guarded": guarded.url,
-                           "prefixed": below.url, "token": TOKEN,
-                           "commit": commit, "files":
-                           {p: serving.sha256(d) for p, d in files.items()}},
-                          f)
-            # hf looks for a newer hf at PyPI, whatever its endpoint is
-            env = kit.clean_env(folder, BUILD_DIR=kit.BUILD,
-                                HF_HUB_DISABLE_UPDATE_CHECK=1,
-                                HF_HUB_DISABLE_PROGRESS_BARS=1,
-                                HF_ENDPOINT=plain.url)
-            trace = os.path.join(folder, "trace")
-            done = watch([sys.executable, f"{HERE}/mirror_steps.py", facts],
-                         trace, env)
-            print(done.stdout, end="")
-            rows = re.findall(r"^(?:not )?ok \d+", done.stdout, re.M)
-            tap.n += len(rows)
-            tap.failed += done.returncode != 0
-            ports = {plain.port, guarded.port, below.port}
-            tried = others(trace, ports)
-            tap.eq(tried[:5], [], "no connection to anybody else was tried")
-            with open(trace, encoding="utf-8", errors="replace") as f:
-                tap.ok(f"htons({plain.port})" in f.read(),
-                       "those to the mirror were seen")
+            trace, env = steps(tap, folder, (plain, guarded, below), {
+                "url": plain.url, "guarded": guarded.url,
+                "prefixed": below.url, "token": TOKEN, "commit": commit,
+                "files": {p: serving.sha256(d) for p, d in files.items()}})
             env.pop("HF_ENDPOINT")
             watch([sys.executable, "-c", "import huggingface_hub as h\n"
                    "h.HfApi().model_info('gpt2', timeout=2)"], trace, env)
-            tap.ok(others(trace, ports),
+            tap.ok(others(trace, {plain.port}),
                    "control: without the mirror another is tried, and seen")
+    through(tap, folder, files)
     tap.done()
 
 

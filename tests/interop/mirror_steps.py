@@ -1,7 +1,7 @@
 """What the official client does with a mirror, step by step; mirror.py runs it
 where nothing but the mirror can be reached.
 
-    mirror_steps.py FACTS       a JSON file: url, commit, files, token
+    mirror_steps.py FACTS [cold|gone]   a JSON file: url, commit, files, token
 """
 import hashlib
 import json
@@ -176,11 +176,25 @@ def transformers():
            "llama", "and of its config")
 
 
-snapshots()
-one_file()
-listings()
-not_there()
-guarded()
-command_line()
-transformers()
+def fetched_through(when):
+    for name, url in (("a mirror", facts["url"]),
+                      ("a mirror of a mirror", facts["chain"])):
+        got = hub.snapshot_download(REPO, endpoint=url,
+                                    cache_dir=f"{kit.scratch()}/c")
+        tap.eq(digests(got), SHA, f"{name}: {when}")
+
+
+def cold():
+    fetched_through("what it does not hold yet")
+
+
+def gone():
+    fetched_through("what it holds, without an upstream")
+
+
+PARTS = {"cold": [cold], "gone": [gone], "": [
+    snapshots, one_file, listings, not_there, guarded, command_line,
+    transformers]}
+for part in PARTS["".join(sys.argv[2:])]:
+    part()
 tap.done()
