@@ -1,15 +1,18 @@
 /*
  * A request of a mirror: whatever the line says, what comes out are names that
  * were checked, which lie below the folder that they are meant for; a range
- * lies in its file; and a form's pairs lie in the form.
+ * lies in its file; a form's pairs lie in the form; and a head that is taken
+ * can be read in one way only.
  */
 // seeds: tests/fuzz/route/*
 // dict: route.dict
 #include "kit.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "base/path.h"
+#include "serve/head.h"
 #include "serve/route.h"
 #include "serve/span.h"
 
@@ -58,6 +61,63 @@ static void check_form(struct str form)
     }
 }
 
+/* The end of the line at p, made NULs as the library makes it; then, *sound:
+ * was it CR LF? The next line, or NULL. */
+static char *cut_line(char *p, char *end, bool *sound)
+{
+    char *lf = memchr(p, '\n', (size_t)(end - p));
+
+    if (lf == NULL)
+        return NULL;
+    *sound = lf > p && lf[-1] == '\r';
+    if (*sound)
+        lf[-1] = '\0';
+    *lf = '\0';
+    return lf + 1;
+}
+
+/* A head in the library's memory: lines in place, a blank or colon apart. */
+static void check_head(struct str text, bool form)
+{
+    size_t n = size_min(text.len, HEAD_MAX - 16);
+    char *room = calloc(1, HEAD_MAX), *p = room, *next, *end = room + n, *blank;
+    bool sound = true, all = true, last = true;
+    unsigned hosts = 0, status = 0;
+    const char *why;
+    struct head h;
+
+    must(room != NULL);
+    memcpy(room, text.p, n);
+    next = cut_line(p, end, &all);
+    blank = memchr(p, ' ', n);
+    if (next == NULL || blank == NULL || blank > next) {
+        free(room);
+        return;
+    }
+    *blank = '\0';
+    head_begin(&h, room, strlen(room), blank + 1);
+    while ((p = next) < end && (next = cut_line(p, end, &sound)) != NULL) {
+        char *colon = strchr(p, ':');
+        struct str key = { p, colon != NULL ? (size_t)(colon - p) : strlen(p) };
+        struct str value = str_of(colon != NULL ? colon + 1 : "");
+
+        value.p += strspn(value.p, " ");
+        value.len = strlen(value.p);
+        if (colon == NULL)
+            break;
+        all = all && last; /* how the last line ends cannot be told */
+        last = sound;
+        hosts += str_is(key, "Host");
+        head_field(&h, key, value);
+    }
+    why = head_judge(&h, form, &status);
+    must(why != NULL || (all && hosts <= 1 && h.minor <= 1));
+    must(why != NULL || h.length <= (form ? HEAD_FORM_MAX : 0));
+    must(why == NULL || status == 400 || status == 411 || status == 413 ||
+         status == 501);
+    free(room);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const char *const methods[] = { "GET", "HEAD", "POST", "PUT" };
@@ -73,6 +133,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         (data[0] & 4) != 0 ? "/hub" : "");
     check_names(&r);
     check_form(text);
+    check_head(text, (data[0] & 8) != 0);
     buf_put(&copy, text.p, text.len);
     check_span(copy.p, data[0]);
     check_span(copy.p, UINT64_MAX);
