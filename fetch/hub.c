@@ -21,6 +21,8 @@ enum {
     STALL_S = 20,
     CONNECTIONS = 32, /* kept open, when the user names no number */
     STALL_MAX_S = 3600,
+    ANSWER_S = 600,
+    LISTING_ANSWERS = 20, /* so many times as long, all its pages */
     HOPS_MAX = 10,
     PAGES_MAX = 10000,
     /* A host that never answered is not called for a whole minute. */
@@ -320,6 +322,11 @@ static int follow(struct ask *a, unsigned *hops, struct err *e)
     return 0;
 }
 
+static uint64_t answer_ms(const struct hub *h)
+{
+    return (h->answer_s > 0 ? h->answer_s : ANSWER_S) * 1000;
+}
+
 /*
  * GET url until it is answered with 200. The body and the headers of the
  * last call are the answer.
@@ -334,6 +341,8 @@ static int ask_get(struct ask *a, const char *url, struct err *e)
     a->call.url = url;
     a->call.body = keep_body;
     a->call.arg = a;
+    a->call.extra = a->hub->lines;
+    a->call.limit_ms = answer_ms(a->hub);
     a->retry = retry_begin(a->hub->retry_s, clock_ms());
     a->hub->refusal.status = 0;
     for (;;) {
@@ -343,6 +352,7 @@ static int ask_get(struct ask *a, const char *url, struct err *e)
         if (http_run(http, &a->call, e) != 0)
             return -1;
         a->reached = a->reached || a->call.status != 0;
+        a->hub->refusal.answered = a->reached;
         if (a->call.end == HTTP_ANSWERED)
             hub_warnings(a->hub, &a->call);
         if (a->call.end == HTTP_STOPPED)
@@ -466,33 +476,6 @@ int hub_whoami(struct hub *h, struct hub_user *out, struct err *e)
     return err_hint(e, "check HF_ENDPOINT");
 }
 
-bool hub_next(const char *link, char *out)
-{
-    const char *open = link;
-
-    while ((open = strchr(open, '<')) != NULL) {
-        const char *close = strchr(open, '>');
-        const char *end, *rel;
-        size_t n;
-
-        if (close == NULL)
-            return false;
-        n = (size_t)(close - open - 1);
-        /* Parameters run up to the comma in front of the next '<'. */
-        end = strchr(close, '<');
-        rel = strstr(close, "rel=\"next\"");
-        if (rel == NULL)
-            rel = strstr(close, "rel=next");
-        if (rel != NULL && (end == NULL || rel < end) && n < URL_MAX) {
-            memcpy(out, open + 1, n);
-            out[n] = '\0';
-            return true;
-        }
-        open = close;
-    }
-    return false;
-}
-
 /* The URL of the next page into url; false with nothing in *e at the end. */
 static bool next_page(const struct ask *a, struct buf *url, struct err *e)
 {
@@ -504,7 +487,7 @@ static bool next_page(const struct ask *a, struct buf *url, struct err *e)
         err_set(e, ERR_NOMEM, "out of memory");
         return false;
     }
-    if (link == NULL || !hub_next(link, next)) {
+    if (link == NULL || !treepage_next(link, next)) {
         free(next);
         return false;
     }
@@ -544,6 +527,7 @@ int hub_tree(struct hub *h, const struct repo *r, const char *commit,
     struct buf url AUTO(buf_free) = BUF_INIT(URL_MAX);
     struct buf mark AUTO(buf_free) = BUF_INIT(URL_MAX);
     char host[URL_SHOW_MAX];
+    uint64_t end = clock_ms() + LISTING_ANSWERS * answer_ms(h);
     unsigned pages = 0;
     bool more = true;
 
@@ -554,7 +538,7 @@ int hub_tree(struct hub *h, const struct repo *r, const char *commit,
     while (more) {
         struct ask a AUTO(ask_free) = ask_begin(h, r);
 
-        if (++pages > PAGES_MAX)
+        if (++pages > PAGES_MAX || clock_ms() > end)
             return err_set(
                 e, ERR_REFUSED, "the listing of %s does not end", r->id);
         if (ask_get(&a, url.p, e) != 0)

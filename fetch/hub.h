@@ -22,17 +22,20 @@ struct hub_refusal {
     char code[32];     /* X-Error-Code, or "" */
     char message[200]; /* X-Error-Message, or "" */
     uint64_t wait_s;   /* that it names; or 0 */
-    bool answered;     /* the Hub did, for a file: whatever failed then */
+    bool answered;     /* the Hub began to: whatever failed then */
 };
 
 struct hub {
     char endpoint[512];   /* without a slash at the end */
     struct token token;   /* looked for with the first request */
-    bool token_known;     /* it was, or the caller has set it */
+    bool token_known;     /* it was, or the caller has set it; false again:
+                             it is looked for anew */
     struct http *http;    /* opened with the first request */
     unsigned connections; /* open at once; 0: what is good */
     uint64_t retry_s;     /* give up after this long without a byte */
     bool once;            /* ask the API once: no retry, no wait */
+    uint64_t answer_s; /* the API's answers are whole by then; 0: ten minutes */
+    const char *const *lines; /* sent to the Hub with each request; or NULL */
     struct hub_refusal refusal;
     char warned[HUB_WARNED_MAX]; /* topics shown, each ended by a newline */
 };
@@ -143,11 +146,5 @@ void hub_resolve(const struct hub *h, const struct repo *r, const char *commit,
 
 /* hub_etag - "hex", W/"hex" or hex; false when it is no digest we know. */
 bool hub_etag(const char *header, struct digest *out);
-
-/*
- * hub_next - the rel="next" target of a Link header, into out (URL_MAX)
- * Returns false when there is none.
- */
-bool hub_next(const char *link, char *out);
 
 #endif

@@ -290,6 +290,7 @@ int lane_send(struct lane *l, struct http *http, struct err *e)
     c->to = l->seg.to;
     c->ranged = c->from != 0 || c->to != file_of(l)->size;
     c->fresh = l->d->fresh;
+    c->extra = l->at_hub ? l->d->opts->hub->lines : NULL;
     c->body = on_body;
     c->room = l->at_hub ? NULL : on_room;
     c->arg = l;

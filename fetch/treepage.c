@@ -2,6 +2,7 @@
 
 #include "base/json.h"
 #include "base/path.h"
+#include "net/url.h"
 
 static bool get_digest(
     const struct json *v, enum hash_kind kind, struct digest *out)
@@ -58,4 +59,31 @@ int treepage_read(
             return -1;
     }
     return 0;
+}
+
+bool treepage_next(const char *link, char *out)
+{
+    const char *open = link;
+
+    while ((open = strchr(open, '<')) != NULL) {
+        const char *close = strchr(open, '>');
+        const char *end, *rel;
+        size_t n;
+
+        if (close == NULL)
+            return false;
+        n = (size_t)(close - open - 1);
+        /* Parameters run up to the comma in front of the next '<'. */
+        end = strchr(close, '<');
+        rel = strstr(close, "rel=\"next\"");
+        if (rel == NULL)
+            rel = strstr(close, "rel=next");
+        if (rel != NULL && (end == NULL || rel < end) && n < URL_MAX) {
+            memcpy(out, open + 1, n);
+            out[n] = '\0';
+            return true;
+        }
+        open = close;
+    }
+    return false;
 }

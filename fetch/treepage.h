@@ -15,4 +15,10 @@
 int treepage_read(
     struct listing *l, struct str page, struct arena *arena, struct err *e);
 
+/*
+ * treepage_next - the rel="next" target of a Link header, into out (URL_MAX)
+ * Returns false when there is none.
+ */
+bool treepage_next(const char *link, char *out);
+
 #endif

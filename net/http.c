@@ -241,12 +241,25 @@ static void judge(struct http_call *c, CURLcode code)
     reword(c, code);
 }
 
+static void say_stalled(const struct http *h, struct http_call *c)
+{
+    curl_off_t us = 0;
+
+    if (c->limit_ms > 0)
+        curl_easy_getinfo(easy_of(c), CURLINFO_TOTAL_TIME_T, &us);
+    if (c->limit_ms > 0 && (uint64_t)us / 1000 >= c->limit_ms)
+        snprintf(c->why, sizeof(c->why), "its answer was not whole after %u s",
+            (unsigned)(c->limit_ms / 1000));
+    else
+        snprintf(
+            c->why, sizeof(c->why), "nothing came for %u s", h->opts.stall_s);
+}
+
 static struct http_call *finish(struct http *h, struct http_call *c)
 {
     leave(c);
     if (c->end == HTTP_STALLED)
-        snprintf(
-            c->why, sizeof(c->why), "nothing came for %u s", h->opts.stall_s);
+        say_stalled(h, c);
     if (direct_head(c) != NULL) {
         direct_leave(c);
     } else {

@@ -49,7 +49,9 @@ struct http_call {
     const char *method;               /* NULL: GET, or PUT with an upload */
     const char *const *extra;         /* "name: value", ..., NULL; or NULL */
     const struct http_upload *upload; /* NULL: no body is sent */
-    bool as_is; /* dots in the URL's path are left where they are */
+    bool as_is;        /* dots in the URL's path are left where they are */
+    uint64_t limit_ms; /* stalled if it is not over by then; 0: no limit. Not
+                          with room */
     /*
      * Called with the next bytes of the body, after all headers are there.
      * HTTP_PAUSE: nothing more is read until http_resume, and the same bytes

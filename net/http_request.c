@@ -193,6 +193,7 @@ bool http_set_request(struct http_call *c)
     }
     curl_easy_setopt(c->easy, CURLOPT_FRESH_CONNECT, (long)c->fresh);
     curl_easy_setopt(c->easy, CURLOPT_PATH_AS_IS, (long)c->as_is);
+    curl_easy_setopt(c->easy, CURLOPT_TIMEOUT_MS, (long)c->limit_ms);
     set_method(c);
     if (proxy != NULL)
         curl_easy_setopt(c->easy, CURLOPT_PROXY, proxy);

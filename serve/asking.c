@@ -12,10 +12,15 @@
 enum {
     ASKERS = 4,          /* questions at the same time */
     ASK_S = 16,          /* half of it: how long a server may be silent */
+    ANSWER_S = 30,       /* and so long its answer may take, if it is not */
     PATIENCE_MS = 20000, /* for another one's question, or for its turn */
     NO_MS = 30000,       /* a refusal is believed, */
     CORRUPT_MS = 60000,  /* and that a file comes wrong, */
-    DOWN_MS = 5000,      /* and that nobody answers */
+    DOWN_MS = 5000,      /* and that nobody answers: */
+    DOWN_TIMES = 8,      /* so many times as long as it took to find out, */
+    DOWN_MAX_MS = 60000, /* at most */
+    PROBE_MS = 10000,    /* one asks again; others do not, for so long */
+    LATE_MAX = 16,       /* questions that nobody waits for any more */
     LIMIT_MAX_S = 600
 };
 
@@ -34,11 +39,15 @@ struct asking {
     struct asker askers[ASKERS];
     struct err down; /* why nobody was reached */
     uint64_t down_until_ms;
+    unsigned failures; /* in a row */
+    unsigned late;     /* threads of asking_put_soon */
+    bool closing;
 };
 
 /* ---- life ---- */
 
-struct asking *asking_open(const char *endpoint, struct err *e)
+struct asking *asking_open(
+    const char *endpoint, const char *const *lines, struct err *e)
 {
     struct asking *a = calloc(1, sizeof(*a));
     pthread_condattr_t attr;
@@ -56,6 +65,8 @@ struct asking *asking_open(const char *endpoint, struct err *e)
     for (unsigned i = 0; i < ASKERS && rc == 0; i++) {
         rc = hub_init_at(&a->askers[i].hub, endpoint, 1, ASK_S, e);
         a->askers[i].hub.once = true;
+        a->askers[i].hub.answer_s = ANSWER_S;
+        a->askers[i].hub.lines = lines;
     }
     if (rc == 0 && memos_open(&a->memos, e) == 0 &&
         memos_open(&a->beliefs, e) == 0) {
@@ -70,6 +81,12 @@ void asking_close(struct asking *a)
 {
     if (a == NULL)
         return;
+    pthread_mutex_lock(&a->lock);
+    a->closing = true;
+    pthread_cond_broadcast(&a->changed);
+    while (a->late > 0)
+        pthread_cond_wait(&a->changed, &a->lock);
+    pthread_mutex_unlock(&a->lock);
     for (unsigned i = 0; i < ASKERS; i++)
         hub_free(&a->askers[i].hub);
     memos_free(&a->memos);
@@ -148,25 +165,35 @@ static void name_both(const struct asking *a, enum lack lack, struct err *e)
             a->name);
 }
 
-static void note_down(
-    struct asking *a, const struct hub_refusal *r, const struct err *e)
+static void note_up(struct asking *a)
 {
-    uint64_t now = clock_ms();
+    if (a->failures > 0)
+        log_info("the upstream answers again");
+    a->failures = 0;
+    a->down_until_ms = 0;
+}
 
-    if (e->kind != ERR_NET || r->status != 0 || r->answered)
-        return;
-    if (now >= a->down_until_ms)
+/* Once is nothing. Again: who finds out must not have waited for long. */
+static void note_down(struct asking *a, const struct err *e, uint64_t took_ms)
+{
+    uint64_t ms =
+        a->failures == 0
+            ? DOWN_MS
+            : size_min(size_max(took_ms * DOWN_TIMES, DOWN_MS), DOWN_MAX_MS);
+
+    if (a->failures++ == 0)
         log_warn("the upstream cannot be reached: %s", e->msg);
     a->down = *e;
-    a->down_until_ms = now + DOWN_MS;
+    a->down_until_ms = clock_ms() + ms;
 }
 
 static void note_refusal(struct asking *a, struct memo *m,
-    const struct hub_refusal *r, const struct err *e)
+    const struct hub_refusal *r, const struct err *e, uint64_t took_ms)
 {
     enum lack lack = lack_of(r, e);
 
-    note_down(a, r, e);
+    if (e->kind == ERR_NET && r->status == 0 && !r->answered)
+        note_down(a, e, took_ms);
     m->until_ms = clock_ms() + believed_ms(lack, r, e);
     m->err = *e;
     m->lack = lack;
@@ -220,22 +247,29 @@ static int ask(struct asking *a, struct asker *by, struct question *q,
     struct memo *m, enum lack *lack, struct err *e)
 {
     struct hub_refusal *refusal = &by->hub.refusal;
+    uint64_t begun_ms = clock_ms();
     struct err why = ERR_INIT;
 
     m->asking = by->busy = true;
+    m->since_ms = begun_ms;
+    if (a->failures > 0)
+        a->down_until_ms = begun_ms + PROBE_MS;
     pthread_mutex_unlock(&a->lock);
-    refusal->status = 0;
+    *refusal = (struct hub_refusal){ .status = 0 };
+    by->hub.token_known = false; /* its file may be another one by now */
     q->ask(q, &by->hub, &why);
     pthread_mutex_lock(&a->lock);
     m->asking = by->busy = false;
     pthread_cond_broadcast(&a->changed);
+    if (why.kind == ERR_NONE || refusal->status != 0 || refusal->answered)
+        note_up(a);
     if (why.kind == ERR_NONE) {
         m->lack = LACK_NONE;
         m->until_ms = clock_ms() + q->good_ms;
         memcpy(m->commit, q->commit, sizeof(m->commit));
         return 0;
     }
-    note_refusal(a, m, refusal, &why);
+    note_refusal(a, m, refusal, &why, clock_ms() - begun_ms);
     memcpy(q->commit, m->commit, sizeof(m->commit));
     *lack = m->lack;
     *e = m->err;
@@ -251,42 +285,121 @@ static int too_many(enum lack *lack, struct err *e)
         e, ERR_BUSY, "too many questions to the upstream wait for an answer");
 }
 
+/* What can be said without a question: 1, -1, or 0: nothing. */
+static int look(struct asking *a, const char *key, char *commit,
+    enum lack *lack, struct err *e)
+{
+    const struct memo *m = memo_find(&a->memos, key, clock_ms());
+    int known = recall(m, commit, lack, e);
+
+    return known != 0 ? known : recall_down(a, m, commit, lack, e);
+}
+
 /* One turn: 2 when it has to wait for others, else as asking_put. */
 static int try(struct asking *a, struct question *q, bool wait, enum lack *lack,
     struct err *e)
 {
-    uint64_t now = clock_ms();
-    struct memo *m = memo_find(&a->memos, q->key, now);
+    int known = look(a, q->key, q->commit, lack, e);
     struct asker *by = free_asker(a);
-    int known = recall(m, q->commit, lack, e);
+    struct memo *m;
 
-    if (known == 0)
-        known = recall_down(a, m, q->commit, lack, e);
     if (known != 0)
         return known > 0 ? 0 : -1;
     if (!wait)
         return 1;
-    if ((m != NULL && m->asking) || by == NULL)
+    if (a->closing)
+        return too_many(lack, e);
+    m = memo_find(&a->memos, q->key, clock_ms());
+    if (by == NULL || (m != NULL && m->asking))
         return 2;
-    m = memo_make(&a->memos, q->key, now);
+    m = memo_make(&a->memos, q->key, clock_ms());
     return m != NULL ? ask(a, by, q, m, lack, e) : too_many(lack, e);
 }
 
 /* ---- from outside ---- */
 
+static struct timespec at_ms(uint64_t ms)
+{
+    return (struct timespec){ .tv_sec = (time_t)(ms / 1000),
+        .tv_nsec = (long)(ms % 1000) * 1000000 };
+}
+
 int asking_put(struct asking *a, struct question *q, bool wait, enum lack *lack,
     struct err *e)
 {
-    struct timespec end;
+    struct timespec end = at_ms(clock_ms() + PATIENCE_MS);
     int rc, late = 0;
 
-    clock_gettime(CLOCK_MONOTONIC, &end);
-    end.tv_sec += PATIENCE_MS / 1000;
     pthread_mutex_lock(&a->lock);
     while ((rc = try(a, q, wait, lack, e)) == 2 && late == 0)
         late = pthread_cond_timedwait(&a->changed, &a->lock, &end);
     pthread_mutex_unlock(&a->lock);
     return rc == 2 ? too_many(lack, e) : rc;
+}
+
+static void *ask_late(void *arg)
+{
+    struct question *q = arg;
+    struct asking *a = q->late;
+    struct err ignored = ERR_INIT;
+    enum lack lack;
+
+    pthread_setname_np(pthread_self(), "ml-ask");
+    asking_put(a, q, true, &lack, &ignored);
+    q->drop(q);
+    pthread_mutex_lock(&a->lock);
+    a->late--;
+    pthread_cond_broadcast(&a->changed);
+    pthread_mutex_unlock(&a->lock);
+    return NULL;
+}
+
+/* It is asked on a thread of its own, unless there are too many. */
+static bool begin_late(struct asking *a, struct question *q)
+{
+    pthread_attr_t attr;
+    pthread_t thread;
+    bool begun = false;
+
+    if (a->late >= LATE_MAX || a->closing || pthread_attr_init(&attr) != 0)
+        return false;
+    pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+    q->late = a;
+    begun = pthread_create(&thread, &attr, ask_late, q) == 0;
+    a->late += begun;
+    pthread_attr_destroy(&attr);
+    return begun;
+}
+
+int asking_put_soon(struct asking *a, struct question *q, uint64_t ms,
+    char commit[41], enum lack *lack, struct err *e)
+{
+    char key[MEMO_KEY_MAX];
+    const struct memo *m;
+    struct timespec end;
+    int known, late = 0;
+
+    memcpy(key, q->key, sizeof(key));
+    pthread_mutex_lock(&a->lock);
+    m = memo_find(&a->memos, key, clock_ms());
+    end = at_ms((m != NULL && m->asking ? m->since_ms : clock_ms()) +
+                (a->failures > 0 ? 0 : ms));
+    known = look(a, key, commit, lack, e);
+    if (known == 0 && !(m != NULL && m->asking)) {
+        late = !begin_late(a, q);
+        q = late ? q : NULL;
+    }
+    while (known == 0 && late == 0) {
+        late = pthread_cond_timedwait(&a->changed, &a->lock, &end);
+        known = look(a, key, commit, lack, e);
+    }
+    pthread_mutex_unlock(&a->lock);
+    if (q != NULL)
+        q->drop(q);
+    if (known != 0)
+        return known > 0 ? 0 : -1;
+    *lack = LACK_BYTES;
+    return err_set(e, ERR_NET, "%s takes its time to answer", a->name);
 }
 
 enum lack asking_refused(struct asking *a, const char *key,
@@ -298,7 +411,7 @@ enum lack asking_refused(struct asking *a, const char *key,
     pthread_mutex_lock(&a->lock);
     m = memo_make(&a->memos, key, clock_ms());
     if (m != NULL)
-        note_refusal(a, m, r, e);
+        note_refusal(a, m, r, e, 0);
     name_both(a, lack, e);
     pthread_mutex_unlock(&a->lock);
     return lack;

@@ -19,9 +19,13 @@ struct question {
     /* Without a lock, on a connection of its own: 0, or -1 with *e. */
     int (*ask)(struct question *q, struct hub *hub, struct err *e);
     char commit[41]; /* of the answer, remembered with it; or "" */
+    void (*drop)(struct question *q); /* asking_put_soon: it is over */
+    struct asking *late;              /* asking.c's */
 };
 
-struct asking *asking_open(const char *endpoint, struct err *e);
+/* asking_open - lines: sent with each question (hub.h); or NULL. */
+struct asking *asking_open(
+    const char *endpoint, const char *const *lines, struct err *e);
 void asking_close(struct asking *a); /* NULL is fine */
 
 /* asking_name - who is asked, for messages. */
@@ -36,6 +40,16 @@ const char *asking_name(const struct asking *a);
  */
 int asking_put(struct asking *a, struct question *q, bool wait, enum lack *lack,
     struct err *e);
+
+/*
+ * asking_put_soon - the same, for who can do without the answer: so long after
+ * the question was put he is told that there is none yet, and at once where
+ * nobody could be reached before. It goes on meanwhile, for who comes later.
+ * q        taken: its drop is called when it is over
+ * Returns  0 with commit, or -1 with *lack (BYTES: none yet) and *e
+ */
+int asking_put_soon(struct asking *a, struct question *q, uint64_t ms,
+    char commit[41], enum lack *lack, struct err *e);
 
 /*
  * asking_refused - what a refusal, or a failure without one, means; it is

@@ -168,6 +168,7 @@ static void read_head(struct exchange *x, const char *method)
     x->asked.if_range = value_of(x, "If-Range");
     x->asked.if_none_match = value_of(x, "If-None-Match");
     x->asked.host = value_of(x, "Host");
+    x->asked.mark = value_of(x, SUPPLY_MARK);
     x->asked.authorization = authorization(x);
 }
 

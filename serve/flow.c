@@ -93,6 +93,8 @@ static void fetch(struct flows *all, struct flow *f, struct hub *hub)
 
     if (hub->endpoint[0] == '\0')
         hub_init_at(hub, all->opts.endpoint, JOBS, RETRY_S, &e);
+    hub->lines = all->opts.lines;
+    hub->token_known = false; /* its file may be another one by now */
     hub->refusal = (struct hub_refusal){ .status = 0 };
     if (e.kind == ERR_NONE)
         single_fetch(&s, hub, &e);

@@ -23,7 +23,8 @@ struct flow_end {
 struct flows_opts {
     const struct hubdir *dir;
     const char *endpoint;
-    unsigned most; /* transfers at the same time; 0: what is good */
+    const char *const *lines; /* sent with each request (hub.h); or NULL */
+    unsigned most;            /* transfers at the same time; 0: what is good */
     /* Why it is over (kind NONE: all is well), and what to answer then. */
     enum lack (*ended)(void *arg, const struct flow_end *end, struct err *e);
     void *arg;

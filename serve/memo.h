@@ -16,9 +16,10 @@ struct memo {
     char key[MEMO_KEY_MAX]; /* "": unused */
     uint64_t until_ms;      /* believed until then */
     uint64_t used_ms;
-    bool asking;     /* somebody is at it */
-    char commit[41]; /* or "" */
-    enum lack lack;  /* LACK_NONE: it was no refusal */
+    bool asking;       /* somebody is at it, */
+    uint64_t since_ms; /* since then */
+    char commit[41];   /* or "" */
+    enum lack lack;    /* LACK_NONE: it was no refusal */
     struct err err;
 };
 

@@ -472,12 +472,31 @@ static bool admit(
     return false;
 }
 
+/* What this mirror asks its upstream has come back to it. */
+static bool goes_round(
+    struct responder *by, const struct asked *q, struct response *a)
+{
+    const struct supplier *from = by->supply->supplier;
+    char text[320];
+
+    if (q->mark == NULL || from == NULL || from->mark == NULL ||
+        strcmp(q->mark, from->mark) != 0)
+        return false;
+    log_warn("the upstream, %s, is this mirror itself: start it with another "
+             "--upstream",
+        from->name);
+    snprintf(text, sizeof(text), "mirror %s is its own upstream", by->name);
+    response_refuse(a, 508, text);
+    return true;
+}
+
 int response_make(struct responder *by, const struct asked *q, bool wait,
     struct response *out)
 {
     int rc = 0;
 
-    if (answer_nonsense(by, q, out) || !admit(by, q, out))
+    if (goes_round(by, q, out) || answer_nonsense(by, q, out) ||
+        !admit(by, q, out))
         return 0;
     if (q->route.kind == ROUTE_REFS)
         rc = answer_refs(by, q, wait, out);

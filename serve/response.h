@@ -20,6 +20,7 @@ struct asked {
     const char *if_range;
     const char *if_none_match;
     const char *authorization;
+    const char *mark; /* SUPPLY_MARK */
     const char *host;
     struct str body; /* of a POST */
 };

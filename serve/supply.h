@@ -18,6 +18,10 @@
 
 enum { SUPPLY_WAIT = 1 }; /* beside 0 and -1 */
 
+/* The field of a request that says which mirror it comes from. */
+#define SUPPLY_MARK "X-Mlfetch-Mirror"
+enum { SUPPLY_MARK_MAX = 24 };
+
 /* The bytes of a file: whole, or on their way. */
 struct source {
     int fd;            /* from its first byte on; or -1 */
@@ -53,6 +57,7 @@ struct supply_fetch {
 struct supplier {
     void *self;
     const char *name; /* for messages: the upstream, without secrets */
+    const char *mark; /* of its own requests, that must not come here; NULL */
     /* The commit that r's revision, not a commit, is now. 0, SUPPLY_WAIT, -1 */
     int (*commit)(void *self, const struct repo *r, bool wait, char out[41],
         enum lack *lack, struct err *e);

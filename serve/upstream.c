@@ -1,9 +1,12 @@
 #include "serve/upstream.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "fetch/hub.h"
 #include "serve/asking.h"
@@ -12,6 +15,7 @@
 enum {
     BRANCHES_MAX = 8,
     BRANCH_MS = 30000, /* so long a branch is believed to stay */
+    HELD_MS = 2000,    /* so long is waited where one is held */
     LISTED_MS = 2000,  /* who waited for the same listing finds it kept */
     DOUBT_MS = 600000  /* somebody may have wrong first bytes of a file */
 };
@@ -21,6 +25,9 @@ struct upstream {
     const struct hubdir *dir;
     struct asking *asking;
     struct flows *flows;
+    char mark[SUPPLY_MARK_MAX];
+    char line[64];
+    const char *lines[2];
 };
 
 /* A question, and what its answer goes into. */
@@ -54,6 +61,36 @@ static int ask_commit(struct question *q, struct hub *hub, struct err *e)
     return 0;
 }
 
+/* One that its asker need not wait for. */
+struct lasting {
+    struct inquiry inquiry; /* first */
+    struct repo repo;
+};
+
+static void drop_lasting(struct question *q)
+{
+    free(q);
+}
+
+static int get_commit_soon(struct upstream *u, const struct repo *r,
+    char out[41], enum lack *lack, struct err *e)
+{
+    struct lasting *l = calloc(1, sizeof(*l));
+    struct question *q;
+
+    *lack = LACK_FAULT;
+    if (l == NULL)
+        return err_set(e, ERR_NOMEM, "out of memory");
+    l->repo = *r;
+    l->inquiry = (struct inquiry){ .u = u, .repo = &l->repo };
+    q = &l->inquiry.question;
+    *q = (struct question){
+        .good_ms = BRANCH_MS, .ask = ask_commit, .drop = drop_lasting
+    };
+    name(q->key, "commit", r, r->revision);
+    return asking_put_soon(u->asking, q, HELD_MS, out, lack, e);
+}
+
 static int get_commit(void *self, const struct repo *r, bool wait, char out[41],
     enum lack *lack, struct err *e)
 {
@@ -62,8 +99,11 @@ static int get_commit(void *self, const struct repo *r, bool wait, char out[41],
                              .ask = ask_commit },
         .u = u,
         .repo = r };
+    struct err ignored = ERR_INIT;
     int rc;
 
+    if (wait && hubdir_ref(u->dir, r, out, &ignored) == HAVE)
+        return get_commit_soon(u, r, out, lack, e);
     name(i.question.key, "commit", r, r->revision);
     rc = asking_put(u->asking, &i.question, wait, lack, e);
     if (rc == 0)
@@ -233,6 +273,18 @@ static enum lack on_end(void *arg, const struct flow_end *end, struct err *e)
 
 /* ---- life ---- */
 
+/* Who is asked may be this mirror itself, by another name. */
+static void mark(struct upstream *u)
+{
+    uint64_t id;
+
+    if (getrandom(&id, sizeof(id), GRND_NONBLOCK) != sizeof(id))
+        id = clock_ns();
+    snprintf(u->mark, sizeof(u->mark), "%016" PRIx64, id);
+    snprintf(u->line, sizeof(u->line), "%s: %s", SUPPLY_MARK, u->mark);
+    u->lines[0] = u->line;
+}
+
 struct upstream *upstream_open(const struct upstream_opts *opts, struct err *e)
 {
     struct upstream *u = calloc(1, sizeof(*u));
@@ -247,7 +299,9 @@ struct upstream *upstream_open(const struct upstream_opts *opts, struct err *e)
         return NULL;
     }
     u->dir = opts->dir;
-    u->asking = asking_open(opts->url, e);
+    mark(u);
+    flows.lines = u->lines;
+    u->asking = asking_open(opts->url, u->lines, e);
     if (u->asking != NULL)
         u->flows = flows_open(&flows, e);
     if (u->flows == NULL) {
@@ -256,6 +310,7 @@ struct upstream *upstream_open(const struct upstream_opts *opts, struct err *e)
     }
     u->supplier = (struct supplier){ .self = u,
         .name = asking_name(u->asking),
+        .mark = u->mark,
         .commit = get_commit,
         .tree = get_tree,
         .open = open_file,

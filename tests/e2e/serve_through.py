@@ -26,6 +26,7 @@ BIG = (1000 if LONG else 64) * MIB
 REPO = "acme/m"
 FILE = "model.safetensors"
 HELD_BACK = 64 << 10
+CLIENTS = 32
 
 
 def digest(data):
@@ -92,10 +93,21 @@ def soon(what, wait=30):
     return True
 
 
-class Answer:
-    """One request, read to its end, or as far as it comes."""
+def summed(first, answer):
+    """Of a body that would not fit into memory 32 times."""
+    sha, n, room = hashlib.sha256(first), len(first), bytearray(MIB)
+    while got := answer.readinto(room):
+        sha.update(memoryview(room)[:got])
+        n += got
+    return sha.hexdigest(), n
 
-    def __init__(self, url, path, method="GET", most=None, **headers):
+
+class Answer:
+    """One request, read to its end, or as far as it comes; hashed: its body
+    is its digest and its length alone."""
+
+    def __init__(self, url, path, method="GET", most=None, hashed=False,
+                 **headers):
         parts = urllib.parse.urlsplit(url)
         self.conn = http.client.HTTPConnection(parts.hostname, parts.port,
                                                timeout=120)
@@ -111,8 +123,11 @@ class Answer:
         first = answer.read(1)
         self.first = time.monotonic() - begin
         try:
-            self.body = first + (answer.read() if most is None
-                                 else answer.read(most))
+            if hashed:
+                self.body = summed(first, answer)
+            else:
+                self.body = first + (answer.read() if most is None
+                                     else answer.read(most))
         except http.client.IncompleteRead as e:
             self.body = first + e.partial
             self.whole = False
@@ -146,6 +161,7 @@ class Relay:
                    urllib.parse.urlsplit(url).port)
         self.socks = set()
         self.lock = threading.Lock()
+        self.passed = 0  # bytes, both ways
         self.port = 0
         self.open()
 
@@ -173,6 +189,8 @@ class Relay:
         try:
             while data := a.recv(1 << 16):
                 b.sendall(data)
+                with self.lock:
+                    self.passed += len(data)
         except OSError:
             pass
         for s in (a, b):
@@ -262,18 +280,37 @@ def streaming(tap, hub, files):
 
 
 def joining(tap, hub, big):
+    """Everybody wants the same large file at once."""
+    path = resolve("big.safetensors", repo="acme/big")
+    want = (digest(big), len(big))
     with Mirror(hub.url) as m:
         hub.reset()
-        with concurrent.futures.ThreadPoolExecutor(32) as pool:
-            got = list(pool.map(lambda _: digest(
-                Answer(m.url, resolve("big.safetensors", repo="acme/big")).body
-                ), range(32)))
-        tap.eq(set(got), {digest(big)}, "32 who ask for one cold file get it")
+        begin = time.monotonic()
+        with concurrent.futures.ThreadPoolExecutor(CLIENTS) as pool:
+            got = list(pool.map(lambda _: Answer(m.url, path, hashed=True),
+                                range(CLIENTS)))
+        seconds = time.monotonic() - begin
+        tap.eq({g.body for g in got}, {want},
+               f"{CLIENTS} who ask for one cold file get it")
+        log = hub.log()
         n = sent(hub, "big.safetensors")
         tap.ok(len(big) <= n < len(big) + 2 * MIB,
                "from one transfer", f"{n} bytes of {len(big)}")
-        tap.eq(len([r for r in hub.log() if "/revision/" in r["path"]]), 1,
+        tap.eq(len([r for r in log if "/revision/" in r["path"]]), 1,
                "and one question which commit it is")
+        print(f"# {CLIENTS} clients, {len(big) // MIB} MiB each: {seconds:.1f} "
+              f"s, {CLIENTS * len(big) / seconds / 1e6:.0f} MB/s to all of "
+              f"them; first bytes after {min(g.first for g in got):.3f} to "
+              f"{max(g.first for g in got):.3f} s; the Hub sent "
+              f"{n / len(big):.4f} of the file in "
+              f"{sum(r['bytes'] > 0 for r in log)} answers; "
+              f"{peak(m) / 1e6:.0f} MB of memory at most")
+
+
+def peak(m):
+    with open(f"/proc/{m.proc.pid}/status", encoding="ascii") as f:
+        return next(int(line.split()[1]) * 1024 for line in f
+                    if line.startswith("VmHWM"))
 
 
 def takes_anything(tap, hub, files):
@@ -310,7 +347,8 @@ def wrong_bytes(tap, hub, files):
                len(got.body) <= len(want) - HELD_BACK,
                "who is sent wrong bytes sees a short body",
                f"{len(got.body)} of {len(want)}, whole: {got.whole}")
-        tap.ok("digest" in m.said() and sha not in m.names("blobs"),
+        tap.ok(soon(lambda: "digest" in m.said()) and
+               sha not in m.names("blobs"),
                "and nothing is published", m.said())
         tap.ok(soon(lambda: "twice" in m.said()), "fetched twice, no more")
         again = Answer(m.url, resolve())
@@ -412,14 +450,21 @@ def dies_half_way(tap, hub, big):
     """The way to the Hub is cut while clients read, and comes back."""
     relay = Relay(hub.url)
     path = resolve("big.safetensors", repo="acme/direct")
-    hub.faults([{"host": "hub", "path": "*big.safetensors", "rate": 12 * MIB,
-                 "times": -1}])
+    want = (digest(big), len(big))
+    hub.faults([{"host": "hub", "path": "*big.safetensors",
+                 "rate": len(big) // 16, "times": -1}])
     with Mirror(relay.url) as m, \
-            concurrent.futures.ThreadPoolExecutor(4) as pool:
+            concurrent.futures.ThreadPoolExecutor(CLIENTS) as pool:
         hub.reset()
-        readers = [pool.submit(Answer, m.url, path) for _ in range(4)]
-        time.sleep(1)
+        start = time.monotonic()
+        readers = [pool.submit(Answer, m.url, path, hashed=True)
+                   for _ in range(CLIENTS)]
+        soon(lambda: relay.passed > len(big) // 2, 60)
         relay.cut()
+        cut = relay.passed
+        tap.ok(len(big) // 2 < cut < len(big) * 3 // 4 and
+               not any(r.done() for r in readers),
+               "control: the way is cut half-way", f"{cut} of {len(big)}")
         held = Answer(m.url, resolve("config.json", repo="acme/direct"))
         tap.ok(held.status == 504 and relay.url in
                (held.header("X-Error-Message") or "") and
@@ -433,12 +478,15 @@ def dies_half_way(tap, hub, big):
         relay.open()
         hub.faults([])
         got = [r.result() for r in readers]
-        tap.ok(all(g.body == big for g in got),
-               "clients wait for it, and get all",
-               [(g.status, len(g.body), g.whole) for g in got])
+        tap.ok(all(g.body == want for g in got),
+               f"{CLIENTS} clients wait for it, and get all",
+               [(g.status, g.body, g.whole) for g in got])
         n = sent(hub, "big.safetensors")
         tap.ok(n < len(big) + 24 * MIB, "what had come was not lost", n)
         tap.ok(m.published(digest(big), "acme/direct"), "and it is kept")
+        print(f"# {CLIENTS} clients, cut at {cut / len(big):.2f} of "
+              f"{len(big) // MIB} MiB: {time.monotonic() - start:.1f} s in "
+              f"all; {(n - len(big)) / MIB:.1f} MiB were sent twice")
     relay.cut()
 
 
@@ -468,6 +516,140 @@ def away(tap, hub, files):
         got = Answer(m.url, "/api/models/acme/m")
         tap.eq(got.status, 200, "and the Hub is asked again when it is back")
     relay.cut()
+
+
+class Hole:
+    """A host that drops what is sent to it: its queue is full."""
+
+    def __init__(self, port):
+        self.socks = [socket.socket()]
+        self.socks[0].setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.socks[0].bind(("127.0.0.1", port))
+        self.socks[0].listen(0)
+        for _ in range(4):
+            s = socket.socket()
+            s.setblocking(False)
+            s.connect_ex(("127.0.0.1", port))
+            self.socks.append(s)
+
+    def close(self):
+        for s in self.socks:
+            s.close()
+
+
+def silent(tap, hub, files):
+    """Nothing comes back from the Hub, not even a refusal. What is returned
+    waits for that beside the other tests, and asks the Hub for nothing."""
+    relay = Relay(hub.url)
+    m = Mirror(relay.url).start()
+    Answer(m.url, resolve("config.json", repo="acme/direct"))
+    relay.cut()
+    m.stop()
+    hole = Hole(relay.port)
+
+    def go_on():
+        with m:
+            begin = time.monotonic()
+            for most in (4, 1, 1):
+                got = Answer(m.url, resolve("config.json", repo="acme/direct"))
+                tap.ok(got.body == files["config.json"] and got.seconds < most,
+                       f"nobody answers: what is held is served in {most} s",
+                       f"{got.seconds} s, {got.status}")
+            time.sleep(max(0, begin + 9 - time.monotonic()))
+            for path in (resolve("other.json", repo="acme/direct"),
+                         "/api/models/acme/none"):
+                got = Answer(m.url, path)
+                tap.ok(got.status == 504 and got.seconds < 1 and relay.url in
+                       (got.header("X-Error-Message") or ""),
+                       "and nobody waits for what is not",
+                       (got.status, got.seconds, got.headers))
+            time.sleep(5)  # that once is over
+            got = Answer(m.url, "/api/models/acme/none")
+            tap.ok(got.status == 504, "one finds out that it is so still",
+                   got.status)
+            time.sleep(6)
+            got = Answer(m.url, "/api/models/acme/nobody")
+            tap.ok(got.status == 504 and got.seconds < 1,
+                   "and is not sent there again so soon", got.seconds)
+        hole.close()
+    return go_on
+
+
+def dribbling(tap):
+    """An upstream that never ends its answer, beside the other tests."""
+    def serve(s):
+        try:
+            s.recv(1 << 16)
+            s.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+                      b"Content-Length: 1000000\r\n\r\n")
+            while True:
+                s.sendall(b" " * 20)
+                time.sleep(0.1)
+        except OSError:
+            s.close()
+
+    def accept(listener):
+        while True:
+            try:
+                s, _ = listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=serve, args=(s,), daemon=True).start()
+
+    listener = socket.create_server(("127.0.0.1", 0))
+    threading.Thread(target=accept, args=(listener,), daemon=True).start()
+    with Mirror(f"http://127.0.0.1:{listener.getsockname()[1]}") as m:
+        got = Answer(m.url, "/api/models/acme/m")
+        tap.ok(got.status == 504 and 25 < got.seconds < 45 and
+               "not whole" in got.header("X-Error-Message"),
+               "an answer of the Hub's that dribbles is not waited for",
+               (got.status, got.seconds, got.headers))
+    listener.shutdown(socket.SHUT_RDWR)
+    listener.close()
+
+
+def itself(tap):
+    """A mirror that is its own upstream says so, and asks no further."""
+    with socket.create_server(("127.0.0.1", 0)) as s:
+        port = s.getsockname()[1]
+    m = Mirror(f"http://localhost:{port}")
+    m.port = port
+    with m:
+        got = [Answer(m.url, "/api/models/acme/m/refs") for _ in "ab"]
+        tap.eq([g.status for g in got], [504, 504],
+               "a mirror that is its own upstream has nothing")
+        tap.ok("is its own upstream" in (got[0].header("X-Error-Message") or "")
+               and soon(lambda: "is this mirror itself" in m.said()),
+               "and says so, to who asks and in its log",
+               (got[0].headers, m.said()))
+        tap.ok(soon(lambda: m.said().count(" 508 ") == 1),
+               "one question, one round", m.said())
+
+
+def rotated(tap, hub):
+    """A token that is replaced while the mirror runs."""
+    def gate(token):
+        hub.control("config", {
+            "tokens": {token: {"name": "mill"}},
+            "repos": {"acme/gated": {
+                "dir": gated_dir(hub), "gated": "auto", "tokens": [token]}}})
+
+    with Mirror(hub.url) as m:
+        path = os.path.join(m.env["HF_HOME"], "token")
+        write(path, b"hf_mirror")
+        got = Answer(m.url, resolve("a.json", repo="acme/gated"))
+        tap.eq(got.status, 200, "the token of the file opens what it may")
+        gate("hf_second")
+        write(path, b"hf_second")
+        got = [Answer(m.url, p).status for p in
+               (resolve("a.bin", repo="acme/gated"),
+                "/api/models/acme/gated/refs")]
+        tap.eq(got, [200, 200], "a new one in it counts at once")
+        gate("hf_mirror")
+
+
+def gated_dir(hub):
+    return hub.config["repos"]["acme/gated"]["dir"]
 
 
 def killed(tap, hub, big):
@@ -596,6 +778,9 @@ def main():
                                 "gated": "auto", "tokens": ["hf_mirror"]},
                  "acme/xet": {"dir": os.path.join(top, "gated"), "xet": True}}
         with kit.Hub(repos, tokens={"hf_mirror": {"name": "mill"}}) as hub:
+            pool = concurrent.futures.ThreadPoolExecutor(2)
+            beside = [pool.submit(silent(tap, hub, files)),
+                      pool.submit(dribbling, tap)]
             cold(tap, hub, files)
             streaming(tap, hub, files)
             takes_anything(tap, hub, files)
@@ -610,7 +795,11 @@ def main():
             killed(tap, hub, big)
             chain(tap, hub, files)
             secrets(tap, hub)
+            rotated(tap, hub)
+            itself(tap)
             full(tap, hub, files)
+            for one in beside:
+                one.result()
     tap.ok(all(status == 0 for status, _ in Mirror.ends),
            f"{len(Mirror.ends)} mirrors ended well when they were told to",
            [e for e in Mirror.ends if e[0] != 0])

@@ -14,6 +14,7 @@
 #include "fetch/hub_error.h"
 #include "fetch/pattern.h"
 #include "fetch/token.h"
+#include "fetch/treepage.h"
 #include "net/content_range.h"
 #include "net/retry.h"
 #include "net/url.h"
@@ -65,7 +66,7 @@ static void check_header(const char *text)
 
     if (hub_etag(text, &d))
         must(d.kind == HASH_GIT_SHA1 || d.kind == HASH_SHA256);
-    if (hub_next(text, next))
+    if (treepage_next(text, next))
         must(strlen(next) < URL_MAX && strlen(next) <= strlen(text));
 }
 

@@ -2,14 +2,18 @@
 #include "serve/asking.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
 
 #include "tests/unit/tap.h"
 
 static struct asking *begin(void)
 {
     struct err e = ERR_INIT;
-    struct asking *a = asking_open("http://127.0.0.1:1", &e);
+    struct asking *a = asking_open("http://127.0.0.1:1", NULL, &e);
 
     ok(a != NULL, "somebody can be asked");
     return a;
@@ -121,10 +125,107 @@ static void what_was_said_stays(void)
     asking_close(a);
 }
 
+/* ---- who does not wait for long ---- */
+
+static int goes_slowly(struct question *q, struct hub *hub, struct err *e)
+{
+    usleep(600 * 1000);
+    return says(q, hub, e);
+}
+
+static int is_not_there(struct question *q, struct hub *hub, struct err *e)
+{
+    (void)q, (void)hub;
+    usleep(200 * 1000);
+    return err_set(e, ERR_NET, "no connection");
+}
+
+static void drop(struct question *q)
+{
+    free(q);
+}
+
+/* 0, or the lack; and how long it took. */
+static int put_soon(struct asking *a, const char *key, uint64_t ms,
+    int (*ask)(struct question *q, struct hub *hub, struct err *e),
+    uint64_t *took)
+{
+    struct question *q = calloc(1, sizeof(*q));
+    struct err e = ERR_INIT;
+    enum lack lack = LACK_NONE;
+    uint64_t begun = clock_ms();
+    char commit[41];
+    int rc;
+
+    if (q == NULL)
+        exit(1);
+    q->ask = ask;
+    q->drop = drop;
+    q->good_ms = 60000;
+    snprintf(q->key, sizeof(q->key), "%s", key);
+    rc = asking_put_soon(a, q, ms, commit, &lack, &e);
+    *took = clock_ms() - begun;
+    return rc == 0 ? 0 : (int)lack;
+}
+
+static void late_answers(void)
+{
+    struct asking *a = begin();
+    uint64_t took;
+    char commit[41];
+
+    is_int(put_soon(a, "commit x main", 200, goes_slowly, &took), LACK_BYTES,
+        "there is no answer yet");
+    ok(took < 500, "which is said in time");
+    is_int(put_soon(a, "commit x main", 200, goes_slowly, &took), LACK_BYTES,
+        "nor a moment later");
+    ok(took < 100, "for that nobody waits as long again");
+    is_int(put(a, "commit x main", commit, says), 0, "it came meanwhile");
+    is_int(put_soon(a, "commit x main", 200, goes_slowly, &took), 0,
+        "and is known");
+    is_int(put_soon(a, "commit y main", 5000, goes_slowly, &took), 0,
+        "who has the time is told the answer");
+    asking_close(a);
+}
+
+/* Nobody waits twice for a host that does not answer. */
+static void black_hole(void)
+{
+    struct asking *a = begin();
+    uint64_t took;
+    char commit[41];
+
+    is_int(put(a, "commit x main", commit, is_not_there), LACK_BYTES,
+        "nobody is there");
+    ok(down(a), "which is known");
+    is_int(put(a, "commit y main", commit, says), LACK_BYTES,
+        "nobody else is sent there");
+    asking_close(a);
+    a = begin();
+    is_int(put_soon(a, "commit x main", 100, is_not_there, &took), LACK_BYTES,
+        "who can do without goes on");
+    usleep(400 * 1000);
+    ok(down(a), "the question went on");
+    usleep(5000 * 1000);
+    ok(!down(a), "after a while one asks again");
+    is_int(put_soon(a, "commit y main", 2000, goes_slowly, &took), LACK_BYTES,
+        "not who can do without");
+    ok(took < 200, "he does not wait at all");
+    usleep(100 * 1000);
+    is_int(put(a, "commit z main", commit, says), LACK_BYTES,
+        "nor do others, while one finds out");
+    usleep(800 * 1000);
+    is_int(put(a, "commit z main", commit, says), 0,
+        "who finds out that it is there again, for all");
+    asking_close(a);
+}
+
 int main(void)
 {
     beliefs_stay();
     who_is_at_fault();
     what_was_said_stays();
+    late_answers();
+    black_hole();
     return done();
 }

@@ -36,7 +36,7 @@ static void *serve(void *arg)
     return NULL;
 }
 
-static pthread_t begin(struct server *s, size_t brings)
+static pthread_t begin(struct server *s, size_t brings, void *(*run)(void *))
 {
     struct sockaddr_in a = { .sin_family = AF_INET,
         .sin_addr = { htonl(INADDR_LOOPBACK) } };
@@ -48,7 +48,7 @@ static pthread_t begin(struct server *s, size_t brings)
     if (bind(s->listener, (struct sockaddr *)&a, len) != 0 ||
         listen(s->listener, 8) != 0 ||
         getsockname(s->listener, (struct sockaddr *)&a, &len) != 0 ||
-        pthread_create(&thread, NULL, serve, s) != 0)
+        pthread_create(&thread, NULL, run, s) != 0)
         exit(1);
     snprintf(s->url, sizeof(s->url), "http://127.0.0.1:%u/",
         (unsigned)ntohs(a.sin_port));
@@ -97,7 +97,7 @@ static void after_a_pause(
     struct taker t = { .pause = true, .then = then };
     struct http_call c = HTTP_CALL_INIT;
     struct server s;
-    pthread_t thread = begin(&s, brings);
+    pthread_t thread = begin(&s, brings, serve);
 
     c.url = s.url;
     c.body = take;
@@ -119,10 +119,51 @@ static void after_a_pause(
     close(s.listener);
 }
 
+/* A byte now and then is no answer. */
+static void *dribble(void *arg)
+{
+    const struct server *s = arg;
+    int fd = accept(s->listener, NULL, NULL);
+    char request[4096];
+    static const char head[] = "HTTP/1.1 200 OK\r\nContent-Length: 40000\r\n"
+                               "\r\n";
+
+    if (read(fd, request, sizeof(request)) > 0 &&
+        write(fd, head, sizeof(head) - 1) > 0)
+        while (send(fd, head, 16, MSG_NOSIGNAL) > 0)
+            usleep(20 * 1000);
+    close(fd);
+    return NULL;
+}
+
+static void in_time(void)
+{
+    struct http_opts opts = { .connect_s = 5, .stall_s = 20, .connections = 2 };
+    struct err e = ERR_INIT;
+    struct http *h = http_open(&opts, &e);
+    struct http_call c = HTTP_CALL_INIT;
+    struct server s;
+    pthread_t thread = begin(&s, 0, dribble);
+    uint64_t begun = clock_ms();
+
+    c.url = s.url;
+    c.limit_ms = 1000;
+    ok(h != NULL && http_run(h, &c, &e) == 0, "an answer that dribbles");
+    is_int(c.end, HTTP_STALLED, "ends when its time is over");
+    ok(clock_ms() - begun < SOON_MS && strstr(c.why, "not whole after 1 s"),
+        "and why is said: %s", c.why);
+    http_call_free(&c);
+    http_close(h);
+    shutdown(s.listener, SHUT_RDWR);
+    pthread_join(thread, NULL);
+    close(s.listener);
+}
+
 int main(void)
 {
     after_a_pause(BODY, 0, HTTP_ANSWERED, "after a pause all of it comes");
     after_a_pause(BODY, -1, HTTP_STOPPED, "all there, and stopped then");
     after_a_pause(SENT, -1, HTTP_STOPPED, "stopped then, and no more to come");
+    in_time();
     return done();
 }

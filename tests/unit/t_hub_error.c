@@ -3,6 +3,7 @@
 #include "cache/hubdir.h"
 #include "fetch/hub.h"
 #include "fetch/token.h"
+#include "fetch/treepage.h"
 #include "tests/unit/tap.h"
 
 static const struct repo repo = { REPO_MODEL, "org/name", "v9", "" };
@@ -120,16 +121,17 @@ static void links(void)
 {
     static char out[16384];
 
-    ok(hub_next("<https://h/x?c=1>; rel=\"next\"", out) &&
+    ok(treepage_next("<https://h/x?c=1>; rel=\"next\"", out) &&
             strcmp(out, "https://h/x?c=1") == 0,
         "a next page");
-    ok(hub_next(
+    ok(treepage_next(
            "<https://h/p>; rel=\"prev\", <https://h/n>; rel=\"next\"", out) &&
             strcmp(out, "https://h/n") == 0,
         "behind another one");
-    ok(!hub_next("<https://h/p>; rel=\"prev\"", out) && !hub_next("", out) &&
-            !hub_next("<https://h/p; rel=\"next\"", out) &&
-            !hub_next("rel=\"next\"", out),
+    ok(!treepage_next("<https://h/p>; rel=\"prev\"", out) &&
+            !treepage_next("", out) &&
+            !treepage_next("<https://h/p; rel=\"next\"", out) &&
+            !treepage_next("rel=\"next\"", out),
         "none");
 }
 
