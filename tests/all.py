@@ -121,7 +121,8 @@ def main():
             units("build/asan") + scripts +
             ["tests/cuda/t_emulated.py", "tests/fuzz/run.py"] +
             [f"tests/e2e/{n}.py" for n in ("path", "lock", "layer", "localdir",
-                                           "account")]), "build/asan")
+                                           "account", "serve_hostile",
+                                           "s3_client")]), "build/asan")
     counted("threads, sanitized", ["make", "--no-print-directory", "tsan"])
     tail = f", {totals[2]} skipped" if totals[2] else ""
     print(f"\n{totals[0]} passed, {totals[1]} failed{tail}")

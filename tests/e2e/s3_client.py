@@ -524,6 +524,8 @@ def whole(kind):
                    f"{name}: the log has no secret")
             tap.ok("/big%20" in ask.said() and "uploadId" not in ask.said(),
                    f"{name}: nor a query")
+        if kit.BRIEF:
+            return
         access(server, bucket, name)
         if kind is radosgw.Radosgw:
             styles(server, bucket, plain, name)
@@ -535,7 +537,8 @@ if not os.path.exists(kit.program("tests/e2e/s3ask")):
 else:
     dead_end()
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        runs = [pool.submit(whole, k) for k in (radosgw.Radosgw, swift.Swift)]
+        runs = [pool.submit(whole, k) for k in
+                (radosgw.Radosgw, swift.Swift)[:1 if kit.BRIEF else 2]]
     for run in runs:
         run.result()
 tap.done()

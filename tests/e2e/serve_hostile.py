@@ -161,11 +161,15 @@ def forms(cache):
         tap.ok(r.status == 200 and len(r.json()) == 20000,
                "a folder, 20,000 times: each costs nothing", r.status)
         every = []
-        for _ in range(120):
+
+        def begin():
             s = m.connect()
             s.sendall(POST + b"Content-Length: 1000000\r\n\r\n" +
                       b"x" * 999_000)
             every.append(s)
+
+        for _ in range(120):
+            begin()
         with open(f"/proc/{m.proc.pid}/status", encoding="ascii") as f:
             rss = int(re.search(r"VmRSS:\s+(\d+)", f.read())[1]) / 1000
         if "asan" in kit.BUILD:
@@ -180,6 +184,8 @@ def forms(cache):
                 r = m.ask(url, "POST", b"paths=d&a=" + b"x" * 900_000)
                 if r.status == want:
                     break
+                if want == 503:
+                    begin()  # who was let go has left room
                 time.sleep(0.1)
             tap.eq(r.status, want, name)
             for s in every:
@@ -339,7 +345,8 @@ with serving.Cache() as hub:
     forms(hub)
     links(hub)
     short(hub)
-    slow(hub)
-    crowd(hub)
-    memory(hub)
+    if not kit.BRIEF:
+        slow(hub)
+        crowd(hub)
+        memory(hub)
 tap.done()
