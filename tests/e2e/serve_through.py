@@ -283,6 +283,8 @@ def joining(tap, hub, big):
     """Everybody wants the same large file at once."""
     path = resolve("big.safetensors", repo="acme/big")
     want = (digest(big), len(big))
+    hub.faults([{"host": "bytes", "path": "*big.safetensors",
+                 "rate": len(big) // 24, "times": -1}])
     with Mirror(hub.url) as m:
         hub.reset()
         begin = time.monotonic()
@@ -292,6 +294,8 @@ def joining(tap, hub, big):
         seconds = time.monotonic() - begin
         tap.eq({g.body for g in got}, {want},
                f"{CLIENTS} who ask for one cold file get it")
+        tap.ok(max(g.first for g in got) < seconds / 2,
+               "each while it comes", [g.first for g in got] + [seconds])
         log = hub.log()
         n = sent(hub, "big.safetensors")
         tap.ok(len(big) <= n < len(big) + 2 * MIB,
@@ -305,6 +309,7 @@ def joining(tap, hub, big):
               f"{n / len(big):.4f} of the file in "
               f"{sum(r['bytes'] > 0 for r in log)} answers; "
               f"{peak(m) / 1e6:.0f} MB of memory at most")
+    hub.faults([])
 
 
 def peak(m):
