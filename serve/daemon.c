@@ -72,7 +72,8 @@ struct daemon {
     atomic_uint_fast64_t requests;
     atomic_uint_fast64_t long_bytes; /* of listings being sent */
     atomic_uint_fast64_t form_bytes; /* of long forms, here or on their way */
-    char said[256];                  /* by the library, at the start */
+    atomic_bool heard;
+    char said[256]; /* the library's first word: read if it does not start */
 };
 
 /* ---- who waits ---- */
@@ -495,12 +496,12 @@ static size_t as_it_is(void *arg, struct MHD_Connection *c, char *text)
 static void on_message(void *arg, const char *fmt, va_list ap)
     __attribute__((format(printf, 2, 0)));
 
-/* Of one that does not start; those of requests may quote them. */
+/* The first word of one that does not start; never one about a request. */
 static void on_message(void *arg, const char *fmt, va_list ap)
 {
     struct daemon *d = arg;
 
-    if (d->mhd == NULL && d->said[0] == '\0')
+    if (!atomic_exchange(&d->heard, true))
         vsnprintf(d->said, sizeof(d->said), fmt, ap);
 }
 
