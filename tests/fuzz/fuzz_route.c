@@ -62,15 +62,16 @@ static void check_form(struct str form)
 }
 
 /* The end of the line at p, made NULs as the library makes it; then, *sound:
- * was it CR LF? The next line, or NULL. */
+ * was it CR LF? Of a line with NUL that cannot be told. The next line, or
+ * NULL. */
 static char *cut_line(char *p, char *end, bool *sound)
 {
     char *lf = memchr(p, '\n', (size_t)(end - p));
 
     if (lf == NULL)
         return NULL;
-    *sound = lf > p && lf[-1] == '\r';
-    if (*sound)
+    *sound = (lf > p && lf[-1] == '\r') || memchr(p, '\0', (size_t)(lf - p));
+    if (lf > p && lf[-1] == '\r')
         lf[-1] = '\0';
     *lf = '\0';
     return lf + 1;
