@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 
-TIMEOUT_S = 900
+TIMEOUT_S = 1800
 LINE = re.compile(r"^(not )?ok\b[ \t]*\d*[ \t]*-?[ \t]*(.*)$")
 
 
