@@ -31,6 +31,26 @@ int content_add(struct bucket *b, enum content_kind kind, struct str text,
 int content_read(struct bucket *b, enum content_kind kind,
     const struct digest *sha256, uint64_t size, struct buf *out, struct err *e);
 
+/* An object that is to be read, and what was found. */
+struct content_proof {
+    enum content_kind kind;
+    const struct digest *sha256;
+    uint64_t size;
+    const struct digest *oid; /* git's digest of its bytes; NULL: any */
+    const char *shown;        /* what the progress calls it */
+
+    enum content_state { CONTENT_RIGHT, CONTENT_WRONG, CONTENT_GONE } state;
+    int64_t written_s; /* what was read, by the store's clock */
+};
+
+/*
+ * content_prove - read all of n objects, several at a time: are they what
+ * their names say? What is wrong is read once more.
+ * Returns 0 with their states, or -1 with *e: it is not known
+ */
+int content_prove(struct bucket *b, struct content_proof *v, uint64_t n,
+    enum progress_mode progress, struct err *e);
+
 /* A file of this machine that is to be in the bucket. */
 struct content_file {
     const char *file;

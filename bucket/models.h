@@ -29,6 +29,15 @@ struct model {
 int models_find(struct bucket *b, const struct repo *r, struct arena *arena,
     struct model *out, struct err *e);
 
+/*
+ * models_prove - is the revision this commit there, and is every file of
+ * some in the bucket, right to the last byte? All is read, nothing is written.
+ * Returns 0, or -1 with *e: NET (one is not there, and nobody is asked),
+ *         CORRUPT (damaged, or it has another one), ...
+ */
+int models_prove(struct bucket *b, const struct repo *r, const char *commit,
+    const struct tree *some, enum progress_mode progress, struct err *e);
+
 /* What is to be kept, and who brings it. */
 struct models_keep {
     const struct repo *repo; /* its revision gets the commit */

@@ -16,13 +16,17 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include "base/cmd.h"
 #include "base/env.h"
 #include "base/file.h"
 #include "base/path.h"
 #include "bucket/models.h"
 #include "cache/aside.h"
+#include "fetch/planview.h"
 
 #define ARENA_BYTES ((uint64_t)4 << 30)
+
+enum { OUT_MAX = 1 << 30 };
 
 /* ---- out of a bucket ---- */
 
@@ -165,6 +169,14 @@ int from_bucket_bring(struct from_bucket *f, struct pull *p,
 
 /* ---- into one ---- */
 
+/* What came of one. */
+struct into_bucket {
+    const char *url; /* as the user wrote it */
+    struct repo asked;
+    char commit[41];
+    uint64_t fetched_bytes, sent_bytes, files, bytes;
+};
+
 struct spool {
     struct hubdir dir;
     struct hubdir held; /* the hub cache of all tools, which may have it */
@@ -172,6 +184,7 @@ struct spool {
     struct pull *p;
     struct hub *hub;
     uint64_t fetched;
+    struct model known; /* what the bucket has of a pinned commit */
     struct arena arena;
 };
 
@@ -252,6 +265,7 @@ static int fetch_here(struct spool *s, const struct tree *some, struct err *e)
     q->jobs = s->p->jobs;
     q->limit_rate = s->p->limit_rate;
     q->progress = s->p->progress;
+    q->offline = s->p->offline;
     if (pull_plan(q, &s->dir, s->hub, e) != 0 || pull_reserve(q, 1, e) != 0 ||
         pull_fetch(q, s->hub, e) != 0)
         return -1;
@@ -303,9 +317,10 @@ static int choose_pinned(
         while (k < p->tree.n && str_cmp(p->tree.files[k].path, want->path) < 0)
             k++;
         if (k == p->tree.n || !str_eq(p->tree.files[k].path, want->path) ||
+            p->tree.files[k].size != want->size ||
             !digest_eq(tree_etag(&p->tree.files[k]), tree_etag(want)))
             return err_set(e, ERR_CORRUPT,
-                "%s@%s: the Hub has another '%.*s' than the lock", p->repo.id,
+                "%s@%s: '%.*s' is another one than in the lock", p->repo.id,
                 p->commit, STR_ARG(want->path));
         chosen[k] = true;
     }
@@ -329,18 +344,32 @@ static int choose(const struct pull *p, const struct tree *pin, bool *chosen,
     return 0;
 }
 
-/* All of the commit's listing is asked for, also where a lock names some. */
-static int plan_whole(struct pull *p, const struct hubdir *held,
-    const char *pinned, struct hub *hub, struct err *e)
+/*
+ * All of the commit's listing is wanted, also where a lock names some. It
+ * never changes: if the bucket has it, nobody else is asked.
+ */
+static int plan_whole(struct spool *s, struct bucket *b, struct err *e)
 {
+    struct pull *p = s->p;
+    struct err why = ERR_INIT;
+
     p->pin_tree = NULL;
+    if (p->pin_commit == NULL)
+        return pull_plan(p, &s->held, s->hub, e);
+    snprintf(p->repo.revision, sizeof(p->repo.revision), "%s", p->pin_commit);
     p->pin_commit = NULL;
-    if (pinned != NULL)
-        snprintf(p->repo.revision, sizeof(p->repo.revision), "%s", pinned);
-    return pull_plan(p, held, hub, e);
+    /* The plan is p's, and leads into it. */
+    if (models_find(b, &p->repo, &p->arena, &s->known, &why) == 0) {
+        p->pin_commit = s->known.commit;
+        p->pin_tree = &s->known.tree;
+    } else if (why.kind != ERR_MISSING) {
+        *e = why;
+        return -1;
+    }
+    return pull_plan(p, &s->held, s->hub, e);
 }
 
-int into_bucket(
+static int into_bucket(
     struct into_bucket *out, struct pull *p, struct hub *hub, struct err *e)
 {
     struct bucket b AUTO(bucket_close) = BUCKET_INIT;
@@ -348,8 +377,7 @@ int into_bucket(
         .lock = -1, .p = p, .hub = hub, .arena = ARENA_INIT(ARENA_BYTES)
     };
     const struct tree *pin = p->pin_tree;
-    const struct repo asked = p->repo;
-    struct models_keep k = { .repo = &asked,
+    struct models_keep k = { .repo = &out->asked,
         .bring = spool_bring,
         .done = spool_done,
         .arg = &s,
@@ -357,8 +385,7 @@ int into_bucket(
     bool *chosen;
 
     if (bucket_open(&b, out->url, e) != 0 || bucket_know(&b, true, e) != 0 ||
-        hubdir_default(&s.held, e) != 0 ||
-        plan_whole(p, &s.held, p->pin_commit, hub, e) != 0 ||
+        hubdir_default(&s.held, e) != 0 || plan_whole(&s, &b, e) != 0 ||
         spool_root(&s, b.shown, p, e) != 0 || spool_lock(&s, p, e) != 0)
         return -1;
     chosen = arena_alloc(&s.arena, p->tree.n, sizeof(*chosen), e);
@@ -369,6 +396,104 @@ int into_bucket(
     k.chosen = chosen;
     if (models_keep(&b, &k, &out->sent_bytes, e) != 0)
         return -1;
+    memcpy(out->commit, p->commit, sizeof(out->commit));
     out->fetched_bytes = s.fetched;
     return aside_remove(s.dir.root, e);
+}
+
+/* ---- several, and what came of them ---- */
+
+static void show_json(struct buf *out, const struct into_bucket *x)
+{
+    planview_field(out, "repository", x->asked.id);
+    buf_puts(out, ", ");
+    planview_field(out, "revision", x->asked.revision);
+    buf_puts(out, ", ");
+    planview_field(out, "commit", x->commit);
+    buf_puts(out, ", ");
+    planview_field(out, "volume", x->url);
+    buf_printf(out,
+        ", \"files\": %llu, \"bytes\": %llu, \"fetched_bytes\": %llu, "
+        "\"sent_bytes\": %llu}",
+        (unsigned long long)x->files, (unsigned long long)x->bytes,
+        (unsigned long long)x->fetched_bytes,
+        (unsigned long long)x->sent_bytes);
+}
+
+/* The nth of several; each name is shown as soon as it is there. */
+static int show(struct buf *out, bool json, size_t nth,
+    const struct into_bucket *x, struct err *e)
+{
+    if (json) {
+        buf_puts(out, nth > 0 ? ",\n  {" : "[\n  {");
+        show_json(out, x);
+        return 0;
+    }
+    buf_printf(out, "%s@%s\n", x->asked.id, x->commit);
+    if (cmd_print(out, e) != 0 || cmd_flush(e) != 0)
+        return -1;
+    buf_clear(out);
+    return 0;
+}
+
+static int show_end(struct buf *out, bool json, size_t n, struct err *e)
+{
+    if (json)
+        buf_puts(out, n > 0 ? "\n]\n" : "[]\n");
+    return cmd_print(out, e);
+}
+
+static int no_conversion(const struct repo *r, struct err *e)
+{
+    return err_set(e, ERR_USAGE,
+        "%s@%s: the lock asks for a conversion, which a volume in object "
+        "storage has no place for",
+        r->id, r->revision);
+}
+
+int into_bucket_all(const char *url, struct pull_set *s, struct hub *hub,
+    bool json, struct err *e)
+{
+    struct buf out AUTO(buf_free) = BUF_INIT(OUT_MAX);
+
+    for (size_t i = 0; i < s->n; i++)
+        if (s->v[i].convert != CONVERSION_NONE)
+            return no_conversion(&s->v[i].repo, e);
+    for (size_t i = 0; i < s->n; i++) {
+        struct into_bucket x = { .url = url, .asked = s->v[i].repo };
+
+        if (into_bucket(&x, &s->v[i], hub, e) != 0 ||
+            show(&out, json, i, &x, e) != 0)
+            return -1;
+    }
+    return show_end(&out, json, s->n, e);
+}
+
+/* ---- is all of it there ---- */
+
+int in_bucket(const char *url, const struct lockfile *lock,
+    enum progress_mode progress, bool json, struct err *e)
+{
+    struct bucket b AUTO(bucket_close) = BUCKET_INIT;
+    struct buf out AUTO(buf_free) = BUF_INIT(OUT_MAX);
+
+    if (bucket_open(&b, url, e) != 0)
+        return -1;
+    for (size_t i = 0; i < lock->n; i++) {
+        const struct lock_entry *l = &lock->v[i];
+        struct into_bucket x = {
+            .url = url, .asked = l->repo, .files = l->tree.n
+        };
+
+        if (l->convert[0] != '\0')
+            return no_conversion(&l->repo, e);
+        if (models_prove(&b, &l->repo, l->commit, &l->tree, progress, e) != 0)
+            return -1;
+        memcpy(x.commit, l->commit, sizeof(x.commit));
+        for (uint64_t k = 0; k < l->tree.n; k++)
+            x.bytes += l->tree.files[k].size;
+        if (show(&out, json, i, &x, e) != 0)
+            return -1;
+    }
+    return show_end(&out, json, lock->n, e);
 }

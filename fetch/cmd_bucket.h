@@ -5,6 +5,7 @@
 #ifndef FETCH_CMD_BUCKET_H
 #define FETCH_CMD_BUCKET_H
 
+#include "cache/lockfile.h"
 #include "fetch/pull.h"
 
 /* ---- a bucket in place of the Hub (--from) ---- */
@@ -30,17 +31,21 @@ int from_bucket_bring(struct from_bucket *f, struct pull *p,
 
 /* ---- from the Hub into a bucket ---- */
 
-/* What came of one. */
-struct into_bucket {
-    const char *url; /* as the user wrote it */
-    uint64_t fetched_bytes, sent_bytes, files, bytes;
-};
+/*
+ * into_bucket_all - what each of the set asks for, by way of a spool on this
+ * machine; each is told on stdout. Where the bucket has all of a pinned one,
+ * nobody is asked.
+ * s        as before pull_plan; a pinned one brings the files of its pin
+ */
+int into_bucket_all(const char *url, struct pull_set *s, struct hub *hub,
+    bool json, struct err *e);
 
 /*
- * into_bucket - what p asks for, by way of a spool on this machine
- * p        as before pull_plan; a pinned one brings the files of its pin
+ * in_bucket - is all that a lock lists there, to the last byte? The store is
+ * asked, the hub is not; told on stdout.
+ * Returns  0, or -1 with *e: NET (one is not there), CORRUPT
  */
-int into_bucket(
-    struct into_bucket *out, struct pull *p, struct hub *hub, struct err *e);
+int in_bucket(const char *url, const struct lockfile *lock,
+    enum progress_mode progress, bool json, struct err *e);
 
 #endif

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "bucket/bucket.h"
 #include "cache/mode.h"
 #include "cache/volume.h"
 #include "fetch/cmd_bucket.h"
@@ -15,6 +16,7 @@
 struct lock_opts {
     const char *out;
     const char *from;
+    const char *volume;
     int repo_type;
     struct opt_list include;
     struct opt_list exclude;
@@ -38,6 +40,12 @@ static const struct opt opts[] = {
         .arg = "s3://...",
         .help =
             "as this volume in object storage has it; the hub is not asked" },
+    { .name = "volume",
+        .type = OPT_STR,
+        .at = offsetof(struct lock_opts, volume),
+        .arg = "VOLUME",
+        .help = "with what this volume knows, not the hub cache; s3://...: as "
+                "--from" },
     { .name = "repo-type",
         .type = OPT_CHOICE,
         .at = offsetof(struct lock_opts, repo_type),
@@ -120,10 +128,21 @@ static int write_lock(
     return cmd_print(&shown, e);
 }
 
+static int find_dir(const char *volume, struct hubdir *out, struct err *e)
+{
+    struct volume v;
+
+    if (volume == NULL)
+        return hubdir_default(out, e);
+    return volume_locate(&v, volume, e) != 0 || volume_check(&v, e) != 0
+               ? -1
+               : volume_hub(&v, out, e);
+}
+
 static int run(const struct cmd_ctx *ctx, void *values, int argc, char **argv,
     struct err *e)
 {
-    const struct lock_opts *o = values;
+    struct lock_opts *o = values;
     struct from_bucket *from AUTO(from_bucket_close) = NULL;
     struct hubdir dir;
     struct pull_set set AUTO(pull_set_free) = PULL_SET_INIT;
@@ -132,9 +151,15 @@ static int run(const struct cmd_ctx *ctx, void *values, int argc, char **argv,
     struct hub hub AUTO(hub_free) = HUB_INIT;
 
     (void)ctx;
+    if (o->from != NULL && o->volume != NULL)
+        return err_set(e, ERR_USAGE, "--from and --volume are two places");
+    if (o->volume != NULL && bucket_is(o->volume)) {
+        o->from = o->volume;
+        o->volume = NULL;
+    }
     if (o->from != NULL && o->offline)
-        return err_set(
-            e, ERR_USAGE, "--from asks a store: --offline asks none");
+        return err_set(e, ERR_USAGE,
+            "%s: a store is asked, and --offline asks nobody", o->from);
     if (o->from != NULL && (from = from_bucket_open(o->from, e)) == NULL)
         return -1;
     list = calloc((size_t)argc, sizeof(*list));
@@ -142,7 +167,7 @@ static int run(const struct cmd_ctx *ctx, void *values, int argc, char **argv,
         return err_set(e, ERR_NOMEM, "out of memory");
     if (pull_set_make(&set, (size_t)argc, e) != 0 ||
         hub_init(&hub, 1, (uint64_t)o->retry_s, e) != 0 ||
-        hubdir_default(&dir, e) != 0)
+        find_dir(o->volume, &dir, e) != 0)
         return -1;
     for (size_t i = 0; i < set.n; i++)
         if (plan_one(&set.v[i], o, argv[i], &dir, &hub, from, e) != 0 ||

@@ -288,45 +288,6 @@ static int fetch_all(const struct pull_opts *o, struct pull_set *s,
     return cmd_print(&out, e);
 }
 
-/* Into object storage: there is no folder to be shown, but the commit. */
-static int fetch_into(const struct pull_opts *o, struct pull_set *s,
-    struct hub *hub, struct err *e)
-{
-    struct buf out AUTO(buf_free) = BUF_INIT(OUT_MAX);
-
-    for (size_t i = 0; i < s->n; i++) {
-        struct into_bucket done = { .url = o->volume };
-        struct repo asked = s->v[i].repo;
-
-        if (into_bucket(&done, &s->v[i], hub, e) != 0)
-            return -1;
-        if (!o->json) {
-            buf_printf(&out, "%s@%s\n", asked.id, s->v[i].commit);
-            if (cmd_print(&out, e) != 0 || cmd_flush(e) != 0)
-                return -1;
-            buf_clear(&out);
-            continue;
-        }
-        buf_puts(&out, i > 0 ? ",\n  {" : "[\n  {");
-        planview_field(&out, "repository", asked.id);
-        buf_puts(&out, ", ");
-        planview_field(&out, "revision", asked.revision);
-        buf_puts(&out, ", ");
-        planview_field(&out, "commit", s->v[i].commit);
-        buf_puts(&out, ", ");
-        planview_field(&out, "volume", o->volume);
-        buf_printf(&out,
-            ", \"files\": %llu, \"bytes\": %llu, \"fetched_bytes\": %llu, "
-            "\"sent_bytes\": %llu}",
-            (unsigned long long)done.files, (unsigned long long)done.bytes,
-            (unsigned long long)done.fetched_bytes,
-            (unsigned long long)done.sent_bytes);
-    }
-    if (o->json)
-        buf_puts(&out, s->n > 0 ? "\n]\n" : "[]\n");
-    return cmd_print(&out, e);
-}
-
 static int run(const struct cmd_ctx *ctx, void *values, int argc, char **argv,
     struct err *e)
 {
@@ -347,7 +308,7 @@ static int run(const struct cmd_ctx *ctx, void *values, int argc, char **argv,
     for (size_t i = 0; i < set.n; i++)
         set_asked(&set.v[i], ctx, o, &local);
     if (o->volume != NULL && bucket_is(o->volume))
-        return fetch_into(o, &set, &hub, e);
+        return into_bucket_all(o->volume, &set, &hub, o->json, e);
     if (o->from != NULL && (from = from_bucket_open(o->from, e)) == NULL)
         return -1;
     if (find_dir(o, &dir, e) != 0)

@@ -4,6 +4,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "bucket/bucket.h"
 #include "cache/layer.h"
 #include "cache/trust.h"
 #include "cache/volume.h"
@@ -46,7 +47,7 @@ static const struct opt opts[] = {
         .type = OPT_STR,
         .at = offsetof(struct warm_opts, volume),
         .arg = "VOLUME",
-        .help = "in this volume, not in the hub cache" },
+        .help = "in this volume, not in the hub cache; also s3://..." },
     { .name = "from",
         .type = OPT_STR,
         .at = offsetof(struct warm_opts, from),
@@ -96,7 +97,7 @@ static int find_dir(
     struct volume v;
     bool created = false;
 
-    if (o->volume == NULL)
+    if (o->volume == NULL || bucket_is(o->volume))
         return hubdir_default(out, e);
     if (volume_locate(&v, o->volume, e) != 0)
         return -1;
@@ -161,6 +162,72 @@ static int settle(const struct layer *layer, struct pull_set *s, struct err *e)
     return layer_end(layer, e);
 }
 
+struct warm {
+    const struct cmd_ctx *ctx;
+    const struct warm_opts *o;
+    bool offline;
+    struct lockfile lock;
+    struct trust trust;
+    struct hubdir dir;
+    struct layer layer;
+};
+
+static void warm_free(struct warm *w)
+{
+    lockfile_free(&w->lock);
+}
+
+static int remember(const struct warm *w, struct err *e)
+{
+    return w->o->key != NULL && !w->offline ? trust_remember(&w->trust, e) : 0;
+}
+
+/* In object storage. */
+static int warm_bucket(const struct warm *w, struct err *e)
+{
+    const struct warm_opts *o = w->o;
+    struct pull_set set AUTO(pull_set_free) = PULL_SET_INIT;
+    struct hub hub AUTO(hub_free) = HUB_INIT;
+
+    if (w->offline)
+        return in_bucket(o->volume, &w->lock, w->ctx->progress, o->json, e);
+    if (pull_set_make(&set, w->lock.n, e) != 0 ||
+        hub_init(&hub, (unsigned)o->jobs, (uint64_t)o->retry_s, e) != 0)
+        return -1;
+    for (size_t i = 0; i < set.n; i++) {
+        lockpin(&set.v[i], &w->lock.v[i]);
+        set.v[i].jobs = (unsigned)o->jobs;
+        set.v[i].limit_rate = o->limit_rate;
+        set.v[i].progress = w->ctx->progress;
+    }
+    return into_bucket_all(o->volume, &set, &hub, o->json, e) != 0
+               ? -1
+               : remember(w, e);
+}
+
+/* In a cache or volume of this machine. */
+static int warm_dir(const struct warm *w, struct err *e)
+{
+    const struct warm_opts *o = w->o;
+    struct from_bucket *from AUTO(from_bucket_close) = NULL;
+    struct pull_set set AUTO(pull_set_free) = PULL_SET_INIT;
+    struct hub hub AUTO(hub_free) = HUB_INIT;
+
+    if ((o->from != NULL && (from = from_bucket_open(o->from, e)) == NULL) ||
+        pull_set_make(&set, w->lock.n, e) != 0 ||
+        hub_init(&hub, (unsigned)o->jobs, (uint64_t)o->retry_s, e) != 0 ||
+        plan_all(w->ctx, o, &w->lock, &set, &w->dir, &hub, from, e) != 0)
+        return -1;
+    for (size_t i = 0; i < set.n; i++)
+        if (from != NULL
+                ? from_bucket_bring(from, &set.v[i], &w->dir, &hub, e) != 0
+                : pull_fetch(&set.v[i], &hub, e) != 0)
+            return -1;
+    if (remember(w, e) != 0 || (o->image && settle(&w->layer, &set, e) != 0))
+        return -1;
+    return print(o, &set, e);
+}
+
 static int check_opts(const struct warm_opts *o, bool offline, struct err *e)
 {
     if (o->lock == NULL) {
@@ -170,6 +237,10 @@ static int check_opts(const struct warm_opts *o, bool offline, struct err *e)
     if (o->from != NULL && o->offline)
         return err_set(
             e, ERR_USAGE, "--from asks a store: --offline asks none");
+    if (o->from != NULL && o->volume != NULL && bucket_is(o->volume))
+        return err_set(e, ERR_USAGE,
+            "--volume %s: what is brought there comes from the hub, not --from",
+            o->volume);
     if (o->image && o->volume != NULL) {
         err_set(e, ERR_USAGE, "--image is for the hub cache, not for a volume");
         return err_hint(e, "HF_HUB_CACHE says where the hub cache is");
@@ -184,50 +255,36 @@ static int run(const struct cmd_ctx *ctx, void *values, int argc, char **argv,
     struct err *e)
 {
     const struct warm_opts *o = values;
-    bool offline = o->from == NULL && (o->offline || pull_offline());
-    struct from_bucket *from AUTO(from_bucket_close) = NULL;
+    struct warm w AUTO(warm_free) = { .ctx = ctx,
+        .o = o,
+        .offline = o->from == NULL && (o->offline || pull_offline()),
+        .lock = LOCKFILE_INIT };
     struct buf text AUTO(buf_free) = BUF_INIT(LOCKFILE_MAX);
-    struct lockfile lock AUTO(lockfile_free) = LOCKFILE_INIT;
-    struct hubdir dir;
-    struct pull_set set AUTO(pull_set_free) = PULL_SET_INIT;
-    struct hub hub AUTO(hub_free) = HUB_INIT;
-    struct trust trust = { .time = 0 };
-    struct layer layer;
 
     (void)argc;
     (void)argv;
-    if (check_opts(o, offline, e) != 0 ||
-        (o->from != NULL && (from = from_bucket_open(o->from, e)) == NULL) ||
-        find_dir(o, offline, &dir, e) != 0 ||
-        (o->image && layer_begin(&layer, &dir, e) != 0))
+    if (check_opts(o, w.offline, e) != 0 ||
+        find_dir(o, w.offline, &w.dir, e) != 0 ||
+        (o->image && layer_begin(&w.layer, &w.dir, e) != 0) ||
+        file_slurp(o->lock, &text, e) != 0)
         return -1;
-    if (file_slurp(o->lock, &text, e) != 0 ||
-        (o->key != NULL &&
-            trust_check(&trust, &dir, o->lock, buf_str(&text), o->key, e) != 0))
+    if (o->key != NULL &&
+        trust_check(&w.trust, &w.dir, o->lock, buf_str(&text), o->key, e) != 0)
         return -1;
-    if (lockfile_parse(&lock, buf_str(&text), o->lock, e) != 0 ||
-        pull_set_make(&set, lock.n, e) != 0 ||
-        hub_init(&hub, (unsigned)o->jobs, (uint64_t)o->retry_s, e) != 0 ||
-        plan_all(ctx, o, &lock, &set, &dir, &hub, from, e) != 0)
+    if (lockfile_parse(&w.lock, buf_str(&text), o->lock, e) != 0)
         return -1;
-    for (size_t i = 0; i < set.n; i++)
-        if (from != NULL
-                ? from_bucket_bring(from, &set.v[i], &dir, &hub, e) != 0
-                : pull_fetch(&set.v[i], &hub, e) != 0)
-            return -1;
-    if (o->key != NULL && !offline && trust_remember(&trust, e) != 0)
-        return -1;
-    if (o->image && settle(&layer, &set, e) != 0)
-        return -1;
-    return print(o, &set, e);
+    return o->volume != NULL && bucket_is(o->volume) ? warm_bucket(&w, e)
+                                                     : warm_dir(&w, e);
 }
 
 static const struct cmd_example examples[] = {
     { "mlfetch warm --lock models.lock", "bring what is missing" },
     { "mlfetch warm --lock models.lock --key ci.pub --volume /models",
         "only if ci signed it" },
+    { "mlfetch warm --lock models.lock --volume s3://team/models",
+        "into object storage, for all machines" },
     { "mlfetch warm --lock models.lock --from s3://team/models",
-        "from object storage, without the hub" },
+        "and from there, without the hub" },
     { "mlfetch warm --lock models.lock --offline", "is every byte here?" },
     { NULL, NULL },
 };
@@ -245,14 +302,20 @@ const struct cmd cmd_warm = {
         "there; then its digests are checked, too. "
         "Prints the folder of each snapshot, or of its converted form.\n\n"
         "With --from s3://BUCKET/PREFIX the files come from there, where "
-        "mlfetch pull --volume has brought them; the hub is not asked.\n\n"
+        "mlfetch pull or warm with --volume has brought them; the hub is not "
+        "asked. With --volume s3://BUCKET/PREFIX they go there, as mlfetch "
+        "pull --volume does it: that the bucket has one is asked of the store, "
+        "not read, and where it has all of them the hub is not asked. Prints "
+        "REPO@COMMIT.\n\n"
         "With --offline nothing is asked for or changed: status 0 says that "
         "every file of the lock is here, 5 that one is not, 6 that one is "
-        "damaged; the message names it.\n\n"
+        "damaged; the message names it. Of s3://BUCKET/PREFIX every byte is "
+        "read from the store, which is all that is asked.\n\n"
         "With --key the signature beside the lock must be valid, made under "
         "the file's name, and not older than one that was accepted in this "
         "cache or volume before (by key and name of the file); else status 9 "
-        "and nothing is done. mlverify sign makes such a signature.\n\n"
+        "and nothing is done; of s3://BUCKET/PREFIX this machine's hub cache "
+        "remembers it. mlverify sign makes such a signature.\n\n"
         "With --image the cache is left as a layer of a container image wants "
         "it: of these repositories the locks and the empty folders go, and "
         "what is younger than SOURCE_DATE_EPOCH (seconds since 1970; 0 where "

@@ -681,7 +681,7 @@ def test_verify(tap, b):
                "status 2", done.stderr)
     for args in (("mv", b.url, "a", "b"), ("log", b.url),
                  ("volume", "create", b.url),
-                 ("warm", "--lock", "l", "--volume", b.url),
+                 ("warm", "--lock", "l", "--volume", b.url, "--from", b.url),
                  ("pull", "o/m", "--volume", b.url, "--dry-run")):
         done = b.run("mlfetch", *args)
         tap.ok(done.returncode == 2 and b.url in done.stderr,
@@ -784,6 +784,74 @@ def test_models(tap, b):
         "a flipped bit in the bucket is not delivered", done.stderr)
 
 
+def test_warm(tap, b):
+    """Two machines warm from one bucket, and the hub is gone."""
+    b.next("warm")
+    model = b.at("model")
+    files = pulling.make_model(model, MIB)
+    with kit.Hub({"org/m": {"dir": model}}) as hub:
+        one = Machine(b, "one", hub.url)
+        done = one.run("lock", "org/m", "-o", "m.lock")
+        lock = one.home + "/m.lock"
+        done = one.run("warm", "--lock", lock, "--volume", b.url, "--offline")
+        tap.ok(done.returncode == 5 and "no volume" in done.stderr,
+               "no bucket is warm before", done.stderr)
+        ask = ("--lock", lock, "--volume", b.url, "--json")
+        done = one.run("warm", *ask)
+        doc = json.loads(done.stdout or "[{}]")[0]
+        tap.ok(done.returncode == 0 and doc["volume"] == b.url and
+               doc["files"] == len(files) and doc["sent_bytes"] > 0 and
+               sound(b) == [], "a bucket is warmed by a lock", done.stderr)
+        hub.reset()
+        done = one.run("warm", *ask)
+        tap.ok(done.returncode == 0 and hub.log() == [] and
+               json.loads(done.stdout)[0]["sent_bytes"] == 0,
+               "and when it is, nobody is asked", done.stderr)
+        other = json.loads(read(lock))
+        other["repositories"][0]["files"][0]["size"] += 1
+        with open(lock + "2", "w") as f:
+            json.dump(other, f)
+        done = one.run("warm", "--lock", lock + "2", "--volume", b.url)
+        tap.ok(done.returncode in (6, 8) and sound(b) == [],
+               "another file than the lock's is not taken for it",
+               f"{done.returncode} {done.stderr}")
+    # the hub is gone
+    one = Machine(b, "one-again", DEAD)
+    done = one.run("warm", *ask, "--offline")
+    tap.ok(done.returncode == 0 and one.run("warm", *ask).returncode == 0 and
+           json.loads(done.stdout)[0]["bytes"] == doc["bytes"],
+           "without the hub the bucket is proven to have it", done.stderr)
+    two = [Machine(b, name, DEAD) for name in ("two", "three")]
+    teams = [threading.Thread(target=lambda m=m: said.append(
+        m.run("warm", "--lock", lock, "--from", b.url))) for m in two]
+    said = []
+    for t in teams:
+        t.start()
+    for t in teams:
+        t.join()
+    tap.ok([d.returncode for d in said] == [0, 0] and
+           all(pulling.matches(m.snapshot(), files) is None for m in two),
+           "and two machines are warmed from it at once",
+           "".join(d.stderr for d in said))
+    done = two[0].run("lock", "org/m", "--volume", b.url)
+    tap.eq((done.returncode, done.stdout.encode()), (0, read(lock)),
+           "which lock what they see there")
+    key = b.blob(files["model.safetensors"])
+    good = b.plain.get(BUCKET, key)
+    b.plain.flip(BUCKET, key, 77)
+    done = one.run("warm", *ask, "--offline")
+    tap.ok(done.returncode == 6 and "model.safetensors" in done.stderr,
+           "a flipped bit is no proof, status 6", done.stderr)
+    b.plain.remove(BUCKET, key)
+    done = one.run("warm", *ask, "--offline")
+    bad = one.run("warm", *ask, "--retry-time", "0")
+    tap.ok(done.returncode == 5 and bad.returncode == 5 and
+           "model.safetensors" in done.stderr,
+           "nor is a file that is gone, and it cannot come, status 5",
+           done.stderr + bad.stderr)
+    b.plain.put(BUCKET, key, good)
+
+
 def killed_pull(b, machine, method, part, url):
     box = []
     ready = threading.Event()
@@ -812,7 +880,7 @@ def killed_pull(b, machine, method, part, url):
 # what does not depend on how a store keeps refs or puts parts together
 ONCE = [test_refused, test_damage, test_verify]
 TESTS = [test_everyday, test_begun, test_refused, test_faults, test_damage, test_writers,
-         test_both_refs, test_kill, test_gc, test_verify, test_models,
+         test_both_refs, test_kill, test_gc, test_verify, test_models, test_warm,
          test_long_file]
 
 

@@ -1,0 +1,128 @@
+#include "bucket/content.h"
+
+#include <stdatomic.h>
+
+#include "base/cancel.h"
+#include "base/pool.h"
+
+struct proving {
+    struct bucket *b;
+    struct content_proof *v;
+    struct progress *progress;
+    pthread_mutex_t lock;
+    struct err why;
+    atomic_bool failed;
+};
+
+struct feed {
+    struct hash sha256, oid;
+    uint64_t bytes;
+    struct progress_item *item;
+};
+
+static void feed_free(struct feed *f)
+{
+    hash_free(&f->sha256);
+    hash_free(&f->oid);
+}
+
+static int feed(void *arg, const void *bytes, size_t len, struct err *e)
+{
+    struct feed *f = arg;
+
+    hash_add(&f->sha256, bytes, len);
+    if (f->oid.ctx != NULL)
+        hash_add(&f->oid, bytes, len);
+    f->bytes += len;
+    progress_add(f->item, len);
+    return cancel_check(e);
+}
+
+static bool is_right(const struct content_proof *p, struct feed *f)
+{
+    struct digest sha256, oid = { .hex = "" };
+
+    hash_end(&f->sha256, &sha256);
+    if (p->oid != NULL)
+        hash_end(&f->oid, &oid);
+    return f->bytes == p->size && digest_eq(&sha256, p->sha256) &&
+           (p->oid == NULL || digest_eq(&oid, p->oid));
+}
+
+static int read_once(struct content_proof *p, struct s3 *s, const char *key,
+    struct progress_item *item, struct err *e)
+{
+    struct feed f AUTO(
+        feed_free) = { .sha256 = HASH_INIT, .oid = HASH_INIT, .item = item };
+    struct s3_get g = { .key = key, .body = feed, .arg = &f };
+    struct s3_info info = { .found = false };
+
+    if (hash_begin(&f.sha256, HASH_SHA256, p->size, e) != 0 ||
+        (p->oid != NULL &&
+            hash_begin(&f.oid, HASH_GIT_SHA1, p->size, e) != 0) ||
+        s3_get(s, &g, &info, e) != 0)
+        return -1;
+    p->written_s = info.modified_s;
+    p->state = !info.found       ? CONTENT_GONE
+               : is_right(p, &f) ? CONTENT_RIGHT
+                                 : CONTENT_WRONG;
+    return 0;
+}
+
+static int prove(
+    struct proving *w, struct content_proof *p, struct s3 *s, struct err *e)
+{
+    struct progress_item *item = progress_item(w->progress, p->shown, p->size);
+    char key[S3_KEY_MAX + 1];
+
+    if (content_key(w->b, p->kind, p->sha256, key, e) != 0 ||
+        read_once(p, s, key, item, e) != 0 ||
+        (p->state == CONTENT_WRONG && read_once(p, s, key, NULL, e) != 0))
+        return -1;
+    progress_done(item);
+    return 0;
+}
+
+static void prove_one(void *ctx, size_t i)
+{
+    struct proving *w = ctx;
+    struct err why = ERR_INIT;
+    struct s3 *s;
+
+    if (atomic_load(&w->failed))
+        return;
+    s = bucket_borrow(w->b, &why);
+    if (s == NULL || prove(w, &w->v[i], s, &why) != 0) {
+        pthread_mutex_lock(&w->lock);
+        if (w->why.kind == ERR_NONE)
+            w->why = why;
+        pthread_mutex_unlock(&w->lock);
+        atomic_store(&w->failed, true);
+    }
+    bucket_return(w->b, s);
+}
+
+int content_prove(struct bucket *b, struct content_proof *v, uint64_t n,
+    enum progress_mode progress, struct err *e)
+{
+    struct progress *bars AUTO(progress_close_auto) = NULL;
+    struct pool *pool AUTO(pool_close_auto) = pool_open(BUCKET_JOBS, e);
+    struct proving w = {
+        .b = b, .v = v, .lock = PTHREAD_MUTEX_INITIALIZER, .why = ERR_INIT
+    };
+    uint64_t total = 0;
+
+    for (uint64_t i = 0; i < n; i++)
+        total += v[i].size;
+    if (pool == NULL)
+        return -1;
+    bars = progress_open(progress, "checking", total, e);
+    if (bars == NULL)
+        return -1;
+    w.progress = bars;
+    pool_run(pool, n, prove_one, &w);
+    if (w.why.kind == ERR_NONE)
+        return 0;
+    *e = w.why;
+    return -1;
+}
