@@ -53,29 +53,38 @@ static int not_there(
         r->revision, b->shown);
 }
 
+int models_commit(
+    struct bucket *b, const struct repo *r, char out[41], struct err *e)
+{
+    struct arena arena AUTO(arena_free) = ARENA_INIT(NAMES_ARENA_MAX);
+    struct catalog branch;
+    char ref[REF_MAX];
+
+    if (bucket_need(b, e) != 0)
+        return -1;
+    if (repo_is_commit(r->revision)) {
+        memcpy(out, r->revision, 41);
+        return 0;
+    }
+    ref_of(ref, r, r->revision);
+    if (names_load(b, ref, &arena, &branch, NULL, e) != 0)
+        return -1;
+    memcpy(out, branch.commit, 41);
+    return out[0] != '\0' ? 0 : not_there(b, r, e);
+}
+
 int models_find(struct bucket *b, const struct repo *r, struct arena *arena,
     struct model *out, struct err *e)
 {
     char ref[REF_MAX];
-    struct catalog branch;
-    struct tip head;
 
     *out = (struct model){ .commit = "" };
-    if (bucket_need(b, e) != 0)
+    if (models_commit(b, r, out->commit, e) != 0)
         return -1;
-    memcpy(out->commit, r->revision, 40);
-    if (!repo_is_commit(r->revision)) {
-        ref_of(ref, r, r->revision);
-        if (names_load(b, ref, arena, &branch, &head, e) != 0)
-            return -1;
-        if (head.n == 0 || branch.commit[0] == '\0')
-            return not_there(b, r, e);
-        memcpy(out->commit, branch.commit, 41);
-    }
     ref_of(ref, r, out->commit);
-    if (names_load(b, ref, arena, &out->catalog, &head, e) != 0)
+    if (names_load(b, ref, arena, &out->catalog, NULL, e) != 0)
         return -1;
-    if (head.n == 0)
+    if (out->catalog.commit[0] == '\0')
         return not_there(b, r, e);
     if (tree_of(&out->catalog, arena, &out->tree, e) != 0)
         return err_ctx(e, "%s: %s@%s", b->shown, r->id, out->commit);

@@ -5,6 +5,8 @@
  *   refs/hub/<folder>/<commit>     the commit's listing, and what is held
  *   refs/hub/<folder>/<revision>   which commit a branch or tag is
  *
+ * A ref whose catalog names no commit was emptied (drop.h): it is not there.
+ *
  * Names appear last here, too: contents, the commit's listing, the revision.
  */
 #ifndef BUCKET_MODELS_H
@@ -21,6 +23,11 @@ struct model {
     struct catalog catalog; /* all files of the commit; held: bytes are here */
     struct tree tree;       /* the same, as the Hub lists them */
 };
+
+/* models_commit - which commit the revision is there. 0, or -1 with *e:
+ * MISSING, ... */
+int models_commit(
+    struct bucket *b, const struct repo *r, char out[41], struct err *e);
 
 /*
  * models_find - the repository's revision, in arena

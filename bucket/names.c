@@ -55,6 +55,14 @@ static int load_sides(struct bucket *b, const char *ref, const struct tip *head,
 
         if (names_catalog(b, &s->catalog, s->size, arena, &side, e) != 0)
             return -1;
+        /* A repository that one has emptied and another has brought is
+           there: a listing is all of a commit, or none. */
+        if (side.commit[0] == '\0' && first.commit[0] != '\0')
+            continue;
+        if (side.commit[0] != '\0' && first.commit[0] == '\0') {
+            *out = side;
+            continue;
+        }
         if (strcmp(side.parent, first.parent) != 0)
             base = (struct catalog){ .n = 0 };
         if (catalog_merge(out, &base, &first, &side, &clash, arena, e) != 0)

@@ -1,6 +1,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "bucket/drop.h"
 #include "cache/commands.h"
 #include "cache/look.h"
 #include "cache/removal.h"
@@ -27,7 +28,7 @@ static const struct opt opts[] = {
         .type = OPT_STR,
         .at = offsetof(struct rm_opts, volume),
         .arg = "VOLUME",
-        .help = "from this volume, not from the hub cache" },
+        .help = "from this volume, not from the hub cache; also s3://..." },
     { .letter = 'y',
         .name = "yes",
         .type = OPT_FLAG,
@@ -59,7 +60,7 @@ static void put_name(struct buf *b, const struct removal *r)
         buf_printf(b, "@%.12s", r->commit.p);
 }
 
-static void put_row(struct buf *b, const struct removal *r)
+static void put_row(struct buf *b, const struct removal *r, const char *why)
 {
     char freed[HUMAN_MAX], shared[HUMAN_MAX];
 
@@ -67,8 +68,7 @@ static void put_row(struct buf *b, const struct removal *r)
     buf_printf(b, ": %llu %s, %s freed", (unsigned long long)r->files,
         r->files == 1 ? "file" : "files", human_size(freed, r->freed));
     if (r->shared > 0)
-        buf_printf(
-            b, " (%s stay: others need them)", human_size(shared, r->shared));
+        buf_printf(b, " (%s stay%s)", human_size(shared, r->shared), why);
     buf_putc(b, '\n');
 }
 
@@ -105,8 +105,17 @@ static void put_json(struct buf *b, const struct removal *v, uint64_t n)
     buf_printf(b, "], \"freed\": %llu}\n", (unsigned long long)sum(v, n));
 }
 
+/* Why bytes stay. */
+static const char *why_stay(const struct rm_opts *o)
+{
+    return o->volume != NULL && bucket_is(o->volume)
+               ? " until mlcache gc, and for a day in any case"
+               : ": others need them";
+}
+
 /* 1: yes, 0: no, -1: nobody can be asked. */
-static int ask(const struct removal *v, uint64_t n, struct err *e)
+static int ask(
+    const struct rm_opts *o, const struct removal *v, uint64_t n, struct err *e)
 {
     struct buf b AUTO(buf_free) = BUF_INIT(TEXT_MAX);
     char freed[HUMAN_MAX], answer[16] = "";
@@ -117,7 +126,7 @@ static int ask(const struct removal *v, uint64_t n, struct err *e)
                            "what would go");
     }
     for (uint64_t i = 0; i < n; i++)
-        put_row(&b, &v[i]);
+        put_row(&b, &v[i], why_stay(o));
     buf_printf(
         &b, "Remove them, and free %s? [y/N] ", human_size(freed, sum(v, n)));
     if (buf_check(&b, e) != 0)
@@ -139,29 +148,95 @@ static int print(
         put_json(&b, v, n);
     for (uint64_t i = 0; i < n && !o->json; i++)
         if (v[i].done || o->dry_run)
-            put_row(&b, &v[i]);
+            put_row(&b, &v[i], why_stay(o));
     return cmd_print(&b, e);
+}
+
+/* What is asked for, and where: a place, or a bucket. */
+struct asked {
+    struct place place;
+    struct bucket bucket;
+    struct drop *drops; /* in a bucket: what v is there */
+    struct removal *v;
+    uint64_t n;
+    struct arena arena;
+};
+
+static void asked_free(struct asked *a)
+{
+    bucket_close(&a->bucket);
+    arena_free(&a->arena);
+}
+
+static int plan_bucket(
+    struct asked *a, const char *url, int argc, char **argv, struct err *e)
+{
+    size_t n = (size_t)argc;
+
+    a->drops = arena_alloc(&a->arena, n, sizeof(*a->drops), e);
+    a->v = arena_alloc(&a->arena, n, sizeof(*a->v), e);
+    if (a->drops == NULL || a->v == NULL ||
+        bucket_open(&a->bucket, url, e) != 0)
+        return -1;
+    for (; a->n < n; a->n++) {
+        struct drop *d = &a->drops[a->n];
+        struct repo repo;
+        bool whole;
+
+        if (place_repo(argv[a->n], &repo, &whole, e) != 0)
+            return err_hint(e, "files that were put go with mlfetch rm");
+        if (drop_plan(&a->bucket, &repo, whole, &a->arena, d, e) != 0)
+            return -1;
+        a->v[a->n] = (struct removal){ .repo = &d->repo,
+            .commit = str_of(d->commit),
+            .whole = whole,
+            .files = d->files,
+            .shared = d->bytes };
+    }
+    return 0;
+}
+
+static int plan(struct asked *a, const struct rm_opts *o, int argc, char **argv,
+    struct err *e)
+{
+    struct target *targets;
+
+    if (o->volume != NULL && bucket_is(o->volume))
+        return plan_bucket(a, o->volume, argc, argv, e);
+    return place_targets(&a->place, o->volume, argv, (size_t)argc, &targets,
+               &a->arena, e) != 0
+               ? -1
+               : removal_plan(&a->place, targets, (size_t)argc, &a->v, &a->n,
+                     &a->arena, e);
+}
+
+static void remove_all(struct asked *a, struct err *e)
+{
+    if (a->drops == NULL) {
+        removal_run(&a->place, a->v, a->n, e);
+        return;
+    }
+    for (uint64_t i = 0; i < a->n; i++) {
+        if (drop_run(&a->bucket, &a->drops[i], e) != 0)
+            return;
+        a->v[i].done = true;
+    }
 }
 
 static int run(const struct cmd_ctx *ctx, void *values, int argc, char **argv,
     struct err *e)
 {
     const struct rm_opts *o = values;
-    struct arena arena AUTO(arena_free) = ARENA_INIT(ARENA_MAX);
+    struct asked a AUTO(
+        asked_free) = { .bucket = BUCKET_INIT, .arena = ARENA_INIT(ARENA_MAX) };
     struct err why = ERR_INIT;
-    struct target *targets;
-    struct removal *v = NULL;
-    struct place place;
-    uint64_t n = 0;
     int rc;
 
     (void)ctx;
-    if (place_targets(
-            &place, o->volume, argv, (size_t)argc, &targets, &arena, e) != 0 ||
-        removal_plan(&place, targets, (size_t)argc, &v, &n, &arena, e) != 0)
+    if (plan(&a, o, argc, argv, e) != 0)
         return -1;
     if (!o->yes && !o->dry_run) {
-        rc = ask(v, n, e);
+        rc = ask(o, a.v, a.n, e);
         if (rc < 0)
             return -1;
         if (rc == 0) {
@@ -170,8 +245,8 @@ static int run(const struct cmd_ctx *ctx, void *values, int argc, char **argv,
         }
     }
     if (!o->dry_run)
-        removal_run(&place, v, n, &why);
-    if ((why.kind == ERR_NONE || !o->json) && print(o, v, n, e) != 0)
+        remove_all(&a, &why);
+    if ((why.kind == ERR_NONE || !o->json) && print(o, a.v, a.n, e) != 0)
         return -1;
     if (why.kind == ERR_NONE)
         return 0;
@@ -183,6 +258,8 @@ static const struct cmd_example examples[] = {
     { "mlcache rm EleutherAI/pythia-1b", "a repository, all of it" },
     { "mlcache rm org/name@v1.0 --yes", "one revision, without asking" },
     { "mlcache rm scratch:run7", "put files: a file or a folder" },
+    { "mlcache rm --volume s3://team/models org/name@v1.0",
+        "out of object storage" },
     { NULL, NULL },
 };
 
@@ -199,6 +276,10 @@ const struct cmd cmd_rm = {
         "at work on (status 1): the message names the process. A kill on the "
         "way leaves no half-removed name, and no byte that mlcache gc does "
         "not find.\n\n"
+        "In s3://BUCKET/PREFIX the names of repositories and revisions go, at "
+        "once for everybody; their bytes stay until mlcache gc is run there, "
+        "and for a day in any case, for who is reading them. Files that were "
+        "put there go with mlfetch rm.\n\n"
         "With --json: removed, a list of type and repository, commit (of a "
         "revision), or name (of a put file), with files, freed, shared "
         "(bytes that stay, since others need them); and freed, the sum.",

@@ -37,6 +37,15 @@ static const char *cut_type(const char *text, enum repo_type *type)
     return text;
 }
 
+int place_repo(const char *text, struct repo *out, bool *whole, struct err *e)
+{
+    enum repo_type type;
+    const char *id = cut_type(text, &type);
+
+    *whole = strchr(id, '@') == NULL;
+    return repo_parse(out, type, id, e);
+}
+
 static bool is_folder(const char *path)
 {
     struct stat st;
@@ -48,18 +57,17 @@ static bool is_folder(const char *path)
 static int parse_repo(
     const struct place *p, const char *text, struct target *out, struct err *e)
 {
-    enum repo_type type;
-    const char *id = cut_type(text, &type);
     char path[PATH_MAX];
+    bool whole;
     int have;
 
-    if (repo_parse(&out->repo, type, id, e) != 0)
+    if (place_repo(text, &out->repo, &whole, e) != 0)
         return -1;
     if (path_join(path, p->hub.root, out->repo.folder, e) != 0)
         return -1;
     if (!is_folder(path))
         return 0;
-    out->kind = strchr(id, '@') == NULL ? TARGET_REPO : TARGET_REVISION;
+    out->kind = whole ? TARGET_REPO : TARGET_REVISION;
     if (out->kind == TARGET_REPO)
         return 1;
     have = hubdir_ref(&p->hub, &out->repo, out->commit, e);

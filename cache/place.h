@@ -33,6 +33,14 @@ struct target {
 int place_open(struct place *out, const char *volume, struct err *e);
 
 /*
+ * place_repo - ORG/NAME or ORG/NAME@REVISION, with "datasets/" or "spaces/"
+ * before it
+ * whole    no revision was named
+ * Returns  0, or -1 with *e: USAGE
+ */
+int place_repo(const char *text, struct repo *out, bool *whole, struct err *e);
+
+/*
  * place_targets - what n REFs mean: ORG/NAME, ORG/NAME@REVISION, with
  * "datasets/" or "spaces/" before it; NAME of a put file in a volume, also
  * VOLUME:NAME where volume is NULL and all name the same volume

@@ -673,8 +673,7 @@ def test_verify(tap, b):
     for args in (("verify", "--volume", b.url, "name"),
                  ("verify", "--volume", b.url, "--repair"),
                  ("gc", "--volume", b.url, "--partial"),
-                 ("ls", "--volume", b.url), ("du", "--volume", b.url),
-                 ("rm", "--volume", b.url, "x")):
+                 ("ls", "--volume", b.url), ("du", "--volume", b.url)):
         done = b.run("mlcache", *args)
         tap.ok(done.returncode == 2 and b.url in done.stderr,
                f"mlcache {args[0]} {' '.join(args[3:])}: not on a bucket, "
@@ -784,6 +783,20 @@ def test_models(tap, b):
         "a flipped bit in the bucket is not delivered", done.stderr)
 
 
+def beside_removal(tap, b, commit):
+    """A removal and a pull of one number, both killed before they looked."""
+    moves = sorted(b.keys(f"refs/hub/models--org--m/{commit}/"))
+    top, tail = moves[-1].rsplit("/", 1)
+    for at in "0f":         # before it in the order of keys, and behind
+        twin = f"{top}/{tail[:21]}{at * 16}"
+        b.plain.put(BUCKET, twin, b.plain.get(BUCKET, moves[0]))
+        done = Machine(b, "beside-" + at, DEAD).run(
+            "pull", f"org/m@{commit}", "--from", b.url)
+        b.plain.remove(BUCKET, twin)
+        tap.eq(done.returncode, 0,
+               "a listing beside its removal counts, and all of it")
+
+
 def test_warm(tap, b):
     """Two machines warm from one bucket, and the hub is gone."""
     b.next("warm")
@@ -807,6 +820,32 @@ def test_warm(tap, b):
         tap.ok(done.returncode == 0 and hub.log() == [] and
                json.loads(done.stdout)[0]["sent_bytes"] == 0,
                "and when it is, nobody is asked", done.stderr)
+        blobs = set(b.keys("blobs/"))
+
+        def rm(*args):
+            return b.run("mlcache", "rm", "--volume", b.url, *args)
+
+        done = rm("org/m@main", "--dry-run", "--json")
+        gone = json.loads(done.stdout or '{"removed": [{}]}')["removed"]
+        tap.ok(done.returncode == 0 and gone[0]["files"] == doc["files"] and
+               0 < gone[0]["shared"] <= doc["bytes"] and gone[0]["commit"] ==
+               doc["commit"] and rm("org/m").returncode == 2,
+               "rm says what would go, and asks", done.stderr)
+        done = rm("org/m@main", "--yes")
+        none = Machine(b, "none", DEAD).run("pull", "org/m", "--from", b.url)
+        again = rm("org/m", "-y")
+        tap.ok(done.returncode == 0 and none.returncode == 3 and
+               again.returncode == 3 and "no org/m there" in again.stderr and
+               set(b.keys("blobs/")) == blobs and sound(b) == [],
+               "a revision is removed, and its bytes stay for now",
+               done.stderr + none.stderr + again.stderr)
+        if not b.server.conditional:
+            beside_removal(tap, b, doc["commit"])
+        done = one.run("warm", *ask)
+        tap.ok(done.returncode == 0 and
+               json.loads(done.stdout)[0]["sent_bytes"] == 0 and
+               set(b.keys("blobs/")) == blobs and sound(b) == [],
+               "and brought again, without sending them", done.stderr)
         other = json.loads(read(lock))
         other["repositories"][0]["files"][0]["size"] += 1
         with open(lock + "2", "w") as f:
@@ -850,6 +889,14 @@ def test_warm(tap, b):
            "nor is a file that is gone, and it cannot come, status 5",
            done.stderr + bad.stderr)
     b.plain.put(BUCKET, key, good)
+    done = b.run("mlcache", "rm", "--volume", b.url, "org/m", "-y")
+    time.sleep(1.1)         # the store tells seconds
+    gc = [b.run("mlcache", "gc", "--volume", b.url, *more).returncode
+          for more in ((), ("--grace", "0"))]
+    none = one.run("pull", "org/m", "--from", b.url)
+    tap.ok(done.returncode == 0 and gc == [0, 0] and none.returncode == 3 and
+           not b.keys("blobs/"), "a repository is removed, and gc frees it",
+           f"{done.stderr}{gc}{none.stderr}{b.keys('blobs/')}")
 
 
 def killed_pull(b, machine, method, part, url):
