@@ -7,7 +7,8 @@
  *      manifests/sha256/ab/cd/<hex>  what names mean (catalog.h)
  *      refs/<name>/...               which of them counts (tip.h)
  *      leases/<random>               who is at work (intent.h)
- *      trash/<hex>, quarantine/<hex> on the way out; found wrong
+ *      turn/...                      who may take things out (turn.h)
+ *      trash/..., quarantine/<hex>   on the way out; found wrong
  *
  * ml-bucket(5) has the words. What is below blobs/ and manifests/ is named by
  * its SHA-256 and never changes.

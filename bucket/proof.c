@@ -1,10 +1,14 @@
 #include "bucket/proof.h"
 
 #include "base/log.h"
+#include "bucket/intent.h"
 
 struct proving {
     struct proof *p;
     struct content_proof *v; /* of each need */
+    bool asked;              /* for the turn; why: it is not ours */
+    struct turn turn;
+    struct err why;
 };
 
 static int check_all(struct proving *w, struct err *e)
@@ -28,6 +32,24 @@ static int check_all(struct proving *w, struct err *e)
     return content_prove(p->b, w->v, n, p->progress, e);
 }
 
+static int ask_turn(struct proving *w, struct err *e)
+{
+    struct intent claim AUTO(intent_drop) = INTENT_INIT;
+    struct bucket *b = w->p->b;
+    int64_t now_s;
+
+    if (!w->asked) {
+        w->asked = true;
+        if (intent_add(&claim, b, NULL, 0, &w->why) == 0 &&
+            bucket_now(b, claim.key, &now_s, &w->why) == 0)
+            turn_take(&w->turn, b, "verify", now_s, &w->why);
+    }
+    if (w->why.kind == ERR_NONE)
+        return 0;
+    *e = w->why;
+    return -1;
+}
+
 /*
  * A copy under quarantine/, then it goes: it is only moved. All else was read
  * since it was found wrong: what somebody has sent again meanwhile stays.
@@ -40,13 +62,15 @@ static int set_aside(
     char key[S3_KEY_MAX + 1], to[S3_KEY_MAX + 1];
     struct s3_info now;
 
-    if (content_key(p->b, n->kind, &n->sha256, key, e) != 0 ||
+    if (ask_turn(w, e) != 0 ||
+        content_key(p->b, n->kind, &n->sha256, key, e) != 0 ||
         bucket_key(p->b, to, e, "quarantine/%s", n->sha256.hex) != 0 ||
         s3_head(p->b->s3, key, &now, e) != 0)
         return -1;
     if (!now.found || now.modified_s != w->v[i].written_s)
         return 0;
-    if (s3_copy(p->b->s3, key, to, e) != 0 || s3_delete(p->b->s3, key, e) != 0)
+    if (s3_copy(p->b->s3, key, to, e) != 0 || turn_check(&w->turn, e) != 0 ||
+        s3_delete(p->b->s3, key, e) != 0)
         return -1;
     *moved = arena_str(p->arena, str_of(to), e);
     return moved->p != NULL ? 0 : -1;
@@ -101,12 +125,15 @@ static int tell(struct proving *w, struct err *e)
 
 int proof_run(struct proof *p, struct err *e)
 {
-    struct proving w = { .p = p };
+    struct proving w = { .p = p, .why = ERR_INIT };
+    int rc;
 
     p->survey = (struct survey){ .arena = p->arena };
     if (bucket_need(p->b, e) != 0 ||
         survey_run(p->b, INT64_MAX, &p->survey, e) != 0 ||
         check_all(&w, e) != 0)
         return -1;
-    return tell(&w, e);
+    rc = tell(&w, e);
+    turn_end(&w.turn);
+    return rc;
 }

@@ -184,8 +184,11 @@ int survey_run(
     if (s->bad == NULL)
         return -1;
     for (uint64_t i = 0; i < s->n_refs; i++) {
-        struct err why = ERR_INIT;
+        struct err why = ERR_INIT, ignored = ERR_INIT;
 
+        /* Whoever removes asks again, and then it counts. */
+        if (s->turn != NULL)
+            turn_check(s->turn, &ignored);
         if (add_ref(b, s, s->refs[i], since_s, &why) != 0 &&
             note_bad(s, s->refs[i], &why, e) != 0)
             return -1;

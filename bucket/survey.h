@@ -6,6 +6,7 @@
 
 #include "bucket/content.h"
 #include "bucket/names.h"
+#include "bucket/turn.h"
 
 struct need {
     enum content_kind kind;
@@ -31,12 +32,13 @@ struct survey {
     uint64_t n_bad;
     uint64_t room; /* of v */
     struct arena *arena;
+    struct turn *turn; /* that must not end meanwhile; or NULL */
 };
 
 /*
  * survey_claims - what writers count on; before survey_run, if at all: a
  * claim goes when a ref leads there, so who looks at refs first may see neither
- * s        nothing but its arena is set
+ * s        nothing but its arena and turn is set
  */
 int survey_claims(
     struct bucket *b, int64_t now_s, struct survey *s, struct err *e);

@@ -6,14 +6,20 @@
 #include "base/log.h"
 #include "bucket/intent.h"
 #include "bucket/survey.h"
+#include "bucket/turn.h"
 #include "s3/list.h"
 #include "s3/multipart.h"
 
 #define COPY_PART ((uint64_t)1 << 30)
 #define SURVEY_MAX ((uint64_t)16 << 30)
 
+/* Another's trash stays so long: it may be about to delete what it is of. */
+enum { TRASH_S = 86400 };
+
 struct sweeping {
     struct sweep *s;
+    struct turn turn;
+    struct err why; /* that it is over, or may be */
     struct survey survey;
     struct arena arena; /* of it */
     struct s3 *s3;      /* for work while a list is read */
@@ -36,6 +42,14 @@ static int note(struct sweep *s, enum swept_kind kind, const char *name,
         .bytes = bytes };
     s->bytes += bytes;
     return s->v[s->n++].name.p != NULL ? 0 : -1;
+}
+
+/* Asked before anything goes. Once it is over, it stays so. */
+static bool may_remove(struct sweeping *w)
+{
+    if (w->why.kind == ERR_NONE)
+        turn_check(&w->turn, &w->why);
+    return w->why.kind == ERR_NONE;
 }
 
 /* The digest that a key ends in. */
@@ -77,12 +91,12 @@ static int copy(struct s3 *s, const char *from, const char *to, uint64_t size,
                                    : s3_copy(s, from, to, e);
 }
 
-/* "trash/blobs-<hex>" and "trash/manifests-<hex>". */
-static int trash_key(const struct bucket *b, enum content_kind kind,
-    const struct digest *sha256, char *out, struct err *e)
+/* "trash/<id>/blobs-<hex>" and "trash/<id>/manifests-<hex>". */
+static int trash_key(const struct sweeping *w, const struct digest *sha256,
+    char *out, struct err *e)
 {
-    return bucket_key(b, out, e, "trash/%s-%s",
-        kind == CONTENT_BLOB ? "blobs" : "manifests", sha256->hex);
+    return bucket_key(w->s->b, out, e, "trash/%s/%s-%s", w->turn.id,
+        w->kind == CONTENT_BLOB ? "blobs" : "manifests", sha256->hex);
 }
 
 /* It may have been written again since the list was made. */
@@ -96,10 +110,10 @@ static int set_aside(struct sweeping *w, const char *key,
         return -1;
     if (!info.found || info.modified_s >= w->before_s)
         return 0;
-    if (trash_key(w->s->b, w->kind, sha256, trash, e) != 0 ||
+    if (trash_key(w, sha256, trash, e) != 0 ||
         copy(w->s3, key, trash, info.size, w->s->arena, e) != 0)
         return -1;
-    return s3_delete(w->s3, key, e);
+    return may_remove(w) ? s3_delete(w->s3, key, e) : 0;
 }
 
 static int look_at(void *arg, const struct s3_entry *entry, struct err *e)
@@ -115,6 +129,8 @@ static int look_at(void *arg, const struct s3_entry *entry, struct err *e)
     }
     if (w->s->dry_run)
         return note(w->s, SWEPT_OBJECT, entry->key + w->front, entry->size, e);
+    if (!may_remove(w))
+        return S3_LIST_ENOUGH;
     return set_aside(w, entry->key, &sha256, e);
 }
 
@@ -133,38 +149,61 @@ static int each(struct sweeping *w, const char *below,
 
 /* ---- the trash ---- */
 
+/* Gone in between: only who had moved it may have done that, rightly. */
 static int put_back(struct sweeping *w, enum content_kind kind,
     const struct digest *sha256, const struct s3_entry *entry, struct err *e)
 {
     struct s3_info info = { .found = false };
+    struct err why = ERR_INIT;
     char key[S3_KEY_MAX + 1];
 
     if (content_key(w->s->b, kind, sha256, key, e) != 0 ||
         s3_head(w->s3, key, &info, e) != 0)
         return -1;
-    if (!info.found &&
-        copy(w->s3, entry->key, key, entry->size, w->s->arena, e) != 0)
+    if (info.found)
+        return 0;
+    if (copy(w->s3, entry->key, key, entry->size, w->s->arena, &why) != 0 &&
+        why.kind != ERR_MISSING) {
+        *e = why;
         return -1;
+    }
     log_debug("%s: %s is needed again", w->s->b->shown, sha256->hex);
     w->s->left_bytes += entry->size;
-    return s3_delete(w->s3, entry->key, e);
+    return 0;
+}
+
+/* Whose copy is it: its own, or one that is nobody's any more? */
+static bool is_for_us(
+    const struct sweeping *w, const char *tail, const struct s3_entry *entry)
+{
+    size_t n = strlen(w->turn.id);
+
+    return (n > 0 && strncmp(tail, w->turn.id, n) == 0 && tail[n] == '/') ||
+           (entry->modified_s > 0 && entry->modified_s < w->now_s - TRASH_S);
 }
 
 static int empty(void *arg, const struct s3_entry *entry, struct err *e)
 {
     struct sweeping *w = arg;
-    const char *name = entry->key + w->front + strlen("trash/");
+    const char *name = strrchr(entry->key, '/') + 1;
+    bool ours = is_for_us(w, entry->key + w->front + strlen("trash/"), entry);
     enum content_kind kind =
         strncmp(name, "blobs-", 6) == 0 ? CONTENT_BLOB : CONTENT_MANIFEST;
     struct digest sha256;
 
     if (!digest_of(entry->key, &sha256))
         return 0;
-    if (survey_find(&w->survey, kind, &sha256) != NULL)
-        return w->s->dry_run ? 0 : put_back(w, kind, &sha256, entry, e);
-    if (note(w->s, SWEPT_OBJECT, name, entry->size, e) != 0)
+    if (survey_find(&w->survey, kind, &sha256) != NULL) {
+        if (w->s->dry_run)
+            return 0;
+        if (put_back(w, kind, &sha256, entry, e) != 0)
+            return -1;
+    } else if (ours && note(w->s, SWEPT_OBJECT, name, entry->size, e) != 0) {
         return -1;
-    return w->s->dry_run ? 0 : s3_delete(w->s3, entry->key, e);
+    }
+    if (!ours || w->s->dry_run || !may_remove(w))
+        return 0;
+    return s3_delete(w->s3, entry->key, e);
 }
 
 /* ---- what else is left ---- */
@@ -177,7 +216,8 @@ static int drop_probe(void *arg, const struct s3_entry *entry, struct err *e)
         return 0;
     if (note(w->s, SWEPT_LEFTOVER, entry->key + w->front, entry->size, e) != 0)
         return -1;
-    return w->s->dry_run ? 0 : s3_delete(w->s3, entry->key, e);
+    return w->s->dry_run || !may_remove(w) ? 0
+                                           : s3_delete(w->s3, entry->key, e);
 }
 
 static int drop_quarantine(
@@ -188,7 +228,8 @@ static int drop_quarantine(
     if (note(w->s, SWEPT_QUARANTINE, entry->key + w->front, entry->size, e) !=
         0)
         return -1;
-    return w->s->dry_run ? 0 : s3_delete(w->s3, entry->key, e);
+    return w->s->dry_run || !may_remove(w) ? 0
+                                           : s3_delete(w->s3, entry->key, e);
 }
 
 /*
@@ -210,7 +251,9 @@ static int drop_upload(void *arg, const struct s3_upload *u, struct err *e)
         return 0;
     if (note(w->s, SWEPT_LEFTOVER, u->key + w->front, 0, e) != 0)
         return -1;
-    return w->s->dry_run ? 0 : s3_multipart_abort(w->s3, u->key, u->upload, e);
+    return w->s->dry_run || !may_remove(w)
+               ? 0
+               : s3_multipart_abort(w->s3, u->key, u->upload, e);
 }
 
 static int leftovers(struct sweeping *w, struct err *e)
@@ -226,7 +269,8 @@ static int leftovers(struct sweeping *w, struct err *e)
     if (s3_uploads(w->s->b->s3, top, drop_upload, w, e) != 0)
         return -1;
     for (uint64_t i = 0; i < w->survey.n_refs && !w->s->dry_run; i++)
-        if (tip_tidy(w->s->b, w->survey.refs[i].p, w->before_s, e) != 0)
+        if (may_remove(w) &&
+            tip_tidy(w->s->b, w->survey.refs[i].p, w->before_s, e) != 0)
             return -1;
     return 0;
 }
@@ -238,7 +282,8 @@ static int survey(struct sweeping *w, struct err *e)
     struct sweep *s = w->s;
 
     arena_free(&w->arena);
-    w->survey = (struct survey){ .arena = &w->arena };
+    w->survey = (struct survey){ .arena = &w->arena,
+        .turn = s->dry_run ? NULL : &w->turn };
     if (survey_claims(s->b, w->now_s, &w->survey, e) != 0 ||
         survey_run(s->b, w->before_s, &w->survey, e) != 0)
         return -1;
@@ -248,6 +293,10 @@ static int survey(struct sweeping *w, struct err *e)
     return err_hint(e, "nothing was removed: what that ref needs is not known");
 }
 
+/*
+ * Whatever was moved is looked at again, also where the turn is over: what is
+ * needed comes back, and all else stays in the trash then.
+ */
 static int run(struct sweeping *w, struct err *e)
 {
     if (survey(w, e) != 0)
@@ -256,27 +305,45 @@ static int run(struct sweeping *w, struct err *e)
     if (each(w, "blobs/", look_at, e) != 0)
         return -1;
     w->kind = CONTENT_MANIFEST;
-    if (each(w, "manifests/", look_at, e) != 0 || survey(w, e) != 0 ||
-        each(w, "trash/", empty, e) != 0)
+    if (each(w, "manifests/", look_at, e) != 0 || survey(w, e) != 0)
         return -1;
-    return leftovers(w, e);
+    if (!w->s->dry_run && w->why.kind == ERR_NONE)
+        turn_renew(&w->turn, &w->why);
+    if (each(w, "trash/", empty, e) != 0)
+        return -1;
+    if (w->why.kind == ERR_NONE && leftovers(w, e) != 0)
+        return -1;
+    if (w->why.kind == ERR_NONE)
+        return 0;
+    *e = w->why;
+    return -1;
+}
+
+/* The turn is taken by the time of an object of ours. */
+static int begin(struct sweeping *w, struct intent *claim, struct err *e)
+{
+    struct sweep *s = w->s;
+
+    if (bucket_need(s->b, e) != 0 || intent_add(claim, s->b, NULL, 0, e) != 0 ||
+        bucket_now(s->b, claim->key, &w->now_s, e) != 0)
+        return -1;
+    w->before_s = w->now_s - s->grace_s;
+    return s->dry_run ? 0 : turn_take(&w->turn, s->b, "gc", w->now_s, e);
 }
 
 int sweep_run(struct sweep *s, struct err *e)
 {
     struct intent claim AUTO(intent_drop) = INTENT_INIT;
-    struct sweeping w = { .s = s, .arena = ARENA_INIT(SURVEY_MAX) };
+    struct sweeping w = {
+        .s = s, .why = ERR_INIT, .arena = ARENA_INIT(SURVEY_MAX)
+    };
     int rc;
 
-    if (bucket_need(s->b, e) != 0 ||
-        intent_add(&claim, s->b, NULL, 0, e) != 0 ||
-        bucket_now(s->b, claim.key, &w.now_s, e) != 0)
+    if (begin(&w, &claim, e) != 0)
         return -1;
-    w.before_s = w.now_s - s->grace_s;
     w.s3 = bucket_borrow(s->b, e);
-    if (w.s3 == NULL)
-        return -1;
-    rc = run(&w, e);
+    rc = w.s3 == NULL ? -1 : run(&w, e);
+    turn_end(&w.turn);
     arena_free(&w.arena);
     bucket_return(s->b, w.s3);
     return rc;

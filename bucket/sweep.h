@@ -2,10 +2,14 @@
  * sweep.h - free what no ref of a bucket leads to, while others write.
  *
  * Older than the time of grace, by the store's clock; named by no catalog
- * that counts, or did within that time; in no claim. It is moved to trash/
- * first; then refs and claims are read once more: whoever found it there
- * before it went has said so by then, and it is put back. Only then is the
- * trash deleted. A kill leaves trash that the next one looks at the same way.
+ * that counts, or did within that time; in no claim. It is moved to a trash of
+ * this run first; then refs and claims are read once more: whoever found it
+ * there before it went has said so by then, and it is put back. Only then is
+ * that trash deleted. A kill leaves trash that the next one looks at the same
+ * way; it goes after a day.
+ *
+ * It takes a turn (turn.h). Where that is over before the end, nothing more is
+ * removed; what was moved and is needed is put back all the same.
  */
 #ifndef BUCKET_SWEEP_H
 #define BUCKET_SWEEP_H
@@ -35,7 +39,7 @@ struct sweep {
 };
 
 /* sweep_run - 0, or -1 with *e: CORRUPT (a ref is damaged: nothing is removed,
- * as nobody knows what it needs), ... */
+ * as nobody knows what it needs), BUSY (another's turn), ... */
 int sweep_run(struct sweep *s, struct err *e);
 
 #endif

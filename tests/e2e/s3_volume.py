@@ -613,8 +613,8 @@ def test_gc(tap, b):
     b.plain.remove(BUCKET, key)
     done = gc()
     tap.ok(done.returncode == 0 and b.bytes_of("keep") == (0, b"keep") and
-           not b.keys("trash/"), "what a killed gc had moved comes back",
-           done.stderr)
+           len(b.keys("trash/")) == 1, "what a killed gc had moved comes back, "
+           "and a copy stays for a day", done.stderr)
     ref = sorted(k for k in b.keys("refs/files/"))[-1]
     b.plain.flip(BUCKET, ref, 12)
     before = b.keys()
@@ -622,6 +622,108 @@ def test_gc(tap, b):
     tap.ok(done.returncode == 6 and "nothing was removed" in done.stderr and
            {k for k in before if "/leases/" not in k} <= set(b.keys()),
            "with a damaged ref gc removes nothing", done.stderr)
+
+
+def turn_text(state, seconds, name="0" * 16):
+    return (f"ml-turn 1\nid {name}\nstate {state}\nwhat gc\nwho eve@afar\n"
+            f"since {int(time.time()) - 3}\nfor {seconds}\n").encode()
+
+
+def turn_key(b):
+    tail = "head" if b.server.conditional else "0" * 16
+    return f"{b.prefix}/v1/turn/{tail}"
+
+
+def held_at(event, go_on):
+    """A request that the store sees when the test wants it."""
+    def act(request, forward):
+        event.set()
+        go_on.wait(120)
+        return forward()
+    return act
+
+
+def test_turn(tap, b):
+    """One collector at a time; and one that stands still does no harm."""
+    b.next("turn")
+
+    def collect(*args, env=None):
+        return kit.run(["mlcache", "gc", "--volume", b.url, "--grace", "0",
+                        *args], env or b.env)
+
+    def beside(method, part, function):
+        """A gc that stands still there, while something happens."""
+        there, go_on, said = threading.Event(), threading.Event(), []
+        with s3_faults.Faults(b.server) as between:
+            between.add(method, part, held_at(there, go_on))
+            env = kit.clean_env(b.dir, **dict(
+                b.server.env(), AWS_ENDPOINT_URL_S3=between.endpoint))
+            gc = threading.Thread(target=lambda: said.append(collect(env=env)))
+            gc.start()
+            arrived = there.wait(120)
+            function()
+            go_on.set()
+            gc.join(120)
+        return said[0] if arrived else None
+
+    b.write("x", b"x it is")
+    b.ml("put", "x")
+    second = []
+    first = beside("GET", "v1%2Fblobs%2F(&|$)",
+                   lambda: second.append(collect()))
+    tap.ok(first.returncode == 0 and second[0].returncode == 1 and
+           "mlcache gc of " in second[0].stderr and
+           time.strftime("since %Y-") in second[0].stderr,
+           "a second gc is told whose turn it is, status 1",
+           first.stderr + second[0].stderr)
+    tap.eq(collect().returncode, 0, "and then it is its turn")
+    before = set(b.keys("blobs/"))
+    b.plain.put(BUCKET, turn_key(b), turn_text("held", 900))
+    b.write("y", b"y")
+    b.ml("put", "y")
+    b.plain.flip(BUCKET, b.blob(b"y"), 0)
+    done = collect()
+    verify = b.run("mlcache", "verify", "--volume", b.url)
+    dry = collect("--dry-run")
+    tap.ok(done.returncode == 1 and "eve@afar" in done.stderr and
+           dry.returncode == 0 and verify.returncode == 6 and
+           "stays where it is" in verify.stderr and "eve@" in verify.stderr and
+           before < set(b.keys("blobs/")),
+           "in another's turn neither gc nor verify takes anything out",
+           done.stderr + verify.stderr + dry.stderr)
+    b.plain.put(BUCKET, turn_key(b), b"\x00 ml-turn 1 held")
+    done = collect()
+    tap.ok(done.returncode == 1 and "somebody is at work" in done.stderr,
+           "nor where that cannot be read", done.stderr)
+    b.plain.put(BUCKET, turn_key(b), turn_text("held", 1))
+    time.sleep(2.1)
+    verify = b.run("mlcache", "verify", "--volume", b.url)
+    tap.ok(verify.returncode == 6 and len(b.keys("quarantine/")) == 1,
+           "the turn of one that crashed ends", verify.stderr)
+    b.ml("rm", "y")
+    b.ml("rm", "x")
+    time.sleep(1.1)         # the store tells seconds
+    seen = []
+
+    def overtaken():
+        """Its turn is over, x is named again, another gc comes and goes."""
+        for key in b.keys("turn/"):
+            b.plain.remove(BUCKET, key)
+        seen.append(b.ml("put", "x").returncode)
+        time.sleep(1.1)
+        seen.append(collect().returncode)
+
+    late = beside("DELETE", "/blobs/.*" + sha(b"x it is"), overtaken)
+    tap.ok(late is not None and late.returncode == 1 and seen == [0, 0] and
+           "longer than its turn" in late.stderr and
+           b.bytes_of("x") == (0, b"x it is") and sound(b) == [],
+           "a gc that deletes after its turn puts back what is needed",
+           f"{seen} {late and late.stderr} {b.bytes_of('x')}")
+    b.ml("rm", "x")
+    time.sleep(1.1)
+    done = collect()
+    tap.ok(done.returncode == 0 and b.blob(b"x it is") not in b.keys(),
+           "and the next one frees what is not", done.stderr)
 
 
 def test_verify(tap, b):
@@ -927,7 +1029,7 @@ def killed_pull(b, machine, method, part, url):
 # what does not depend on how a store keeps refs or puts parts together
 ONCE = [test_refused, test_damage, test_verify]
 TESTS = [test_everyday, test_begun, test_refused, test_faults, test_damage, test_writers,
-         test_both_refs, test_kill, test_gc, test_verify, test_models, test_warm,
+         test_both_refs, test_kill, test_gc, test_turn, test_verify, test_models, test_warm,
          test_long_file]
 
 
