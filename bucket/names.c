@@ -1,5 +1,6 @@
 #include "bucket/names.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -11,7 +12,7 @@
 #include "cache/edit.h"
 
 /* So often a ref is read again when others move it at the same time. */
-enum { MOVE_TRIES = 64, NAP_MS_MAX = 400 };
+enum { MOVE_TRIES = 64, NAP_MS_MAX = 400, WHO_MAX = 1 << 20 };
 
 /* ---- reading ---- */
 
@@ -223,38 +224,70 @@ int names_fit(const struct catalog *now, const struct catalog_file *files,
     return check_folders(&next, files, n, e);
 }
 
-static int add_catalog(struct bucket *b, const struct names_change *c,
-    const struct catalog *now, const struct tip *head, struct arena *arena,
-    struct tip_side *out, struct err *e)
+/* gc must not take it before the ref leads to it. */
+static int write_catalog(struct bucket *b, struct catalog *next,
+    const struct tip_side *parent, struct intent *claim, struct tip_side *out,
+    struct err *e)
 {
     struct buf text AUTO(buf_free) = BUF_INIT(CATALOG_MAX);
-    const struct catalog none = { .n = 0 };
-    struct catalog next = { .number = head->number + 1, .when = time(NULL) };
-    struct str who = edit_who(arena, e);
+    struct arena arena AUTO(arena_free) = ARENA_INIT(WHO_MAX);
+    struct str who = edit_who(&arena, e);
     const struct digest *claimed;
     struct digest sum;
 
-    claimed = &sum;
-    if (who.p == NULL ||
-        catalog_lay(&next, c->all ? &none : now, c->files, c->n, arena, e) !=
-            0 ||
-        check_folders(&next, c->files, c->n, e) != 0)
+    if (who.p == NULL)
         return -1;
-    memcpy(next.what, c->what, size_min(strlen(c->what), CATALOG_WORD_MAX - 1));
-    memcpy(next.who, who.p, size_min(who.len, CATALOG_WORD_MAX - 1));
-    memcpy(next.commit, c->commit, size_min(strlen(c->commit), 40));
-    if (head->n > 0) {
-        memcpy(next.parent, head->sides[0].catalog.hex, 65);
-        next.parent_size = head->sides[0].size;
+    claimed = &sum;
+    next->when = time(NULL);
+    snprintf(next->who, sizeof(next->who), "%.*s", STR_ARG(who));
+    next->parent[0] = '\0';
+    if (parent != NULL) {
+        memcpy(next->parent, parent->catalog.hex, sizeof(next->parent));
+        next->parent_size = parent->size;
     }
-    /* gc must not take it before the ref leads to it. */
-    if (catalog_text(&next, &text, e) != 0 ||
+    if (catalog_text(next, &text, e) != 0 ||
         hash_bytes(HASH_SHA256, text.p, text.len, &sum, e) != 0 ||
-        intent_add(c->claim, b, &claimed, 1, e) != 0 ||
+        intent_add(claim, b, &claimed, 1, e) != 0 ||
         content_add(b, CONTENT_MANIFEST, buf_str(&text), &out->catalog, e) != 0)
         return -1;
     out->size = text.len;
     return 0;
+}
+
+static int add_catalog(struct bucket *b, const struct names_change *c,
+    const struct catalog *now, const struct tip *head, struct arena *arena,
+    struct tip_side *out, struct err *e)
+{
+    const struct catalog none = { .n = 0 };
+    struct catalog next = { .number = head->number + 1 };
+
+    if (catalog_lay(&next, c->all ? &none : now, c->files, c->n, arena, e) !=
+            0 ||
+        check_folders(&next, c->files, c->n, e) != 0)
+        return -1;
+    snprintf(next.what, sizeof(next.what), "%s", c->what);
+    memcpy(next.commit, c->commit, size_min(strlen(c->commit), 40));
+    return write_catalog(
+        b, &next, head->n > 0 ? &head->sides[0] : NULL, c->claim, out, e);
+}
+
+int names_restore(struct bucket *b, const char *ref, const struct tip *seen,
+    const struct catalog *c, const struct tip_side *at, struct err *e)
+{
+    struct intent claim AUTO(intent_drop) = INTENT_INIT;
+    struct catalog next = *c;
+    struct tip_side side;
+    int rc;
+
+    next.number = seen->number + 1;
+    snprintf(next.what, sizeof(next.what), "repair");
+    if (write_catalog(b, &next, at, &claim, &side, e) != 0)
+        return -1;
+    rc = tip_move(b, ref, seen, &side, e);
+    if (rc <= 0)
+        return rc;
+    return err_set(
+        e, ERR_BUSY, "%s: '%s' is changed by another program", b->shown, ref);
 }
 
 /* 0 with *number; 1: once more; -1 with *e. */

@@ -54,6 +54,15 @@ int names_commit(struct bucket *b, const struct names_change *change,
     uint64_t *number, struct err *e);
 
 /*
+ * names_restore - whatever ref means, it means what this catalog says from
+ * now on
+ * seen     of tip_salvage; BUSY where the ref has moved since
+ * at       where the catalog is
+ */
+int names_restore(struct bucket *b, const char *ref, const struct tip *seen,
+    const struct catalog *c, const struct tip_side *at, struct err *e);
+
+/*
  * names_fit - may there be these files beside what is there? REFUSED: a name
  * would be a file and a folder
  */

@@ -92,6 +92,22 @@ static int try_aside(
     return 0;
 }
 
+static int tell_ref(struct proving *w, const struct bad_ref *bad, struct err *e)
+{
+    struct proof *p = w->p;
+    struct proof_wrong *x = &p->wrong[p->n_wrong++];
+    int rc;
+
+    *x = (struct proof_wrong){
+        .kind = PROOF_REF, .ref = bad->ref, .why = bad->why
+    };
+    if (!p->repair)
+        return 0;
+    rc = ask_turn(w, e) != 0 ? -1 : mend_ref(p->b, bad->ref.p, &x->to, e);
+    x->mended = rc == 0;
+    return rc < 0 ? -1 : 0;
+}
+
 static int tell(struct proving *w, struct err *e)
 {
     struct proof *p = w->p;
@@ -101,9 +117,8 @@ static int tell(struct proving *w, struct err *e)
     if (p->wrong == NULL)
         return -1;
     for (uint64_t i = 0; i < s->n_bad; i++)
-        p->wrong[p->n_wrong++] = (struct proof_wrong){
-            .kind = PROOF_REF, .ref = s->bad[i].ref, .why = s->bad[i].why
-        };
+        if (tell_ref(w, &s->bad[i], e) != 0)
+            return -1;
     for (uint64_t i = 0; i < s->n; i++) {
         struct proof_wrong *x = &p->wrong[p->n_wrong];
         bool gone = w->v[i].state == CONTENT_GONE;

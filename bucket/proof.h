@@ -6,6 +6,7 @@
 #define BUCKET_PROOF_H
 
 #include "base/progress.h"
+#include "bucket/mend.h"
 #include "bucket/survey.h"
 
 enum proof_kind { PROOF_DAMAGED, PROOF_MISSING, PROOF_REF };
@@ -16,11 +17,14 @@ struct proof_wrong {
     struct str ref;
     struct str why;
     struct str moved; /* where it is now: a key; "" */
+    bool mended;      /* of a ref: it has fallen back to this */
+    struct mended to;
 };
 
 struct proof {
     struct bucket *b;
     enum progress_mode progress;
+    bool repair; /* refs that are damaged fall back to what is whole */
     struct arena *arena;
 
     struct survey survey;

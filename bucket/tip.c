@@ -1,4 +1,5 @@
 #include "bucket/tip.h"
+#include "bucket/tip_internal.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,7 +11,7 @@
 #include "base/rd.h"
 #include "s3/list.h"
 
-enum { TIP_TEXT_MAX = 1024, DIGITS = 20, TAIL = DIGITS + 1 + 16 };
+enum { DIGITS = 20, TAIL = DIGITS + 1 + 16 };
 
 /* ---- the text ---- */
 
@@ -84,7 +85,10 @@ int tip_parse(
 static int bad_ref(const struct bucket *b, const char *name, struct err *e)
 {
     err_ctx(e, "%s: the ref '%s' is damaged", b->shown, name);
-    return err_hint(e, "mlcache verify --volume %s tells more", b->shown);
+    return err_hint(e,
+        "mlcache verify --volume %s tells more, and with "
+        "--repair falls back to what is whole",
+        b->shown);
 }
 
 /* One object; a damaged one is asked for once more. 1: there is none. */
@@ -111,8 +115,7 @@ static int read_one(struct bucket *b, const char *name, const char *key,
     return bad_ref(b, name, e);
 }
 
-/* "<prefix>v1/refs/<name>/" and a tail. */
-static int ref_key(const struct bucket *b, char *out, const char *name,
+int tip_key(const struct bucket *b, char *out, const char *name,
     const char *tail, struct err *e)
 {
     return bucket_key(b, out, e, "refs/%s/%s", name, tail);
@@ -126,7 +129,7 @@ struct highest {
     size_t n;
 };
 
-static bool parse_tail(const char *tail, uint64_t *number)
+bool tip_tail(const char *tail, uint64_t *number)
 {
     size_t zeros = strspn(tail, "0");
 
@@ -145,7 +148,7 @@ static int keep_highest(void *arg, const struct s3_entry *entry, struct err *e)
     if (entry->folder || strlen(entry->key) < h->front)
         return 0;
     tail = entry->key + h->front;
-    if (!parse_tail(tail, &number) || number < h->number)
+    if (!tip_tail(tail, &number) || number < h->number)
         return 0;
     if (number > h->number)
         h->n = 0;
@@ -165,8 +168,8 @@ static int find_highest(struct bucket *b, const char *name, uint64_t behind,
     };
 
     snprintf(tail, sizeof(tail), "%020llu-~", (unsigned long long)behind);
-    if (ref_key(b, prefix, name, "", e) != 0 ||
-        ref_key(b, from, name, tail, e) != 0)
+    if (tip_key(b, prefix, name, "", e) != 0 ||
+        tip_key(b, from, name, tail, e) != 0)
         return -1;
     *out = (struct highest){ .front = strlen(prefix) };
     if (behind > 0)
@@ -195,7 +198,7 @@ static int read_append(
     for (size_t i = 0; i < h.n; i++) {
         int rc;
 
-        if (ref_key(b, key, name, h.tails[i], e) != 0)
+        if (tip_key(b, key, name, h.tails[i], e) != 0)
             return -1;
         rc = read_one(b, name, key, &number, &out->sides[out->n], NULL, e);
         if (rc < 0)
@@ -217,7 +220,7 @@ int tip_read(struct bucket *b, const char *name, struct tip *out, struct err *e)
 
     *out = (struct tip){ .n = 0 };
     if (b->conditional) {
-        if (ref_key(b, key, name, "head", e) != 0)
+        if (tip_key(b, key, name, "head", e) != 0)
             return -1;
         rc = read_one(b, name, key, &out->number, &out->sides[0], out->etag, e);
         out->n = rc == 0 ? 1 : 0;
@@ -253,7 +256,7 @@ static int swap(struct bucket *b, const char *name, const struct tip *seen,
     char key[S3_KEY_MAX + 1];
     struct tip now;
 
-    if (ref_key(b, key, name, "head", e) != 0 ||
+    if (tip_key(b, key, name, "head", e) != 0 ||
         s3_put(b->s3, key, &body, &cond, &did, NULL, e) != 0)
         return -1;
     if (did == S3_UNABLE)
@@ -276,7 +279,7 @@ static int append(struct bucket *b, const char *name, const struct tip *seen,
         return -1;
     snprintf(tail, sizeof(tail), "%020llu-%s",
         (unsigned long long)seen->number + 1, random);
-    if (ref_key(b, key, name, tail, e) != 0 ||
+    if (tip_key(b, key, name, tail, e) != 0 ||
         bucket_write(b, key, text, e) != 0 ||
         find_highest(b, name, seen->number, &h, e) != 0)
         return -1;
@@ -317,7 +320,7 @@ static int keep_name(void *arg, const struct s3_entry *entry, struct err *e)
 
     if (entry->folder || slash == NULL || strlen(entry->key) <= g->front ||
         slash <= entry->key + g->front ||
-        (strcmp(slash + 1, "head") != 0 && !parse_tail(slash + 1, &number)))
+        (strcmp(slash + 1, "head") != 0 && !tip_tail(slash + 1, &number)))
         return 0;
     name = entry->key + g->front;
     text = (struct str){ name, (size_t)(slash - name) };
@@ -374,7 +377,7 @@ static int drop_old(void *arg, const struct s3_entry *entry, struct err *e)
     uint64_t number;
 
     if (entry->folder || strlen(entry->key) < t->front ||
-        !parse_tail(entry->key + t->front, &number))
+        !tip_tail(entry->key + t->front, &number))
         return 0;
     if (number >= t->below || entry->modified_s == 0 ||
         entry->modified_s >= t->before_s)
@@ -396,7 +399,7 @@ int tip_tidy(
     if (b->conditional)
         return 0;
     if (find_highest(b, name, 0, &h, e) != 0 ||
-        ref_key(b, prefix, name, "", e) != 0)
+        tip_key(b, prefix, name, "", e) != 0)
         return -1;
     t.front = strlen(prefix);
     t.below = h.number;

@@ -24,7 +24,7 @@
 #include "base/arena.h"
 #include "bucket/bucket.h"
 
-enum { TIP_SIDES_MAX = 16 };
+enum { TIP_SIDES_MAX = 16, TIP_SALVAGE_MAX = 16 };
 
 struct tip_side {
     struct digest catalog; /* its SHA-256 */
@@ -51,6 +51,17 @@ int tip_read(
  */
 int tip_move(struct bucket *b, const char *name, const struct tip *seen,
     const struct tip_side *next, struct err *e);
+
+/*
+ * tip_salvage - of one that tip_read finds damaged: what it tells all the same
+ * out      its sides are what it was lately, the newest first; nothing of them
+ *          is proven, not even that they are digests. Number and etag are for
+ *          tip_move.
+ * damaged  the objects that are: keys, in arena
+ * Returns  0, or -1 with *e
+ */
+int tip_salvage(struct bucket *b, const char *name, struct arena *arena,
+    struct tip *out, struct str *damaged, uint64_t *n, struct err *e);
 
 /*
  * tip_names - all names there are, sorted, in arena

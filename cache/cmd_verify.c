@@ -1,4 +1,5 @@
 #include <stdio.h>
+#include <time.h>
 
 #include "bucket/proof.h"
 #include "cache/commands.h"
@@ -222,10 +223,25 @@ static void proof_json(struct buf *b, const struct proof *p)
         json_text(b, "why", x->why);
         json_text(b, "path", str_of(""));
         json_text(b, "moved_to", x->moved);
-        buf_printf(b, ", \"names\": %llu, \"repaired\": false}",
-            (unsigned long long)(n != NULL ? n->names : 0));
+        buf_printf(b, ", \"names\": %llu, \"repaired\": %s}",
+            (unsigned long long)(n != NULL ? n->names : 0),
+            x->mended ? "true" : "false");
     }
     buf_puts(b, "]}\n");
+}
+
+static void proof_mended(struct buf *b, const struct mended *m)
+{
+    char date[32] = "?";
+    time_t when = (time_t)m->when;
+    struct tm tm;
+
+    if (gmtime_r(&when, &tm) != NULL)
+        strftime(date, sizeof(date), "%Y-%m-%d %H:%M:%S UTC", &tm);
+    buf_printf(b, "; repaired: as it was after step %llu (%s, %llu %s)%s",
+        (unsigned long long)m->number, date, (unsigned long long)m->files,
+        m->files == 1 ? "file" : "files",
+        m->last ? ", which was the last" : "; what came later is lost");
 }
 
 static void proof_text(struct buf *b, const struct proof *p)
@@ -250,6 +266,8 @@ static void proof_text(struct buf *b, const struct proof *p)
             buf_puts(b, "; moved to ");
             buf_visible(b, x->moved);
         }
+        if (x->mended)
+            proof_mended(b, &x->to);
         buf_putc(b, '\n');
     }
     buf_printf(b, "%llu objects, %s hashed: %s\n",
@@ -257,19 +275,40 @@ static void proof_text(struct buf *b, const struct proof *p)
         p->n_wrong == 0 ? "all right" : "not all right");
 }
 
+/* What is as it was before is not wrong any more. */
+static int proof_outcome(const struct proof *p, struct err *e)
+{
+    uint64_t left = 0, refs = 0;
+
+    for (uint64_t i = 0; i < p->n_wrong; i++) {
+        left += !p->wrong[i].mended || !p->wrong[i].to.last;
+        refs += p->wrong[i].kind == PROOF_REF && !p->wrong[i].mended;
+    }
+    if (left == 0)
+        return 0;
+    err_set(e, ERR_CORRUPT, "%s: %llu %s wrong", p->b->shown,
+        (unsigned long long)left, left == 1 ? "thing is" : "things are");
+    if (refs > 0 && !p->repair)
+        return err_hint(e,
+            "with --repair a damaged ref falls back to the last that is "
+            "whole");
+    return err_hint(e, "put the files again, pull the repositories again");
+}
+
 static int prove_bucket(const struct cmd_ctx *ctx, const struct verify_opts *o,
     int argc, struct arena *arena, struct err *e)
 {
     struct bucket bucket AUTO(bucket_close) = BUCKET_INIT;
     struct buf b AUTO(buf_free) = BUF_INIT(JSON_MAX);
-    struct proof p = {
-        .b = &bucket, .progress = ctx->progress, .arena = arena
-    };
+    struct proof p = { .b = &bucket,
+        .progress = ctx->progress,
+        .repair = o->repair,
+        .arena = arena };
 
-    if (argc > 0 || o->sample != NULL || o->repair)
+    if (argc > 0 || o->sample != NULL)
         return err_set(e, ERR_USAGE,
-            "%s: all of it is checked: REF, --sample and --repair are for a "
-            "volume or cache of this machine",
+            "%s: all of it is checked: REF and --sample are for a volume or "
+            "cache of this machine",
             o->volume);
     if (bucket_open(&bucket, o->volume, e) != 0 || proof_run(&p, e) != 0)
         return -1;
@@ -279,12 +318,7 @@ static int prove_bucket(const struct cmd_ctx *ctx, const struct verify_opts *o,
         proof_text(&b, &p);
     if (cmd_print(&b, e) != 0)
         return -1;
-    if (p.n_wrong == 0)
-        return 0;
-    err_set(e, ERR_CORRUPT, "%s: %llu %s wrong", bucket.shown,
-        (unsigned long long)p.n_wrong,
-        p.n_wrong == 1 ? "thing is" : "things are");
-    return err_hint(e, "put the files again, pull the repositories again");
+    return proof_outcome(&p, e);
 }
 
 static int run(const struct cmd_ctx *ctx, void *values, int argc, char **argv,
@@ -347,7 +381,12 @@ const struct cmd cmd_verify = {
         "0 when nothing is missing any more. A damaged conversion is made "
         "anew when it is next asked for; a put file has to be put again.\n\n"
         "Of s3://BUCKET/PREFIX all content that a name leads to is read from "
-        "the store; what is wrong is moved to quarantine/ there.\n\n"
+        "the store; what is wrong is moved to quarantine/ there, and comes "
+        "back by "
+        "putting or pulling it again. With --repair a ref that is damaged, "
+        "or whose catalog is, means again what it did by the last catalog "
+        "that is whole; the line says which, and whether later changes are "
+        "lost (status 6).\n\n"
         "A check that was interrupted goes on where it ended, if what it had "
         "found right was not touched since, for a week.\n\n"
         "Each line is an object or a name: \"damaged\", \"unreadable\" (the "

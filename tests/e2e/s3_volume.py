@@ -773,7 +773,7 @@ def test_verify(tap, b):
            "what was sent again since it was read is not set aside",
            done.stderr)
     for args in (("verify", "--volume", b.url, "name"),
-                 ("verify", "--volume", b.url, "--repair"),
+                 ("verify", "--volume", b.url, "--sample", "1/2"),
                  ("gc", "--volume", b.url, "--partial"),
                  ("ls", "--volume", b.url), ("du", "--volume", b.url)):
         done = b.run("mlcache", *args)
@@ -1001,6 +1001,61 @@ def test_warm(tap, b):
            f"{done.stderr}{gc}{none.stderr}{b.keys('blobs/')}")
 
 
+def test_mend(tap, b):
+    """A damaged ref, or catalog, falls back to what is whole."""
+    b.next("mend")
+
+    def verify(*args):
+        return b.run("mlcache", "verify", "--volume", b.url, *args)
+
+    for name in ("one", "two"):
+        b.write(name, name.encode())
+        b.ml("put", name)
+    both = b.names()
+    ref = sorted(b.keys("refs/files/"))[-1]
+    digest = b.plain.get(BUCKET, ref).index(b"catalog ") + 8
+    for at in (12, digest + 5):
+        ref = sorted(b.keys("refs/files/"))[-1]
+        b.plain.flip(BUCKET, ref, at)
+        told = verify()
+        done = verify("--repair")
+        tap.ok(told.returncode == 6 and "--repair" in told.stderr and
+               done.returncode == 0 and "which was the last" in done.stdout and
+               b.names() == both and verify().returncode == 0 and
+               b.keys("quarantine/refs/files/"),
+               f"a ref whose byte {at} is damaged is mended, and nothing is "
+               "lost", told.stderr + done.stdout + done.stderr)
+    b.write("three", b"three")
+    b.ml("put", "three")
+    ref = b.plain.get(BUCKET, sorted(b.keys("refs/files/"))[-1])
+    h = ref[digest:digest + 64].decode()
+    catalog = f"{b.prefix}/v1/manifests/sha256/{h[:2]}/{h[2:4]}/{h}"
+    b.plain.flip(BUCKET, catalog, -2)
+    put = b.ml("put", "two", "x")
+    done = verify("--repair")
+    tap.ok(put.returncode == 6 and done.returncode == 6 and
+           "what came later is lost" in done.stdout and b.names() == both and
+           len(b.keys("quarantine/manifests/")) == 1,
+           "a damaged catalog: the one before it counts, and that is said",
+           put.stderr + done.stdout + done.stderr)
+    done = b.ml("put", "three")
+    time.sleep(1.1)         # the store tells seconds
+    gc = b.run("mlcache", "gc", "--volume", b.url, "--grace", "0")
+    tap.ok(done.returncode == 0 and gc.returncode == 0 and
+           len(b.names()) == 3 and verify().returncode == 0 and
+           sound(b) == [], "and what is lost is put again, and gc goes on",
+           done.stderr + gc.stderr)
+    for key in b.keys("manifests/"):
+        b.plain.flip(BUCKET, key, 3)
+    before = {k for k in b.keys() if "/quarantine/" not in k}
+    done = verify("--repair")
+    tap.ok(done.returncode == 6 and "ref  files" in done.stdout and
+           "repaired" not in done.stdout and
+           before == {k for k in b.keys() if "/quarantine/" not in k and
+                      "/turn/" not in k} | {k for k in before if "/turn/" in k},
+           "with nothing whole it is left as it is", done.stdout + done.stderr)
+
+
 def killed_pull(b, machine, method, part, url):
     box = []
     ready = threading.Event()
@@ -1029,7 +1084,7 @@ def killed_pull(b, machine, method, part, url):
 # what does not depend on how a store keeps refs or puts parts together
 ONCE = [test_refused, test_damage, test_verify]
 TESTS = [test_everyday, test_begun, test_refused, test_faults, test_damage, test_writers,
-         test_both_refs, test_kill, test_gc, test_turn, test_verify, test_models, test_warm,
+         test_both_refs, test_kill, test_gc, test_turn, test_verify, test_models, test_warm, test_mend,
          test_long_file]
 
 

@@ -1,0 +1,16 @@
+/* tip_internal.h - keys of refs: of tip.c and tip_salvage.c. */
+#ifndef BUCKET_TIP_INTERNAL_H
+#define BUCKET_TIP_INTERNAL_H
+
+#include "bucket/tip.h"
+
+enum { TIP_TEXT_MAX = 1024 };
+
+/* tip_key - "<prefix>v1/refs/<name>/" and a tail. */
+int tip_key(const struct bucket *b, char *out, const char *name,
+    const char *tail, struct err *e);
+
+/* tip_tail - the number in "<20 digits>-<16 hex>"; false: it is not that. */
+bool tip_tail(const char *tail, uint64_t *number);
+
+#endif
