@@ -130,6 +130,9 @@ enum mlfetch_status mlfetch_set_cache(
     if (work_begin(&w, m, e)) {
         if (folder[0] == '\0')
             err_set(&w.e, ERR_USAGE, "the cache's folder is empty");
+        else if (strncmp(folder, "s3://", 5) == 0)
+            err_set(&w.e, ERR_USAGE, "%s: a cache is a folder of this machine",
+                folder);
         else
             path_fmt(m->cache.root, &w.e, "%s", folder);
     }

@@ -141,7 +141,8 @@ enum { MLFETCH_CREATE = 1, MLFETCH_REPLACE = 2 }; /* flags */
 enum { MLFETCH_PATH_MAX = 4096 };                 /* bytes, with its end */
 
 /* A volume's folder, or a name below MLFETCH_VOLUMES. CREATE: made if it is
- * not there. *out is NULL after a failure. */
+ * not there. *out is NULL after a failure. One in object storage, "s3://...",
+ * is for the programs: MLFETCH_USAGE. */
 struct mlfetch_volume;
 MLFETCH_API enum mlfetch_status mlfetch_volume_open(struct mlfetch *m,
     const char *volume, unsigned flags, struct mlfetch_volume **out,

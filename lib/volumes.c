@@ -27,12 +27,24 @@ static int make_absolute(char *path, struct err *e)
     return 0;
 }
 
+/* Those are the programs'. */
+static int no_bucket(const char *volume, struct err *e)
+{
+    if (strncmp(volume, "s3://", 5) != 0)
+        return 0;
+    err_set(e, ERR_USAGE,
+        "%s: the library takes volumes of this machine, not those in object "
+        "storage",
+        volume);
+    return err_hint(e, "mlfetch put, get and pull take them");
+}
+
 static int locate(
     struct volume *v, const char *text, unsigned flags, struct err *e)
 {
     bool created;
 
-    if (work_flags(flags, MLFETCH_CREATE, e) != 0 ||
+    if (work_flags(flags, MLFETCH_CREATE, e) != 0 || no_bucket(text, e) != 0 ||
         volume_locate(v, text, e) != 0 || make_absolute(v->root, e) != 0)
         return -1;
     return flags & MLFETCH_CREATE ? volume_create(v, &created, e)

@@ -87,6 +87,8 @@ static void test_settings(const struct world *w)
     is(w, mlfetch_set_number(m, MLFETCH_THREADS, 2, w->e), MLFETCH_OK,
         "two threads");
     is(w, mlfetch_set_cache(m, "", w->e), MLFETCH_USAGE, "a cache nowhere");
+    is(w, mlfetch_set_cache(m, "s3://a/b", w->e), MLFETCH_USAGE,
+        "a cache in object storage");
     ok(mlfetch_set_cache(m, "", NULL) == MLFETCH_USAGE,
         "without an error object");
     is_str(mlfetch_error_hint(w->e), "", "no hint where there is none");
@@ -179,6 +181,10 @@ static void test_volume(const struct world *w)
     is(w, mlfetch_volume_open(m, below(w, "vol"), 0, &v, w->e), MLFETCH_MISSING,
         "a volume that is not there");
     ok(v == NULL && mlfetch_error_hint(w->e)[0] != '\0', "comes with a hint");
+    is(w, mlfetch_volume_open(m, "s3://a/b", MLFETCH_CREATE, &v, w->e),
+        MLFETCH_USAGE, "a volume in object storage");
+    ok(v == NULL && strstr(mlfetch_error_message(w->e), "s3://a/b: the lib"),
+        "is named, and none is made");
     if (chdir(w->folder) != 0 ||
         !is(w, mlfetch_volume_open(m, "./vol", MLFETCH_CREATE, &v, w->e),
             MLFETCH_OK, "a volume is made"))
