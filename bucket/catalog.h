@@ -6,7 +6,7 @@
  *   number 7
  *   parent <64 hex> 1234            the one it was made from; "-": none
  *   when 1763712000
- *   what put                        "put", "rm", "pull"
+ *   what put                        "put", "rm" ...
  *   who ann@host
  *   commit <40 hex>                 of a repository's; else "-"
  *   files 2

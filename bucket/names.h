@@ -11,6 +11,7 @@
 #include "bucket/catalog.h"
 #include "bucket/intent.h"
 #include "bucket/tip.h"
+#include "cache/history.h"
 #include "cache/putlist.h"
 #include "cache/step.h"
 
@@ -86,6 +87,17 @@ struct volume_entry names_entry(const struct catalog_file *f);
 int names_put(struct bucket *b, const struct putlist_item *items, uint64_t n,
     bool force, struct progress *progress, struct putlist_done *out,
     struct arena *arena, struct err *e);
+
+/*
+ * names_history - the steps of the put files, as far back as their catalogs
+ * are kept; most of them, the newest
+ */
+int names_history(struct bucket *b, uint64_t most, struct arena *arena,
+    struct history *out, struct err *e);
+
+/* names_rollback - as past_rollback, in a bucket. */
+int names_rollback(struct bucket *b, const char *point, const char *name,
+    struct step *out, struct arena *arena, struct err *e);
 
 /* names_rm - as moves_rm, in a bucket. */
 int names_rm(struct bucket *b, char *const *names, size_t n, bool folders,

@@ -49,8 +49,8 @@ int volume_locate(struct volume *out, const char *text, struct err *e)
             "object storage",
             text);
         return err_hint(e,
-            "s3://BUCKET/PREFIX is for mlfetch put, get, ls, rm, pull, warm "
-            "and lock, and mlcache rm, gc and verify");
+            "s3://BUCKET/PREFIX is for mlfetch put, get, ls, rm, log, "
+            "rollback, pull, warm and lock, and mlcache rm, gc and verify");
     }
     if (text[0] == '\0')
         return err_set(e, ERR_USAGE, "the volume's name is empty");

@@ -1,5 +1,6 @@
 #include <stdio.h>
 
+#include "bucket/names.h"
 #include "cache/past.h"
 
 #include "base/json.h"
@@ -116,6 +117,35 @@ static void put_table(
     }
 }
 
+/* The history, of a volume or a bucket. */
+static int load(const struct log_opts *o, const char *where, const char *name,
+    struct volume *v, struct history *h, struct arena *arena, struct err *e)
+{
+    struct bucket b AUTO(bucket_close) = BUCKET_INIT;
+    uint64_t most =
+        o->most > 0 && name == NULL ? (uint64_t)o->most : UINT64_MAX;
+
+    if (bucket_is(where))
+        return bucket_open(&b, where, e) != 0 ||
+                       path_fmt(v->root, e, "%s", b.shown) != 0
+                   ? -1
+                   : names_history(&b, most, arena, h, e);
+    return volume_locate(v, where, e) != 0 || volume_check(v, e) != 0
+               ? -1
+               : history_read(v, arena, h, e);
+}
+
+/* No step is about it: has anybody heard of it? */
+static int check_known(const struct volume *v, const struct history *h,
+    const char *name, struct arena *arena, struct err *e)
+{
+    if (!bucket_is(v->root))
+        return past_known(v, h, name, arena, e);
+    err_set(e, ERR_MISSING, "%s: no step that is kept is about '%s'", v->root,
+        name);
+    return err_hint(e, "see what is: mlfetch log %s", v->root);
+}
+
 static int run(const struct cmd_ctx *ctx, void *values, int argc, char **argv,
     struct err *e)
 {
@@ -134,14 +164,13 @@ static int run(const struct cmd_ctx *ctx, void *values, int argc, char **argv,
     for (size_t i = strlen(name); i > 1 && name[i - 1] == '/';)
         name[--i] = '\0';
     if ((argc > 1 && path_check(str_of(name), e) != 0) ||
-        volume_locate(&v, argv[0], e) != 0 || volume_check(&v, e) != 0 ||
-        history_read(&v, &arena, &h, e) != 0)
+        load(o, argv[0], argc > 1 ? name : NULL, &v, &h, &arena, e) != 0)
         return -1;
     steps = arena_alloc(&arena, h.n, sizeof(struct step *), e);
     if (steps == NULL)
         return -1;
     n = choose(&h, argc > 1 ? name : NULL, o->most, steps);
-    if (n == 0 && argc > 1 && past_known(&v, &h, name, &arena, e) != 0)
+    if (n == 0 && argc > 1 && check_known(&v, &h, name, &arena, e) != 0)
         return -1;
     if (o->json)
         put_json(&text, &v, steps, n);
@@ -167,7 +196,8 @@ const struct cmd cmd_log = {
         "what, and the files: + is new, ~ has other content, - is gone. "
         "\"remove\" is mlcache rm, whose bytes are not kept.\n\n"
         "The list itself is kept for good. The bytes that a step took out are "
-        "kept until mlcache gc is run, and for a day in any case.\n\n"
+        "kept until mlcache gc is run, and for a day in any case; in "
+        "s3://BUCKET/PREFIX the list, too.\n\n"
         "With --json: volume; steps, a list of step, date, what, who, changes: "
         "a list of name, before and after, each null or size, sha256, date.",
     .opts = opts,

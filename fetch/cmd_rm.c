@@ -77,8 +77,8 @@ const struct cmd cmd_rm = {
         "of its log. A folder goes with -r only.\n\n"
         "The bytes stay until mlcache gc is run, and for a day in any "
         "case: until then mlfetch rollback brings the names back. To free "
-        "the space at once, use mlcache rm. In s3://BUCKET/PREFIX they stay "
-        "as long, but only putting them again brings them back.\n\n"
+        "the space at once, use mlcache rm. In s3://BUCKET/PREFIX mlcache gc "
+        "alone frees it.\n\n"
         "Prints the names. With --json: volume; step, its number in the "
         "log; changes, a list of name, before and after, each null or "
         "size, sha256, date.",

@@ -1,3 +1,4 @@
+#include "bucket/names.h"
 #include "cache/past.h"
 
 #include "base/log.h"
@@ -21,6 +22,21 @@ static const struct opt opts[] = {
     OPT_END,
 };
 
+static int roll_back(const char *where, const char *point, const char *name,
+    struct volume *v, struct step *step, struct arena *arena, struct err *e)
+{
+    struct bucket b AUTO(bucket_close) = BUCKET_INIT;
+
+    if (bucket_is(where))
+        return bucket_open(&b, where, e) != 0 ||
+                       path_fmt(v->root, e, "%s", b.shown) != 0
+                   ? -1
+                   : names_rollback(&b, point, name, step, arena, e);
+    return volume_locate(v, where, e) != 0
+               ? -1
+               : past_rollback(v, point, name, step, arena, e);
+}
+
 static int run(const struct cmd_ctx *ctx, void *values, int argc, char **argv,
     struct err *e)
 {
@@ -36,9 +52,8 @@ static int run(const struct cmd_ctx *ctx, void *values, int argc, char **argv,
         return -1;
     for (size_t i = strlen(name); i > 1 && name[i - 1] == '/';)
         name[--i] = '\0';
-    if (volume_locate(&v, argv[0], e) != 0 ||
-        past_rollback(&v, argv[1], argc > 2 ? name : NULL, &step, &arena, e) !=
-            0)
+    if (roll_back(argv[0], argv[1], argc > 2 ? name : NULL, &v, &step, &arena,
+            e) != 0)
         return -1;
     if (step.number == 0)
         log_info("nothing differs from then");

@@ -224,6 +224,25 @@ def test_everyday(tap, b):
            "rm of a folder wants -r", done.stderr)
     tap.ok(b.ml("rm", "-r", "again").returncode == 0 and
            set(b.names()) == {"run/a.bin", "run/sub/c.json"}, "rm -r")
+    done = b.ml("log", "--json")
+    steps = json.loads(done.stdout or '{"steps": []}')["steps"]
+    tap.ok([(s["step"], s["what"], len(s["changes"])) for s in steps] ==
+           [(4, "rm", 3), (3, "rm", 1), (2, "put", 3), (1, "put", 3)] and
+           steps[1]["changes"][0]["before"]["sha256"] == sha(b"") and
+           b.ml("log", "-n", "1", "run/empty").stdout.count("\n") == 2 and
+           b.ml("log", "nobody").returncode == 3,
+           "log lists the steps", f"{done.stderr}{steps}")
+    done = b.ml("rollback", "2", "run", "--json")
+    tap.ok(done.returncode == 0 and json.loads(done.stdout)["step"] == 5 and
+           set(b.names()) == {"run/a.bin", "run/sub/c.json", "run/empty"} and
+           b.bytes_of("run/empty") == (0, b""),
+           "rollback brings a name back", done.stderr)
+    done = b.ml("rollback", "0")
+    back = b.ml("rollback", "5")
+    tap.ok(done.returncode == 0 and back.returncode == 0 and
+           len(b.names()) == 3 and b.ml("rollback", "99").returncode == 3 and
+           b.ml("rollback", "0", "nobody").returncode == 3,
+           "to nothing, and from there", done.stderr + back.stderr)
     tap.eq(sound(b), [], "the bucket is sound")
 
 
@@ -780,7 +799,7 @@ def test_verify(tap, b):
         tap.ok(done.returncode == 2 and b.url in done.stderr,
                f"mlcache {args[0]} {' '.join(args[3:])}: not on a bucket, "
                "status 2", done.stderr)
-    for args in (("mv", b.url, "a", "b"), ("log", b.url),
+    for args in (("mv", b.url, "a", "b"), ("diff", b.url, "1"),
                  ("volume", "create", b.url),
                  ("warm", "--lock", "l", "--volume", b.url, "--from", b.url),
                  ("pull", "o/m", "--volume", b.url, "--dry-run")):
