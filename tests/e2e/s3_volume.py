@@ -695,7 +695,6 @@ def test_turn(tap, b):
            time.strftime("since %Y-") in second[0].stderr,
            "a second gc is told whose turn it is, status 1",
            first.stderr + second[0].stderr)
-    tap.eq(collect().returncode, 0, "and then it is its turn")
     before = set(b.keys("blobs/"))
     b.plain.put(BUCKET, turn_key(b), turn_text("held", 900))
     b.write("y", b"y")
@@ -714,8 +713,8 @@ def test_turn(tap, b):
     done = collect()
     tap.ok(done.returncode == 1 and "somebody is at work" in done.stderr,
            "nor where that cannot be read", done.stderr)
-    b.plain.put(BUCKET, turn_key(b), turn_text("held", 1))
-    time.sleep(2.1)
+    b.plain.put(BUCKET, turn_key(b), turn_text("held", 0))
+    time.sleep(1.1)         # the store tells seconds
     verify = b.run("mlcache", "verify", "--volume", b.url)
     tap.ok(verify.returncode == 6 and len(b.keys("quarantine/")) == 1,
            "the turn of one that crashed ends", verify.stderr)
@@ -729,7 +728,6 @@ def test_turn(tap, b):
         for key in b.keys("turn/"):
             b.plain.remove(BUCKET, key)
         seen.append(b.ml("put", "x").returncode)
-        time.sleep(1.1)
         seen.append(collect().returncode)
 
     late = beside("DELETE", "/blobs/.*" + sha(b"x it is"), overtaken)
@@ -738,11 +736,6 @@ def test_turn(tap, b):
            b.bytes_of("x") == (0, b"x it is") and sound(b) == [],
            "a gc that deletes after its turn puts back what is needed",
            f"{seen} {late and late.stderr} {b.bytes_of('x')}")
-    b.ml("rm", "x")
-    time.sleep(1.1)
-    done = collect()
-    tap.ok(done.returncode == 0 and b.blob(b"x it is") not in b.keys(),
-           "and the next one frees what is not", done.stderr)
 
 
 def test_verify(tap, b):
@@ -907,15 +900,13 @@ def test_models(tap, b):
 def beside_removal(tap, b, commit):
     """A removal and a pull of one number, both killed before they looked."""
     moves = sorted(b.keys(f"refs/hub/models--org--m/{commit}/"))
-    top, tail = moves[-1].rsplit("/", 1)
-    for at in "0f":         # before it in the order of keys, and behind
-        twin = f"{top}/{tail[:21]}{at * 16}"
-        b.plain.put(BUCKET, twin, b.plain.get(BUCKET, moves[0]))
-        done = Machine(b, "beside-" + at, DEAD).run(
-            "pull", f"org/m@{commit}", "--from", b.url)
-        b.plain.remove(BUCKET, twin)
-        tap.eq(done.returncode, 0,
-               "a listing beside its removal counts, and all of it")
+    twin = moves[-1][:-16] + "0" * 16
+    b.plain.put(BUCKET, twin, b.plain.get(BUCKET, moves[0]))
+    done = Machine(b, "beside", DEAD).run(
+        "pull", f"org/m@{commit}", "--from", b.url)
+    b.plain.remove(BUCKET, twin)
+    tap.eq(done.returncode, 0,
+           "a listing beside its removal counts, and all of it")
 
 
 def test_warm(tap, b):
@@ -967,6 +958,8 @@ def test_warm(tap, b):
                json.loads(done.stdout)[0]["sent_bytes"] == 0 and
                set(b.keys("blobs/")) == blobs and sound(b) == [],
                "and brought again, without sending them", done.stderr)
+        if not b.server.conditional and not LONG:
+            return
         other = json.loads(read(lock))
         other["repositories"][0]["files"][0]["size"] += 1
         with open(lock + "2", "w") as f:
@@ -976,6 +969,20 @@ def test_warm(tap, b):
                "another file than the lock's is not taken for it",
                f"{done.returncode} {done.stderr}")
     # the hub is gone
+    warm_alone(tap, b, files, ask, doc)
+    done = b.run("mlcache", "rm", "--volume", b.url, "org/m", "-y")
+    time.sleep(1.1)         # the store tells seconds
+    gc = [b.run("mlcache", "gc", "--volume", b.url, *more).returncode
+          for more in ((), ("--grace", "0"))]
+    none = Machine(b, "last", DEAD).run("pull", "org/m", "--from", b.url)
+    tap.ok(done.returncode == 0 and gc == [0, 0] and none.returncode == 3 and
+           not b.keys("blobs/"), "a repository is removed, and gc frees it",
+           f"{done.stderr}{gc}{none.stderr}{b.keys('blobs/')}")
+
+
+def warm_alone(tap, b, files, ask, doc):
+    """What the bucket alone is good for; ask: the lock, and the bucket."""
+    lock = ask[1]
     one = Machine(b, "one-again", DEAD)
     done = one.run("warm", *ask, "--offline")
     tap.ok(done.returncode == 0 and one.run("warm", *ask).returncode == 0 and
@@ -1010,14 +1017,6 @@ def test_warm(tap, b):
            "nor is a file that is gone, and it cannot come, status 5",
            done.stderr + bad.stderr)
     b.plain.put(BUCKET, key, good)
-    done = b.run("mlcache", "rm", "--volume", b.url, "org/m", "-y")
-    time.sleep(1.1)         # the store tells seconds
-    gc = [b.run("mlcache", "gc", "--volume", b.url, *more).returncode
-          for more in ((), ("--grace", "0"))]
-    none = one.run("pull", "org/m", "--from", b.url)
-    tap.ok(done.returncode == 0 and gc == [0, 0] and none.returncode == 3 and
-           not b.keys("blobs/"), "a repository is removed, and gc frees it",
-           f"{done.stderr}{gc}{none.stderr}{b.keys('blobs/')}")
 
 
 def test_mend(tap, b):
@@ -1033,7 +1032,7 @@ def test_mend(tap, b):
     both = b.names()
     ref = sorted(b.keys("refs/files/"))[-1]
     digest = b.plain.get(BUCKET, ref).index(b"catalog ") + 8
-    for at in (12, digest + 5):
+    for at in (12, digest + 5) if b.server.conditional else (digest + 5,):
         ref = sorted(b.keys("refs/files/"))[-1]
         b.plain.flip(BUCKET, ref, at)
         told = verify()
@@ -1057,6 +1056,8 @@ def test_mend(tap, b):
            len(b.keys("quarantine/manifests/")) == 1,
            "a damaged catalog: the one before it counts, and that is said",
            put.stderr + done.stdout + done.stderr)
+    if not b.server.conditional and not LONG:
+        return
     done = b.ml("put", "three")
     time.sleep(1.1)         # the store tells seconds
     gc = b.run("mlcache", "gc", "--volume", b.url, "--grace", "0")
