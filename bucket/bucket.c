@@ -125,12 +125,22 @@ int bucket_read(struct s3 *s, const char *key, struct buf *out,
 {
     struct s3_get g = { .key = key, .body = take, .arg = out };
     struct s3_info found = { .found = false };
+    struct err why = ERR_INIT;
 
     buf_clear(out);
-    if (s3_get(s, &g, &found, e) != 0)
-        return -1;
+    if (s3_get(s, &g, &found, &why) != 0) {
+        if (why.kind != ERR_REFUSED || s3_head(s, key, &found, e) != 0 ||
+            !found.found || found.size <= out->limit) {
+            *e = why;
+            return -1;
+        }
+        err_set(e, ERR_CORRUPT, "%s: %llu bytes, more than it may have", key,
+            (unsigned long long)found.size);
+    }
     if (info != NULL)
         *info = found;
+    if (why.kind != ERR_NONE)
+        return -1;
     return found.found ? 0 : 1;
 }
 

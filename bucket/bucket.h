@@ -78,8 +78,9 @@ void bucket_return(struct bucket *b, struct s3 *s);
 
 /*
  * bucket_read - the whole of a small object
- * Returns 0, 1 when there is none, or -1 with *e; REFUSED: longer than out may
- *         be. info may be NULL.
+ * info     may be NULL; set where it is CORRUPT, too
+ * Returns  0, 1 when there is none, or -1 with *e; CORRUPT: longer than out may
+ *          be
  */
 int bucket_read(struct s3 *s, const char *key, struct buf *out,
     struct s3_info *info, struct err *e);

@@ -4,12 +4,13 @@
  *
  *   leases/<16 hex>
  *
- *   ml-lease 1
+ *   ml-lease 2
  *   who ann@host
  *   <64 hex>          each content it will name, and each catalog
+ *   sum <SHA-256 of the lines above>
  *
- * Such a claim counts for a week by the store's clock: a writer may have been
- * killed.
+ * Such a claim counts for a week by the store's clock from when it was last
+ * written: a writer may have been killed. "ml-lease 1" has no sum.
  */
 #ifndef BUCKET_INTENT_H
 #define BUCKET_INTENT_H
@@ -38,11 +39,13 @@ int intent_add(struct intent *c, struct bucket *b,
 void intent_drop(struct intent *c);
 
 /*
- * intent_all - what all claims name, each called once; those that no longer
- * count are taken away
+ * intent_all - what all claims name, each called once
  * now_s    by the store's clock
+ * tidy     those that no longer count are taken away
+ * Returns  0, or -1 with *e: CORRUPT (one is damaged: nobody knows what its
+ *          writer counts on), ...
  */
-int intent_all(struct bucket *b, int64_t now_s,
+int intent_all(struct bucket *b, int64_t now_s, bool tidy,
     int (*found)(void *arg, const struct digest *sha256, struct err *e),
     void *arg, struct err *e);
 

@@ -165,7 +165,7 @@ static int note_bad(
 {
     struct bad_ref *bad = &s->bad[s->n_bad];
 
-    if (why->kind != ERR_CORRUPT && why->kind != ERR_REFUSED) {
+    if (why->kind != ERR_CORRUPT) {
         *e = *why;
         return -1;
     }
@@ -212,5 +212,5 @@ static int add_claim(void *arg, const struct digest *sha256, struct err *e)
 int survey_claims(
     struct bucket *b, int64_t now_s, struct survey *s, struct err *e)
 {
-    return intent_all(b, now_s, add_claim, s, e);
+    return intent_all(b, now_s, s->turn != NULL, add_claim, s, e);
 }

@@ -4,6 +4,7 @@
 
 #include "base/hex.h"
 #include "base/log.h"
+#include "bucket/ending.h"
 #include "bucket/intent.h"
 #include "bucket/survey.h"
 #include "bucket/turn.h"
@@ -19,7 +20,13 @@ enum { TRASH_S = 86400 };
 struct sweeping {
     struct sweep *s;
     struct turn turn;
-    struct err why; /* that it is over, or may be */
+    struct err why; /* what ended it: from then on nothing is removed */
+    struct ending ending;
+    bool at_end;
+    bool moved;       /* something, or it may have been */
+    bool blind;       /* what is needed could not be told any more */
+    uint64_t n_stuck; /* objects that could not be moved */
+    struct err stuck; /* the first of them */
     struct survey survey;
     struct arena arena; /* of it */
     struct s3 *s3;      /* for work while a list is read */
@@ -44,9 +51,18 @@ static int note(struct sweep *s, enum swept_kind kind, const char *name,
     return s->v[s->n++].name.p != NULL ? 0 : -1;
 }
 
+/* The first counts. */
+static void give_up(struct sweeping *w, const struct err *why)
+{
+    if (w->why.kind == ERR_NONE)
+        w->why = *why;
+}
+
 /* Asked before anything goes. Once it is over, it stays so. */
 static bool may_remove(struct sweeping *w)
 {
+    if (w->why.kind == ERR_NONE && w->at_end)
+        ending_check(&w->ending, &w->why);
     if (w->why.kind == ERR_NONE)
         turn_check(&w->turn, &w->why);
     return w->why.kind == ERR_NONE;
@@ -63,20 +79,23 @@ static bool digest_of(const char *key, struct digest *out)
 
 /* ---- moving ---- */
 
-static int copy_parts(struct s3 *s, const char *from, const char *to,
-    uint64_t size, struct arena *arena, struct err *e)
+static int copy_parts(struct sweeping *w, const char *from, const char *to,
+    uint64_t size, struct err *e)
 {
     uint64_t n = (size - 1) / COPY_PART + 1;
-    struct s3_part *parts = arena_alloc(arena, n, sizeof(*parts), e);
+    struct s3_part *parts = arena_alloc(w->s->arena, n, sizeof(*parts), e);
     struct err ignored = ERR_INIT;
+    struct s3 *s = w->s3;
     char upload[S3_UPLOAD_MAX];
     int rc = 0;
 
     if (parts == NULL || s3_multipart_begin(s, to, upload, e) != 0)
         return -1;
-    for (uint64_t i = 0; i < n && rc == 0; i++)
+    for (uint64_t i = 0; i < n && rc == 0; i++) {
+        turn_check(&w->turn, &ignored); /* it counts when something goes */
         rc = s3_multipart_copy(s, to, upload, (unsigned)i + 1, from,
             i * COPY_PART, size_min(size, (i + 1) * COPY_PART), &parts[i], e);
+    }
     if (rc == 0)
         rc = s3_multipart_end(s, to, upload, parts, (size_t)n, e);
     if (rc != 0)
@@ -84,11 +103,11 @@ static int copy_parts(struct s3 *s, const char *from, const char *to,
     return rc;
 }
 
-static int copy(struct s3 *s, const char *from, const char *to, uint64_t size,
-    struct arena *arena, struct err *e)
+static int copy(struct sweeping *w, const char *from, const char *to,
+    uint64_t size, struct err *e)
 {
-    return size > S3_PUT_BYTES_MAX ? copy_parts(s, from, to, size, arena, e)
-                                   : s3_copy(s, from, to, e);
+    return size > S3_PUT_BYTES_MAX ? copy_parts(w, from, to, size, e)
+                                   : s3_copy(w->s3, from, to, e);
 }
 
 /* "trash/<id>/blobs-<hex>" and "trash/<id>/manifests-<hex>". */
@@ -110,10 +129,31 @@ static int set_aside(struct sweeping *w, const char *key,
         return -1;
     if (!info.found || info.modified_s >= w->before_s)
         return 0;
-    if (trash_key(w, sha256, trash, e) != 0 ||
-        copy(w->s3, key, trash, info.size, w->s->arena, e) != 0)
+    if (trash_key(w, sha256, trash, e) != 0)
+        return -1;
+    w->moved = true;
+    if (copy(w, key, trash, info.size, e) != 0)
         return -1;
     return may_remove(w) ? s3_delete(w->s3, key, e) : 0;
+}
+
+/* Archived, or not ours to touch: no reason to leave the others. */
+static int try_aside(struct sweeping *w, const struct s3_entry *entry,
+    const struct digest *sha256, struct err *e)
+{
+    struct err why = ERR_INIT;
+
+    if (set_aside(w, entry->key, sha256, &why) == 0)
+        return 0;
+    if (why.kind != ERR_AUTH && why.kind != ERR_UNSUPPORTED &&
+        why.kind != ERR_CORRUPT && why.kind != ERR_MISSING) {
+        *e = why;
+        return -1;
+    }
+    if (w->n_stuck++ == 0)
+        w->stuck = why;
+    w->s->left_bytes += entry->size;
+    return 0;
 }
 
 static int look_at(void *arg, const struct s3_entry *entry, struct err *e)
@@ -131,7 +171,7 @@ static int look_at(void *arg, const struct s3_entry *entry, struct err *e)
         return note(w->s, SWEPT_OBJECT, entry->key + w->front, entry->size, e);
     if (!may_remove(w))
         return S3_LIST_ENOUGH;
-    return set_aside(w, entry->key, &sha256, e);
+    return try_aside(w, entry, &sha256, e);
 }
 
 static int each(struct sweeping *w, const char *below,
@@ -162,7 +202,7 @@ static int put_back(struct sweeping *w, enum content_kind kind,
         return -1;
     if (info.found)
         return 0;
-    if (copy(w->s3, entry->key, key, entry->size, w->s->arena, &why) != 0 &&
+    if (copy(w, entry->key, key, entry->size, &why) != 0 &&
         why.kind != ERR_MISSING) {
         *e = why;
         return -1;
@@ -172,31 +212,72 @@ static int put_back(struct sweeping *w, enum content_kind kind,
     return 0;
 }
 
-/* Whose copy is it: its own, or one that is nobody's any more? */
-static bool is_for_us(
-    const struct sweeping *w, const char *tail, const struct s3_entry *entry)
+/* Of an entry's copy. */
+static const char *what_of(const struct s3_entry *entry, enum content_kind *out)
 {
+    const char *name = strrchr(entry->key, '/') + 1;
+
+    *out = strncmp(name, "blobs-", 6) == 0 ? CONTENT_BLOB : CONTENT_MANIFEST;
+    return name;
+}
+
+/* One that does not come back is told, and keeps no other from doing so. */
+static int try_back(struct sweeping *w, enum content_kind kind,
+    const struct digest *sha256, const struct s3_entry *entry, struct err *e)
+{
+    struct err why = ERR_INIT;
+
+    if (put_back(w, kind, sha256, entry, &why) == 0)
+        return 0;
+    log_warn("%s: %s is needed, and only in trash/ now: do mlcache gc again",
+        w->s->b->shown, sha256->hex);
+    give_up(w, &why);
+    if (why.kind != ERR_NET && why.kind != ERR_NOMEM &&
+        why.kind != ERR_CANCELLED)
+        return 0;
+    *e = why;
+    return -1;
+}
+
+/* Before anything is moved: what one that was stopped has left. */
+static int restore(void *arg, const struct s3_entry *entry, struct err *e)
+{
+    struct sweeping *w = arg;
+    enum content_kind kind;
+    struct digest sha256;
+
+    what_of(entry, &kind);
+    if (!digest_of(entry->key, &sha256) ||
+        survey_find(&w->survey, kind, &sha256) == NULL)
+        return 0;
+    return try_back(w, kind, &sha256, entry, e);
+}
+
+static bool is_own(const struct sweeping *w, const struct s3_entry *entry)
+{
+    const char *tail = entry->key + w->front + strlen("trash/");
     size_t n = strlen(w->turn.id);
 
-    return (n > 0 && strncmp(tail, w->turn.id, n) == 0 && tail[n] == '/') ||
-           (entry->modified_s > 0 && entry->modified_s < w->now_s - TRASH_S);
+    return n > 0 && strncmp(tail, w->turn.id, n) == 0 && tail[n] == '/';
 }
 
 static int empty(void *arg, const struct s3_entry *entry, struct err *e)
 {
     struct sweeping *w = arg;
-    const char *name = strrchr(entry->key, '/') + 1;
-    bool ours = is_for_us(w, entry->key + w->front + strlen("trash/"), entry);
-    enum content_kind kind =
-        strncmp(name, "blobs-", 6) == 0 ? CONTENT_BLOB : CONTENT_MANIFEST;
+    enum content_kind kind;
+    const char *name = what_of(entry, &kind);
+    bool own = is_own(w, entry);
+    /* Its own, or one that is nobody's any more. */
+    bool ours = own || (entry->modified_s > 0 &&
+                           entry->modified_s < w->now_s - TRASH_S);
     struct digest sha256;
 
     if (!digest_of(entry->key, &sha256))
         return 0;
-    if (survey_find(&w->survey, kind, &sha256) != NULL) {
+    if (w->blind ? own : survey_find(&w->survey, kind, &sha256) != NULL) {
         if (w->s->dry_run)
             return 0;
-        if (put_back(w, kind, &sha256, entry, e) != 0)
+        if (try_back(w, kind, &sha256, entry, e) != 0)
             return -1;
     } else if (ours && note(w->s, SWEPT_OBJECT, name, entry->size, e) != 0) {
         return -1;
@@ -290,29 +371,75 @@ static int survey(struct sweeping *w, struct err *e)
     if (w->survey.n_bad == 0)
         return 0;
     err_set(e, ERR_CORRUPT, "%.*s", STR_ARG(w->survey.bad[0].why));
-    return err_hint(e, "nothing was removed: what that ref needs is not known");
+    return err_hint(e, "%s: what that ref needs is not known",
+        w->moved ? "what was moved is put back" : "nothing was removed");
+}
+
+static void move_all(struct sweeping *w)
+{
+    struct err why = ERR_INIT;
+
+    w->kind = CONTENT_BLOB;
+    if (each(w, "blobs/", look_at, &why) == 0 && w->why.kind == ERR_NONE) {
+        w->kind = CONTENT_MANIFEST;
+        each(w, "manifests/", look_at, &why);
+    }
+    if (why.kind != ERR_NONE)
+        give_up(w, &why);
 }
 
 /*
- * Whatever was moved is looked at again, also where the turn is over: what is
- * needed comes back, and all else stays in the trash then.
+ * Whatever was moved is looked at again, also where the turn is over, or it
+ * was interrupted, or something failed: what is needed comes back, and all
+ * else stays in the trash then. Where that cannot be told all of its own does.
  */
-static int run(struct sweeping *w, struct err *e)
+static void look_again(struct sweeping *w)
 {
-    if (survey(w, e) != 0)
-        return -1;
-    w->kind = CONTENT_BLOB;
-    if (each(w, "blobs/", look_at, e) != 0)
-        return -1;
-    w->kind = CONTENT_MANIFEST;
-    if (each(w, "manifests/", look_at, e) != 0 || survey(w, e) != 0)
-        return -1;
+    struct err why = ERR_INIT;
+
+    ending_begin(&w->ending, w->s->b);
+    w->at_end = true;
+    if (w->why.kind == ERR_CANCELLED) {
+        s3_hurry(w->s3, ENDING_RETRY_S);
+        log_warn("stopping: what was moved and is needed is put back first");
+    }
+    w->blind = survey(w, &why) != 0;
+    if (w->blind)
+        give_up(w, &why);
     if (!w->s->dry_run && w->why.kind == ERR_NONE)
         turn_renew(&w->turn, &w->why);
-    if (each(w, "trash/", empty, e) != 0)
+    err_clear(&why);
+    if (each(w, "trash/", empty, &why) != 0)
+        give_up(w, &why);
+    w->at_end = false;
+    ending_end(&w->ending);
+}
+
+/* It is told, and an error only where nothing else could be moved. */
+static void tell_stuck(struct sweeping *w)
+{
+    if (w->n_stuck > 0)
+        log_warn("%s: %llu %s: %s", w->s->b->shown,
+            (unsigned long long)w->n_stuck,
+            w->n_stuck == 1 ? "object stays that nobody needs"
+                            : "objects stay that nobody needs; the first",
+            w->stuck.msg);
+    if (w->n_stuck > 0 && w->s->n == 0)
+        give_up(w, &w->stuck);
+}
+
+static int run(struct sweeping *w, struct err *e)
+{
+    if (survey(w, e) != 0 ||
+        (!w->s->dry_run && each(w, "trash/", restore, e) != 0))
         return -1;
+    if (w->why.kind == ERR_NONE)
+        move_all(w);
+    if (w->moved || w->why.kind == ERR_NONE)
+        look_again(w);
     if (w->why.kind == ERR_NONE && leftovers(w, e) != 0)
         return -1;
+    tell_stuck(w);
     if (w->why.kind == ERR_NONE)
         return 0;
     *e = w->why;
@@ -334,9 +461,10 @@ static int begin(struct sweeping *w, struct intent *claim, struct err *e)
 int sweep_run(struct sweep *s, struct err *e)
 {
     struct intent claim AUTO(intent_drop) = INTENT_INIT;
-    struct sweeping w = {
-        .s = s, .why = ERR_INIT, .arena = ARENA_INIT(SURVEY_MAX)
-    };
+    struct sweeping w = { .s = s,
+        .why = ERR_INIT,
+        .stuck = ERR_INIT,
+        .arena = ARENA_INIT(SURVEY_MAX) };
     int rc;
 
     if (begin(&w, &claim, e) != 0)

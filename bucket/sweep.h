@@ -8,8 +8,11 @@
  * that trash deleted. A kill leaves trash that the next one looks at the same
  * way; it goes after a day.
  *
- * It takes a turn (turn.h). Where that is over before the end, nothing more is
- * removed; what was moved and is needed is put back all the same.
+ * It takes a turn (turn.h). Where that is over before the end, or something
+ * fails, or it is interrupted, nothing more is removed; what was moved and is
+ * needed is put back all the same, and all that was moved where it can no
+ * longer be told what is needed. An object that cannot be moved stays, and is
+ * told.
  */
 #ifndef BUCKET_SWEEP_H
 #define BUCKET_SWEEP_H

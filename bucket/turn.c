@@ -9,6 +9,7 @@
 #include "base/hex.h"
 #include "base/log.h"
 #include "base/rd.h"
+#include "bucket/ending.h"
 #include "cache/edit.h"
 #include "s3/list.h"
 
@@ -52,8 +53,10 @@ static int text_of(
 {
     buf_clear(out);
     buf_printf(out,
-        "ml-turn 1\nid %s\nstate %s\nwhat %s\nwho %s\nsince %lld\nfor %d\n",
-        t->id, state, t->what, t->who, (long long)t->since_s, TURN_S);
+        "ml-turn 1\nid %s\nstate %s\nwhat %s\nwho %s\nsince %lld\nfor %d\n"
+        "times %llu\n",
+        t->id, state, t->what, t->who, (long long)t->since_s, TURN_S,
+        (unsigned long long)t->times);
     return buf_check(out, e);
 }
 
@@ -103,9 +106,8 @@ static int read_claim(
 
     *out = (struct claim){ .found = false };
     if (bucket_read(s, key, &text, &info, &why) < 0 &&
-        (why.kind != ERR_REFUSED || s3_head(s, key, &info, e) != 0)) {
-        if (e->kind == ERR_NONE)
-            *e = why;
+        why.kind != ERR_CORRUPT) {
+        *e = why;
         return -1;
     }
     out->found = info.found;
@@ -151,7 +153,7 @@ static int lost(const struct turn *t, struct err *e)
         "%s: mlcache %s took longer than its turn, and another program is at "
         "work there",
         t->b->shown, t->what);
-    return err_hint(e, "nothing that is needed was removed; do it again");
+    return err_hint(e, "do it again when that one is done");
 }
 
 /* ---- one object for all ---- */
@@ -171,6 +173,7 @@ static int put_head(
     char now[S3_ETAG_MAX] = "";
     struct claim c;
 
+    t->times++;
     if (text_of(t, state, &text, e) != 0)
         return -1;
     body.bytes = text.p;
@@ -226,6 +229,7 @@ static int put_own(struct turn *t, const char *state, struct err *e)
 {
     struct buf text AUTO(buf_free) = BUF_INIT(TEXT_MAX);
 
+    t->times++;
     if (text_of(t, state, &text, e) != 0)
         return -1;
     return bucket_write(t->b, t->key, buf_str(&text), e);
@@ -255,8 +259,10 @@ static int look_at(void *arg, const struct s3_entry *entry, struct err *e)
     }
     if (read_claim(l->s3, entry->key, &c, e) != 0)
         return -1;
+    /* One that was over for long is not made to last any more. */
     if (is_over(&c, l->now_s))
-        return s3_delete(l->s3, entry->key, e);
+        return is_over(&c, l->now_s - TURN_S) ? s3_delete(l->s3, entry->key, e)
+                                              : 0;
     if (!l->other.found || precedes(&c, &l->other))
         l->other = c;
     return 0;
@@ -332,6 +338,9 @@ static int renew_own(struct turn *t, struct err *e)
     struct s3_info info = { .found = false };
     struct looking l;
 
+    /* What was over is another's, also where that one has come and gone. */
+    if (up_s() - t->written_up >= TURN_S)
+        return 1;
     if (s3_head(t->b->s3, t->key, &info, e) != 0)
         return -1;
     if (!info.found)
@@ -375,7 +384,6 @@ int turn_renew(struct turn *t, struct err *e)
     int64_t up = up_s();
     int rc =
         t->b->conditional ? put_head(t, t->etag, "held", e) : renew_own(t, e);
-
     if (rc > 0)
         return lost(t, e);
     if (rc == 0)
@@ -391,14 +399,17 @@ int turn_check(struct turn *t, struct err *e)
 void turn_end(struct turn *t)
 {
     struct err why = ERR_INIT;
+    struct ending n;
 
     if (t->b == NULL)
         return;
+    ending_begin(&n, t->b);
     if (t->b->conditional)
         put_head(t, t->etag, "free", &why);
     else
         s3_delete(t->b->s3, t->key, &why);
     if (why.kind != ERR_NONE)
         log_debug("%s", why.msg);
+    ending_end(&n);
     t->b = NULL;
 }

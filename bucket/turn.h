@@ -12,6 +12,7 @@
  *   who ann@host
  *   since 1763712000
  *   for 900          seconds from when it was last written, then it is over
+ *   times 3          that it was written: so no two texts, and ETags, are alike
  *
  * Times are the store's. A turn is no lock: who stands still for longer than
  * it lasts may go on to send what it was about to. So nobody relies on it
@@ -33,6 +34,7 @@ struct turn {
     char who[TURN_WORD_MAX];
     int64_t since_s;    /* by the store's clock */
     int64_t since_up;   /* the same moment, by this machine's */
+    uint64_t times;     /* that it was written */
     int64_t written_up; /* when it was last made to last */
 };
 

@@ -55,6 +55,9 @@ struct s3 *s3_open_like(const struct s3 *s, struct err *e);
 
 void s3_close(struct s3 *s); /* NULL is fine */
 
+/* s3_hurry - from now on what fails is tried again for so long at most. */
+void s3_hurry(struct s3 *s, unsigned retry_s);
+
 /* What the store answered last: "NoSuchKey", or "" and the HTTP status. */
 const char *s3_last_code(const struct s3 *s);
 long s3_last_status(const struct s3 *s);
