@@ -56,8 +56,8 @@ static void add_up(struct dropping *w)
 }
 
 /* Does this ref go? One that was emptied before does not. */
-static int look_at(
-    struct dropping *w, struct str ref, bool *goes, struct err *e)
+static int look_at(struct dropping *w, struct str ref, char named[41],
+    bool *goes, struct err *e)
 {
     struct arena arena AUTO(arena_free) = ARENA_INIT(NAMES_ARENA_MAX);
     struct catalog c;
@@ -70,6 +70,7 @@ static int look_at(
         (w->d->commit[0] != '\0' && strcmp(w->d->commit, c.commit) != 0))
         return 0;
     *goes = true;
+    memcpy(named, c.commit, 41);
     return keep_held(w, &c, e);
 }
 
@@ -84,7 +85,7 @@ static int look_at_all(struct dropping *w, const struct str *names, uint64_t n,
 
         if (repo_is_commit(names[i].p + front) != commits)
             continue;
-        if (look_at(w, names[i], &goes, e) != 0)
+        if (look_at(w, names[i], w->d->named[w->d->n_refs], &goes, e) != 0)
             return -1;
         if (goes)
             w->d->refs[w->d->n_refs++] = names[i];
@@ -106,7 +107,9 @@ int drop_plan(struct bucket *b, const struct repo *r, bool whole,
         tip_names(b, w.front, arena, &names, &n, e) != 0)
         return -1;
     out->refs = arena_alloc(arena, n, sizeof(*out->refs), e);
-    if (out->refs == NULL || look_at_all(&w, names, n, false, e) != 0 ||
+    out->named = arena_alloc(arena, n, sizeof(*out->named), e);
+    if (out->refs == NULL || out->named == NULL ||
+        look_at_all(&w, names, n, false, e) != 0 ||
         look_at_all(&w, names, n, true, e) != 0)
         return -1;
     add_up(&w);
@@ -124,6 +127,7 @@ int drop_run(struct bucket *b, const struct drop *d, struct err *e)
 
     for (uint64_t i = 0; i < d->n_refs; i++) {
         change.ref = d->refs[i].p;
+        change.only = d->named[i];
         if (names_commit(b, &change, &number, e) != 0)
             return -1;
     }

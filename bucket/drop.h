@@ -14,8 +14,9 @@
 /* What is to go. */
 struct drop {
     struct repo repo;
-    char commit[41];  /* this one; "": all of the repository */
-    struct str *refs; /* branches and tags first */
+    char commit[41];   /* this one; "": all of the repository */
+    struct str *refs;  /* branches and tags first */
+    char (*named)[41]; /* the commit that each names */
     uint64_t n_refs;
     uint64_t files; /* that are held */
     uint64_t bytes; /* of them, each content once */
@@ -30,7 +31,7 @@ struct drop {
 int drop_plan(struct bucket *b, const struct repo *r, bool whole,
     struct arena *arena, struct drop *out, struct err *e);
 
-/* drop_run - it goes, whatever it has become meanwhile. */
+/* drop_run - it goes; a ref that names another commit by then stays. */
 int drop_run(struct bucket *b, const struct drop *d, struct err *e);
 
 #endif

@@ -303,6 +303,27 @@ static int name_revision(struct keeping *w, struct err *e)
     return names_commit(w->b, &change, &number, e);
 }
 
+/*
+ * The listing may be taken away before the branch that leads there is written,
+ * and who takes it has not seen the branch: then both are written again.
+ */
+static int name_both(struct keeping *w, struct err *e)
+{
+    char ref[REF_MAX];
+    struct tip head;
+
+    ref_of(ref, w->k->repo, w->k->commit);
+    for (int tries = 0; tries < KEEP_TRIES; tries++) {
+        if (name_commit(w, e) != 0 || name_revision(w, e) != 0 ||
+            names_load(w->b, ref, &w->arena, &w->seen, &head, e) != 0)
+            return -1;
+        if (w->seen.commit[0] != '\0')
+            return 0;
+    }
+    return err_set(e, ERR_BUSY, "%s: others remove %s at the same time",
+        w->b->shown, w->k->repo->id);
+}
+
 static int keep(struct keeping *w, struct err *e)
 {
     char ref[REF_MAX];
@@ -320,9 +341,7 @@ static int keep(struct keeping *w, struct err *e)
             bytes += w->files[i].size;
     log_debug("%s: %llu bytes of %s are to be brought", w->b->shown,
         (unsigned long long)bytes, w->k->repo->id);
-    if (send_rest(w, e) != 0 || name_commit(w, e) != 0)
-        return -1;
-    return name_revision(w, e);
+    return send_rest(w, e) != 0 ? -1 : name_both(w, e);
 }
 
 int models_keep(struct bucket *b, const struct models_keep *k,

@@ -22,7 +22,7 @@ int names_catalog(struct bucket *b, const struct digest *sha256, uint64_t size,
     struct buf text AUTO(buf_free) = BUF_INIT(CATALOG_MAX);
 
     if (size > CATALOG_MAX)
-        return err_set(e, ERR_REFUSED, "%s: a catalog of %llu bytes", b->shown,
+        return err_set(e, ERR_CORRUPT, "%s: a catalog of %llu bytes", b->shown,
             (unsigned long long)size);
     if (content_read(b, CONTENT_MANIFEST, sha256, size, &text, e) != 0 ||
         catalog_parse(out, buf_str(&text), arena, e) != 0)
@@ -77,6 +77,15 @@ static int load_sides(struct bucket *b, const char *ref, const struct tip *head,
     return 0;
 }
 
+int names_sides(struct bucket *b, const char *ref, const struct tip *head,
+    struct arena *arena, struct catalog *out, struct err *e)
+{
+    if (names_catalog(b, &head->sides[0].catalog, head->sides[0].size, arena,
+            out, e) != 0)
+        return -1;
+    return head->n > 1 ? load_sides(b, ref, head, arena, out, e) : 0;
+}
+
 int names_load(struct bucket *b, const char *ref, struct arena *arena,
     struct catalog *out, struct tip *head, struct err *e)
 {
@@ -87,12 +96,7 @@ int names_load(struct bucket *b, const char *ref, struct arena *arena,
         return -1;
     if (head != NULL)
         *head = here;
-    if (here.n == 0)
-        return 0;
-    if (names_catalog(
-            b, &here.sides[0].catalog, here.sides[0].size, arena, out, e) != 0)
-        return -1;
-    return here.n > 1 ? load_sides(b, ref, &here, arena, out, e) : 0;
+    return here.n == 0 ? 0 : names_sides(b, ref, &here, arena, out, e);
 }
 
 int names_missing(const struct bucket *b, const char *name, struct err *e)
@@ -302,8 +306,11 @@ static int try_commit(struct bucket *b, const struct names_change *c,
     int rc;
 
     *number = 0;
-    if (names_load(b, c->ref, &arena, &now, &head, e) != 0 ||
-        still_to_do(b, c, &now, &todo, e) != 0)
+    if (names_load(b, c->ref, &arena, &now, &head, e) != 0)
+        return -1;
+    if (c->only != NULL && strcmp(now.commit, c->only) != 0)
+        return 0;
+    if (still_to_do(b, c, &now, &todo, e) != 0)
         return -1;
     if (!todo && strcmp(now.commit, c->commit) == 0 &&
         (!c->all || now.n == c->n) && head.n > 0)

@@ -27,6 +27,10 @@
 int names_load(struct bucket *b, const char *ref, struct arena *arena,
     struct catalog *out, struct tip *head, struct err *e);
 
+/* names_sides - what the moves of one number mean together: 1 or more. */
+int names_sides(struct bucket *b, const char *ref, const struct tip *head,
+    struct arena *arena, struct catalog *out, struct err *e);
+
 /* names_catalog - a catalog by its digest, found right. CORRUPT ... */
 int names_catalog(struct bucket *b, const struct digest *sha256, uint64_t size,
     struct arena *arena, struct catalog *out, struct err *e);
@@ -38,6 +42,8 @@ struct names_change {
     const char *commit;         /* of a repository's; "" */
     struct catalog_file *files; /* sorted, each once; catalog_lay */
     uint64_t n;
+    const char *only;           /* nothing is changed where it names another
+                                   commit by then; NULL: whatever it names */
     const struct catalog *seen; /* what it was planned with; NULL: whatever
                                    is there is replaced */
     bool all;                   /* files are all the catalog has */
