@@ -31,6 +31,8 @@ int content_add(struct bucket *b, enum content_kind kind, struct str text,
 int content_read(struct bucket *b, enum content_kind kind,
     const struct digest *sha256, uint64_t size, struct buf *out, struct err *e);
 
+enum { CONTENT_ETAG_MAX = 48 };
+
 /* An object that is to be read, and what was found. */
 struct content_proof {
     enum content_kind kind;
@@ -39,8 +41,14 @@ struct content_proof {
     const struct digest *oid; /* git's digest of its bytes; NULL: any */
     const char *shown;        /* what the progress calls it */
 
-    enum content_state { CONTENT_RIGHT, CONTENT_WRONG, CONTENT_GONE } state;
-    int64_t written_s; /* what was read, by the store's clock */
+    enum content_state {
+        CONTENT_RIGHT,
+        CONTENT_WRONG,
+        CONTENT_GONE,
+        CONTENT_OTHER /* as its name says, but not of that size, or oid */
+    } state;
+    int64_t written_s;           /* what was read, by the store's clock */
+    char etag[CONTENT_ETAG_MAX]; /* its start */
 };
 
 /*

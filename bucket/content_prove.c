@@ -1,6 +1,7 @@
 #include "bucket/content.h"
 
 #include <stdatomic.h>
+#include <stdio.h>
 
 #include "base/cancel.h"
 #include "base/pool.h"
@@ -38,15 +39,18 @@ static int feed(void *arg, const void *bytes, size_t len, struct err *e)
     return cancel_check(e);
 }
 
-static bool is_right(const struct content_proof *p, struct feed *f)
+static enum content_state judge(const struct content_proof *p, struct feed *f)
 {
     struct digest sha256, oid = { .hex = "" };
 
     hash_end(&f->sha256, &sha256);
     if (p->oid != NULL)
         hash_end(&f->oid, &oid);
-    return f->bytes == p->size && digest_eq(&sha256, p->sha256) &&
-           (p->oid == NULL || digest_eq(&oid, p->oid));
+    if (!digest_eq(&sha256, p->sha256))
+        return CONTENT_WRONG;
+    return f->bytes == p->size && (p->oid == NULL || digest_eq(&oid, p->oid))
+               ? CONTENT_RIGHT
+               : CONTENT_OTHER;
 }
 
 static int read_once(struct content_proof *p, struct s3 *s, const char *key,
@@ -63,9 +67,8 @@ static int read_once(struct content_proof *p, struct s3 *s, const char *key,
         s3_get(s, &g, &info, e) != 0)
         return -1;
     p->written_s = info.modified_s;
-    p->state = !info.found       ? CONTENT_GONE
-               : is_right(p, &f) ? CONTENT_RIGHT
-                                 : CONTENT_WRONG;
+    snprintf(p->etag, sizeof(p->etag), "%.*s", CONTENT_ETAG_MAX - 1, info.etag);
+    p->state = info.found ? judge(p, &f) : CONTENT_GONE;
     return 0;
 }
 

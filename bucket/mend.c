@@ -14,11 +14,12 @@ enum { STEPS_MAX = 64, UNLIKE_MAX = 2 };
 struct mending {
     struct bucket *b;
     const char *ref;
-    struct tip seen;
-    struct str damaged[TIP_SALVAGE_MAX];
-    uint64_t n_damaged;
-    struct catalog catalog;
+    struct tip_left left;
+    struct str *damaged; /* catalogs: keys */
+    uint64_t n_damaged, room;
+    struct catalog catalog; /* that it falls back to */
     struct tip_side at;
+    uint64_t steps; /* so many catalogs came behind it, at least */
     struct arena arena;
 };
 
@@ -55,6 +56,22 @@ static bool parent_of(const struct buf *text, struct digest *out)
     return false;
 }
 
+static int note_damaged(struct mending *w, const char *key, struct err *e)
+{
+    struct str *v;
+
+    for (uint64_t i = 0; i < w->n_damaged; i++)
+        if (str_is(w->damaged[i], key))
+            return 0;
+    v = arena_grow(
+        &w->arena, w->damaged, w->n_damaged, &w->room, sizeof(*v), e);
+    if (v == NULL)
+        return -1;
+    w->damaged = v;
+    v[w->n_damaged] = arena_str(&w->arena, str_of(key), e);
+    return v[w->n_damaged++].p != NULL ? 0 : -1;
+}
+
 /* 0: it is whole; 1: it is not, and perhaps which was before it; -1 with *e. */
 static int try_catalog(struct mending *w, const struct digest *sha256,
     struct digest *before, struct err *e)
@@ -75,21 +92,24 @@ static int try_catalog(struct mending *w, const struct digest *sha256,
         w->at = (struct tip_side){ .catalog = *sha256, .size = info.size };
         return 0;
     }
-    if (why.kind != ERR_CORRUPT && why.kind != ERR_REFUSED) {
+    /* Only bytes that were read, and are wrong, are damage. */
+    if (why.kind != ERR_CORRUPT) {
         *e = why;
         return -1;
     }
-    if (set_aside(w->b, key, e) != 0)
+    if (note_damaged(w, key, e) != 0)
         return -1;
     err_clear(&why);
     if (bucket_read(w->b->s3, key, &text, NULL, &why) == 0)
         parent_of(&text, before);
-    return 1;
+    if (why.kind == ERR_NONE || why.kind == ERR_CORRUPT)
+        return 1;
+    *e = why;
+    return -1;
 }
 
 /* It, or one of those that it came from. */
-static int try_chain(
-    struct mending *w, struct digest at, bool *last, struct err *e)
+static int try_chain(struct mending *w, struct digest at, struct err *e)
 {
     for (int i = 0; i < STEPS_MAX && at.hex[0] != '\0'; i++) {
         struct digest before;
@@ -97,7 +117,7 @@ static int try_chain(
 
         if (rc <= 0)
             return rc;
-        *last = false;
+        w->steps++;
         at = before;
     }
     return 1;
@@ -147,44 +167,80 @@ static int find_alike(struct mending *w, struct digest *at, struct err *e)
 
 /* ---- all ---- */
 
-static int find(struct mending *w, bool *last, struct err *e)
+/*
+ * What its moves of the highest number meant together, as far as they are
+ * whole: each is another writer's. before gets what the others were made from.
+ */
+static int find_top(
+    struct mending *w, struct digest *before, bool *last, struct err *e)
 {
-    for (size_t i = 0; i < w->seen.n; i++) {
-        struct digest at = w->seen.sides[i].catalog;
+    struct tip whole = { .n = 0 };
+
+    for (size_t i = 0; i < w->left.top; i++) {
+        struct digest at = w->left.tip.sides[i].catalog;
         int rc;
 
-        *last = i == 0;
-        if (i == 0 && w->n_damaged > 0 && find_alike(w, &at, e) != 0)
+        before[i].hex[0] = '\0';
+        if (w->left.n_damaged > 0 && find_alike(w, &at, e) != 0)
             return -1;
         if (!hex_is(str_of(at.hex), 64))
             continue;
-        rc = try_chain(w, at, last, e);
-        if (rc <= 0)
-            return rc;
+        rc = try_catalog(w, &at, &before[i], e);
+        if (rc < 0)
+            return -1;
+        if (rc == 0)
+            whole.sides[whole.n++] = w->at;
     }
-    return 1;
+    *last = whole.n == w->left.top;
+    if (whole.n == 0)
+        return 1;
+    w->at = whole.sides[0];
+    return names_sides(w->b, w->ref, &whole, &w->arena, &w->catalog, e);
+}
+
+static int find(struct mending *w, bool *last, struct err *e)
+{
+    struct digest before[TIP_SALVAGE_MAX];
+    const struct tip *was = &w->left.tip;
+    int rc = was->n == 0 ? 1 : find_top(w, before, last, e);
+
+    for (size_t i = 0; i < w->left.top && i < was->n && rc > 0; i++) {
+        w->steps = 1;
+        rc = try_chain(w, before[i], e);
+    }
+    for (size_t i = w->left.top; i < was->n && rc > 0; i++) {
+        w->steps = 1;
+        if (hex_is(str_of(was->sides[i].catalog.hex), 64))
+            rc = try_chain(w, was->sides[i].catalog, e);
+    }
+    return rc;
 }
 
 static int mend(struct mending *w, struct mended *out, struct err *e)
 {
+    struct tip seen;
     int rc;
 
-    if (tip_salvage(w->b, w->ref, &w->arena, &w->seen, w->damaged,
-            &w->n_damaged, e) != 0)
+    if (tip_salvage(w->b, w->ref, &w->arena, &w->left, e) != 0)
         return -1;
     rc = find(w, &out->last, e);
     if (rc != 0)
         return rc;
+    for (size_t i = 0; i < w->left.n_damaged; i++)
+        if (set_aside(w->b, w->left.damaged[i].p, e) != 0)
+            return -1;
     for (uint64_t i = 0; i < w->n_damaged; i++)
         if (set_aside(w->b, w->damaged[i].p, e) != 0)
             return -1;
     out->number = w->catalog.number;
     out->when = w->catalog.when;
     out->files = w->catalog.n;
-    w->seen.n = 1;
-    if (w->b->conditional)
-        w->seen.number = w->catalog.number;
-    return names_restore(w->b, w->ref, &w->seen, &w->catalog, &w->at, e);
+    seen = w->left.tip;
+    seen.n = 1;
+    /* A number is never another's again, also where the ref's is not known. */
+    if (seen.number < w->catalog.number + w->steps)
+        seen.number = w->catalog.number + w->steps;
+    return names_restore(w->b, w->ref, &seen, &w->catalog, &w->at, e);
 }
 
 int mend_ref(

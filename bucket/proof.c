@@ -1,11 +1,15 @@
 #include "bucket/proof.h"
 
+#include <stdio.h>
+#include <string.h>
+
 #include "base/log.h"
 #include "bucket/intent.h"
 
 struct proving {
     struct proof *p;
     struct content_proof *v; /* of each need */
+    uint64_t room;           /* of what is wrong */
     bool asked;              /* for the turn; why: it is not ours */
     struct turn turn;
     struct err why;
@@ -50,9 +54,23 @@ static int ask_turn(struct proving *w, struct err *e)
     return -1;
 }
 
+/* What is there is what was read: else somebody has sent it again. */
+static int same_yet(const struct proving *w, uint64_t i, const char *key,
+    bool *out, struct err *e)
+{
+    const struct content_proof *was = &w->v[i];
+    struct s3_info now;
+
+    if (s3_head(w->p->b->s3, key, &now, e) != 0)
+        return -1;
+    *out = now.found && now.modified_s == was->written_s &&
+           strncmp(now.etag, was->etag, sizeof(was->etag) - 1) == 0;
+    return 0;
+}
+
 /*
- * A copy under quarantine/, then it goes: it is only moved. All else was read
- * since it was found wrong: what somebody has sent again meanwhile stays.
+ * A copy under quarantine/, then it goes: it is only moved. The last look is
+ * right before that: a store deletes whatever is there.
  */
 static int set_aside(
     struct proving *w, uint64_t i, struct str *moved, struct err *e)
@@ -60,17 +78,21 @@ static int set_aside(
     struct proof *p = w->p;
     const struct need *n = &p->survey.v[i];
     char key[S3_KEY_MAX + 1], to[S3_KEY_MAX + 1];
-    struct s3_info now;
+    bool same;
 
     if (ask_turn(w, e) != 0 ||
         content_key(p->b, n->kind, &n->sha256, key, e) != 0 ||
         bucket_key(p->b, to, e, "quarantine/%s", n->sha256.hex) != 0 ||
-        s3_head(p->b->s3, key, &now, e) != 0)
+        same_yet(w, i, key, &same, e) != 0)
         return -1;
-    if (!now.found || now.modified_s != w->v[i].written_s)
+    if (!same)
         return 0;
     if (s3_copy(p->b->s3, key, to, e) != 0 || turn_check(&w->turn, e) != 0 ||
-        s3_delete(p->b->s3, key, e) != 0)
+        same_yet(w, i, key, &same, e) != 0)
+        return -1;
+    if (!same)
+        return 0;
+    if (s3_delete(p->b->s3, key, e) != 0)
         return -1;
     *moved = arena_str(p->arena, str_of(to), e);
     return moved->p != NULL ? 0 : -1;
@@ -92,63 +114,135 @@ static int try_aside(
     return 0;
 }
 
-static int tell_ref(struct proving *w, const struct bad_ref *bad, struct err *e)
+static struct proof_wrong *add_wrong(
+    struct proving *w, const struct proof_wrong *x, struct err *e)
 {
     struct proof *p = w->p;
-    struct proof_wrong *x = &p->wrong[p->n_wrong++];
-    int rc;
+    struct proof_wrong *v =
+        arena_grow(p->arena, p->wrong, p->n_wrong, &w->room, sizeof(*v), e);
 
-    *x = (struct proof_wrong){
+    if (v == NULL)
+        return NULL;
+    p->wrong = v;
+    v[p->n_wrong] = *x;
+    return &v[p->n_wrong++];
+}
+
+/* A ref of the survey; one that was mended and is damaged again is not. */
+static struct proof_wrong *add_ref(
+    struct proving *w, const struct bad_ref *bad, struct err *e)
+{
+    struct proof *p = w->p;
+    const struct proof_wrong x = {
         .kind = PROOF_REF, .ref = bad->ref, .why = bad->why
     };
-    if (!p->repair)
-        return 0;
-    rc = ask_turn(w, e) != 0 ? -1 : mend_ref(p->b, bad->ref.p, &x->to, e);
-    x->mended = rc == 0;
-    return rc < 0 ? -1 : 0;
+
+    for (uint64_t i = 0; i < p->n_wrong; i++) {
+        if (p->wrong[i].kind != PROOF_REF || !str_eq(p->wrong[i].ref, bad->ref))
+            continue;
+        if (p->wrong[i].mended)
+            p->wrong[i] = x;
+        return &p->wrong[i];
+    }
+    return add_wrong(w, &x, e);
 }
+
+/* What keeps one from being mended is told of it, and the others go on. */
+static int mend_one(struct proving *w, const struct bad_ref *bad, struct err *e)
+{
+    struct proof *p = w->p;
+    struct proof_wrong *x = add_ref(w, bad, e);
+    struct err why = ERR_INIT;
+    char text[2 * sizeof(why.msg)];
+    int rc;
+
+    if (x == NULL)
+        return -1;
+    rc = ask_turn(w, &why) != 0 || turn_check(&w->turn, &why) != 0
+             ? -1
+             : mend_ref(p->b, bad->ref.p, &x->to, &why);
+    x->mended = rc == 0;
+    if (rc >= 0)
+        return 0;
+    if (why.kind == ERR_CANCELLED || why.kind == ERR_NOMEM) {
+        *e = why;
+        return -1;
+    }
+    snprintf(text, sizeof(text), "%.*s; not repaired: %s", STR_ARG(bad->why),
+        why.msg);
+    x->why = arena_str(p->arena, str_of(text), e);
+    return x->why.p != NULL ? 0 : -1;
+}
+
+/* And then all of it is looked at again. */
+static int mend_all(struct proving *w, struct err *e)
+{
+    struct proof *p = w->p;
+    int rc = 0;
+
+    for (uint64_t i = 0; i < p->survey.n_bad && rc == 0; i++)
+        rc = mend_one(w, &p->survey.bad[i], e);
+    turn_end(&w->turn);
+    w->asked = false; /* looking takes longer than a turn */
+    err_clear(&w->why);
+    if (rc != 0)
+        return -1;
+    p->survey = (struct survey){ .arena = p->arena };
+    return survey_run(p->b, INT64_MAX, &p->survey, e);
+}
+
+static const char *const whys[] = {
+    [CONTENT_WRONG] = "its bytes are not what its name says",
+    [CONTENT_GONE] = "it is not in the bucket",
+    [CONTENT_OTHER] = "its bytes are right, and not as long as its catalog "
+                      "says",
+};
 
 static int tell(struct proving *w, struct err *e)
 {
     struct proof *p = w->p;
     const struct survey *s = &p->survey;
 
-    p->wrong = arena_alloc(p->arena, s->n + s->n_bad, sizeof(*p->wrong), e);
-    if (p->wrong == NULL)
-        return -1;
     for (uint64_t i = 0; i < s->n_bad; i++)
-        if (tell_ref(w, &s->bad[i], e) != 0)
+        if (add_ref(w, &s->bad[i], e) == NULL)
             return -1;
     for (uint64_t i = 0; i < s->n; i++) {
-        struct proof_wrong *x = &p->wrong[p->n_wrong];
-        bool gone = w->v[i].state == CONTENT_GONE;
-
-        if (w->v[i].state == CONTENT_RIGHT)
-            continue;
-        *x = (struct proof_wrong){ .kind = gone ? PROOF_MISSING : PROOF_DAMAGED,
+        enum content_state state = w->v[i].state;
+        struct proof_wrong x = { .kind = state == CONTENT_GONE ? PROOF_MISSING
+                                                               : PROOF_DAMAGED,
             .need = &s->v[i],
-            .ref = s->v[i].ref,
-            .why = str_of(gone ? "it is not in the bucket"
-                               : "its bytes are not what its name says") };
-        if (!gone && s->v[i].size <= S3_PUT_BYTES_MAX &&
-            try_aside(w, i, &x->moved, e) != 0)
+            .ref = s->v[i].ref };
+
+        if (state == CONTENT_RIGHT)
+            continue;
+        x.why = str_of(whys[state]);
+        if (state == CONTENT_WRONG && s->v[i].size <= S3_PUT_BYTES_MAX &&
+            try_aside(w, i, &x.moved, e) != 0)
             return -1;
-        p->n_wrong++;
+        if (add_wrong(w, &x, e) == NULL)
+            return -1;
     }
     return 0;
+}
+
+static int prove(struct proving *w, struct err *e)
+{
+    struct proof *p = w->p;
+
+    p->survey = (struct survey){ .arena = p->arena };
+    if (bucket_need(p->b, e) != 0 ||
+        survey_run(p->b, INT64_MAX, &p->survey, e) != 0 ||
+        (p->repair && p->survey.n_bad > 0 && mend_all(w, e) != 0) ||
+        check_all(w, e) != 0)
+        return -1;
+    return tell(w, e);
 }
 
 int proof_run(struct proof *p, struct err *e)
 {
     struct proving w = { .p = p, .why = ERR_INIT };
-    int rc;
+    int rc = prove(&w, e);
 
-    p->survey = (struct survey){ .arena = p->arena };
-    if (bucket_need(p->b, e) != 0 ||
-        survey_run(p->b, INT64_MAX, &p->survey, e) != 0 ||
-        check_all(&w, e) != 0)
-        return -1;
-    rc = tell(&w, e);
     turn_end(&w.turn);
     return rc;
 }

@@ -34,7 +34,11 @@ struct proof {
     uint64_t n_wrong;
 };
 
-/* proof_run - 0 also where something is wrong; -1 with *e: it is not known */
+/*
+ * proof_run - what is to be mended is mended first, and looked at then
+ * Returns  0 also where something is wrong; -1 with *e: it is not known; what
+ *          was found wrong, and mended, until then stands in wrong
+ */
 int proof_run(struct proof *p, struct err *e);
 
 #endif

@@ -52,16 +52,19 @@ int tip_read(
 int tip_move(struct bucket *b, const char *name, const struct tip *seen,
     const struct tip_side *next, struct err *e);
 
-/*
- * tip_salvage - of one that tip_read finds damaged: what it tells all the same
- * out      its sides are what it was lately, the newest first; nothing of them
- *          is proven, not even that they are digests. Number and etag are for
- *          tip_move.
- * damaged  the objects that are: keys, in arena
- * Returns  0, or -1 with *e
- */
+/* What is left of a ref. */
+struct tip_left {
+    struct tip tip; /* what it was lately, the newest first; nothing of its
+                       sides is proven, not even that they are digests. Number
+                       and etag are for tip_move; number 0: not known */
+    size_t top;     /* so many of its sides have the highest number */
+    struct str damaged[TIP_SALVAGE_MAX]; /* objects: keys, in arena */
+    size_t n_damaged;
+};
+
+/* tip_salvage - of one that is damaged: what it tells all the same. */
 int tip_salvage(struct bucket *b, const char *name, struct arena *arena,
-    struct tip *out, struct str *damaged, uint64_t *n, struct err *e);
+    struct tip_left *out, struct err *e);
 
 /*
  * tip_names - all names there are, sorted, in arena

@@ -22,8 +22,9 @@ static void read_roughly(struct str text, struct tip_side *out)
 
 /* One object: a side, and whether it is damaged. */
 static int salvage_one(struct bucket *b, const char *key, struct arena *arena,
-    struct tip *out, struct str *damaged, uint64_t *n, struct err *e)
+    struct tip_left *left, struct err *e)
 {
+    struct tip *out = &left->tip;
     struct buf text AUTO(buf_free) = BUF_INIT(TIP_TEXT_MAX);
     struct tip_side *side = &out->sides[out->n];
     struct s3_info info = { .found = false };
@@ -31,9 +32,8 @@ static int salvage_one(struct bucket *b, const char *key, struct arena *arena,
     uint64_t number;
 
     if (bucket_read(b->s3, key, &text, &info, &why) < 0 &&
-        (why.kind != ERR_REFUSED || s3_head(b->s3, key, &info, e) != 0)) {
-        if (e->kind == ERR_NONE)
-            *e = why;
+        why.kind != ERR_CORRUPT) {
+        *e = why;
         return -1;
     }
     if (!info.found)
@@ -42,11 +42,12 @@ static int salvage_one(struct bucket *b, const char *key, struct arena *arena,
     *side = (struct tip_side){ .written_s = info.modified_s };
     if (why.kind == ERR_NONE &&
         tip_parse(buf_str(&text), &number, side, &why) == 0) {
+        out->number = number;
         out->n++;
         return 0;
     }
-    damaged[*n] = arena_str(arena, str_of(key), e);
-    if (damaged[(*n)++].p == NULL)
+    left->damaged[left->n_damaged] = arena_str(arena, str_of(key), e);
+    if (left->damaged[left->n_damaged++].p == NULL)
         return -1;
     read_roughly(buf_str(&text), side);
     out->n++;
@@ -87,7 +88,7 @@ static int keep_move(void *arg, const struct s3_entry *entry, struct err *e)
 }
 
 int tip_salvage(struct bucket *b, const char *name, struct arena *arena,
-    struct tip *out, struct str *damaged, uint64_t *n, struct err *e)
+    struct tip_left *out, struct err *e)
 {
     char key[S3_KEY_MAX + 1];
     struct moves m = { .arena = arena };
@@ -95,20 +96,22 @@ int tip_salvage(struct bucket *b, const char *name, struct arena *arena,
         .prefix = key, .folders = true, .entry = keep_move, .arg = &m
     };
 
-    *out = (struct tip){ .n = 0 };
-    *n = 0;
+    *out = (struct tip_left){ .top = 1 };
     if (b->conditional)
         return tip_key(b, key, name, "head", e) != 0
                    ? -1
-                   : salvage_one(b, key, arena, out, damaged, n, e);
+                   : salvage_one(b, key, arena, out, e);
     if (tip_key(b, key, name, "", e) != 0)
         return -1;
     m.front = strlen(key);
     if (s3_list(b->s3, &l, e) != 0)
         return -1;
-    for (size_t i = 0; i < m.n; i++)
-        if (salvage_one(b, m.key[i].p, arena, out, damaged, n, e) != 0)
+    for (size_t i = 0; i < m.n; i++) {
+        if (salvage_one(b, m.key[i].p, arena, out, e) != 0)
             return -1;
-    out->number = m.n > 0 ? m.number[0] : 0;
+        if (m.number[i] == m.number[0])
+            out->top = out->tip.n;
+    }
+    out->tip.number = m.n > 0 ? m.number[0] : 0;
     return 0;
 }

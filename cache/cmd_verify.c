@@ -223,9 +223,14 @@ static void proof_json(struct buf *b, const struct proof *p)
         json_text(b, "why", x->why);
         json_text(b, "path", str_of(""));
         json_text(b, "moved_to", x->moved);
-        buf_printf(b, ", \"names\": %llu, \"repaired\": %s}",
+        buf_printf(b, ", \"names\": %llu, \"repaired\": %s",
             (unsigned long long)(n != NULL ? n->names : 0),
             x->mended ? "true" : "false");
+        if (x->mended)
+            buf_printf(b, ", \"step\": %llu, \"date\": %lld, \"last\": %s",
+                (unsigned long long)x->to.number, (long long)x->to.when,
+                x->to.last ? "true" : "false");
+        buf_puts(b, "}");
     }
     buf_puts(b, "]}\n");
 }
@@ -304,21 +309,26 @@ static int prove_bucket(const struct cmd_ctx *ctx, const struct verify_opts *o,
         .progress = ctx->progress,
         .repair = o->repair,
         .arena = arena };
+    struct err ignored = ERR_INIT;
+    int rc;
 
     if (argc > 0 || o->sample != NULL)
         return err_set(e, ERR_USAGE,
             "%s: all of it is checked: REF and --sample are for a volume or "
             "cache of this machine",
             o->volume);
-    if (bucket_open(&bucket, o->volume, e) != 0 || proof_run(&p, e) != 0)
+    if (bucket_open(&bucket, o->volume, e) != 0)
+        return -1;
+    rc = proof_run(&p, e);
+    if (rc != 0 && p.n_wrong == 0)
         return -1;
     if (o->json)
         proof_json(&b, &p);
     else
         proof_text(&b, &p);
-    if (cmd_print(&b, e) != 0)
-        return -1;
-    return proof_outcome(&p, e);
+    if (rc != 0)
+        return cmd_print(&b, &ignored) != 0 ? -1 : rc;
+    return cmd_print(&b, e) != 0 ? -1 : proof_outcome(&p, e);
 }
 
 static int run(const struct cmd_ctx *ctx, void *values, int argc, char **argv,
