@@ -1,0 +1,423 @@
+#!/usr/bin/env python3
+"""Volumes in s3://bucket/prefix: what stops halfway. gc that fails or is
+interrupted after it has moved something, repairs of what is damaged and of
+what only cannot be read, and writers beside whoever takes things out. On both
+servers of s3_volume.py.
+
+    s3_volume_halfway.py [TEST...]
+"""
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [HERE, os.path.join(HERE, ".."), os.path.join(HERE, "../server")]
+import kit  # noqa: E402
+import pulling  # noqa: E402
+import radosgw  # noqa: E402
+import s3_faults  # noqa: E402
+import swift  # noqa: E402
+from s3_volume import (BUCKET, DEAD, Bench, Machine, meanwhile,  # noqa: E402
+                       sha, sound)
+
+FREE = ("--grace", "0")
+
+
+def direct(b):
+    return kit.clean_env(b.dir, **b.server.env())
+
+
+def cache(b, command, *args, env=None):
+    return kit.run(["mlcache", command, "--volume", b.url, *args],
+                   env or direct(b))
+
+
+def through(b, faults):
+    return kit.clean_env(b.dir, **dict(
+        b.server.env(), AWS_ENDPOINT_URL_S3=faults.endpoint))
+
+
+def put(b, *names):
+    for name in names:
+        b.write(name, name.encode())
+        b.ml("put", name)
+
+
+def tick():
+    """The store tells seconds."""
+    time.sleep(1.1)
+
+
+def ref(b, name="files"):
+    return sorted(b.keys(f"refs/{name}/"))[-1]
+
+
+def catalog(b, name="files"):
+    """The key of the one that counts."""
+    h = b.plain.get(BUCKET, ref(b, name)).split(b"catalog ")[1][:64].decode()
+    return f"{b.prefix}/v1/manifests/sha256/{h[:2]}/{h[2:4]}/{h}"
+
+
+class Beside:
+    """A put of x that gc's first look does not see, and its second does: it
+    begins when blobs are listed, and ends when told."""
+
+    def __init__(self, b, name):
+        self.b, self.name = b, name
+        self.named, self.go_on = threading.Event(), threading.Event()
+        self.done = None
+
+    def __enter__(self):
+        def hold(request, forward):
+            self.named.set()
+            self.go_on.wait(30)
+            return forward()
+
+        def begin(request, forward):
+            self.thread.start()
+            self.named.wait(30)
+            return forward()
+
+        self.thread = threading.Thread(target=self.put)
+        self.b.harm(("PUT", "/refs/", hold))
+        self.faults = s3_faults.Faults(self.b.server)
+        self.faults.add("GET", "v1%2Fblobs%2F(&|$)", begin)
+        return self
+
+    def put(self):
+        self.done = self.b.ml("put", self.name)
+
+    def end(self):
+        self.go_on.set()
+        self.thread.join(30)
+        self.b.harm()
+
+    def __exit__(self, *exc):
+        self.go_on.set()
+        self.faults.stop()
+
+
+def two_gone(b):
+    """Names of two files without a name, in the order of their digests."""
+    xs = sorted(("one", "two", "three", "four"), key=lambda n: sha(n.encode()))
+    for name in (xs[0], xs[-1]):
+        put(b, name)
+        b.ml("rm", name)
+    tick()
+    return xs[0], xs[-1]
+
+
+def test_gc_fails(tap, b):
+    b.next("gc-fails")
+    x, y = two_gone(b)
+    with Beside(b, x) as beside:
+        beside.faults.add("PUT", "/trash/.*" + sha(y.encode()),
+                          s3_faults.answer(400, code="Odd"), 99)
+        gc = cache(b, "gc", *FREE, env=through(b, beside.faults))
+        beside.end()
+        again = cache(b, "gc", *FREE, env=through(b, beside.faults))
+    tap.ok(gc.returncode not in (0, 6) and again.returncode == gc.returncode
+           and beside.done.returncode == 0 and
+           b.bytes_of(x) == (0, x.encode()) and sound(b) == [],
+           "a gc that fails after it has moved something puts back what is "
+           "needed", f"{gc.stderr}{again.stderr}{b.bytes_of(x)}")
+    b.next("gc-stuck")
+    x, y = two_gone(b)
+    with s3_faults.Faults(b.server) as f:
+        f.add("PUT", "/trash/.*" + sha(y.encode()),
+              s3_faults.answer(403, code="InvalidObjectState"), 99)
+        gc = cache(b, "gc", *FREE, env=through(b, f))
+    tap.ok(gc.returncode == 0 and "in an archive" in gc.stderr and
+           b.blob(x.encode()) not in b.keys() and
+           b.blob(y.encode()) in b.keys() and not b.keys("trash/"),
+           "an object that cannot be moved stays, and is told; the others go",
+           gc.stderr)
+    b.next("gc-blind")
+    x, y = two_gone(b)
+    put(b, "keep")
+    with s3_faults.Faults(b.server) as f:
+        f.add("DELETE", "/blobs/.*" + sha(y.encode()), meanwhile(
+            lambda: b.plain.flip(BUCKET, ref(b), 12)))
+        gc = cache(b, "gc", *FREE, env=through(b, f))
+    tap.ok(gc.returncode == 6 and "is put back" in gc.stderr and
+           "nothing was removed" not in gc.stderr and
+           {b.blob(x.encode()), b.blob(y.encode())} <= set(b.keys()),
+           "where it can no longer be told what is needed all comes back",
+           gc.stderr)
+
+
+def interrupted(b, env, args, set_pid):
+    p = subprocess.Popen(args, env=env, cwd=b.cwd, stdin=subprocess.DEVNULL,
+                         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                         text=True)
+    set_pid.append(p.pid)
+    said = p.communicate(timeout=60)
+    return p.returncode, said[1]
+
+
+def test_interrupt(tap, b):
+    b.next("interrupt")
+    x, _ = two_gone(b)
+    pid = []
+
+    def stop(request, forward):
+        answer = forward()
+        os.kill(pid[0], signal.SIGINT)
+        time.sleep(0.3)
+        return answer
+
+    with Beside(b, x) as beside:
+        beside.faults.add("DELETE", "/blobs/", stop)
+        status, said = interrupted(
+            b, through(b, beside.faults),
+            [kit.program("mlcache"), "gc", "--volume", b.url, *FREE], pid)
+        beside.end()
+    leases = b.keys("leases/")
+    tap.ok(status == 130 and beside.done.returncode == 0 and
+           b.bytes_of(x) == (0, x.encode()) and sound(b) == [] and
+           not leases, "gc that is interrupted puts back what is needed",
+           f"{status} {said} {b.bytes_of(x)} {leases}")
+    done = cache(b, "gc", *FREE)
+    tap.ok(done.returncode == 0, "and gives its turn back", done.stderr)
+    b.write("new", b"new")
+    pid.clear()
+    b.harm(("PUT", "/blobs/", stop))
+    status, said = interrupted(
+        b, b.env, [kit.program("mlfetch"), "put", b.url, "new"], pid)
+    b.harm()
+    tap.ok(status == 130 and not b.keys("leases/"),
+           "an interrupted put takes its claim back", said)
+
+
+def test_dry(tap, b):
+    b.next("dry")
+    two_gone(b)
+    old = f"{b.prefix}/v1/leases/" + "0" * 16
+    b.plain.put(BUCKET, old, b"ml-lease 1\nwho eve\n" + b"0" * 64 + b"\n")
+    before = b.keys()
+    done = cache(b, "gc", "--dry-run", *FREE)
+    tap.ok(done.returncode == 0 and b.keys() == before,
+           "gc --dry-run changes nothing", done.stderr)
+    b.plain.put(BUCKET, old, b"ml-lease 2\nwho eve\n" + b"0" * 64 + b"\n")
+    blobs = b.keys("blobs/")
+    done = cache(b, "gc", *FREE)
+    tap.ok(done.returncode == 6 and "leases/" in done.stderr and
+           b.keys("blobs/") == blobs, "with a damaged claim gc removes nothing",
+           done.stderr)
+
+
+def test_refused(tap, b):
+    """Odd answers are not damage."""
+    b.next("refused")
+    put(b, "one", "two")
+    both = b.names()
+    for key in (catalog(b), ref(b)):
+        b.harm(("GET", key.split("/v1/")[1],
+                s3_faults.answer(400, b"<html>proxy"), 4))
+        done = cache(b, "verify", "--repair", env=b.env)
+        b.harm()
+        tap.ok(done.returncode not in (0, 6) and b.names() == both and
+               not b.keys("quarantine/"), "what the store only refuses is not "
+               "damage: verify --repair leaves it as it is",
+               done.stdout + done.stderr)
+
+
+def test_repair(tap, b):
+    b.next("repair-unproven")
+    put(b, "a")
+    b.plain.flip(BUCKET, ref(b), 12)
+    b.plain.remove(BUCKET, b.blob(b"a"))
+    done = cache(b, "verify", "--repair")
+    tap.ok(done.returncode == 6 and "which was the last" in done.stdout and
+           "missing" in done.stdout, "what a ref falls back to is proven, too",
+           done.stdout + done.stderr)
+    b.next("repair-two")
+    model = b.at("m")
+    pulling.make_model(model, 1 << 16)
+    put(b, "one", "two")
+    with kit.Hub({"org/m": {"dir": model}}) as hub:
+        Machine(b, "h", hub.url).run("pull", "org/m", "--volume", b.url)
+    b.plain.flip(BUCKET, catalog(b), -2)
+    b.plain.flip(BUCKET, sorted(b.keys("refs/hub/"))[-1], 12)
+    b.harm(("PUT", "/quarantine/refs/hub",
+            s3_faults.answer(403, code="AccessDenied"), 9))
+    done = cache(b, "verify", "--repair", "--json", env=b.env)
+    b.harm()
+    wrong = json.loads(done.stdout or '{"wrong": []}')["wrong"]
+    by = {w["ref"].split("/")[0]: w for w in wrong}
+    tap.ok(done.returncode == 6 and by["files"]["repaired"] and
+           by["files"]["last"] is False and by["files"]["step"] == 1 and
+           not by["hub"]["repaired"] and "denied" in by["hub"]["why"] and
+           set(b.names()) == {"one"},
+           "one that cannot be mended does not hide what another lost",
+           f"{done.stderr}{wrong}")
+    before = len(b.keys("quarantine/"))
+    for key in b.keys("manifests/"):
+        b.plain.flip(BUCKET, key, 3)
+    done = cache(b, "verify", "--repair")
+    tap.ok(done.returncode == 6 and len(b.keys("quarantine/")) == before,
+           "what cannot be mended is copied nowhere", done.stdout)
+    b.next("repair-size")
+    put(b, "a", "b")
+    now = sorted(catalog(b) for _ in (1,))[0]
+    text = b.plain.get(BUCKET, now).replace(b" 1 ", b" 2 ", 1)
+    lie = sha(text)
+    b.plain.put(BUCKET, f"{b.prefix}/v1/manifests/sha256/{lie[:2]}/{lie[2:4]}"
+                f"/{lie}", text)
+    body = b.plain.get(BUCKET, ref(b)).split(b"sum ")[0].replace(
+        now[-64:].encode(), lie.encode())
+    b.plain.put(BUCKET, ref(b), body + b"sum " + sha(body).encode() + b"\n")
+    done = cache(b, "verify")
+    tap.ok(done.returncode == 6 and not b.keys("quarantine/") and
+           "catalog says" in done.stdout,
+           "right bytes under a wrong size are moved nowhere",
+           done.stdout + done.stderr)
+
+
+def test_both_damaged(tap, b):
+    """Two moves of one number, one of them damaged: both count."""
+    b.next("both")
+    put(b, "base")
+    kept = []
+    for name in ("one", "two"):
+        b.write(name, name.encode())
+        before = set(b.keys("refs/"))
+        b.ml("put", name)
+        new = (set(b.keys("refs/")) - before).pop()
+        kept.append((new, b.plain.get(BUCKET, new)))
+        b.plain.remove(BUCKET, new)
+    for key, text in kept:
+        b.plain.put(BUCKET, key, text)
+    b.plain.flip(BUCKET, sorted(k for k, _ in kept)[0], 12)
+    done = cache(b, "verify", "--repair")
+    tap.ok(done.returncode == 0 and "which was the last" in done.stdout and
+           set(b.names()) == {"base", "one", "two"} and sound(b) == [],
+           "two writers' moves beside each other, one damaged: both count",
+           done.stdout + done.stderr + str(b.names()))
+
+
+def test_verify_beside(tap, b):
+    """A put mends what verify is about to set aside."""
+    b.next("verify-beside")
+    put(b, "a")
+    good = b.blob(b"a")
+    said = []
+
+    def mend():
+        said.append(kit.run(["mlfetch", "put", b.url, "a", "again"], direct(b),
+                            cwd=b.cwd).returncode)
+
+    b.plain.put(BUCKET, good, b"short")
+    b.harm(("PUT", "/quarantine/", meanwhile(mend)))
+    done = cache(b, "verify", env=b.env)
+    b.harm()
+    tap.ok(said == [0] and done.returncode == 6 and
+           b.bytes_of("again") == (0, b"a") and sound(b) == [],
+           "what a put has just sent is not deleted by verify",
+           f"{said}{done.stdout}{done.stderr}")
+
+
+def test_rm_beside(tap, b):
+    b.next("rm-beside")
+    model = b.at("m")
+    pulling.make_model(model, 1 << 16)
+    said = []
+    with kit.Hub({"org/m": {"dir": model}}) as hub:
+        one = Machine(b, "one", hub.url)
+        one.run("lock", "org/m", "-o", "l")
+        with open(one.home + "/l") as f:
+            commit = json.load(f)["repositories"][0]["commit"]
+        one.run("pull", "org/m@" + commit, "--volume", b.url)
+
+        def rm(request, forward):
+            said.append(cache(b, "rm", "org/m@" + commit, "-y").returncode)
+            return forward()
+
+        b.harm(("PUT", "/refs/hub/models--org--m/main/", rm))
+        done = one.run("pull", "org/m", "--volume", b.url)
+        b.harm()
+    back = Machine(b, "back", DEAD).run("pull", "org/m", "--from", b.url)
+    tap.ok((done.returncode, said, back.returncode) == (0, [0], 0) and
+           sound(b) == [], "a pull beside the removal of its commit is there",
+           done.stderr + back.stderr)
+    with open(model + "/NEW", "w") as f:
+        f.write("new")
+    with kit.Hub({"org/m": {"dir": model}}) as hub:
+        two = Machine(b, "two", hub.url)
+
+        def pull():
+            env = dict(direct(b), HOME=two.home, HF_ENDPOINT=hub.url,
+                       HF_HOME=two.home + "/hf")
+            said.append(kit.run(["mlfetch", "pull", "org/m", "--volume",
+                                 b.url], env, cwd=two.home).returncode)
+
+        b.harm(("PUT", "/leases/", meanwhile(pull)))
+        done = cache(b, "rm", "org/m@" + commit, "-y", env=b.env)
+        b.harm()
+    back = Machine(b, "back2", DEAD).run("pull", "org/m", "--from", b.url)
+    old = Machine(b, "old", DEAD).run("pull", "org/m@" + commit, "--from",
+                                      b.url)
+    tap.ok((done.returncode, said, back.returncode, old.returncode) ==
+           (0, [0, 0], 0, 3), "the removal of an old commit leaves a branch "
+           "that has moved on", done.stderr + back.stderr + old.stderr)
+
+
+def test_rollback(tap, b):
+    """gc has taken what was before the last put."""
+    b.next("rollback")
+    put(b, "one", "two")
+    tick()
+    cache(b, "gc", *FREE)
+    tick()
+    when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    log = b.ml("log")
+    done = b.ml("rollback", when)
+    tap.ok(log.returncode == 0 and "2" in log.stdout and
+           done.returncode == 0 and set(b.names()) == {"one", "two"},
+           "log and a rollback to a moment after the last put, after gc",
+           f"{log.stdout!r}{log.stderr}{done.returncode}{done.stderr}")
+    b.write("three", b"three")
+    b.ml("put", "three")
+    done = b.ml("rollback", when)
+    early = b.ml("rollback", "2000-01-01")
+    tap.ok(done.returncode == 0 and set(b.names()) == {"one", "two"} and
+           early.returncode == 3, "and before the next one",
+           done.stderr + early.stderr)
+
+
+APPEND = [test_both_damaged]
+# what does not depend on how a store keeps refs
+ONCE = [test_dry, test_verify_beside]
+TESTS = [test_gc_fails, test_interrupt, test_dry, test_refused, test_repair,
+         test_both_damaged, test_verify_beside, test_rm_beside, test_rollback]
+
+
+def main():
+    tap = kit.Tap()
+    for kind in (radosgw.Radosgw, swift.Swift):
+        why = kind.missing()
+        if why:
+            tap.skip(f"volumes on {kind.name}", why)
+            continue
+        with kind() as server:
+            b = Bench(server)
+            print(f"# {kind.name}", flush=True)
+            for test in TESTS:
+                if (test in ONCE and not server.conditional) or \
+                        (test in APPEND and server.conditional) or \
+                        (sys.argv[1:] and test.__name__ not in sys.argv[1:]):
+                    continue
+                start = time.monotonic()
+                test(tap, b)
+                print(f"# {test.__name__}: "
+                      f"{time.monotonic() - start:.1f} s", flush=True)
+            b.close()
+    tap.done()
+
+
+if __name__ == "__main__":
+    main()
