@@ -374,6 +374,7 @@ collector: all ## ten minutes of gc against 16 writers and readers; every step o
 .PHONY: buckets
 buckets: all ## volumes in object storage on two real servers, more kills and writers; minutes
 	$(Q)BUILD_DIR=$(OUT) $(PYTHON) tests/e2e/s3_volume.py --long
+	$(Q)BUILD_DIR=$(OUT) $(PYTHON) tests/e2e/s3_volume_halfway.py --long
 
 .PHONY: archives
 archives: all ## imports killed often, and at each system call; minutes

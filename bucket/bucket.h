@@ -8,7 +8,7 @@
  *      refs/<name>/...               which of them counts (tip.h)
  *      leases/<random>               who is at work (intent.h)
  *      turn/...                      who may take things out (turn.h)
- *      trash/..., quarantine/<hex>   on the way out; found wrong
+ *      trash/..., quarantine/...     on the way out; found wrong
  *
  * ml-bucket(5) has the words. What is below blobs/ and manifests/ is named by
  * its SHA-256 and never changes.

@@ -24,7 +24,8 @@ int content_there(struct bucket *b, struct s3 *s, enum content_kind kind,
         return -1;
     *out = info.found && info.size == size;
     if (info.found && !*out)
-        log_warn("%s: content %s has %llu bytes, not %llu; it is replaced",
+        log_warn(
+            "%s: content %s has %llu bytes, not %llu: as if it were not there",
             b->shown, sha256->hex, (unsigned long long)info.size,
             (unsigned long long)size);
     return 0;

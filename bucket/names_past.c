@@ -146,16 +146,18 @@ int names_history(struct bucket *b, uint64_t most, struct arena *arena,
         int rc = walk_back(b, &w, e);
         struct step *v;
 
-        if (rc > 0)
-            break;
         v = rc < 0
                 ? NULL
                 : arena_grow(arena, out->steps, out->n, &room, sizeof(*v), e);
         if (v == NULL)
             return -1;
         out->steps = v;
-        if (step_of(&w.before, &w.at, arena, &v[out->n++], e) != 0)
+        /* What the oldest one that is kept has changed is not known. */
+        if (step_of(
+                rc > 0 ? &w.at : &w.before, &w.at, arena, &v[out->n++], e) != 0)
             return -1;
+        if (rc > 0)
+            break;
         w.at = w.before;
     }
     for (uint64_t i = 0; i < out->n / 2; i++) {
@@ -169,19 +171,57 @@ int names_history(struct bucket *b, uint64_t most, struct arena *arena,
 
 /* ---- and there again ---- */
 
-static int not_kept(const struct bucket *b, uint64_t to, struct err *e)
+static int not_kept(const struct bucket *b, const char *to, struct err *e)
 {
-    err_set(e, ERR_MISSING, "%s: what it was after step %llu is not kept",
-        b->shown, (unsigned long long)to);
+    err_set(e, ERR_MISSING, "%s: what it was at '%s' is not kept, or damaged",
+        b->shown, to);
     return err_hint(e,
         "mlcache gc removes what no name has led to for a day; "
         "see mlfetch log %s",
         b->shown);
 }
 
+/*
+ * The number of the last step before that moment, or the one that was meant;
+ * no more is read than that takes.
+ */
+static int find_point(
+    struct bucket *b, const char *point, uint64_t *to, struct err *e)
+{
+    struct walk w AUTO(walk_free) = { .arena = { ARENA_INIT(NAMES_ARENA_MAX),
+                                          ARENA_INIT(NAMES_ARENA_MAX) } };
+    struct history h = { .n = 0 };
+    struct step step;
+
+    if (names_load(b, NAMES_FILES, &w.arena[0], &w.at, NULL, e) != 0)
+        return -1;
+    h.last = w.at.number;
+    if (past_point(&h, point, to, e) != 0)
+        return -1;
+    if (strchr(point, '-') == NULL)
+        return 0;
+    h.steps = &step;
+    h.n = 1;
+    while (w.at.number > 0) {
+        int rc;
+
+        step = (struct step){ .number = w.at.number, .when = w.at.when };
+        if (past_point(&h, point, to, e) != 0)
+            return -1;
+        if (*to != 0)
+            return 0;
+        rc = walk_back(b, &w, e);
+        if (rc != 0)
+            return rc < 0 ? -1 : not_kept(b, point, e);
+        w.at = w.before;
+    }
+    return 0;
+}
+
 /* The catalog that counted after step number; 0: none yet. */
 static int load_then(struct bucket *b, const struct catalog *now,
-    uint64_t number, struct arena *arena, struct catalog *out, struct err *e)
+    const char *point, uint64_t number, struct arena *arena,
+    struct catalog *out, struct err *e)
 {
     struct walk w AUTO(walk_free) = { .arena = { ARENA_INIT(NAMES_ARENA_MAX),
                                           ARENA_INIT(NAMES_ARENA_MAX) } };
@@ -196,7 +236,7 @@ static int load_then(struct bucket *b, const struct catalog *now,
 
         rc = walk_back(b, &w, e);
         if (rc != 0)
-            return rc < 0 ? -1 : not_kept(b, number, e);
+            return rc < 0 ? -1 : not_kept(b, point, e);
         if (w.before.number > number) {
             w.at = w.before;
             continue;
@@ -207,7 +247,7 @@ static int load_then(struct bucket *b, const struct catalog *now,
         digest_parse(&sha256, str_of(w.at.parent));
         return names_catalog(b, &sha256, w.at.parent_size, arena, out, e);
     }
-    return not_kept(b, number, e);
+    return not_kept(b, point, e);
 }
 
 /* What is to come back must be there still, and stay. */
@@ -277,15 +317,13 @@ int names_rollback(struct bucket *b, const char *point, const char *name,
         .ref = NAMES_FILES, .commit = "", .seen = &now, .claim = &claim
     };
     char what[STEP_WHAT_MAX];
-    struct history h;
     uint64_t to;
 
     *out = (struct step){ .number = 0 };
-    if ((name != NULL && path_check(below, e) != 0) ||
-        names_history(b, UINT64_MAX, arena, &h, e) != 0 ||
-        past_point(&h, point, &to, e) != 0 ||
+    if ((name != NULL && path_check(below, e) != 0) || bucket_need(b, e) != 0 ||
+        find_point(b, point, &to, e) != 0 ||
         names_load(b, NAMES_FILES, arena, &now, NULL, e) != 0 ||
-        load_then(b, &now, to, arena, &then, e) != 0 ||
+        load_then(b, &now, point, to, arena, &then, e) != 0 ||
         compare(&now, &then, below, arena, out, e) != 0)
         return -1;
     if (name != NULL && !has_below(&now, below) && !has_below(&then, below))

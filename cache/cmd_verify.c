@@ -36,7 +36,9 @@ static const struct opt opts[] = {
     { .name = "repair",
         .type = OPT_FLAG,
         .at = offsetof(struct verify_opts, repair),
-        .help = "fetch again what is wrong, and nothing else (runs mlfetch)" },
+        .help =
+            "fetch again what is wrong, and nothing else (runs mlfetch); in "
+            "s3://...: a damaged ref falls back to what is whole" },
     { .name = "json",
         .type = OPT_FLAG,
         .at = offsetof(struct verify_opts, json),
@@ -396,17 +398,20 @@ const struct cmd cmd_verify = {
         "putting or pulling it again. With --repair a ref that is damaged, "
         "or whose catalog is, means again what it did by the last catalog "
         "that is whole; the line says which, and whether later changes are "
-        "lost (status 6).\n\n"
+        "lost (status 6), and then all is checked.\n\n"
         "A check that was interrupted goes on where it ended, if what it had "
         "found right was not touched since, for a week.\n\n"
         "Each line is an object or a name: \"damaged\", \"unreadable\" (the "
         "disk could not read it), \"missing\" (a name leads nowhere), "
         "\"other\" (it leads to other content than its "
-        "commit's listing says), \"ref\" (a branch names no commit), "
+        "commit's listing says), \"ref\" (a branch names no commit; in "
+        "s3://... a ref is damaged), "
         "\"repaired\". With --json: root, checked (objects), bytes, resumed "
         "(right before the interruption), unreadable, unknown (files without "
         "a recorded digest), wrong: a list of kind, type, repository, commit, "
-        "name, digest, why, path, moved_to, names (that need it), repaired.",
+        "name, digest, why, path, moved_to, names (that need it), repaired; "
+        "of s3://... also ref, and of a repaired one step, date (seconds "
+        "since 1970) and last (nothing later is lost).",
     .opts = opts,
     .opts_size = sizeof(struct verify_opts),
     .max_args = -1,

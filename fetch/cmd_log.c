@@ -29,8 +29,10 @@ static const struct opt opts[] = {
 
 static bool is_about(const struct step *s, const char *name)
 {
+    if (name == NULL)
+        return true;
     for (uint64_t i = 0; i < s->n; i++)
-        if (name == NULL || volume_is_below(s->changes[i].name, str_of(name)))
+        if (volume_is_below(s->changes[i].name, str_of(name)))
             return true;
     return false;
 }
@@ -197,7 +199,9 @@ const struct cmd cmd_log = {
         "\"remove\" is mlcache rm, whose bytes are not kept.\n\n"
         "The list itself is kept for good. The bytes that a step took out are "
         "kept until mlcache gc is run, and for a day in any case; in "
-        "s3://BUCKET/PREFIX the list, too.\n\n"
+        "s3://BUCKET/PREFIX the list, too: of the oldest step that is kept no "
+        "files are told. Repairs (mlcache verify --repair) are listed there, "
+        "too.\n\n"
         "With --json: volume; steps, a list of step, date, what, who, changes: "
         "a list of name, before and after, each null or size, sha256, date.",
     .opts = opts,

@@ -77,7 +77,8 @@ def run(name, paths, build_dir="build/release"):
 
 # A pool that starts these first does not wait for one of them at the end.
 LONG = ("interop/run.py", "fuzz/run.py", "t_emulated.py", "inject.py",
-        "hostile.py", "pull_faults.py", "s3_volume.py", "engine.py",
+        "hostile.py", "pull_faults.py", "s3_volume.py",
+        "s3_volume_halfway.py", "engine.py",
         "containers.py", "cli/volume.py", "diff.py")
 
 

@@ -174,7 +174,8 @@ def sound(b):
             text = b.plain.get(BUCKET, key).decode()
             h = text.split("catalog ")[1][:64]
             where = f"{b.prefix}/v1/manifests/sha256/{h[:2]}/{h[2:4]}/{h}"
-            for line in b.plain.get(BUCKET, where).decode().splitlines()[8:]:
+            lines = b.plain.get(BUCKET, where).decode().splitlines()
+            for line in lines[8:]:
                 word = line.split(" ", 6)
                 if word[0] == "piece" or word[5] != "+":
                     continue
@@ -591,9 +592,10 @@ def test_gc(tap, b):
                 f"{b.prefix}/v1/trash/blobs-{sha(b'keep')}"):
         b.plain.ask("POST", BUCKET, key, {"uploads": ""})
     time.sleep(1.1)
+    before = b.keys()
     done = gc("--grace", "0", "--dry-run")
     tap.ok(done.returncode == 0 and "would be freed" in done.stdout and
-           b.blob(b"drop it") in b.keys(), "--dry-run changes nothing",
+           b.keys() == before, "--dry-run changes nothing",
            done.stderr)
     done = gc("--grace", "0", "--json")
     gone = json.loads(done.stdout or '{"removed": []}')["removed"]
@@ -1032,7 +1034,8 @@ def test_mend(tap, b):
     both = b.names()
     ref = sorted(b.keys("refs/files/"))[-1]
     digest = b.plain.get(BUCKET, ref).index(b"catalog ") + 8
-    for at in (12, digest + 5) if b.server.conditional else (digest + 5,):
+    places = (12, digest + 5) if b.server.conditional else (digest + 5,)
+    for nth, at in enumerate(places):
         ref = sorted(b.keys("refs/files/"))[-1]
         b.plain.flip(BUCKET, ref, at)
         told = verify()
@@ -1040,7 +1043,7 @@ def test_mend(tap, b):
         tap.ok(told.returncode == 6 and "--repair" in told.stderr and
                done.returncode == 0 and "which was the last" in done.stdout and
                b.names() == both and verify().returncode == 0 and
-               b.keys("quarantine/refs/files/"),
+               len(b.keys("quarantine/refs/files/")) == nth + 1,
                f"a ref whose byte {at} is damaged is mended, and nothing is "
                "lost", told.stderr + done.stdout + done.stderr)
     b.write("three", b"three")

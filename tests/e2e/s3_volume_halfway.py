@@ -4,7 +4,7 @@ interrupted after it has moved something, repairs of what is damaged and of
 what only cannot be read, and writers beside whoever takes things out. On both
 servers of s3_volume.py.
 
-    s3_volume_halfway.py [TEST...]
+    s3_volume_halfway.py [--long] [TEST...]     --long: all of it on both
 """
 import json
 import os
@@ -21,7 +21,7 @@ import pulling  # noqa: E402
 import radosgw  # noqa: E402
 import s3_faults  # noqa: E402
 import swift  # noqa: E402
-from s3_volume import (BUCKET, DEAD, Bench, Machine, meanwhile,  # noqa: E402
+from s3_volume import (BUCKET, DEAD, LONG, Bench, Machine, meanwhile,  # noqa: E402
                        sha, sound)
 
 FREE = ("--grace", "0")
@@ -390,14 +390,15 @@ def test_rollback(tap, b):
 
 
 APPEND = [test_both_damaged]
-# what does not depend on how a store keeps refs
-ONCE = [test_dry, test_verify_beside]
+# on the slower one, too, what depends on how a store keeps refs and turns
+BOTH = [test_interrupt, test_both_damaged]
 TESTS = [test_gc_fails, test_interrupt, test_dry, test_refused, test_repair,
          test_both_damaged, test_verify_beside, test_rm_beside, test_rollback]
 
 
 def main():
     tap = kit.Tap()
+    wanted = [a for a in sys.argv[1:] if a != "--long"]
     for kind in (radosgw.Radosgw, swift.Swift):
         why = kind.missing()
         if why:
@@ -407,9 +408,9 @@ def main():
             b = Bench(server)
             print(f"# {kind.name}", flush=True)
             for test in TESTS:
-                if (test in ONCE and not server.conditional) or \
-                        (test in APPEND and server.conditional) or \
-                        (sys.argv[1:] and test.__name__ not in sys.argv[1:]):
+                if (test in APPEND if server.conditional
+                        else test not in BOTH and not (LONG or wanted)) or \
+                        (wanted and test.__name__ not in wanted):
                     continue
                 start = time.monotonic()
                 test(tap, b)
