@@ -191,9 +191,9 @@ static int find_top(
         if (rc == 0)
             whole.sides[whole.n++] = w->at;
     }
-    *last = whole.n == w->left.top;
     if (whole.n == 0)
         return 1;
+    *last = whole.n == w->left.top;
     w->at = whole.sides[0];
     return names_sides(w->b, w->ref, &whole, &w->arena, &w->catalog, e);
 }

@@ -145,8 +145,10 @@ static int try_aside(struct sweeping *w, const struct s3_entry *entry,
 
     if (set_aside(w, entry->key, sha256, &why) == 0)
         return 0;
+    if (why.kind == ERR_MISSING)
+        return 0;
     if (why.kind != ERR_AUTH && why.kind != ERR_UNSUPPORTED &&
-        why.kind != ERR_CORRUPT && why.kind != ERR_MISSING) {
+        why.kind != ERR_CORRUPT) {
         *e = why;
         return -1;
     }

@@ -163,8 +163,10 @@ class Bench:
 
 def sound(b):
     """What is wrong in the bucket: every blob is its name, every ref leads
-    to a catalog, every name to a blob. Without the suite's help."""
+    to a catalog, every name to a blob, every branch to a listing. Without the
+    suite's help."""
     bad = []
+    commits = {}
     for key in b.keys():
         tail = key.split("/v1/")[1]
         if tail.startswith(("blobs/", "manifests/")):
@@ -175,6 +177,10 @@ def sound(b):
             h = text.split("catalog ")[1][:64]
             where = f"{b.prefix}/v1/manifests/sha256/{h[:2]}/{h[2:4]}/{h}"
             lines = b.plain.get(BUCKET, where).decode().splitlines()
+            number = int(lines[1].split(" ")[1])
+            name = tail.rsplit("/", 1)[0]
+            commits[name] = max(commits.get(name, (0, "")),
+                                (number, lines[6].split(" ")[1]))
             for line in lines[8:]:
                 word = line.split(" ", 6)
                 if word[0] == "piece" or word[5] != "+":
@@ -184,6 +190,11 @@ def sound(b):
                 if b.keys("blobs/sha256/" + d[:2] + "/").get(blob) != \
                         int(word[1]):
                     bad.append(f"{key}: {word[6]} is not there")
+    for name, (_, commit) in commits.items():
+        at = f"{name.rsplit('/', 1)[0]}/{commit}"
+        if name != "refs/files" and commit != "-" and \
+                commits.get(at, (0, "-"))[1] == "-":
+            bad.append(f"{name}: its commit is not there")
     return bad
 
 
