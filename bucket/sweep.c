@@ -241,20 +241,6 @@ static int try_back(struct sweeping *w, enum content_kind kind,
     return -1;
 }
 
-/* Before anything is moved: what one that was stopped has left. */
-static int restore(void *arg, const struct s3_entry *entry, struct err *e)
-{
-    struct sweeping *w = arg;
-    enum content_kind kind;
-    struct digest sha256;
-
-    what_of(entry, &kind);
-    if (!digest_of(entry->key, &sha256) ||
-        survey_find(&w->survey, kind, &sha256) == NULL)
-        return 0;
-    return try_back(w, kind, &sha256, entry, e);
-}
-
 static bool is_own(const struct sweeping *w, const struct s3_entry *entry)
 {
     const char *tail = entry->key + w->front + strlen("trash/");
@@ -263,30 +249,38 @@ static bool is_own(const struct sweeping *w, const struct s3_entry *entry)
     return n > 0 && strncmp(tail, w->turn.id, n) == 0 && tail[n] == '/';
 }
 
+/* What is needed, whoever has moved it; or else all of its own. */
+static int restore(void *arg, const struct s3_entry *entry, struct err *e)
+{
+    struct sweeping *w = arg;
+    enum content_kind kind;
+    struct digest sha256;
+
+    what_of(entry, &kind);
+    if (!digest_of(entry->key, &sha256) ||
+        (w->blind ? !is_own(w, entry)
+                  : survey_find(&w->survey, kind, &sha256) == NULL))
+        return 0;
+    return try_back(w, kind, &sha256, entry, e);
+}
+
+/* Its own, or one that is nobody's any more. */
 static int empty(void *arg, const struct s3_entry *entry, struct err *e)
 {
     struct sweeping *w = arg;
     enum content_kind kind;
     const char *name = what_of(entry, &kind);
-    bool own = is_own(w, entry);
-    /* Its own, or one that is nobody's any more. */
-    bool ours = own || (entry->modified_s > 0 &&
-                           entry->modified_s < w->now_s - TRASH_S);
     struct digest sha256;
 
-    if (!digest_of(entry->key, &sha256))
+    if (!digest_of(entry->key, &sha256) ||
+        (!is_own(w, entry) && (entry->modified_s <= 0 ||
+                                  entry->modified_s >= w->now_s - TRASH_S)))
         return 0;
-    if (w->blind ? own : survey_find(&w->survey, kind, &sha256) != NULL) {
-        if (w->s->dry_run)
-            return 0;
-        if (try_back(w, kind, &sha256, entry, e) != 0)
-            return -1;
-    } else if (ours && note(w->s, SWEPT_OBJECT, name, entry->size, e) != 0) {
+    if (survey_find(&w->survey, kind, &sha256) == NULL &&
+        note(w->s, SWEPT_OBJECT, name, entry->size, e) != 0)
         return -1;
-    }
-    if (!ours || w->s->dry_run || !may_remove(w))
-        return 0;
-    return s3_delete(w->s3, entry->key, e);
+    return w->s->dry_run || !may_remove(w) ? 0
+                                           : s3_delete(w->s3, entry->key, e);
 }
 
 /* ---- what else is left ---- */
@@ -408,10 +402,12 @@ static void look_again(struct sweeping *w)
     w->blind = survey(w, &why) != 0;
     if (w->blind)
         give_up(w, &why);
+    err_clear(&why);
+    if (!w->s->dry_run && each(w, "trash/", restore, &why) != 0)
+        give_up(w, &why);
     if (!w->s->dry_run && w->why.kind == ERR_NONE)
         turn_renew(&w->turn, &w->why);
-    err_clear(&why);
-    if (each(w, "trash/", empty, &why) != 0)
+    if (w->why.kind == ERR_NONE && each(w, "trash/", empty, &why) != 0)
         give_up(w, &why);
     w->at_end = false;
     ending_end(&w->ending);

@@ -136,6 +136,16 @@ def test_gc_fails(tap, b):
            b.blob(y.encode()) in b.keys() and not b.keys("trash/"),
            "an object that cannot be moved stays, and is told; the others go",
            gc.stderr)
+    b.next("gc-trash")
+    x, y = two_gone(b)
+    with Beside(b, y) as beside:
+        beside.faults.add("DELETE", "/trash/.*" + sha(x.encode()),
+                          s3_faults.answer(403, code="AccessDenied"), 99)
+        gc = cache(b, "gc", *FREE, env=through(b, beside.faults))
+        beside.end()
+    tap.ok(gc.returncode not in (0, 6) and beside.done.returncode == 0 and
+           b.bytes_of(y) == (0, y.encode()) and sound(b) == [],
+           "nor does a trash that cannot be emptied keep it away", gc.stderr)
     b.next("gc-blind")
     x, y = two_gone(b)
     put(b, "keep")
