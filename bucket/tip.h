@@ -58,7 +58,7 @@ struct tip_left {
                        sides is proven, not even that they are digests. Number
                        and etag are for tip_move; number 0: not known */
     size_t top;     /* so many of its sides have the highest number */
-    struct str damaged[TIP_SALVAGE_MAX]; /* objects: keys, in arena */
+    struct str damaged[TIP_SALVAGE_MAX]; /* of those: keys, in arena */
     size_t n_damaged;
 };
 

@@ -107,10 +107,14 @@ int tip_salvage(struct bucket *b, const char *name, struct arena *arena,
     if (s3_list(b->s3, &l, e) != 0)
         return -1;
     for (size_t i = 0; i < m.n; i++) {
+        size_t n_damaged = out->n_damaged;
+
         if (salvage_one(b, m.key[i].p, arena, out, e) != 0)
             return -1;
         if (m.number[i] == m.number[0])
             out->top = out->tip.n;
+        else
+            out->n_damaged = n_damaged; /* it counts no more as it is */
     }
     out->tip.number = m.n > 0 ? m.number[0] : 0;
     return 0;
