@@ -162,17 +162,20 @@ class Bench:
 
 
 def sound(b):
-    """What is wrong in the bucket: every blob is its name, every ref leads
-    to a catalog, every name to a blob, every branch to a listing. Without the
-    suite's help."""
+    """What is wrong in the bucket: every blob is its name, every ref that
+    counts leads to a catalog, every name to a blob, every branch to a listing.
+    Without the suite's help."""
     bad = []
     commits = {}
-    for key in b.keys():
+    keys = sorted(b.keys())
+    counts = {k.rsplit("/", 1)[0]: k.rsplit("/", 1)[1][:20] for k in keys}
+    for key in keys:
         tail = key.split("/v1/")[1]
         if tail.startswith(("blobs/", "manifests/")):
             if sha(b.plain.get(BUCKET, key)) != key.rsplit("/", 1)[1]:
                 bad.append(key + ": not what its name says")
-        elif tail.startswith("refs/"):
+        elif tail.startswith("refs/") and \
+                key.rsplit("/", 1)[1][:20] == counts[key.rsplit("/", 1)[0]]:
             text = b.plain.get(BUCKET, key).decode()
             h = text.split("catalog ")[1][:64]
             where = f"{b.prefix}/v1/manifests/sha256/{h[:2]}/{h[2:4]}/{h}"
