@@ -14,7 +14,9 @@
 enum {
     SLICE_MS = 100,
     SKEW_S = 240, /* so far apart two clocks are when one is wrong */
-    HASH_CHUNK = 256 << 10
+    HASH_CHUNK = 256 << 10,
+    HOST_MAX = 512,
+    PATH_BYTES_MAX = 4096
 };
 
 /* What was done about earlier answers to this question. */
@@ -173,11 +175,27 @@ static void put_path(
         buf_puts(out, key);
 }
 
+/* A key's URL as far as its path, which is not encoded yet. */
+static int place(const struct s3 *s, const char *key, struct url *u,
+    struct buf *host, struct buf *path, struct err *e)
+{
+    if (!url_parse(u, s->endpoint))
+        return err_set(e, ERR_USAGE, "the endpoint is no web address");
+    put_host(s, u, host);
+    put_path(s, u, key, path);
+    return buf_check(host, e) != 0 ? -1 : buf_check(path, e);
+}
+
+static int64_t store_time(const struct s3 *s)
+{
+    return (int64_t)time(NULL) + s->skew_s;
+}
+
 static int sign(
     struct s3 *s, const struct s3_ask *a, const char *payload, struct err *e)
 {
-    struct buf host AUTO(buf_free) = BUF_INIT(512);
-    struct buf path AUTO(buf_free) = BUF_INIT(4096);
+    struct buf host AUTO(buf_free) = BUF_INIT(HOST_MAX);
+    struct buf path AUTO(buf_free) = BUF_INIT(PATH_BYTES_MAX);
     const struct s3_cred *c = &s->site->cred;
     struct sigv4_keys keys = { c->key_id, c->secret, c->session, s->region };
     struct sigv4_request r = { .method = a->method,
@@ -186,14 +204,10 @@ static int sign(
         .headers = a->headers,
         .n_headers = a->n_headers,
         .payload = payload,
-        .time_s = (int64_t)time(NULL) + s->skew_s };
+        .time_s = store_time(s) };
     struct url u;
 
-    if (!url_parse(&u, s->endpoint))
-        return err_set(e, ERR_USAGE, "the endpoint is no web address");
-    put_host(s, &u, &host);
-    put_path(s, &u, a->key, &path);
-    if (buf_check(&host, e) != 0 || buf_check(&path, e) != 0)
+    if (place(s, a->key, &u, &host, &path, e) != 0)
         return -1;
     r.host = host.p;
     r.path = buf_str(&path);
@@ -484,4 +498,25 @@ int s3_finish(struct s3 *s, struct s3_ask *a, struct err *e)
     if (s3_do(s, a, e) != 0)
         return -1;
     return s3_good(s) ? 0 : s3_refused(s, a, e);
+}
+
+int s3_url(struct s3 *s, const char *key, unsigned valid_s, struct buf *out,
+    struct err *e)
+{
+    struct buf host AUTO(buf_free) = BUF_INIT(HOST_MAX);
+    struct buf path AUTO(buf_free) = BUF_INIT(PATH_BYTES_MAX);
+    const struct s3_cred *c = &s->site->cred;
+    struct sigv4_keys keys = { c->key_id, c->secret, c->session, s->region };
+    struct sigv4_request r = { .method = "GET", .time_s = store_time(s) };
+    struct url u;
+
+    if (check_key(s, key, e) != 0 || place(s, key, &u, &host, &path, e) != 0)
+        return -1;
+    r.host = host.p;
+    r.path = buf_str(&path);
+    buf_printf(out, "%s://%s", u.tls ? "https" : "http", host.p);
+    if (c->key_id[0] != '\0')
+        return sigv4_presign(out, &r, &keys, valid_s, e);
+    url_encode(out, r.path, true);
+    return buf_check(out, e);
 }

@@ -22,6 +22,7 @@
 #ifndef S3_CLIENT_H
 #define S3_CLIENT_H
 
+#include "base/buf.h"
 #include "base/err.h"
 #include "base/hash.h"
 #include "s3/site.h"
@@ -96,6 +97,15 @@ struct s3_get {
  */
 int s3_get(
     struct s3 *s, const struct s3_get *g, struct s3_info *out, struct err *e);
+
+/*
+ * s3_url - append an address at which whoever has it may GET the object for
+ * valid_s seconds; nothing is sent. It is signed by what the client has learned
+ * so far: a question before it is what teaches
+ * Returns 0, or -1 with *e: USAGE (a key that cannot be), NOMEM, REFUSED
+ */
+int s3_url(struct s3 *s, const char *key, unsigned valid_s, struct buf *out,
+    struct err *e);
 
 /* What is sent: bytes in memory, or of a file, which must not change. */
 struct s3_body {

@@ -8,12 +8,14 @@ another clock, another region, and errors in a 200.
 """
 import concurrent.futures
 import hashlib
+import http.client
 import os
 import socket
 import subprocess
 import sys
 import tempfile
 import time
+import urllib.parse
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), ".."))
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "server"))
@@ -132,6 +134,16 @@ def objects(ask, plain, name, folder):
     tap.eq(ask("head", "k")[1][1], "missing", f"{name}: and gone")
 
 
+def fetched(url):
+    where = urllib.parse.urlsplit(url)
+    conn = http.client.HTTPConnection(where.netloc, timeout=30)
+    conn.request("GET", where.path + ("?" + where.query if where.query else ""))
+    answer = conn.getresponse()
+    got = answer.status, answer.read()
+    conn.close()
+    return got
+
+
 def keys(ask, plain, name):
     ok = 0
     for i, key in enumerate(ODD):
@@ -142,6 +154,13 @@ def keys(ask, plain, name):
         else:
             print("# key", repr(key))
     tap.eq(ok, len(ODD), f"{name}: keys of all kinds go in and out")
+    tap.eq([fetched(ask("url", key, 60)[1][1]) for key in ODD],
+           [(200, f"text {i}".encode()) for i in range(len(ODD))],
+           f"{name}: each is at the address that is signed for it")
+    url = ask("url", "~", 60)[1][1]
+    tap.ok(200 not in (fetched(url.split("?")[0])[0],
+                       fetched(url[:-1] + "01"[url[-1] == "0"])[0]),
+           f"{name}: and nothing is, unless it is signed")
     rows, last = ask("list", "", "flat", 0, 0)
     want = sorted([k.encode() for k in ODD] + [b"empty"])
     tap.eq([r[4].encode("utf-8", "surrogateescape") for r in rows], want,

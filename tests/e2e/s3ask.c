@@ -96,6 +96,18 @@ static int do_head(struct asker *a, struct err *e)
     return 0;
 }
 
+/* url KEY SECONDS */
+static int do_url(struct asker *a, struct err *e)
+{
+    struct buf url AUTO(buf_free) = BUF_INIT(LINE_BYTES);
+    unsigned valid_s = (unsigned)strtoul(a->word[2], NULL, 10);
+
+    if (s3_url(a->s, a->word[1], valid_s, &url, e) != 0)
+        return -1;
+    printf("ok\t%s\n", url.p);
+    return 0;
+}
+
 static void count(void *arg, int64_t n)
 {
     struct asker *a = arg;
@@ -275,6 +287,8 @@ static int run(struct asker *a, struct err *e)
         return do_get(a, e);
     if (strcmp(w, "head") == 0)
         return do_head(a, e);
+    if (strcmp(w, "url") == 0)
+        return do_url(a, e);
     if (strcmp(w, "put") == 0)
         return do_put(a, e);
     if (strcmp(w, "list") == 0)
