@@ -35,6 +35,7 @@ struct bucket {
     char shown[BUCKET_NAME_MAX + BUCKET_PREFIX_MAX + 8];
     struct s3_site site;
     struct s3 *s3;    /* of the thread that opened it */
+    unsigned retry_s; /* set before it is opened, or 0: s3_opts */
     bool known;       /* v1/store was read or written */
     bool conditional; /* and says: refs change by conditional writes */
     pthread_mutex_t lock;

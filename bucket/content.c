@@ -5,6 +5,8 @@
 
 #include "base/log.h"
 
+enum { URL_VALID_S = 3600 };
+
 int content_key(const struct bucket *b, enum content_kind kind,
     const struct digest *sha256, char *out, struct err *e)
 {
@@ -29,6 +31,16 @@ int content_there(struct bucket *b, struct s3 *s, enum content_kind kind,
             b->shown, sha256->hex, (unsigned long long)info.size,
             (unsigned long long)size);
     return 0;
+}
+
+int content_url(struct bucket *b, const struct digest *sha256, struct buf *out,
+    struct err *e)
+{
+    char key[S3_KEY_MAX + 1];
+
+    return content_key(b, CONTENT_BLOB, sha256, key, e) != 0
+               ? -1
+               : s3_url(b->s3, key, URL_VALID_S, out, e);
 }
 
 int content_add(struct bucket *b, enum content_kind kind, struct str text,

@@ -23,6 +23,13 @@ int content_key(const struct bucket *b, enum content_kind kind,
 int content_there(struct bucket *b, struct s3 *s, enum content_kind kind,
     const struct digest *sha256, uint64_t size, bool *out, struct err *e);
 
+/*
+ * content_url - append where its bytes are to be had for an hour, without
+ * asking whether they are (s3_url); who takes them there checks them
+ */
+int content_url(struct bucket *b, const struct digest *sha256, struct buf *out,
+    struct err *e);
+
 /* content_add - bytes in memory. out: their digest. */
 int content_add(struct bucket *b, enum content_kind kind, struct str text,
     struct digest *out, struct err *e);

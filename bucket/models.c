@@ -10,6 +10,7 @@
 #include "bucket/content.h"
 #include "bucket/intent.h"
 #include "cache/listing.h"
+#include "s3/list.h"
 
 /* So much lies on this machine at a time, or a single file. */
 #define GROUP_BYTES ((uint64_t)2 << 30)
@@ -53,23 +54,32 @@ static int not_there(
         r->revision, b->shown);
 }
 
-int models_commit(
-    struct bucket *b, const struct repo *r, char out[41], struct err *e)
+/* "": it is none. */
+static int branch_of(struct bucket *b, const struct repo *r,
+    const char *revision, char out[41], struct err *e)
 {
     struct arena arena AUTO(arena_free) = ARENA_INIT(NAMES_ARENA_MAX);
     struct catalog branch;
     char ref[REF_MAX];
 
+    ref_of(ref, r, revision);
+    if (names_load(b, ref, &arena, &branch, NULL, e) != 0)
+        return -1;
+    memcpy(out, branch.commit, 41);
+    return 0;
+}
+
+int models_commit(
+    struct bucket *b, const struct repo *r, char out[41], struct err *e)
+{
     if (bucket_need(b, e) != 0)
         return -1;
     if (repo_is_commit(r->revision)) {
         memcpy(out, r->revision, 41);
         return 0;
     }
-    ref_of(ref, r, r->revision);
-    if (names_load(b, ref, &arena, &branch, NULL, e) != 0)
+    if (branch_of(b, r, r->revision, out, e) != 0)
         return -1;
-    memcpy(out, branch.commit, 41);
     return out[0] != '\0' ? 0 : not_there(b, r, e);
 }
 
@@ -88,6 +98,60 @@ int models_find(struct bucket *b, const struct repo *r, struct arena *arena,
         return not_there(b, r, e);
     if (tree_of(&out->catalog, arena, &out->tree, e) != 0)
         return err_ctx(e, "%s: %s@%s", b->shown, r->id, out->commit);
+    return 0;
+}
+
+static int first_of(void *arg, const struct s3_entry *entry, struct err *e)
+{
+    (void)entry, (void)e;
+    *(bool *)arg = true;
+    return S3_LIST_ENOUGH;
+}
+
+int models_any(struct bucket *b, const struct repo *r, bool *out, struct err *e)
+{
+    char prefix[S3_KEY_MAX + 1];
+    struct s3_list l = {
+        .prefix = prefix, .page_max = 1, .entry = first_of, .arg = out
+    };
+
+    *out = false;
+    if (bucket_key(b, prefix, e, "refs/hub/%s/", r->folder) != 0)
+        return -1;
+    return s3_list(b->s3, &l, e);
+}
+
+int models_refs(struct bucket *b, const struct repo *r, struct arena *arena,
+    struct models_ref **out, uint64_t *n, struct err *e)
+{
+    char below[REF_MAX];
+    struct str *names;
+    uint64_t all;
+
+    *n = 0;
+    ref_of(below, r, "");
+    if (bucket_need(b, e) != 0 ||
+        tip_names(b, below, arena, &names, &all, e) != 0)
+        return -1;
+    *out = arena_alloc(arena, size_min(all, MODELS_REFS_MAX), sizeof(**out), e);
+    if (*out == NULL)
+        return -1;
+    for (uint64_t i = 0; i < all; i++) {
+        struct str name = { names[i].p + strlen(below),
+            names[i].len - strlen(below) };
+        struct models_ref *ref = *out + *n;
+
+        if (repo_is_commit(name.p))
+            continue;
+        if (*n == MODELS_REFS_MAX)
+            return err_set(e, ERR_REFUSED,
+                "%s: %s has more than %d branches and tags", b->shown, r->id,
+                MODELS_REFS_MAX);
+        ref->name = name;
+        if (branch_of(b, r, name.p, ref->commit, e) != 0)
+            return -1;
+        *n += ref->commit[0] != '\0';
+    }
     return 0;
 }
 

@@ -36,6 +36,25 @@ int models_commit(
 int models_find(struct bucket *b, const struct repo *r, struct arena *arena,
     struct model *out, struct err *e);
 
+/* models_any - is there, or was there before rm, any revision of it? */
+int models_any(
+    struct bucket *b, const struct repo *r, bool *out, struct err *e);
+
+/* A branch or tag. */
+struct models_ref {
+    struct str name; /* "main", "refs/pr/1" */
+    char commit[41];
+};
+
+enum { MODELS_REFS_MAX = 1024 };
+
+/*
+ * models_refs - all of the repository's branches and tags, by name, in arena
+ * Returns 0, or -1 with *e: REFUSED (more than MODELS_REFS_MAX), ...
+ */
+int models_refs(struct bucket *b, const struct repo *r, struct arena *arena,
+    struct models_ref **out, uint64_t *n, struct err *e);
+
 /*
  * models_prove - is the revision this commit there, and is every file of
  * some in the bucket, right to the last byte? All is read, nothing is written.
