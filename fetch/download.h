@@ -13,6 +13,13 @@
 #include "fetch/watch.h"
 #include "net/retry.h"
 
+/* Who knows where a file's bytes are, in place of a Hub. */
+struct locator {
+    /* Append a URL; called again when that is good no more. Must not wait. */
+    int (*locate)(void *arg, struct buf *url, struct err *e);
+    void *arg;
+};
+
 /* What all files of one transfer share. */
 struct transfer_opts {
     struct hub *hub;
@@ -24,6 +31,8 @@ struct transfer_opts {
     uint64_t limit_rate;       /* bytes a second; 0: no limit */
     struct progress *progress; /* or NULL */
     struct watch *watch;       /* of a plan of one file: its readers; or NULL */
+    struct locator *locator;   /* of a plan of one file; NULL: the Hub is asked
+                                  where its bytes are */
     size_t blocks;             /* of memory; 0: what is good */
     uint64_t first_s;          /* give up when nothing came at all for so
                                   long; 0: as later */

@@ -62,6 +62,16 @@ static int set_url(struct lane *l, const char *url, struct err *e)
     return 0;
 }
 
+static int locate(struct download *d, struct err *e)
+{
+    const struct locator *by = d->opts->locator;
+    struct buf url AUTO(buf_free) = BUF_INIT(URL_MAX);
+
+    if (by->locate(by->arg, &url, e) != 0)
+        return -1;
+    return download_moved(d, url.p, e);
+}
+
 int lane_begin(
     struct lane *l, struct download *d, struct segment seg, struct err *e)
 {
@@ -79,6 +89,8 @@ int lane_begin(
     l->brought = 0;
     l->fatal = false;
     err_clear(&l->err);
+    if (d->location == NULL && o->locator != NULL && locate(d, e) != 0)
+        return -1;
     if (d->location != NULL) {
         l->generation = d->generation;
         return set_url(l, d->location, e);

@@ -50,7 +50,7 @@ struct lane {
         .call = HTTP_CALL_INIT, .body = BUF_INIT(1 << 16)                      \
     }
 
-/* lane_begin - work on a segment. Sends nothing. -1: NOMEM. */
+/* lane_begin - work on a segment. Sends nothing. -1: NOMEM, a locator's. */
 int lane_begin(
     struct lane *l, struct download *d, struct segment seg, struct err *e);
 

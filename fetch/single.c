@@ -34,7 +34,8 @@ static int transfer(const struct single *s, struct hub *hub, struct err *e)
         .jobs = s->jobs,
         .blocks = s->blocks,
         .first_s = s->first_s,
-        .watch = s->watch };
+        .watch = s->watch,
+        .locator = s->locator };
     struct plan_file file = { .file = s->file, .state = PLAN_FETCH };
     struct plan plan = { .files = NULL };
     struct space space = { .dir = s->dir, .repo = s->repo, .plan = &plan };

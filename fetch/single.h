@@ -5,18 +5,18 @@
 #ifndef FETCH_SINGLE_H
 #define FETCH_SINGLE_H
 
-#include "fetch/hub.h"
-#include "fetch/watch.h"
+#include "fetch/download.h"
 
 struct single {
     const struct hubdir *dir;
     const struct repo *repo;
     const char *commit; /* its listing is kept there already */
     const struct tree_file *file;
-    unsigned jobs;       /* connections at most; 0: what is good */
-    uint64_t first_s;    /* transfer_opts */
-    size_t blocks;       /* of memory (slab.h); 0: what is good */
-    struct watch *watch; /* told of the end, too, and of why */
+    unsigned jobs;           /* connections at most; 0: what is good */
+    uint64_t first_s;        /* transfer_opts */
+    size_t blocks;           /* of memory (slab.h); 0: what is good */
+    struct watch *watch;     /* told of the end, too, and of why */
+    struct locator *locator; /* transfer_opts */
 };
 
 /*
