@@ -1,6 +1,7 @@
 #include <unistd.h>
 
 #include "serve/mirror.h"
+#include "serve/provider.h"
 #include "serve/sideline.h"
 #include "serve/upstream.h"
 
@@ -127,17 +128,32 @@ static int find_hub(const char *volume, struct hubdir *out, struct err *e)
     return volume_hub(&v, out, e);
 }
 
-static int open_upstream(const struct serve_opts *o, struct mirror_opts *how,
-    struct upstream **out, struct err *e)
-{
-    struct upstream_opts from = {
-        .url = o->upstream, .dir = &how->hub, .fetches = (unsigned)o->fetches
-    };
+/* Who is asked for what is not held. */
+struct behind {
+    struct provider *provider;
+    struct upstream *upstream;
+};
 
-    *out = upstream_open(&from, e);
-    if (*out == NULL)
+static void behind_close(struct behind *b)
+{
+    upstream_close(b->upstream);
+    provider_close(b->provider);
+}
+
+static int behind_open(struct behind *b, const struct serve_opts *o,
+    struct mirror_opts *how, struct err *e)
+{
+    struct upstream_opts from = { .dir = &how->hub,
+        .fetches = (unsigned)o->fetches };
+
+    if (o->upstream == NULL)
+        return 0;
+    from.from = b->provider = provider_hub(o->upstream, e);
+    if (b->provider != NULL)
+        b->upstream = upstream_open(&from, e);
+    if (b->upstream == NULL)
         return -1;
-    how->supplier = upstream_supplier(*out);
+    how->supplier = upstream_supplier(b->upstream);
     return 0;
 }
 
@@ -168,9 +184,9 @@ static int run(const struct cmd_ctx *ctx, void *values, int argc, char **argv,
         .timeout_s = (unsigned)o->timeout_s,
         .log = !ctx->quiet };
     struct sideline *log;
-    struct upstream *upstream = NULL;
-    struct mirror *m;
-    int rc = 0;
+    struct behind behind = { .provider = NULL };
+    struct mirror *m = NULL;
+    int rc;
 
     (void)argc;
     (void)argv;
@@ -180,13 +196,13 @@ static int run(const struct cmd_ctx *ctx, void *values, int argc, char **argv,
     log = sideline_open(e);
     if (log == NULL)
         return -1;
-    if (o->upstream != NULL)
-        rc = open_upstream(o, &how, &upstream, e);
-    m = rc == 0 ? mirror_open(&how, e) : NULL;
+    rc = behind_open(&behind, o, &how, e);
+    if (rc == 0)
+        m = mirror_open(&how, e);
     if (m != NULL)
         rc = serve(m, &how, e);
     mirror_close(m);
-    upstream_close(upstream);
+    behind_close(&behind);
     sideline_close(log);
     return e->kind == ERR_NONE ? rc : -1;
 }

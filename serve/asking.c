@@ -1,6 +1,7 @@
 #include "serve/asking.h"
 
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -10,9 +11,6 @@
 #include "net/url.h"
 
 enum {
-    ASKERS = 4,          /* questions at the same time */
-    ASK_S = 16,          /* half of it: how long a server may be silent */
-    ANSWER_S = 30,       /* and so long its answer may take, if it is not */
     PATIENCE_MS = 20000, /* for another one's question, or for its turn */
     NO_MS = 30000,       /* a refusal is believed, */
     CORRUPT_MS = 60000,  /* and that a file comes wrong, */
@@ -24,19 +22,13 @@ enum {
     LIMIT_MAX_S = 600
 };
 
-/* A connection of one's own. */
-struct asker {
-    struct hub hub;
-    bool busy;
-};
-
 struct asking {
     char name[URL_SHOW_MAX];
     pthread_mutex_t lock;
     pthread_cond_t changed; /* an answer came, or an asker is free */
     struct memos memos;
     struct memos beliefs; /* their own: no stranger's question ends one */
-    struct asker askers[ASKERS];
+    bool busy[PROVIDER_QUESTIONS];
     struct err down; /* why nobody was reached */
     uint64_t down_until_ms;
     unsigned failures; /* in a row */
@@ -46,12 +38,10 @@ struct asking {
 
 /* ---- life ---- */
 
-struct asking *asking_open(
-    const char *endpoint, const char *const *lines, struct err *e)
+struct asking *asking_open(const char *name, struct err *e)
 {
     struct asking *a = calloc(1, sizeof(*a));
     pthread_condattr_t attr;
-    int rc = 0;
 
     if (a == NULL) {
         err_set(e, ERR_NOMEM, "out of memory");
@@ -62,17 +52,9 @@ struct asking *asking_open(
     pthread_mutex_init(&a->lock, NULL);
     pthread_cond_init(&a->changed, &attr);
     pthread_condattr_destroy(&attr);
-    for (unsigned i = 0; i < ASKERS && rc == 0; i++) {
-        rc = hub_init_at(&a->askers[i].hub, endpoint, 1, ASK_S, e);
-        a->askers[i].hub.once = true;
-        a->askers[i].hub.answer_s = ANSWER_S;
-        a->askers[i].hub.lines = lines;
-    }
-    if (rc == 0 && memos_open(&a->memos, e) == 0 &&
-        memos_open(&a->beliefs, e) == 0) {
-        url_show(a->name, a->askers[0].hub.endpoint);
+    snprintf(a->name, sizeof(a->name), "%s", name);
+    if (memos_open(&a->memos, e) == 0 && memos_open(&a->beliefs, e) == 0)
         return a;
-    }
     asking_close(a);
     return NULL;
 }
@@ -87,8 +69,6 @@ void asking_close(struct asking *a)
     while (a->late > 0)
         pthread_cond_wait(&a->changed, &a->lock);
     pthread_mutex_unlock(&a->lock);
-    for (unsigned i = 0; i < ASKERS; i++)
-        hub_free(&a->askers[i].hub);
     memos_free(&a->memos);
     memos_free(&a->beliefs);
     pthread_cond_destroy(&a->changed);
@@ -168,7 +148,7 @@ static void name_both(const struct asking *a, enum lack lack, struct err *e)
 static void note_up(struct asking *a)
 {
     if (a->failures > 0)
-        log_info("the upstream answers again");
+        log_info("%s answers again", a->name);
     a->failures = 0;
     a->down_until_ms = 0;
 }
@@ -182,7 +162,7 @@ static void note_down(struct asking *a, const struct err *e, uint64_t took_ms)
             : size_min(size_max(took_ms * DOWN_TIMES, DOWN_MS), DOWN_MAX_MS);
 
     if (a->failures++ == 0)
-        log_warn("the upstream cannot be reached: %s", e->msg);
+        log_warn("%s cannot be reached: %s", a->name, e->msg);
     a->down = *e;
     a->down_until_ms = clock_ms() + ms;
 }
@@ -235,31 +215,32 @@ static int recall_down(const struct asking *a, const struct memo *m,
     return -1;
 }
 
-static struct asker *free_asker(struct asking *a)
+/* PROVIDER_QUESTIONS: all are asked already. */
+static unsigned free_turn(const struct asking *a)
 {
-    for (unsigned i = 0; i < ASKERS; i++)
-        if (!a->askers[i].busy)
-            return &a->askers[i];
-    return NULL;
+    unsigned i = 0;
+
+    while (i < PROVIDER_QUESTIONS && a->busy[i])
+        i++;
+    return i;
 }
 
-static int ask(struct asking *a, struct asker *by, struct question *q,
+static int ask(struct asking *a, unsigned nth, struct question *q,
     struct memo *m, enum lack *lack, struct err *e)
 {
-    struct hub_refusal *refusal = &by->hub.refusal;
+    const struct hub_refusal *refusal = &q->refusal;
     uint64_t begun_ms = clock_ms();
     struct err why = ERR_INIT;
 
-    m->asking = by->busy = true;
+    m->asking = a->busy[nth] = true;
     m->since_ms = begun_ms;
     if (a->failures > 0)
         a->down_until_ms = begun_ms + PROBE_MS;
     pthread_mutex_unlock(&a->lock);
-    *refusal = (struct hub_refusal){ .status = 0 };
-    by->hub.token_known = false; /* its file may be another one by now */
-    q->ask(q, &by->hub, &why);
+    q->refusal = (struct hub_refusal){ .status = 0 };
+    q->ask(q, nth, &why);
     pthread_mutex_lock(&a->lock);
-    m->asking = by->busy = false;
+    m->asking = a->busy[nth] = false;
     pthread_cond_broadcast(&a->changed);
     if (why.kind == ERR_NONE || refusal->status != 0 || refusal->answered)
         note_up(a);
@@ -278,11 +259,11 @@ static int ask(struct asking *a, struct asker *by, struct question *q,
     return m->lack == LACK_NONE ? 0 : -1;
 }
 
-static int too_many(enum lack *lack, struct err *e)
+static int too_many(const struct asking *a, enum lack *lack, struct err *e)
 {
     *lack = LACK_LIMIT;
     return err_set(
-        e, ERR_BUSY, "too many questions to the upstream wait for an answer");
+        e, ERR_BUSY, "too many questions to %s wait for an answer", a->name);
 }
 
 /* What can be said without a question: 1, -1, or 0: nothing. */
@@ -300,7 +281,7 @@ static int try(struct asking *a, struct question *q, bool wait, enum lack *lack,
     struct err *e)
 {
     int known = look(a, q->key, q->commit, lack, e);
-    struct asker *by = free_asker(a);
+    unsigned nth = free_turn(a);
     struct memo *m;
 
     if (known != 0)
@@ -308,12 +289,12 @@ static int try(struct asking *a, struct question *q, bool wait, enum lack *lack,
     if (!wait)
         return 1;
     if (a->closing)
-        return too_many(lack, e);
+        return too_many(a, lack, e);
     m = memo_find(&a->memos, q->key, clock_ms());
-    if (by == NULL || (m != NULL && m->asking))
+    if (nth == PROVIDER_QUESTIONS || (m != NULL && m->asking))
         return 2;
     m = memo_make(&a->memos, q->key, clock_ms());
-    return m != NULL ? ask(a, by, q, m, lack, e) : too_many(lack, e);
+    return m != NULL ? ask(a, nth, q, m, lack, e) : too_many(a, lack, e);
 }
 
 /* ---- from outside ---- */
@@ -334,7 +315,7 @@ int asking_put(struct asking *a, struct question *q, bool wait, enum lack *lack,
     while ((rc = try(a, q, wait, lack, e)) == 2 && late == 0)
         late = pthread_cond_timedwait(&a->changed, &a->lock, &end);
     pthread_mutex_unlock(&a->lock);
-    return rc == 2 ? too_many(lack, e) : rc;
+    return rc == 2 ? too_many(a, lack, e) : rc;
 }
 
 static void *ask_late(void *arg)

@@ -1,31 +1,32 @@
 /*
- * asking.h - questions to another server: so many at a time, the same one
- * only once, and the answers are remembered. One that cannot be reached is
- * not asked again for a while.
+ * asking.h - questions to who may have what is not held: so many at a time, the
+ * same one only once, and the answers are remembered. One that cannot be
+ * reached is not asked again for a while.
  *
  * Any thread may call.
  */
 #ifndef SERVE_ASKING_H
 #define SERVE_ASKING_H
 
-#include "fetch/hub.h"
 #include "serve/memo.h"
+#include "serve/provider.h"
 
 struct asking;
 
 struct question {
     char key[MEMO_KEY_MAX]; /* those with the same are the same */
     uint64_t good_ms;       /* its answer is believed for so long */
-    /* Without a lock, on a connection of its own: 0, or -1 with *e. */
-    int (*ask)(struct question *q, struct hub *hub, struct err *e);
+    /* Without a lock, as the nth of PROVIDER_QUESTIONS: 0, or -1 with *e and
+     * refusal. */
+    int (*ask)(struct question *q, unsigned nth, struct err *e);
     char commit[41]; /* of the answer, remembered with it; or "" */
+    struct hub_refusal refusal;
     void (*drop)(struct question *q); /* asking_put_soon: it is over */
     struct asking *late;              /* asking.c's */
 };
 
-/* asking_open - lines: sent with each question (hub.h); or NULL. */
-struct asking *asking_open(
-    const char *endpoint, const char *const *lines, struct err *e);
+/* asking_open - name: who is asked, for messages. */
+struct asking *asking_open(const char *name, struct err *e);
 void asking_close(struct asking *a); /* NULL is fine */
 
 /* asking_name - who is asked, for messages. */

@@ -14,8 +14,7 @@ enum {
     WAITING_MAX = 1000,
     JOBS = 8,    /* connections of each */
     BLOCKS = 32, /* memory of each: 8 MiB */
-    FIRST_S = 4, /* without any byte: there is nobody */
-    RETRY_S = 30 /* without another one: readers are let go */
+    FIRST_S = 4  /* without any byte: there is nobody */
 };
 
 struct flow {
@@ -75,8 +74,10 @@ static void take_out(struct flows *all, struct flow *f)
     *at = f->next;
 }
 
-static void fetch(struct flows *all, struct flow *f, struct hub *hub)
+static void fetch(struct flows *all, struct flow *f, unsigned nth)
 {
+    const struct provider *from = all->opts.from;
+    struct hub_refusal refusal = { .status = 0 };
     struct single s = { .dir = all->opts.dir,
         .repo = &f->repo,
         .commit = f->commit,
@@ -89,15 +90,9 @@ static void fetch(struct flows *all, struct flow *f, struct hub *hub)
     struct flow_end end = { .repo = &f->repo,
         .commit = f->commit,
         .etag = tree_etag(&f->file),
-        .refusal = &hub->refusal };
+        .refusal = &refusal };
 
-    if (hub->endpoint[0] == '\0')
-        hub_init_at(hub, all->opts.endpoint, JOBS, RETRY_S, &e);
-    hub->lines = all->opts.lines;
-    hub->token_known = false; /* its file may be another one by now */
-    hub->refusal = (struct hub_refusal){ .status = 0 };
-    if (e.kind == ERR_NONE)
-        single_fetch(&s, hub, &e);
+    from->fetch(from->self, nth, &s, &refusal, &e);
     end.misled = watch_doubtful(&f->watch);
     if (e.kind != ERR_NONE && e.kind != ERR_CANCELLED)
         log_warn("%s: %.*s: %s%s%s", f->repo.id, STR_ARG(f->file.path), e.msg,
@@ -110,7 +105,6 @@ static void *work(void *arg)
 {
     struct worker *me = arg;
     struct flows *all = me->all;
-    struct hub hub = HUB_INIT;
 
     pthread_setname_np(pthread_self(), "ml-fetch");
     pthread_mutex_lock(&all->lock);
@@ -124,13 +118,12 @@ static void *work(void *arg)
         f->taken = true;
         all->waiting--;
         pthread_mutex_unlock(&all->lock);
-        fetch(all, f, &hub);
+        fetch(all, f, (unsigned)(me - all->workers));
         pthread_mutex_lock(&all->lock);
         take_out(all, f);
         put_down(f);
     }
     pthread_mutex_unlock(&all->lock);
-    hub_free(&hub);
     return NULL;
 }
 

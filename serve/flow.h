@@ -8,7 +8,7 @@
 #ifndef SERVE_FLOW_H
 #define SERVE_FLOW_H
 
-#include "fetch/single.h"
+#include "serve/provider.h"
 #include "serve/supply.h"
 
 /* A transfer is over. */
@@ -22,9 +22,8 @@ struct flow_end {
 
 struct flows_opts {
     const struct hubdir *dir;
-    const char *endpoint;
-    const char *const *lines; /* sent with each request (hub.h); or NULL */
-    unsigned most;            /* transfers at the same time; 0: what is good */
+    const struct provider *from;
+    unsigned most; /* transfers at the same time; 0: what is good */
     /* Why it is over (kind NONE: all is well), and what to answer then. */
     enum lack (*ended)(void *arg, const struct flow_end *end, struct err *e);
     void *arg;

@@ -1,14 +1,10 @@
 #include "serve/upstream.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
-#include "base/clock.h"
 #include "base/log.h"
-#include "fetch/hub.h"
 #include "serve/asking.h"
 #include "serve/feed_make.h"
 
@@ -22,12 +18,10 @@ enum {
 
 struct upstream {
     struct supplier supplier;
+    const struct provider *from;
     const struct hubdir *dir;
     struct asking *asking;
     struct flows *flows;
-    char mark[SUPPLY_MARK_MAX];
-    char line[64];
-    const char *lines[2];
 };
 
 /* A question, and what its answer goes into. */
@@ -50,15 +44,12 @@ static void name(char key[MEMO_KEY_MAX], const char *kind, const struct repo *r,
 
 /* ---- which commit ---- */
 
-static int ask_commit(struct question *q, struct hub *hub, struct err *e)
+static int ask_commit(struct question *q, unsigned nth, struct err *e)
 {
     struct inquiry *i = (struct inquiry *)q;
-    struct hub_revision revision;
+    const struct provider *from = i->u->from;
 
-    if (hub_revision(hub, i->repo, &revision, e) != 0)
-        return -1;
-    memcpy(q->commit, revision.commit, sizeof(q->commit));
-    return 0;
+    return from->commit(from->self, nth, i->repo, q->commit, &q->refusal, e);
 }
 
 /* One that its asker need not wait for. */
@@ -113,13 +104,15 @@ static int get_commit(void *self, const struct repo *r, bool wait, char out[41],
 
 /* ---- which files ---- */
 
-static int ask_tree(struct question *q, struct hub *hub, struct err *e)
+static int ask_tree(struct question *q, unsigned nth, struct err *e)
 {
     struct inquiry *i = (struct inquiry *)q;
+    const struct provider *from = i->u->from;
     struct arena arena AUTO(arena_free) = ARENA_INIT((uint64_t)2 << 30);
     struct tree tree;
 
-    if (hub_tree(hub, i->repo, i->commit, &arena, &tree, e) != 0 ||
+    if (from->tree(from->self, nth, i->repo, i->commit, &arena, &tree,
+            &q->refusal, e) != 0 ||
         hubdir_init(i->u->dir, e) != 0)
         return -1;
     return hubdir_set_tree(i->u->dir, i->repo, i->commit, &tree, e);
@@ -150,13 +143,15 @@ static int get_tree(void *self, const struct repo *r, const char *commit,
 
 /* ---- branches and tags ---- */
 
-static int ask_refs(struct question *q, struct hub *hub, struct err *e)
+static int ask_refs(struct question *q, unsigned nth, struct err *e)
 {
     struct inquiry *i = (struct inquiry *)q;
+    const struct provider *from = i->u->from;
     struct hub_ref *found;
     uint64_t n;
 
-    if (hub_refs(hub, i->repo, i->arena, &found, &n, e) != 0)
+    if (from->refs(from->self, nth, i->repo, i->arena, &found, &n, &q->refusal,
+            e) != 0)
         return -1;
     i->refs = arena_alloc(i->arena, n, sizeof(*i->refs), e);
     if (i->refs == NULL)
@@ -273,23 +268,11 @@ static enum lack on_end(void *arg, const struct flow_end *end, struct err *e)
 
 /* ---- life ---- */
 
-/* Who is asked may be this mirror itself, by another name. */
-static void mark(struct upstream *u)
-{
-    uint64_t id;
-
-    if (getrandom(&id, sizeof(id), GRND_NONBLOCK) != sizeof(id))
-        id = clock_ns();
-    snprintf(u->mark, sizeof(u->mark), "%016" PRIx64, id);
-    snprintf(u->line, sizeof(u->line), "%s: %s", SUPPLY_MARK, u->mark);
-    u->lines[0] = u->line;
-}
-
 struct upstream *upstream_open(const struct upstream_opts *opts, struct err *e)
 {
     struct upstream *u = calloc(1, sizeof(*u));
     struct flows_opts flows = { .dir = opts->dir,
-        .endpoint = opts->url,
+        .from = opts->from,
         .most = opts->fetches,
         .ended = on_end,
         .arg = u };
@@ -298,10 +281,9 @@ struct upstream *upstream_open(const struct upstream_opts *opts, struct err *e)
         err_set(e, ERR_NOMEM, "out of memory");
         return NULL;
     }
+    u->from = opts->from;
     u->dir = opts->dir;
-    mark(u);
-    flows.lines = u->lines;
-    u->asking = asking_open(opts->url, u->lines, e);
+    u->asking = asking_open(opts->from->name, e);
     if (u->asking != NULL)
         u->flows = flows_open(&flows, e);
     if (u->flows == NULL) {
@@ -310,7 +292,7 @@ struct upstream *upstream_open(const struct upstream_opts *opts, struct err *e)
     }
     u->supplier = (struct supplier){ .self = u,
         .name = asking_name(u->asking),
-        .mark = u->mark,
+        .mark = opts->from->mark,
         .commit = get_commit,
         .tree = get_tree,
         .open = open_file,

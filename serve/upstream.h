@@ -1,25 +1,25 @@
 /*
- * upstream.h - the supplier that fetches what is not held from another Hub, or
- * mirror: what it said is remembered, so that a revision is asked for once,
- * and so is that it cannot be reached, so that nobody waits for it again and
- * again.
+ * upstream.h - the supplier that fetches what is not held from a provider:
+ * what he said is remembered, so that a revision is asked for once, and so is
+ * that he cannot be reached, so that nobody waits for him again and again.
  *
- * It is asked with the mirror's own token, never with a client's.
+ * He is asked with the mirror's own token or keys, never with a client's.
  */
 #ifndef SERVE_UPSTREAM_H
 #define SERVE_UPSTREAM_H
 
+#include "serve/provider.h"
 #include "serve/supply.h"
 
 struct upstream_opts {
-    const char *url;
-    const struct hubdir *dir; /* must outlive it */
-    unsigned fetches;         /* files at the same time; 0: what is good */
+    const struct provider *from; /* both must outlive it */
+    const struct hubdir *dir;
+    unsigned fetches; /* files at the same time; 0: what is good */
 };
 
 struct upstream;
 
-/* upstream_open - nobody is asked yet. NULL with *e: USAGE (url), NOMEM, IO */
+/* upstream_open - nobody is asked yet. NULL with *e: NOMEM, IO */
 struct upstream *upstream_open(const struct upstream_opts *opts, struct err *e);
 
 /* upstream_close - what is under way is kept for later. All feeds are closed

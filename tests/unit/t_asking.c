@@ -13,7 +13,7 @@
 static struct asking *begin(void)
 {
     struct err e = ERR_INIT;
-    struct asking *a = asking_open("http://127.0.0.1:1", NULL, &e);
+    struct asking *a = asking_open("http://127.0.0.1:1", &e);
 
     ok(a != NULL, "somebody can be asked");
     return a;
@@ -82,23 +82,23 @@ static void who_is_at_fault(void)
     asking_close(a);
 }
 
-static int says(struct question *q, struct hub *hub, struct err *e)
+static int says(struct question *q, unsigned nth, struct err *e)
 {
-    (void)hub, (void)e;
+    (void)nth, (void)e;
     memset(q->commit, 'a', 40);
     q->commit[40] = '\0';
     return 0;
 }
 
-static int asks_to_wait(struct question *q, struct hub *hub, struct err *e)
+static int asks_to_wait(struct question *q, unsigned nth, struct err *e)
 {
-    (void)q;
-    hub->refusal = (struct hub_refusal){ .status = 429, .wait_s = 60 };
+    (void)nth;
+    q->refusal = (struct hub_refusal){ .status = 429, .wait_s = 60 };
     return err_set(e, ERR_NET, "too often");
 }
 
 static int put(struct asking *a, const char *key, char commit[41],
-    int (*ask)(struct question *q, struct hub *hub, struct err *e))
+    int (*ask)(struct question *q, unsigned nth, struct err *e))
 {
     struct question q = { .ask = ask };
     struct err e = ERR_INIT;
@@ -127,15 +127,15 @@ static void what_was_said_stays(void)
 
 /* ---- who does not wait for long ---- */
 
-static int goes_slowly(struct question *q, struct hub *hub, struct err *e)
+static int goes_slowly(struct question *q, unsigned nth, struct err *e)
 {
     usleep(600 * 1000);
-    return says(q, hub, e);
+    return says(q, nth, e);
 }
 
-static int is_not_there(struct question *q, struct hub *hub, struct err *e)
+static int is_not_there(struct question *q, unsigned nth, struct err *e)
 {
-    (void)q, (void)hub;
+    (void)q, (void)nth;
     usleep(200 * 1000);
     return err_set(e, ERR_NET, "no connection");
 }
@@ -147,8 +147,7 @@ static void drop(struct question *q)
 
 /* 0, or the lack; and how long it took. */
 static int put_soon(struct asking *a, const char *key, uint64_t ms,
-    int (*ask)(struct question *q, struct hub *hub, struct err *e),
-    uint64_t *took)
+    int (*ask)(struct question *q, unsigned nth, struct err *e), uint64_t *took)
 {
     struct question *q = calloc(1, sizeof(*q));
     struct err e = ERR_INIT;

@@ -1,0 +1,136 @@
+/* Another Hub, or mirror, by fetch's own questions and transfers. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/random.h>
+
+#include "base/clock.h"
+#include "net/url.h"
+#include "serve/provider.h"
+#include "serve/supply.h"
+
+enum {
+    ASK_S = 16,   /* half of it: how long a server may be silent */
+    ANSWER_S = 30 /* and so long its answer may take, if it is not */
+};
+
+struct other_hub {
+    struct provider provider;
+    char name[URL_SHOW_MAX];
+    char mark[SUPPLY_MARK_MAX];
+    char line[64];
+    const char *lines[2];
+    struct hub asking[PROVIDER_QUESTIONS];
+    struct hub fetching[PROVIDER_FETCHES]; /* no endpoint: unused so far */
+};
+
+static struct hub *begin(struct hub *hub)
+{
+    hub->refusal = (struct hub_refusal){ .status = 0 };
+    hub->token_known = false; /* its file may be another one by now */
+    return hub;
+}
+
+static int end(const struct hub *hub, int rc, struct hub_refusal *why)
+{
+    *why = hub->refusal;
+    return rc;
+}
+
+static int get_commit(void *self, unsigned nth, const struct repo *r,
+    char out[41], struct hub_refusal *why, struct err *e)
+{
+    struct other_hub *o = self;
+    struct hub *hub = begin(&o->asking[nth]);
+    struct hub_revision revision = { .commit = "" };
+    int rc = hub_revision(hub, r, &revision, e);
+
+    memcpy(out, revision.commit, sizeof(revision.commit));
+    return end(hub, rc, why);
+}
+
+static int get_tree(void *self, unsigned nth, const struct repo *r,
+    const char *commit, struct arena *arena, struct tree *out,
+    struct hub_refusal *why, struct err *e)
+{
+    struct other_hub *o = self;
+    struct hub *hub = begin(&o->asking[nth]);
+
+    return end(hub, hub_tree(hub, r, commit, arena, out, e), why);
+}
+
+static int get_refs(void *self, unsigned nth, const struct repo *r,
+    struct arena *arena, struct hub_ref **out, uint64_t *n,
+    struct hub_refusal *why, struct err *e)
+{
+    struct other_hub *o = self;
+    struct hub *hub = begin(&o->asking[nth]);
+
+    return end(hub, hub_refs(hub, r, arena, out, n, e), why);
+}
+
+static int fetch(void *self, unsigned nth, struct single *s,
+    struct hub_refusal *why, struct err *e)
+{
+    struct other_hub *o = self;
+    struct hub *hub = begin(&o->fetching[nth]);
+
+    if (hub->endpoint[0] == '\0' && hub_init_at(hub, o->asking[0].endpoint,
+                                        s->jobs, PROVIDER_RETRY_S, e) != 0)
+        return -1;
+    hub->lines = o->lines;
+    return end(hub, single_fetch(s, hub, e), why);
+}
+
+static void close_hub(void *self)
+{
+    struct other_hub *o = self;
+
+    for (unsigned i = 0; i < PROVIDER_QUESTIONS; i++)
+        hub_free(&o->asking[i]);
+    for (unsigned i = 0; i < PROVIDER_FETCHES; i++)
+        hub_free(&o->fetching[i]);
+    free(o);
+}
+
+/* Who is asked may be this mirror itself, by another name. */
+static void mark(struct other_hub *o)
+{
+    uint64_t id;
+
+    if (getrandom(&id, sizeof(id), GRND_NONBLOCK) != sizeof(id))
+        id = clock_ns();
+    snprintf(o->mark, sizeof(o->mark), "%016" PRIx64, id);
+    snprintf(o->line, sizeof(o->line), "%s: %s", SUPPLY_MARK, o->mark);
+    o->lines[0] = o->line;
+}
+
+struct provider *provider_hub(const char *url, struct err *e)
+{
+    struct other_hub *o = calloc(1, sizeof(*o));
+
+    if (o == NULL) {
+        err_set(e, ERR_NOMEM, "out of memory");
+        return NULL;
+    }
+    for (unsigned i = 0; i < PROVIDER_QUESTIONS; i++) {
+        if (hub_init_at(&o->asking[i], url, 1, ASK_S, e) != 0) {
+            close_hub(o);
+            return NULL;
+        }
+        o->asking[i].once = true;
+        o->asking[i].answer_s = ANSWER_S;
+        o->asking[i].lines = o->lines;
+    }
+    mark(o);
+    url_show(o->name, o->asking[0].endpoint);
+    o->provider = (struct provider){ .self = o,
+        .name = o->name,
+        .mark = o->mark,
+        .commit = get_commit,
+        .tree = get_tree,
+        .refs = get_refs,
+        .fetch = fetch,
+        .close = close_hub };
+    return &o->provider;
+}
