@@ -8,6 +8,7 @@
 #include "base/alone.h"
 #include "base/cancel.h"
 #include "base/log.h"
+#include "bucket/bucket.h"
 #include "cache/volume.h"
 #include "fetch/commands.h"
 
@@ -22,6 +23,7 @@ struct serve_opts {
     const char *tls_cert;
     const char *tls_key;
     const char *upstream;
+    const char *cache;
     int64_t fetches;
     int64_t connections;
     int64_t timeout_s;
@@ -38,7 +40,14 @@ static const struct opt opts[] = {
         .type = OPT_STR,
         .at = offsetof(struct serve_opts, volume),
         .arg = "V",
-        .help = "serve what this volume holds, not the hub cache" },
+        .help = "serve what this volume holds, not the hub cache; it may be "
+                "s3://BUCKET/PREFIX" },
+    { .name = "cache",
+        .type = OPT_STR,
+        .at = offsetof(struct serve_opts, cache),
+        .arg = "V",
+        .help = "keep what comes out of s3:// in this volume, not in the hub "
+                "cache" },
     { .name = "upstream",
         .type = OPT_STR,
         .at = offsetof(struct serve_opts, upstream),
@@ -49,7 +58,7 @@ static const struct opt opts[] = {
         .type = OPT_INT,
         .at = offsetof(struct serve_opts, fetches),
         .arg = "N",
-        .help = "files fetched from it at once (default 12)",
+        .help = "files fetched from it, or s3://, at once (default 12)",
         .min = 1,
         .max = 64 },
     { .name = "path-prefix",
@@ -96,6 +105,11 @@ static const struct opt opts[] = {
     OPT_END,
 };
 
+static bool is_bucket(const struct serve_opts *o)
+{
+    return o->volume != NULL && bucket_is(o->volume);
+}
+
 static int check_opts(const struct serve_opts *o, struct err *e)
 {
     if (o->listen == NULL) {
@@ -103,8 +117,20 @@ static int check_opts(const struct serve_opts *o, struct err *e)
         return err_hint(e, "add --listen 127.0.0.1:8080, or --listen :8080 for "
                            "other machines, too");
     }
-    if (o->fetches != 0 && o->upstream == NULL)
-        return err_set(e, ERR_USAGE, "--fetches says how to use --upstream");
+    if (is_bucket(o) && o->upstream != NULL) {
+        err_set(e, ERR_USAGE,
+            "--upstream: a volume in object storage is one already");
+        return err_hint(e,
+            "mlfetch pull REPO --volume %s brings there what is "
+            "missing",
+            o->volume);
+    }
+    if (o->cache != NULL && !is_bucket(o))
+        return err_set(e, ERR_USAGE,
+            "--cache is for --volume s3://: any other volume keeps it itself");
+    if (o->fetches != 0 && o->upstream == NULL && !is_bucket(o))
+        return err_set(
+            e, ERR_USAGE, "--fetches says how to use --upstream, or s3://");
     if ((o->tls_cert == NULL) != (o->tls_key == NULL))
         return err_set(
             e, ERR_USAGE, "--tls-cert and --tls-key are given together");
@@ -117,14 +143,23 @@ static int check_opts(const struct serve_opts *o, struct err *e)
     return 0;
 }
 
-static int find_hub(const char *volume, struct hubdir *out, struct err *e)
+/* A bucket's cache is made where there is none; a volume that is to be served
+ * is not: its name may be wrong. */
+static int find_hub(
+    const struct serve_opts *o, struct hubdir *out, struct err *e)
 {
+    const char *name = is_bucket(o) ? o->cache : o->volume;
     struct volume v;
+    bool created = false;
 
-    if (volume == NULL)
+    if (name == NULL)
         return hubdir_default(out, e);
-    if (volume_locate(&v, volume, e) != 0 || volume_check(&v, e) != 0)
+    if (volume_locate(&v, name, e) != 0 ||
+        (is_bucket(o) ? volume_create(&v, &created, e) : volume_check(&v, e)) !=
+            0)
         return -1;
+    if (created)
+        log_info("created the volume %s", v.root);
     return volume_hub(&v, out, e);
 }
 
@@ -146,9 +181,11 @@ static int behind_open(struct behind *b, const struct serve_opts *o,
     struct upstream_opts from = { .dir = &how->hub,
         .fetches = (unsigned)o->fetches };
 
-    if (o->upstream == NULL)
+    if (o->upstream == NULL && !is_bucket(o))
         return 0;
-    from.from = b->provider = provider_hub(o->upstream, e);
+    b->provider = is_bucket(o) ? provider_bucket(o->volume, e)
+                               : provider_hub(o->upstream, e);
+    from.from = b->provider;
     if (b->provider != NULL)
         b->upstream = upstream_open(&from, e);
     if (b->upstream == NULL)
@@ -190,7 +227,7 @@ static int run(const struct cmd_ctx *ctx, void *values, int argc, char **argv,
 
     (void)argc;
     (void)argv;
-    if (check_opts(o, e) != 0 || find_hub(o->volume, &how.hub, e) != 0)
+    if (check_opts(o, e) != 0 || find_hub(o, &how.hub, e) != 0)
         return -1;
     cancel_arm();
     log = sideline_open(e);
@@ -213,6 +250,8 @@ static const struct cmd_example examples[] = {
     { "mlfetch serve --listen :8080 --volume team --upstream "
       "https://huggingface.co",
         "and what it does not hold, fetched once for all of them" },
+    { "mlfetch serve --listen :8080 --volume s3://team/models --cache warm",
+        "a volume in object storage, by way of this machine's disk" },
     { "HF_ENDPOINT=http://mirror:8080 hf download org/model",
         "on one of them" },
     { "mlfetch serve --listen :8443 --tokens guests --tls-cert c.pem --tls-key "
@@ -248,6 +287,15 @@ const struct cmd cmd_serve = {
         "own token (HF_TOKEN, or mlfetch login, also while it runs) goes to "
         "the upstream, and what that token may read all clients of the "
         "mirror may.\n\n"
+        "With --volume s3://BUCKET/PREFIX the repositories of that volume are "
+        "served (mlfetch pull --volume brings them there). What is asked for "
+        "is fetched, checked and passed on in the same way, and kept in the "
+        "volume --cache names, which is made where there is none, or in the "
+        "hub cache; what else that holds is served, too, when it is asked for "
+        "by commit. A new commit is seen after 30 seconds at most. The keys "
+        "come from the usual environment and files (AWS_ACCESS_KEY_ID ..., "
+        "AWS_ENDPOINT_URL), which are read again when the store refuses them. "
+        "What is kept is served on when the store is gone.\n\n"
         "Where nobody reads stderr the mirror goes on, and lines are lost.",
     .opts = opts,
     .defaults = &defaults,

@@ -1,6 +1,6 @@
 /*
- * provider.h - who is asked for what is not held: another Hub, or mirror. He
- * answers; that answers are remembered, and
+ * provider.h - who is asked for what is not held: another Hub, or mirror, or
+ * a volume in object storage. He answers; that answers are remembered, and
  * that transfers are shared, is upstream.h's.
  *
  * A question and a transfer have a number, below PROVIDER_QUESTIONS and
@@ -44,6 +44,12 @@ struct provider {
 
 /* provider_hub - nobody is asked yet. NULL with *e: USAGE (url), NOMEM */
 struct provider *provider_hub(const char *url, struct err *e);
+
+/*
+ * provider_bucket - "s3://BUCKET/PREFIX", where there has to be a volume,
+ * unless nobody can be reached. NULL with *e: USAGE, MISSING, AUTH, NOMEM, ...
+ */
+struct provider *provider_bucket(const char *url, struct err *e);
 
 /* provider_close - nothing is under way any more; NULL is fine. */
 static inline void provider_close(struct provider *p)

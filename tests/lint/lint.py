@@ -21,7 +21,7 @@ FLOORS = {
     "convert": ["cache", "formats", "base"],
     "verify": ["cache", "formats", "base"],
     "verify-run": ["cache", "formats", "base"],
-    "serve": ["fetch", "cache", "net", "base"],
+    "serve": ["fetch", "bucket", "s3", "cache", "net", "base"],
     "lib": ["fetch", "verify", "cache", "net", "formats", "base"],
 }
 # A program's command line stands above all rooms that it is made of.

@@ -1,0 +1,379 @@
+#!/usr/bin/env python3
+"""A mirror of a volume in object storage, on Ceph's radosgw and on OpenStack
+Swift: what it answers, what it asks the store for, what a damaged, silent or
+refusing store and a kill do to it."""
+import concurrent.futures
+import json
+import os
+import re
+import signal
+import sys
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, ".."))
+sys.path.insert(0, os.path.join(HERE, "../server"))
+import kit  # noqa: E402
+import pulling  # noqa: E402
+import radosgw  # noqa: E402
+import s3_faults  # noqa: E402
+import s3_volume  # noqa: E402
+import serve_through  # noqa: E402
+import swift  # noqa: E402
+from pulling import MIB  # noqa: E402
+from s3_volume import BUCKET, DEAD, sha  # noqa: E402
+from serve_through import FILE, HELD_BACK, Answer, resolve, soon  # noqa: E402
+
+REPO = "acme/m"
+ROWS = ["acme/rows", "--repo-type", "dataset"]
+SIZE = 16 * MIB
+EMPTY = "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391"  # git's digest of nothing
+
+
+class Mirror(serve_through.Mirror):
+    """Of the bench's volume; it asks by way of the bench's proxy."""
+
+    def __init__(self, bench, *args, proxy=None):
+        super().__init__("")
+        self.env.update(bench.server.env())
+        self.env["AWS_ENDPOINT_URL_S3"] = (proxy or bench.faults).endpoint
+        self.args = ["--volume", bench.url, *args]
+
+    def again(self, sig=signal.SIGTERM):
+        self.stop(sig)
+        return self.start()
+
+
+class Team:
+    """A hub, and what was brought from it into the bucket."""
+
+    def __init__(self, bench):
+        self.b = bench
+        bench.next("team")
+        self.folder = bench.at("m")
+        self.files = pulling.make_model(self.folder, SIZE)
+        pulling.write(bench.at("part/config.json"), b"{}")
+        pulling.write(bench.at("part/other.json"), b'{"other": 1}')
+        pulling.write(bench.at("data/rows.csv"), b"a,b\n")
+
+    def bring(self, *args):
+        repos = {REPO: {"dir": self.folder},
+                 "acme/part": {"dir": self.b.at("part")},
+                 "acme/rows": {"dir": self.b.at("data"), "type": "dataset"}}
+        self.b.harm()
+        with kit.Hub(repos) as hub:
+            for one in args:
+                env = dict(self.b.env, HF_ENDPOINT=hub.url)
+                done = kit.run(["mlfetch", "pull", *one, "--volume",
+                                self.b.url], env, cwd=self.b.cwd)
+                if done.returncode != 0:
+                    raise RuntimeError(done.stderr)
+        self.b.watch()
+
+    def key(self, name):
+        return self.b.blob(self.files[name])
+
+
+def asked_for(b, key):
+    """Bytes of an object that the store was asked for."""
+    total = 0
+    for method, target, headers in b.faults.seen:
+        m = re.match(r"bytes=(\d+)-(\d+)", headers.get("range", ""))
+        if method == "GET" and key in target:
+            total += int(m[2]) + 1 - int(m[1]) if m else SIZE
+    return total
+
+
+def code(answer):
+    return answer.status, answer.header("X-Error-Code")
+
+
+def pull(b, m, name, *args):
+    """mlfetch on another machine, with the mirror as its Hub."""
+    home = b.at("home-" + name)
+    os.makedirs(home, exist_ok=True)
+    return kit.run(["mlfetch", "pull", *args],
+                   kit.clean_env(home, HF_ENDPOINT=m.url))
+
+
+def test_everyday(tap, b, team):
+    with Mirror(b) as m:
+        head = Answer(m.url, resolve(), "HEAD")
+        tap.eq((head.status, head.header("Content-Length"),
+                head.header("ETag"), b.seen("GET", "/blobs/")),
+               (200, str(SIZE), f'"{sha(team.files[FILE])}"', 0),
+               "HEAD is answered from the catalog, without a byte")
+        part = Answer(m.url, resolve(), Range=f"bytes={MIB}-{MIB + 99}")
+        tap.ok(part.status == 206 and asked_for(b, team.key(FILE)) < 4 * MIB
+               and part.body == team.files[FILE][MIB:MIB + 100],
+               "a part of a file that nobody had is right, and little else is "
+               "fetched", (part.status, part.headers))
+        pulling.good(tap, pull(b, m, "one", REPO), team.files,
+                     "mlfetch pulls it through the mirror")
+        pulling.good(tap, pull(b, m, "rows", *ROWS),
+                     {"rows.csv": b"a,b\n"}, "and a dataset")
+        commit = head.header("X-Repo-Commit")
+        refs = json.loads(Answer(m.url, f"/api/models/{REPO}/refs").body)
+        tap.eq([(r["name"], r["targetCommit"]) for r in refs["branches"]],
+               [("main", commit)], "its refs are those of the volume")
+        tap.eq([code(Answer(m.url, p)) for p in (
+            "/api/models/acme/none", resolve(rev="none"),
+            resolve(rev="0" * 40), resolve("none.json"),
+            "/api/models/acme/none/refs")],
+               [(404, "RepoNotFound"), (404, "RevisionNotFound"),
+                (404, "RevisionNotFound"), (404, "EntryNotFound"),
+                (404, "RepoNotFound")], "what is not there is said as usual")
+        Answer(m.url, resolve("empty.txt"))  # mlfetch pull has no need to
+        soon(lambda: EMPTY in m.names("blobs"))
+        b.watch()
+        tap.ok(all(Answer(m.url, resolve(n)).body == d
+                   for n, d in team.files.items()) and not b.faults.seen,
+               "what is kept costs the store no question", b.faults.seen)
+        lacks = Answer(m.url, resolve("other.json", repo="acme/part"))
+        tap.ok(lacks.status == 504 and "is not in it" in
+               (lacks.header("X-Error-Message") or ""),
+               "a file that was not brought there is 504, and named",
+               (lacks.status, lacks.headers))
+        team.bring(["acme/part"])
+        m.again()
+        lacks = Answer(m.url, resolve("other.json", repo="acme/part"))
+        tap.eq(lacks.body, b'{"other": 1}', "until it is")
+        page, metrics = Answer(m.url, "/").body, Answer(m.url, "/metrics").body
+        tap.ok(b"From " + b.url.encode() in page and
+               b"\nmlfetch_mirror_fetching " in metrics,
+               "the page says where from, the metrics how much",
+               page + metrics)
+        said = m.said().encode() + page
+        tap.ok(b.server.secret.encode() not in said and b"X-Amz" not in said,
+               "no secret and no signature is told to anybody", said)
+
+
+def test_crowd(tap, b, team):
+    def eight(*urls):
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            return set(pool.map(
+                lambda i: sha(Answer(urls[i % len(urls)], resolve()).body),
+                range(8)))
+
+    with Mirror(b) as m:
+        tap.eq(eight(m.url), {sha(team.files[FILE])},
+               "eight who ask for one file at once get it")
+        once = asked_for(b, team.key(FILE))
+        tap.ok(SIZE <= once < SIZE + 4 * MIB, "out of the store it comes once",
+               f"{once} of {SIZE}")
+    b.watch()
+    with Mirror(b) as m, Mirror(b) as n:
+        eight(m.url, n.url)
+        tap.ok(asked_for(b, team.key(FILE)) >= 2 * SIZE,
+               "control: two mirrors fetch it twice")
+    b.watch()
+
+
+def test_damage(tap, b, team):
+    for name in (FILE, "config.json"):
+        b.plain.flip(BUCKET, team.key(name), len(team.files[name]) // 2)
+    wrong = b.plain.get(BUCKET, team.key(FILE))
+    tap.ok(len(wrong) == SIZE and wrong != team.files[FILE],
+           "control: the store gives a wrong byte as a success")
+    with Mirror(b) as m:
+        got = Answer(m.url, resolve())
+        tap.ok(not got.whole and len(got.body) <= SIZE - HELD_BACK,
+               "a flipped bit in the bucket never makes a whole answer",
+               f"{len(got.body)} of {SIZE}")
+        small = Answer(m.url, resolve("config.json"))
+        tap.ok(small.status == 504 and
+               team.files["config.json"] not in small.body,
+               "and of a small file not a byte", (small.status, small.body))
+        tap.ok(soon(lambda: m.said().count("mlcache verify") == 2),
+               "the log says what to do about it", m.said())
+        later = Answer(m.url, resolve())
+        tap.ok(later.status == 504 and "digest" in
+               (later.header("X-Error-Message") or "") and
+               not [n for n in m.names("blobs") if "incomplete" not in n],
+               "who comes later is told why, and nothing is kept",
+               (later.status, later.headers))
+        for name in (FILE, "config.json"):
+            b.plain.put(BUCKET, team.key(name), team.files[name])
+        m.again()
+        tap.eq(sha(Answer(m.url, resolve()).body), sha(team.files[FILE]),
+               "once it is mended it is delivered")
+
+
+def test_refusals(tap, b, team):
+    """A store that says no now and then, and keys that were replaced."""
+    with Mirror(b, "--fetches", "1") as m:
+        Answer(m.url, resolve("onnx/copy.json"))
+        expired = s3_faults.answer(403, code="ExpiredToken")
+        b.harm(("HEAD", "/blobs/", expired), ("GET", "/blobs/", expired),
+               ("GET", "/blobs/.*Expires=", expired),
+               ("GET", "/blobs/.*Expires=", s3_faults.cut(MIB)))
+        got = Answer(m.url, resolve())
+        tap.ok(got.body == team.files[FILE] and b.seen("HEAD", "/blobs/") > 1,
+               "keys are read again and addresses signed anew when they are "
+               "refused", (got.status, m.said()))
+        b.harm(("*", "/blobs/", s3_faults.answer(403, code="AccessDenied"),
+                -1))
+        got = Answer(m.url, resolve(pulling.ODD))
+        tap.ok(got.status == 504 and "denied" in
+               (got.header("X-Error-Message") or ""),
+               "a store that denies us is 504, with its word", got.headers)
+    b.watch()
+
+
+def test_new_commit(tap, b, team):
+    with Mirror(b) as m:
+        old = Answer(m.url, resolve(), "HEAD").header("X-Repo-Commit")
+        Answer(m.url, resolve())
+        team.files["config.json"] = b'{"a": 2}\n'
+        pulling.write(os.path.join(team.folder, "config.json"), b'{"a": 2}\n')
+        team.bring([REPO])
+        tap.eq(Answer(m.url, resolve("config.json"), "HEAD").header(
+            "X-Repo-Commit"), old, "a branch is believed for a while")
+        m.again()
+        new = Answer(m.url, resolve("config.json"))
+        tap.ok(new.body == b'{"a": 2}\n' and
+               new.header("X-Repo-Commit") != old,
+               "then the bucket's new commit is what it is")
+        before = Answer(m.url, resolve("config.json", rev=old))
+        tap.eq(before.body, b'{"a": 1}\n', "the old one is there still")
+
+
+def hang(request, forward):
+    time.sleep(20)
+    raise s3_faults.Drop
+
+
+def away(tap, b, team):
+    """The store does not answer any more, and is back. This waits more than it
+    works, so it runs beside the others, with a proxy and files of its own."""
+    part = resolve("config.json", repo="acme/part")
+    rows = "/datasets/acme/rows/resolve/main/rows.csv"
+    with s3_faults.Faults(b.server) as proxy, \
+            Mirror(b, "--cache", b.at("kept"), proxy=proxy) as m:
+        held = Answer(m.url, part)
+        tap.eq(held.body, b"{}", "a mirror with a cache of its own")
+        tap.ok(os.path.isdir(b.at("kept/hub")) and
+               not os.path.exists(m.root), "keeps it there")
+        proxy.add("*", "", hang, -1)
+        begin = time.monotonic()
+        none = Answer(m.url, "/api/models/acme/none")
+        lacks = Answer(m.url, rows)
+        took = time.monotonic() - begin
+        tap.ok(lacks.status == none.status == 504 and took < 12 and
+               b.url in (lacks.header("X-Error-Message") or ""),
+               f"where the store is silent, the mirror is not ({took:.1f} s)",
+               (lacks.status, none.status, lacks.headers))
+        tap.eq(Answer(m.url, part).body, b"{}", "what is held is served")
+        proxy.clear()
+        tap.ok(soon(lambda: Answer(m.url, rows).body == b"a,b\n", 60),
+               "it is back: so is the rest")
+        m.stop()
+        proxy.add("*", "", s3_faults.reset, -1)
+        m.start()
+        commit = held.header("X-Repo-Commit")
+        held = Answer(m.url, part.replace("main", commit))
+        tap.ok("what is held is served" in m.said() and held.body == b"{}",
+               "a mirror begins where the store is gone, and serves what is "
+               "held", m.said())
+
+
+def test_kill(tap, b, team):
+    with Mirror(b) as m, concurrent.futures.ThreadPoolExecutor(1) as pool:
+        def stuck(request, forward):
+            time.sleep(10)
+            raise s3_faults.Drop
+
+        b.faults.add("GET", team.key(FILE), stuck, -1, skip=4)
+        client = pool.submit(Answer, m.url, resolve())
+        journal = os.path.join(m.root, "models--acme--m/ml/journal")
+        tap.ok(soon(lambda: os.path.isdir(journal) and os.listdir(journal)),
+               "a transfer is under way")
+        time.sleep(0.5)
+        m.stop(signal.SIGKILL)
+        tap.ok(not client.result().whole, "the mirror is killed in the middle")
+        b.watch()
+        m.start()
+        tap.eq(sha(Answer(m.url, resolve()).body), sha(team.files[FILE]),
+               "the next one serves the right bytes")
+        again = asked_for(b, team.key(FILE))
+        tap.ok(again < SIZE, "and goes on with what had come",
+               f"{again} of {SIZE}")
+
+
+def test_usage(tap, b, team):
+    def serve(*args, **env):
+        env = kit.clean_env(b.dir, **{**b.server.env(), **env})
+        return kit.run(["mlfetch", "serve", "--listen", "127.0.0.1:0", *args],
+                       env, timeout=20)
+
+    wrong = {"AWS_SECRET_ACCESS_KEY": "wrong"}
+    for args, env, status, text in (
+            (["--volume", b.url + "-none"], {}, 3, "no volume there"),
+            (["--volume", b.url], wrong, 4, b.server.key),
+            (["--volume", b.url, "--upstream", DEAD], {}, 2, "mlfetch pull"),
+            (["--volume", b.url, "--cache", b.url], {}, 2, b.url),
+            (["--cache", "v"], {}, 2, "s3://")):
+        done = serve(*args, **env)
+        tap.ok(done.returncode == status and text in done.stderr,
+               f"serve {' '.join(args)} {' '.join(env)}: status {status}",
+               f"{done.returncode}: {done.stderr}")
+    tokens = b.write("tokens", b"hf_" + b"t" * 34 + b" acme/*\n")
+    os.chmod(tokens, 0o600)
+    with Mirror(b, "--tokens", tokens, "--path-prefix", "/hub") as m:
+        none = Answer(m.url, resolve("config.json"))
+        some = Answer(m.url, resolve("config.json"),
+                      Authorization="Bearer hf_" + "t" * 34)
+        tap.ok(none.status == 401 and m.url.endswith("/hub") and
+               some.body == team.files["config.json"],
+               "tokens and a prefix are as ever", (none.status, some.status))
+
+
+TESTS = [test_everyday, test_crowd, test_damage, test_kill, test_refusals,
+         test_new_commit, test_usage]
+# what does not depend on the store
+ONCE = [test_crowd, test_refusals, test_new_commit, test_usage]
+
+
+def nothing(tap, b, team):
+    """What does not depend on the store is not tried on both."""
+
+
+def run(tap, b, team):
+    for test in TESTS:
+        if test in ONCE and not b.server.conditional:
+            continue
+        start = time.monotonic()
+        test(tap, b, team)
+        b.watch()
+        print(f"# {test.__name__}: {time.monotonic() - start:.1f} s",
+              flush=True)
+
+
+def main():
+    tap = kit.Tap()
+    for kind in (radosgw.Radosgw, swift.Swift):
+        why = kind.missing()
+        if why:
+            tap.skip(f"a mirror of a volume on {kind.name}", why)
+            continue
+        with kind() as server:
+            b = s3_volume.Bench(server)
+            print(f"# {kind.name}", flush=True)
+            team = Team(b)
+            team.bring([REPO], ["acme/part", "--include", "config.json"],
+                       ROWS)
+            with concurrent.futures.ThreadPoolExecutor(1) as beside:
+                waits = beside.submit(away if server.conditional else nothing,
+                                      tap, b, team)
+                run(tap, b, team)
+                waits.result()
+            b.close()
+    ends = serve_through.Mirror.ends
+    tap.ok(all(status == 0 for status, _ in ends),
+           f"{len(ends)} mirrors ended well when they were told to",
+           [e for e in ends if e[0] != 0])
+    tap.done()
+
+
+if __name__ == "__main__":
+    main()
