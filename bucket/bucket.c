@@ -53,13 +53,11 @@ static int parse(struct bucket *b, const char *text, struct err *e)
 
 int bucket_open(struct bucket *out, const char *text, struct err *e)
 {
-    const struct s3_opts opts = { .retry_s = out->retry_s };
-
     if (!bucket_is(text))
         return bad_form(text, e);
     if (parse(out, text, e) != 0 || s3_site_find(&out->site, NULL, e) != 0)
         return -1;
-    out->s3 = s3_open(&out->site, out->name, &opts, e);
+    out->s3 = s3_open(&out->site, out->name, &out->opts, e);
     return out->s3 != NULL ? 0 : -1;
 }
 

@@ -34,10 +34,10 @@ struct bucket {
     char prefix[BUCKET_PREFIX_MAX]; /* "" or "a/b/" */
     char shown[BUCKET_NAME_MAX + BUCKET_PREFIX_MAX + 8];
     struct s3_site site;
-    struct s3 *s3;    /* of the thread that opened it */
-    unsigned retry_s; /* set before it is opened, or 0: s3_opts */
-    bool known;       /* v1/store was read or written */
-    bool conditional; /* and says: refs change by conditional writes */
+    struct s3 *s3;       /* of the thread that opened it */
+    struct s3_opts opts; /* set before it is opened, or not */
+    bool known;          /* v1/store was read or written */
+    bool conditional;    /* and says: refs change by conditional writes */
     pthread_mutex_t lock;
     struct s3 *spare[BUCKET_JOBS];
     size_t n_spare;

@@ -22,6 +22,7 @@ enum {
 /* What was done about earlier answers to this question. */
 struct tries {
     unsigned attempts; /* since the last new byte */
+    uint64_t end_ms;   /* of all tries; 0: none */
     bool region;
     bool clock;
     bool digest;
@@ -256,6 +257,16 @@ static void prepare(struct s3 *s, const struct s3_ask *a)
         reading_begin(s);
 }
 
+/* How long this try may take, at least a moment; 0: for ever. */
+static uint64_t limit_ms(const struct http_call *c, const struct tries *t)
+{
+    uint64_t now = clock_ms();
+
+    if (t->end_ms == 0 || c->room != NULL)
+        return 0;
+    return t->end_ms > now ? t->end_ms - now : 1;
+}
+
 static int try_once(struct s3 *s, struct s3_ask *a, const char *payload,
     struct tries *t, struct err *e)
 {
@@ -265,6 +276,7 @@ static int try_once(struct s3 *s, struct s3_ask *a, const char *payload,
     if (sign(s, a, payload, e) != 0)
         return -1;
     prepare(s, a);
+    s->call.limit_ms = limit_ms(&s->call, t);
     s->status = 0;
     s->said = (struct answer_error){ .code = "" };
     log_debug("s3: %s %.*s (%u)", a->method,
@@ -438,13 +450,14 @@ static int rest(uint64_t ms, struct err *e)
 static int wait_for_more(struct s3 *s, struct tries *t, struct err *e)
 {
     bool answered = s->call.end == HTTP_ANSWERED;
+    bool late = t->end_ms != 0 && clock_ms() >= t->end_ms;
     uint64_t named = !answered ? 0
                                : retry_named_s(s->status, NULL,
                                      http_header(&s->call, "Retry-After"));
     uint64_t ms =
         named > 0 ? named * 1000 : retry_jitter_ms(++t->attempts, retry_dice());
 
-    if (!retry_allowed(&s->retry, clock_ms(), &ms, named > 0))
+    if (late || !retry_allowed(&s->retry, clock_ms(), &ms, named > 0))
         return 0;
     log_debug("s3: %s%s; again in %llu ms",
         answered ? "the store says " : s->call.why,
@@ -462,7 +475,8 @@ static int check_key(const struct s3 *s, const char *key, struct err *e)
 
 int s3_do(struct s3 *s, struct s3_ask *a, struct err *e)
 {
-    struct tries t = { .attempts = 0 };
+    uint64_t answer_ms = (uint64_t)s->opts.answer_s * 1000;
+    struct tries t = { .end_ms = answer_ms > 0 ? clock_ms() + answer_ms : 0 };
     struct digest payload;
 
     s->retry = retry_begin(s->opts.retry_s, clock_ms());

@@ -41,7 +41,10 @@ enum {
 struct s3;
 
 struct s3_opts {
-    unsigned retry_s; /* without one new byte; 0: S3_RETRY_S */
+    unsigned retry_s;  /* without one new byte; 0: S3_RETRY_S */
+    unsigned answer_s; /* an answer is whole by then, however often it is asked
+                          for, or none comes: NET; 0: no limit. For small
+                          objects: not where a get has room */
 };
 
 /*

@@ -17,6 +17,7 @@
 #include "serve/provider.h"
 
 enum {
+    ANSWER_S = 60,    /* so long its answer may take, however slowly it comes */
     ASK_S = 5,        /* so long a store may be silent, or overloaded */
     UNREAD_MS = 5000, /* a catalog that could not be read is left alone */
     ANEW_MS = 5000    /* one that lacks a file is read anew */
@@ -63,7 +64,7 @@ static int open_desk(struct desk *k, const char *url, struct err *e)
     if (k->open)
         return 0;
     k->b = (struct bucket)BUCKET_INIT;
-    k->b.retry_s = ASK_S;
+    k->b.opts = (struct s3_opts){ .retry_s = ASK_S, .answer_s = ANSWER_S };
     k->open = bucket_open(&k->b, url, e) == 0;
     if (!k->open)
         bucket_close(&k->b);

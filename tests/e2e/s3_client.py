@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.parse
 
@@ -524,6 +525,40 @@ def lasting(ask, f, name):
     f.clear()
 
 
+def dribble(listener):
+    """A store whose answers never end, though something comes all the time."""
+    while True:
+        try:
+            c, _ = listener.accept()
+        except OSError:
+            return
+        with c:
+            c.recv(65536)
+            try:
+                c.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n"
+                          b"ETag: \"a\"\r\n\r\n")
+                while True:
+                    c.sendall(b"x" * 100)
+                    time.sleep(0.1)
+            except OSError:
+                pass
+
+
+def slow_end():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=dribble, args=(listener,), daemon=True).start()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        env = {"AWS_ENDPOINT_URL_S3": url}
+        with Ask(env, "bucket", "retry=9", "answer=2") as ask:
+            begin = time.monotonic()
+            row = ask("get", "plain", "k")[1]
+            took = time.monotonic() - begin
+            tap.ok(row[:3] == ["err", "4", "5"] and "not whole" in row[3] and
+                   took < 6, "an answer that does not end is left in time",
+                   f"{took:.1f} s: {row}")
+        listener.shutdown(socket.SHUT_RDWR)
+
+
 def whole(kind):
     name = kind.name
     why = kind.missing()
@@ -555,6 +590,7 @@ if not os.path.exists(kit.program("tests/e2e/s3ask")):
     tap.skip("the client of object storage", "tests/e2e/s3ask is not built")
 else:
     dead_end()
+    slow_end()
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         runs = [pool.submit(whole, k) for k in
                 (radosgw.Radosgw, swift.Swift)[:1 if kit.BRIEF else 2]]

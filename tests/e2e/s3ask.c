@@ -3,7 +3,7 @@
  * split by tabs; every line is answered by rows, and one that begins with
  * "ok" or "err KIND EXIT". For s3_client.py; no test by itself.
  *
- *   s3ask BUCKET [virtual] [retry=S]
+ *   s3ask BUCKET [virtual] [retry=S] [answer=S]
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -356,6 +356,8 @@ int main(int argc, char **argv)
             asked.virtual_host = true;
         if (strncmp(argv[i], "retry=", 6) == 0)
             opts.retry_s = (unsigned)strtoul(argv[i] + 6, NULL, 10);
+        if (strncmp(argv[i], "answer=", 7) == 0)
+            opts.answer_s = (unsigned)strtoul(argv[i] + 7, NULL, 10);
         if (strncmp(argv[i], "profile=", 8) == 0)
             asked.profile = argv[i] + 8;
     }
