@@ -15,6 +15,7 @@ enum {
     SLICE_MS = 100,
     SKEW_S = 240, /* so far apart two clocks are when one is wrong */
     HASH_CHUNK = 256 << 10,
+    ENOUGH_BYTES = 16 << 20, /* in the time for an answer */
     HOST_MAX = 512,
     PATH_BYTES_MAX = 4096
 };
@@ -23,6 +24,7 @@ enum {
 struct tries {
     unsigned attempts; /* since the last new byte */
     uint64_t end_ms;   /* of all tries; 0: none */
+    uint64_t got;      /* bytes that had come when it was set */
     bool region;
     bool clock;
     bool digest;
@@ -446,18 +448,39 @@ static int rest(uint64_t ms, struct err *e)
     return cancel_check(e);
 }
 
+/* Is the time over? A long answer has more of it while enough of it comes. */
+static bool is_late(const struct s3 *s, struct tries *t)
+{
+    uint64_t got = s->reading != NULL ? s->reading->got : 0;
+    uint64_t now = clock_ms();
+
+    if (t->end_ms == 0 || now < t->end_ms)
+        return false;
+    if (got - t->got < ENOUGH_BYTES)
+        return true;
+    t->got = got;
+    t->end_ms = now + (uint64_t)s->opts.answer_s * 1000;
+    return false;
+}
+
 /* 1: once more; 0: no more; -1: cancelled. */
 static int wait_for_more(struct s3 *s, struct tries *t, struct err *e)
 {
     bool answered = s->call.end == HTTP_ANSWERED;
-    bool late = t->end_ms != 0 && clock_ms() >= t->end_ms;
+    bool late = is_late(s, t);
     uint64_t named = !answered ? 0
                                : retry_named_s(s->status, NULL,
                                      http_header(&s->call, "Retry-After"));
     uint64_t ms =
         named > 0 ? named * 1000 : retry_jitter_ms(++t->attempts, retry_dice());
+    bool hurried = t->end_ms != 0;
 
-    if (late || !retry_allowed(&s->retry, clock_ms(), &ms, named > 0))
+    s->named_s = named;
+    if (late ||
+        !retry_allowed(&s->retry, clock_ms(), &ms, named > 0 && !hurried))
+        return 0;
+    /* The wait was cut to the time there is: it would only say so again. */
+    if (hurried && ms < named * 1000)
         return 0;
     log_debug("s3: %s%s; again in %llu ms",
         answered ? "the store says " : s->call.why,
@@ -488,6 +511,7 @@ int s3_do(struct s3 *s, struct s3_ask *a, struct err *e)
         enum verdict v;
         int more;
 
+        s->named_s = 0;
         if (try_once(s, a, payload.hex, &t, e) != 0)
             return -1;
         v = judge(s, a, &t, e);

@@ -25,9 +25,10 @@ static bool bucket_name(const char *name)
 static int set_up(struct s3 *s, struct err *e)
 {
     unsigned half = s->opts.retry_s / 2 > 0 ? s->opts.retry_s / 2 : 1;
+    unsigned most = s->opts.silent_s > 0 ? s->opts.silent_s : half;
     struct http_opts opts = {
-        .connect_s = (unsigned)size_min(CONNECT_S, half),
-        .stall_s = (unsigned)size_min(STALL_S, half),
+        .connect_s = (unsigned)size_min(CONNECT_S, most),
+        .stall_s = (unsigned)size_min(STALL_S, most),
         .connections = 1,
     };
 
@@ -111,6 +112,11 @@ const char *s3_last_code(const struct s3 *s)
 long s3_last_status(const struct s3 *s)
 {
     return s->status;
+}
+
+uint64_t s3_last_wait_s(const struct s3 *s)
+{
+    return s->named_s;
 }
 
 /* ---- the bucket ---- */

@@ -43,8 +43,11 @@ struct s3;
 struct s3_opts {
     unsigned retry_s;  /* without one new byte; 0: S3_RETRY_S */
     unsigned answer_s; /* an answer is whole by then, however often it is asked
-                          for, or none comes: NET; 0: no limit. For small
-                          objects: not where a get has room */
+                          for, or none comes: NET; 0: no limit. Anew while 16
+                          MiB come in it; not where a get has room. A wait
+                          that the store names is not longer than retry_s */
+    unsigned silent_s; /* a connection, or a byte, is waited for; 0: half of
+                          retry_s */
 };
 
 /*
@@ -65,6 +68,10 @@ void s3_hurry(struct s3 *s, unsigned retry_s);
 /* What the store answered last: "NoSuchKey", or "" and the HTTP status. */
 const char *s3_last_code(const struct s3 *s);
 long s3_last_status(const struct s3 *s);
+
+/* s3_last_wait_s - the seconds it asked to be left alone for, and were not
+ * waited; or 0 */
+uint64_t s3_last_wait_s(const struct s3 *s);
 
 /* ---- objects ---- */
 

@@ -67,6 +67,7 @@ struct s3 {
     struct s3_sending sending;
     struct s3_reading *reading;
     struct retry retry;
+    uint64_t named_s; /* the wait that the last answer asks for; or 0 */
     struct err inner; /* from a function of the caller's, or of a file */
     long status;
     struct answer_error said;

@@ -10,6 +10,7 @@ import concurrent.futures
 import hashlib
 import http.client
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -525,23 +526,54 @@ def lasting(ask, f, name):
     f.clear()
 
 
+LENGTH = 20 * MIB
+
+
+def slow_answer(c):
+    """An answer that never ends, though something comes all the time; one
+    that is long, and stands still in its middle; one that begins late; one
+    that asks for a wait."""
+    asked = c.recv(65536)
+    if b"/named" in asked:
+        c.sendall(b"HTTP/1.1 503 X\r\nRetry-After: 30\r\n"
+                  b"Content-Length: 0\r\n\r\n")
+        return
+    if b"/late" in asked:
+        time.sleep(3)
+        c.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n"
+                  b"ETag: \"a\"\r\n\r\nx")
+        return
+    m = re.search(rb"(?i)range: bytes=(\d+)-", asked)
+    if b"/long" in asked and m:
+        at = int(m[1])
+        c.sendall(b"HTTP/1.1 206 X\r\nContent-Length: %d\r\nETag: \"a\"\r\n"
+                  b"Content-Range: bytes %d-%d/%d\r\n\r\n" % (
+                      LENGTH - at, at, LENGTH - 1, LENGTH))
+        c.sendall(b"x" * (LENGTH - at))
+        return
+    c.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n"
+              b"ETag: \"a\"\r\n\r\n" % LENGTH)
+    if b"/long" in asked:
+        c.sendall(b"x" * (LENGTH - MIB))
+    while True:
+        c.sendall(b"x" * 100)
+        time.sleep(0.1)
+
+
 def dribble(listener):
-    """A store whose answers never end, though something comes all the time."""
+    def one(c):
+        with c:
+            try:
+                slow_answer(c)
+            except OSError:
+                pass
+
     while True:
         try:
             c, _ = listener.accept()
         except OSError:
             return
-        with c:
-            c.recv(65536)
-            try:
-                c.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n"
-                          b"ETag: \"a\"\r\n\r\n")
-                while True:
-                    c.sendall(b"x" * 100)
-                    time.sleep(0.1)
-            except OSError:
-                pass
+        threading.Thread(target=one, args=(c,), daemon=True).start()
 
 
 def slow_end():
@@ -556,6 +588,19 @@ def slow_end():
             tap.ok(row[:3] == ["err", "4", "5"] and "not whole" in row[3] and
                    took < 6, "an answer that does not end is left in time",
                    f"{took:.1f} s: {row}")
+            row = ask("get", "plain", "long")[1]
+            tap.eq(row[:4], ["ok", "found", str(LENGTH),
+                             hashlib.sha256(b"x" * LENGTH).hexdigest()],
+                   "a long one has more time while enough of it comes")
+            begin = time.monotonic()
+            row = ask("head", "named")[1]
+            took = time.monotonic() - begin
+            tap.ok(row[:3] == ["err", "4", "5"] and took < 3,
+                   "who wants his answer in time does not wait for a store "
+                   "that asks for half a minute", f"{took:.1f} s: {row}")
+        with Ask(env, "bucket", "retry=4", "answer=9", "silent=4") as ask:
+            tap.eq(ask("head", "late")[1][:2], ["ok", "found"],
+                   "a store may be silent for as long as is said")
         listener.shutdown(socket.SHUT_RDWR)
 
 

@@ -3,7 +3,7 @@
  * split by tabs; every line is answered by rows, and one that begins with
  * "ok" or "err KIND EXIT". For s3_client.py; no test by itself.
  *
- *   s3ask BUCKET [virtual] [retry=S] [answer=S]
+ *   s3ask BUCKET [virtual] [retry=S] [answer=S] [silent=S]
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -358,6 +358,8 @@ int main(int argc, char **argv)
             opts.retry_s = (unsigned)strtoul(argv[i] + 6, NULL, 10);
         if (strncmp(argv[i], "answer=", 7) == 0)
             opts.answer_s = (unsigned)strtoul(argv[i] + 7, NULL, 10);
+        if (strncmp(argv[i], "silent=", 7) == 0)
+            opts.silent_s = (unsigned)strtoul(argv[i] + 7, NULL, 10);
         if (strncmp(argv[i], "profile=", 8) == 0)
             asked.profile = argv[i] + 8;
     }
