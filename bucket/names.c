@@ -19,7 +19,8 @@ enum { MOVE_TRIES = 64, NAP_MS_MAX = 400, WHO_MAX = 1 << 20 };
 int names_catalog(struct bucket *b, const struct digest *sha256, uint64_t size,
     struct arena *arena, struct catalog *out, struct err *e)
 {
-    struct buf text AUTO(buf_free) = BUF_INIT(CATALOG_MAX);
+    uint64_t most = size_min(size, size_min(CATALOG_MAX, arena->limit));
+    struct buf text AUTO(buf_free) = BUF_INIT(most);
 
     if (size > CATALOG_MAX)
         return err_set(e, ERR_CORRUPT, "%s: a catalog of %llu bytes", b->shown,
