@@ -4,18 +4,22 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/path.h"
 #include "bucket/content.h"
 #include "bucket/intent.h"
 #include "cache/listing.h"
-#include "s3/list.h"
 
 /* So much lies on this machine at a time, or a single file. */
 #define GROUP_BYTES ((uint64_t)2 << 30)
 
-enum { REF_MAX = 512, KEEP_TRIES = 8 };
+enum {
+    REF_MAX = 512,
+    KEEP_TRIES = 8,
+    BRANCH_MAX = 256 << 10 /* its catalog has no files */
+};
 
 static int ref_of(char out[REF_MAX], const struct repo *r, const char *revision)
 {
@@ -58,7 +62,7 @@ static int not_there(
 static int branch_of(struct bucket *b, const struct repo *r,
     const char *revision, char out[41], struct err *e)
 {
-    struct arena arena AUTO(arena_free) = ARENA_INIT(NAMES_ARENA_MAX);
+    struct arena arena AUTO(arena_free) = ARENA_INIT(BRANCH_MAX);
     struct catalog branch;
     char ref[REF_MAX];
 
@@ -101,54 +105,107 @@ int models_find(struct bucket *b, const struct repo *r, struct arena *arena,
     return 0;
 }
 
-static int first_of(void *arg, const struct s3_entry *entry, struct err *e)
+/* Names below the repository's, and until when they may be asked about. */
+struct refs {
+    struct arena *arena;
+    struct str *v; /* each whole */
+    uint64_t n;
+    size_t front;
+    uint64_t end_ms; /* 0: for ever */
+};
+
+static int list_refs(
+    struct bucket *b, const struct repo *r, struct refs *out, struct err *e)
 {
-    (void)entry, (void)e;
-    *(bool *)arg = true;
-    return S3_LIST_ENOUGH;
+    char below[REF_MAX];
+
+    out->front = (size_t)ref_of(below, r, "");
+    out->end_ms =
+        b->opts.answer_s > 0 ? clock_ms() + b->opts.answer_s * 1000u : 0;
+    return bucket_need(b, e) != 0
+               ? -1
+               : tip_names(b, below, out->arena, &out->v, &out->n, e);
+}
+
+static int check_time(const struct bucket *b, const struct repo *r,
+    const struct refs *refs, struct err *e)
+{
+    if (refs->end_ms == 0 || clock_ms() < refs->end_ms)
+        return 0;
+    return err_set(e, ERR_NET,
+        "%s: it takes too long to ask for all branches of %s", b->shown, r->id);
+}
+
+/* Does this ref name a commit? One that was emptied has no files. */
+static int is_living(struct bucket *b, const struct repo *r, const char *name,
+    bool *out, struct err *e)
+{
+    char ref[REF_MAX], commit[41];
+    struct tip tip;
+
+    ref_of(ref, r, name);
+    if (tip_read(b, ref, &tip, e) != 0)
+        return -1;
+    *out = false;
+    for (size_t i = 0; i < tip.n; i++)
+        *out = *out || tip.sides[i].size > BRANCH_MAX;
+    if (*out || tip.n == 0)
+        return 0;
+    if (branch_of(b, r, name, commit, e) != 0)
+        return -1;
+    *out = commit[0] != '\0';
+    return 0;
 }
 
 int models_any(struct bucket *b, const struct repo *r, bool *out, struct err *e)
 {
-    char prefix[S3_KEY_MAX + 1];
-    struct s3_list l = {
-        .prefix = prefix, .page_max = 1, .entry = first_of, .arg = out
-    };
+    struct arena arena AUTO(arena_free) = ARENA_INIT(NAMES_ARENA_MAX);
+    struct refs refs = { .arena = &arena };
 
     *out = false;
-    if (bucket_key(b, prefix, e, "refs/hub/%s/", r->folder) != 0)
+    if (list_refs(b, r, &refs, e) != 0)
         return -1;
-    return s3_list(b->s3, &l, e);
+    for (uint64_t i = 0; i < refs.n && !*out; i++)
+        if (check_time(b, r, &refs, e) != 0 ||
+            is_living(b, r, refs.v[i].p + refs.front, out, e) != 0)
+            return -1;
+    return 0;
+}
+
+/* Those of branches and tags to the front; each is a question. */
+static int leave_out_commits(const struct bucket *b, const struct repo *r,
+    struct refs *refs, struct err *e)
+{
+    uint64_t n = 0;
+
+    for (uint64_t i = 0; i < refs->n; i++)
+        if (!repo_is_commit(refs->v[i].p + refs->front))
+            refs->v[n++] = refs->v[i];
+    refs->n = n;
+    if (n <= MODELS_REFS_MAX)
+        return 0;
+    return err_set(e, ERR_REFUSED, "%s: %s has more than %d branches and tags",
+        b->shown, r->id, MODELS_REFS_MAX);
 }
 
 int models_refs(struct bucket *b, const struct repo *r, struct arena *arena,
     struct models_ref **out, uint64_t *n, struct err *e)
 {
-    char below[REF_MAX];
-    struct str *names;
-    uint64_t all;
+    struct refs refs = { .arena = arena };
 
     *n = 0;
-    ref_of(below, r, "");
-    if (bucket_need(b, e) != 0 ||
-        tip_names(b, below, arena, &names, &all, e) != 0)
+    if (list_refs(b, r, &refs, e) != 0 ||
+        leave_out_commits(b, r, &refs, e) != 0)
         return -1;
-    *out = arena_alloc(arena, size_min(all, MODELS_REFS_MAX), sizeof(**out), e);
+    *out = arena_alloc(arena, refs.n, sizeof(**out), e);
     if (*out == NULL)
         return -1;
-    for (uint64_t i = 0; i < all; i++) {
-        struct str name = { names[i].p + strlen(below),
-            names[i].len - strlen(below) };
+    for (uint64_t i = 0; i < refs.n; i++) {
         struct models_ref *ref = *out + *n;
 
-        if (repo_is_commit(name.p))
-            continue;
-        if (*n == MODELS_REFS_MAX)
-            return err_set(e, ERR_REFUSED,
-                "%s: %s has more than %d branches and tags", b->shown, r->id,
-                MODELS_REFS_MAX);
-        ref->name = name;
-        if (branch_of(b, r, name.p, ref->commit, e) != 0)
+        ref->name = str_of(refs.v[i].p + refs.front);
+        if (check_time(b, r, &refs, e) != 0 ||
+            branch_of(b, r, ref->name.p, ref->commit, e) != 0)
             return -1;
         *n += ref->commit[0] != '\0';
     }

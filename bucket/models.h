@@ -36,7 +36,7 @@ int models_commit(
 int models_find(struct bucket *b, const struct repo *r, struct arena *arena,
     struct model *out, struct err *e);
 
-/* models_any - is there, or was there before rm, any revision of it? */
+/* models_any - is any revision of it there? */
 int models_any(
     struct bucket *b, const struct repo *r, bool *out, struct err *e);
 
@@ -50,7 +50,8 @@ enum { MODELS_REFS_MAX = 1024 };
 
 /*
  * models_refs - all of the repository's branches and tags, by name, in arena
- * Returns 0, or -1 with *e: REFUSED (more than MODELS_REFS_MAX), ...
+ * Returns 0, or -1 with *e: REFUSED (more than MODELS_REFS_MAX, with those
+ *         that were emptied), NET (not done in the time for an answer), ...
  */
 int models_refs(struct bucket *b, const struct repo *r, struct arena *arena,
     struct models_ref **out, uint64_t *n, struct err *e);
