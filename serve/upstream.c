@@ -4,13 +4,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "serve/asking.h"
 #include "serve/feed_make.h"
+#include "serve/reflist.h"
 
 enum {
     BRANCHES_MAX = 8,
-    BRANCH_MS = 30000, /* so long a branch is believed to stay */
+    BRANCH_MS = 30000, /* so long a branch is believed to stay, and a list */
     HELD_MS = 2000,    /* so long is waited where one is held */
     LISTED_MS = 2000,  /* who waited for the same listing finds it kept */
     DOUBT_MS = 600000  /* somebody may have wrong first bytes of a file */
@@ -22,6 +24,7 @@ struct upstream {
     const struct hubdir *dir;
     struct asking *asking;
     struct flows *flows;
+    struct reflist refs;
 };
 
 /* A question, and what its answer goes into. */
@@ -143,13 +146,23 @@ static int get_tree(void *self, const struct repo *r, const char *commit,
 
 /* ---- branches and tags ---- */
 
+static int find_refs(struct inquiry *i, struct err *e)
+{
+    return reflist_find(
+        &i->u->refs, i->repo, clock_ms(), i->arena, &i->refs, &i->n_refs, e);
+}
+
+/* Who has waited for the same question finds its answer. */
 static int ask_refs(struct question *q, unsigned nth, struct err *e)
 {
     struct inquiry *i = (struct inquiry *)q;
     const struct provider *from = i->u->from;
     struct hub_ref *found;
     uint64_t n;
+    int known = find_refs(i, e);
 
+    if (known != 0)
+        return known > 0 ? 0 : -1;
     if (from->refs(from->self, nth, i->repo, i->arena, &found, &n, &q->refusal,
             e) != 0)
         return -1;
@@ -160,6 +173,8 @@ static int ask_refs(struct question *q, unsigned nth, struct err *e)
         i->refs[i->n_refs].name = found[i->n_refs].name;
         memcpy(i->refs[i->n_refs].commit, found[i->n_refs].commit, 41);
     }
+    reflist_keep(
+        &i->u->refs, i->repo, i->refs, i->n_refs, clock_ms(), BRANCH_MS);
     return 0;
 }
 
@@ -173,6 +188,12 @@ static int get_refs(void *self, const struct repo *r, bool wait,
     };
     int rc;
 
+    *lack = LACK_FAULT;
+    rc = find_refs(&i, e);
+    *out = i.refs;
+    *n = i.n_refs;
+    if (rc != 0)
+        return rc > 0 ? 0 : -1;
     name(i.question.key, "refs", r, "");
     rc = asking_put(u->asking, &i.question, wait, lack, e);
     *out = i.refs;
@@ -281,6 +302,7 @@ struct upstream *upstream_open(const struct upstream_opts *opts, struct err *e)
         err_set(e, ERR_NOMEM, "out of memory");
         return NULL;
     }
+    reflist_open(&u->refs);
     u->from = opts->from;
     u->dir = opts->dir;
     u->asking = asking_open(opts->from->name, e);
@@ -308,6 +330,7 @@ void upstream_close(struct upstream *u)
         return;
     flows_close(u->flows);
     asking_close(u->asking);
+    reflist_close(&u->refs);
     free(u);
 }
 
