@@ -8,6 +8,12 @@ struct digests_pair {
     char sha256[65];
 };
 
+void digests_name(
+    char out[DIGESTS_NAME_MAX], const char *folder, const char *commit)
+{
+    snprintf(out, DIGESTS_NAME_MAX, "%s %s", folder, commit);
+}
+
 static void forget(struct digests_of *of)
 {
     free(of->v);
@@ -77,9 +83,12 @@ int digests_keep(struct digests *d, const char *folder, const char *commit,
 {
     struct digests_of of = { .read_ms = now_ms, .used = ++d->uses }, *at;
 
-    snprintf(of.name, sizeof(of.name), "%s %s", folder, commit);
+    digests_name(of.name, folder, commit);
     for (uint64_t i = 0; i < c->n; i++)
         of.n += counts(&c->files[i]);
+    if (of.n > DIGESTS_FILES)
+        return err_set(e, ERR_REFUSED, "%s has more than %d small files",
+            of.name, DIGESTS_FILES);
     of.v = calloc(of.n + 1, sizeof(*of.v));
     if (of.v == NULL)
         return err_set(e, ERR_NOMEM, "out of memory");

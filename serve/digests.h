@@ -28,9 +28,14 @@ struct digests {
         .uses = 0                                                              \
     }
 
+/* digests_name - what a commit's are called. */
+void digests_name(
+    char out[DIGESTS_NAME_MAX], const char *folder, const char *commit);
+
 void digests_free(struct digests *d); /* idempotent */
 
-/* digests_keep - those of a commit, as it is known now. -1 with *e: NOMEM */
+/* digests_keep - those of a commit, as it is known now. -1 with *e: NOMEM,
+ * REFUSED (more than DIGESTS_FILES of it alone) */
 int digests_keep(struct digests *d, const char *folder, const char *commit,
     const struct catalog *c, uint64_t now_ms, struct err *e);
 

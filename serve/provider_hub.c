@@ -122,6 +122,13 @@ struct provider *provider_hub(const char *url, struct err *e)
         o->asking[i].answer_s = ANSWER_S;
         o->asking[i].lines = o->lines;
     }
+    /* libcurl is loaded now, not in the first client's time. A token that
+       cannot be read is told when it is needed. */
+    if (hub_http(&o->asking[0], e) == NULL && e->kind == ERR_NOMEM) {
+        close_hub(o);
+        return NULL;
+    }
+    err_clear(e);
     mark(o);
     url_show(o->name, o->asking[0].endpoint);
     o->provider = (struct provider){ .self = o,

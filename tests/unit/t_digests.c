@@ -69,7 +69,7 @@ static void is_bounded(void)
 {
     enum { N = DIGESTS_FILES / 2 };
     struct digests d = DIGESTS_INIT;
-    struct catalog_file *v = calloc(N, sizeof(*v));
+    struct catalog_file *v = calloc(2 * N + 1, sizeof(*v));
     struct catalog few, many;
     struct catalog_file one[1];
     struct err e = ERR_INIT;
@@ -97,6 +97,11 @@ static void is_bounded(void)
     is_int(digests_keep(&d, "models--a--b", "c0", &few, 1, &e), 0, "one more");
     ok(!find(&d, "m0", N, &sha, &read_ms) && find(&d, "c0", 1, &sha, &read_ms),
         "takes the place of another commit");
+    many = catalog(v, 2 * N + 1, 0);
+    is_int(digests_keep(&d, "models--a--b", "big", &many, 1, &e), -1,
+        "a commit of more is refused");
+    is_int(e.kind, ERR_REFUSED, "as such");
+    ok(find(&d, "c0", 1, &sha, &read_ms), "and takes nobody's place");
     digests_free(&d);
     free(v);
 }
