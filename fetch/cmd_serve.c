@@ -46,8 +46,8 @@ static const struct opt opts[] = {
         .type = OPT_STR,
         .at = offsetof(struct serve_opts, cache),
         .arg = "V",
-        .help = "keep what comes out of s3:// in this volume, not in the hub "
-                "cache" },
+        .help = "keep what comes out of s3:// in this volume, and serve what "
+                "it holds; made where there is none" },
     { .name = "upstream",
         .type = OPT_STR,
         .at = offsetof(struct serve_opts, upstream),
@@ -125,6 +125,12 @@ static int check_opts(const struct serve_opts *o, struct err *e)
             "missing",
             o->volume);
     }
+    if (o->cache == NULL && is_bucket(o)) {
+        err_set(e, ERR_USAGE, "where to keep what comes out of %s is not said",
+            o->volume);
+        return err_hint(e, "add --cache NAME: a volume for that alone, since "
+                           "whatever it holds is served");
+    }
     if (o->cache != NULL && !is_bucket(o))
         return err_set(e, ERR_USAGE,
             "--cache is for --volume s3://: any other volume keeps it itself");
@@ -175,19 +181,23 @@ static void behind_close(struct behind *b)
     provider_close(b->provider);
 }
 
+/* A wrong bucket leaves no cache behind. */
 static int behind_open(struct behind *b, const struct serve_opts *o,
     struct mirror_opts *how, struct err *e)
 {
     struct upstream_opts from = { .dir = &how->hub,
         .fetches = (unsigned)o->fetches };
 
-    if (o->upstream == NULL && !is_bucket(o))
+    if (is_bucket(o))
+        b->provider = provider_bucket(o->volume, e);
+    else if (o->upstream != NULL)
+        b->provider = provider_hub(o->upstream, e);
+    if (e->kind != ERR_NONE || find_hub(o, &how->hub, e) != 0)
+        return -1;
+    if (b->provider == NULL)
         return 0;
-    b->provider = is_bucket(o) ? provider_bucket(o->volume, e)
-                               : provider_hub(o->upstream, e);
     from.from = b->provider;
-    if (b->provider != NULL)
-        b->upstream = upstream_open(&from, e);
+    b->upstream = upstream_open(&from, e);
     if (b->upstream == NULL)
         return -1;
     how->supplier = upstream_supplier(b->upstream);
@@ -227,7 +237,7 @@ static int run(const struct cmd_ctx *ctx, void *values, int argc, char **argv,
 
     (void)argc;
     (void)argv;
-    if (check_opts(o, e) != 0 || find_hub(o, &how.hub, e) != 0)
+    if (check_opts(o, e) != 0)
         return -1;
     cancel_arm();
     log = sideline_open(e);
@@ -290,9 +300,14 @@ const struct cmd cmd_serve = {
         "With --volume s3://BUCKET/PREFIX the repositories of that volume are "
         "served (mlfetch pull --volume brings them there). What is asked for "
         "is fetched, checked and passed on in the same way, and kept in the "
-        "volume --cache names, which is made where there is none, or in the "
-        "hub cache; what else that holds is served, too, when it is asked for "
-        "by commit. A new commit is seen after 30 seconds at most. The keys "
+        "volume --cache names, which is made where there is none. Let it be "
+        "for this bucket alone: whatever it holds is served, and its branches "
+        "become what the bucket's are. It grows: what is asked for when the "
+        "disk is full gets 507, and mlcache gc --volume CACHE --max-size SIZE "
+        "(from a timer, say) lets go of what was not asked for lately. What "
+        "was kept stays also when mlcache rm takes it out of the bucket, until "
+        "the same is done in the cache. A new commit is seen after 30 seconds "
+        "at most. The keys "
         "come from the usual environment and files (AWS_ACCESS_KEY_ID ..., "
         "AWS_ENDPOINT_URL), which are read again when the store refuses them. "
         "What is kept is served on when the store is gone.\n\n"

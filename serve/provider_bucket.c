@@ -18,9 +18,10 @@
 
 enum {
     ANSWER_S = 60,    /* so long its answer may take, however slowly it comes */
-    ASK_S = 5,        /* so long a store may be silent, or overloaded */
+    ASK_S = 8,        /* so long a store may be silent, or overloaded */
     UNREAD_MS = 5000, /* a catalog that could not be read is left alone */
-    ANEW_MS = 5000    /* one that lacks a file is read anew */
+    ANEW_MS = 5000,   /* one that lacks a file is read anew */
+    READ_MOST = 4     /* catalogs at a time: they may be large */
 };
 
 /* One volume, for one question or transfer. */
@@ -30,28 +31,38 @@ struct desk {
     struct hub none; /* connections, and no Hub behind them */
 };
 
+/* A catalog that is read for its digests, or was read last. */
+struct reading {
+    char name[DIGESTS_NAME_MAX]; /* digests_name; "": none so far */
+    bool busy;
+    uint64_t unread_until_ms; /* it could not be, for this reason: */
+    struct err why;
+};
+
 struct store {
     struct provider provider;
     char *url;
     char name[sizeof(((struct bucket *)NULL)->shown)];
     struct desk asking[PROVIDER_QUESTIONS];
     struct desk fetching[PROVIDER_FETCHES];
-    /* Under the lock a catalog is read, too: once for all who need it. */
+    /* Digests, and who reads: each catalog once for all who need it. */
     pthread_mutex_t lock;
+    pthread_cond_t changed; /* one has been read, or could not be */
     struct digests digests;
-    struct err unread;
-    uint64_t unread_until_ms;
+    struct reading reading[PROVIDER_FETCHES];
 };
 
 /* What is done at a desk, with what it needs. */
 struct work {
     int (*run)(struct work *w, struct bucket *b, struct err *e);
     struct store *store;
+    unsigned nth;
     const struct repo *repo;
     const char *commit;
     struct arena *arena;
     const struct tree_file *file;
     struct hub_refusal *why;
+    bool beginning; /* no client hears of it */
     char found[41];
     struct model model;
     struct models_ref *refs;
@@ -64,7 +75,9 @@ static int open_desk(struct desk *k, const char *url, struct err *e)
     if (k->open)
         return 0;
     k->b = (struct bucket)BUCKET_INIT;
-    k->b.opts = (struct s3_opts){ .retry_s = ASK_S, .answer_s = ANSWER_S };
+    k->b.opts = (struct s3_opts){
+        .retry_s = ASK_S, .answer_s = ANSWER_S, .silent_s = ASK_S
+    };
     k->open = bucket_open(&k->b, url, e) == 0;
     if (!k->open)
         bucket_close(&k->b);
@@ -89,15 +102,34 @@ static bool once_more(struct desk *k, bool fresh, struct err *e)
     return !fresh;
 }
 
-/* The store has answered, and not with what was asked for. */
-static void explain(struct hub_refusal *why, const struct err *e)
+/* What the store says of our keys, and where they are from, is for the log. */
+static void keep_to_ourselves(struct err *e)
 {
-    static const enum err_kind kinds[] = { ERR_AUTH, ERR_MISSING, ERR_CORRUPT,
-        ERR_REFUSED, ERR_UNSUPPORTED, ERR_BUSY, ERR_USAGE };
+    enum err_kind kind = e->kind;
 
-    for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
-        if (why->status == 0 && e->kind == kinds[i])
-            why->status = 503;
+    log_warn("%s%s%s", e->msg, e->hint[0] != '\0' ? "; " : "", e->hint);
+    err_clear(e);
+    err_set(
+        e, kind, "the store does not give it to this mirror: its log says why");
+}
+
+/* What is not said yet: it has been asked, and not answered as it should. */
+static void explain(const struct desk *k, const struct work *w, struct err *e)
+{
+    uint64_t wait_s = k->open ? s3_last_wait_s(k->b.s3) : 0;
+
+    if (w->why->status != 0 || e->kind == ERR_NOMEM || e->kind == ERR_CANCELLED)
+        return;
+    if (e->kind != ERR_NET) {
+        w->why->status = 503;
+        keep_to_ourselves(e);
+        return;
+    }
+    e->hint[0] = '\0'; /* no client can check this machine's connection */
+    if (wait_s > 0) {
+        w->why->status = 429;
+        w->why->wait_s = wait_s;
+    }
 }
 
 static int work_at(struct desk *k, struct work *w, struct err *e)
@@ -110,8 +142,8 @@ static int work_at(struct desk *k, struct work *w, struct err *e)
         fresh = !k->open;
         rc = open_desk(k, w->store->url, e) != 0 ? -1 : w->run(w, &k->b, e);
     } while (rc != 0 && once_more(k, fresh, e));
-    if (rc != 0)
-        explain(w->why, e);
+    if (rc != 0 && !w->beginning)
+        explain(k, w, e);
     return rc;
 }
 
@@ -224,67 +256,122 @@ static int get_refs(void *self, unsigned nth, const struct repo *r,
 static int not_there(
     const struct work *w, const struct bucket *b, struct err *e)
 {
+    w->why->status = 503;
     err_set(e, ERR_MISSING, "%s: '%.*s' of %s@%.12s is not in it", b->shown,
         STR_ARG(w->file->path), w->repo->id, w->commit);
     return err_hint(e, "mlfetch pull %s@%s --volume %s brings it there",
         w->repo->id, w->commit, b->shown);
 }
 
-static int read_catalog(struct work *w, struct bucket *b, struct err *e)
+static int read_catalog(struct work *w, struct bucket *b, struct arena *arena,
+    struct model *out, struct err *e)
+{
+    struct repo at = *w->repo;
+
+    memcpy(at.revision, w->commit, 41);
+    return models_find(b, &at, arena, out, e);
+}
+
+/* Under the lock: 1 found, -1 with *e: it is not; 0: nobody knows. */
+static int look(struct work *w, struct bucket *b, struct err *e)
+{
+    struct store *s = w->store;
+    uint64_t read_ms = 0;
+
+    if (digests_find(&s->digests, w->repo->folder, w->commit, &w->file->oid,
+            &w->sha256, &read_ms))
+        return 1;
+    return read_ms != 0 && clock_ms() < read_ms + ANEW_MS ? not_there(w, b, e)
+                                                          : 0;
+}
+
+/* Under the lock: 0: nobody reads it; 1: somebody does, or too many read;
+ * -1 with *e: it could not be read a moment ago. */
+static int others(struct store *s, const char *name, struct err *e)
+{
+    uint64_t now = clock_ms();
+    unsigned busy = 0;
+
+    for (size_t i = 0; i < PROVIDER_FETCHES; i++) {
+        const struct reading *r = &s->reading[i];
+        bool same = strcmp(r->name, name) == 0;
+
+        if (r->busy && same)
+            return 1;
+        busy += r->busy;
+        if (same && now < r->unread_until_ms) {
+            *e = r->why;
+            return -1;
+        }
+    }
+    return busy >= READ_MOST;
+}
+
+/* With the lock held, but for the time of reading. */
+static int read_anew(
+    struct work *w, struct bucket *b, const char *name, struct err *e)
 {
     struct arena arena AUTO(arena_free) = ARENA_INIT(NAMES_ARENA_MAX);
     struct store *s = w->store;
-    struct repo at = *w->repo;
+    struct reading *me = &s->reading[w->nth];
     struct model m;
+    int rc;
 
-    memcpy(at.revision, w->commit, 41);
-    if (models_find(b, &at, &arena, &m, e) != 0)
-        return -1;
-    return digests_keep(
-        &s->digests, w->repo->folder, w->commit, &m.catalog, clock_ms(), e);
+    *me = (struct reading){ .busy = true };
+    snprintf(me->name, sizeof(me->name), "%s", name);
+    pthread_mutex_unlock(&s->lock);
+    rc = read_catalog(w, b, &arena, &m, e);
+    pthread_mutex_lock(&s->lock);
+    me->busy = false;
+    pthread_cond_broadcast(&s->changed);
+    if (rc == 0)
+        rc = digests_keep(
+            &s->digests, w->repo->folder, w->commit, &m.catalog, clock_ms(), e);
+    /* Keys that are refused are read again: that is no news of the catalog. */
+    if (rc != 0 && e->kind != ERR_AUTH && e->kind != ERR_CANCELLED) {
+        me->why = *e;
+        me->unread_until_ms = clock_ms() + UNREAD_MS;
+    }
+    return rc;
 }
 
-/* Under the lock. -1 with *e also where it has just failed for others. */
+/* The SHA-256 of a small file. */
 static int look_up(struct work *w, struct bucket *b, struct err *e)
 {
     struct store *s = w->store;
-    const struct digest *oid = &w->file->oid;
-    uint64_t read_ms = 0, now = clock_ms();
-    bool known = digests_find(
-        &s->digests, w->repo->folder, w->commit, oid, &w->sha256, &read_ms);
+    char name[DIGESTS_NAME_MAX];
+    bool read = false;
+    int rc;
 
-    if (known || (read_ms != 0 && now < read_ms + ANEW_MS))
-        return known ? 0 : not_there(w, b, e);
-    if (now < s->unread_until_ms) {
-        *e = s->unread;
-        return -1;
+    digests_name(name, w->repo->folder, w->commit);
+    pthread_mutex_lock(&s->lock);
+    while ((rc = look(w, b, e)) == 0) {
+        int busy = others(s, name, e);
+
+        if (busy > 0) {
+            pthread_cond_wait(&s->changed, &s->lock);
+            continue;
+        }
+        rc = busy < 0 || read ? -1 : read_anew(w, b, name, e);
+        if (rc != 0)
+            break;
+        read = true;
     }
-    if (read_catalog(w, b, e) != 0) {
-        s->unread = *e;
-        s->unread_until_ms = e->kind == ERR_NET ? clock_ms() + UNREAD_MS : 0;
-        return -1;
-    }
-    return digests_find(&s->digests, w->repo->folder, w->commit, oid,
-               &w->sha256, &read_ms)
-               ? 0
-               : not_there(w, b, e);
+    pthread_mutex_unlock(&s->lock);
+    if (rc < 0 && e->kind == ERR_NONE)
+        return not_there(w, b, e);
+    return rc > 0 ? 0 : -1;
 }
 
 /* The object itself is asked: that teaches the client how to sign, too. */
 static int find_content(struct work *w, struct bucket *b, struct err *e)
 {
-    struct store *s = w->store;
     bool there = false;
-    int rc = 0;
 
     w->sha256 = w->file->sha256;
-    if (!w->file->lfs) {
-        pthread_mutex_lock(&s->lock);
-        rc = look_up(w, b, e);
-        pthread_mutex_unlock(&s->lock);
-    }
-    if (rc != 0 || content_there(b, b->s3, CONTENT_BLOB, &w->sha256,
-                       w->file->size, &there, e) != 0)
+    if ((!w->file->lfs && look_up(w, b, e) != 0) ||
+        content_there(
+            b, b->s3, CONTENT_BLOB, &w->sha256, w->file->size, &there, e) != 0)
         return -1;
     return there ? 0 : not_there(w, b, e);
 }
@@ -293,13 +380,32 @@ static int find_content(struct work *w, struct bucket *b, struct err *e)
 struct address {
     struct bucket *b;
     const struct digest *sha256;
+    bool told;
 };
 
+/* As they are by now where they come from. */
+static int renew_keys(struct bucket *b, struct err *e)
+{
+    struct s3_site now AUTO(s3_site_free) = S3_SITE_INIT;
+
+    if (s3_site_find(&now, NULL, e) != 0)
+        return -1;
+    b->site.cred = now.cred;
+    return 0;
+}
+
+/* An address that is good no more may be one of keys that are not, either. */
 static int locate(void *arg, struct buf *url, struct err *e)
 {
     struct address *a = arg;
+    bool again = a->told;
 
-    return content_url(a->b, a->sha256, url, e);
+    a->told = true;
+    if ((!again || renew_keys(a->b, e) == 0) &&
+        content_url(a->b, a->sha256, url, e) == 0)
+        return 0;
+    keep_to_ourselves(e);
+    return -1;
 }
 
 static int fetch(void *self, unsigned nth, struct single *one,
@@ -309,11 +415,12 @@ static int fetch(void *self, unsigned nth, struct single *one,
     struct desk *k = &s->fetching[nth];
     struct work w = { .run = find_content,
         .store = s,
+        .nth = nth,
         .repo = one->repo,
         .commit = one->commit,
         .file = one->file,
         .why = why };
-    struct address at = { &k->b, &w.sha256 };
+    struct address at = { &k->b, &w.sha256, false };
     struct locator locator = { locate, &at };
 
     if (work_at(k, &w, e) != 0)
@@ -349,6 +456,7 @@ static void close_store(void *self)
         hub_free(&s->fetching[i].none);
     }
     digests_free(&s->digests);
+    pthread_cond_destroy(&s->changed);
     pthread_mutex_destroy(&s->lock);
     free(s->url);
     free(s);
@@ -364,7 +472,9 @@ static int find_volume(struct work *w, struct bucket *b, struct err *e)
 static int look_for(struct store *s, struct err *e)
 {
     struct hub_refusal why;
-    struct work w = { .run = find_volume, .store = s, .why = &why };
+    struct work w = {
+        .run = find_volume, .store = s, .why = &why, .beginning = true
+    };
 
     if (work_at(&s->asking[0], &w, e) == 0)
         return 0;
@@ -384,8 +494,8 @@ struct provider *provider_bucket(const char *url, struct err *e)
         return NULL;
     }
     pthread_mutex_init(&s->lock, NULL);
+    pthread_cond_init(&s->changed, NULL);
     s->digests = (struct digests)DIGESTS_INIT;
-    s->unread = (struct err)ERR_INIT;
     s->url = strdup(url);
     if (s->url == NULL)
         err_set(e, ERR_NOMEM, "out of memory");
