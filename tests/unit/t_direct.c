@@ -15,7 +15,11 @@
 
 #include "tests/unit/tap.h"
 
-enum { BODY = 50, SOON_MS = 10000 };
+enum {
+    BODY = 50,
+    SOON_MS = 10000,
+    LATER_US = 200000 /* the client has taken what came before, busy or not */
+};
 
 static const char whole[] =
     "HTTP/1.1 206 Partial Content\r\n"
@@ -31,6 +35,7 @@ struct server {
     const char *text; /* what is sent, */
     size_t len;       /* so many bytes of it, */
     size_t split;     /* the first ones by themselves, */
+    unsigned gap_us;  /* the others so much later, */
     unsigned closes;  /* and closes after so many answers; 0: at the end */
     unsigned silent;  /* takes the next so many requests, and closes */
     bool trickles;    /* a little of it at a time, for longer than a stall */
@@ -91,7 +96,7 @@ static void answer(struct server *s, int fd)
         if (!send_all(fd, s->text, s->split))
             return;
         if (s->split > 0)
-            usleep(500);
+            usleep(s->gap_us > 0 ? s->gap_us : 500);
         if (!send_all(fd, s->text + s->split, s->len - s->split) ||
             s->len < strlen(s->text) || ++answered == s->closes)
             return;
@@ -230,7 +235,8 @@ static void check_whole(void)
 {
     struct server s = { .text = whole,
         .len = sizeof(whole) - 1,
-        .split = sizeof(whole) - 1 - BODY };
+        .split = sizeof(whole) - 1 - BODY,
+        .gap_us = LATER_US };
     struct taker t = { .most = 20 };
     struct http_call c = HTTP_CALL_INIT;
     struct http *h = open_http(20);
@@ -266,7 +272,10 @@ static void check_whole(void)
 
 static void check_pauses(void)
 {
-    struct server s = { .text = whole, .len = sizeof(whole) - 1, .split = 100 };
+    struct server s = { .text = whole,
+        .len = sizeof(whole) - 1,
+        .split = 100,
+        .gap_us = LATER_US };
     struct http_call c = HTTP_CALL_INIT;
     struct http *h = open_http(20);
 
