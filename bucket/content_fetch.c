@@ -5,7 +5,6 @@
 #include "bucket/content.h"
 
 #include <errno.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -13,7 +12,7 @@
 #include "base/cancel.h"
 #include "base/file.h"
 #include "base/log.h"
-#include "base/pool.h"
+#include "bucket/crew.h"
 
 /* What one request asks for, of what is written to a file. */
 #define STRETCH ((uint64_t)32 << 20)
@@ -28,8 +27,6 @@ struct fetching {
     const char *fd_name;
     struct progress_item *item;
     pthread_mutex_t lock;
-    struct err why;
-    atomic_bool failed;
     /* Hashed in order, by whoever has brought what comes next. */
     struct hash hash;
     bool hashing;
@@ -148,49 +145,29 @@ static uint64_t stretches(const struct fetching *w)
     return w->f->size == 0 ? 1 : (w->f->size - 1) / STRETCH + 1;
 }
 
-static void bring_one(void *ctx, size_t i)
+static int bring_one(void *arg, size_t i, struct s3 *s, struct err *e)
 {
-    struct fetching *w = ctx;
-    struct err why = ERR_INIT;
-    struct s3 *s;
+    struct fetching *w = arg;
 
-    if (atomic_load(&w->failed))
-        return;
-    s = bucket_borrow(w->b, &why);
-    if (s == NULL || bring(w, i, s, &why) != 0 ||
-        hash_on(w, stretches(w), i, &why) != 0) {
-        pthread_mutex_lock(&w->lock);
-        if (w->why.kind == ERR_NONE)
-            w->why = why;
-        pthread_mutex_unlock(&w->lock);
-        atomic_store(&w->failed, true);
-    }
-    bucket_return(w->b, s);
+    return bring(w, i, s, e) != 0 ? -1 : hash_on(w, stretches(w), i, e);
 }
 
 /* 0: right; 1: wrong bytes; -1 with *e. */
 static int fetch_once(struct fetching *w, struct err *e)
 {
     uint64_t n = stretches(w);
+    struct pool *pool AUTO(pool_close_auto) = NULL;
     struct digest now;
 
     memset(w->done, 0, n * sizeof(*w->done));
     w->next = 0;
     if (hash_begin(&w->hash, HASH_SHA256, w->f->size, e) != 0)
         return -1;
-    if (n == 1) {
-        bring_one(w, 0);
-    } else {
-        struct pool *pool AUTO(pool_close_auto) = pool_open(BUCKET_JOBS, e);
-
-        if (pool == NULL)
-            return -1;
-        pool_run(pool, n, bring_one, w);
-    }
-    if (w->why.kind != ERR_NONE) {
-        *e = w->why;
+    if (n > 1)
+        pool = pool_open(BUCKET_JOBS, e);
+    if ((n > 1 && pool == NULL) ||
+        crew_run(w->b, pool, n, bring_one, w, e) != 0)
         return -1;
-    }
     hash_end(&w->hash, &now);
     return digest_eq(&now, &w->f->sha256) ? 0 : 1;
 }
@@ -209,7 +186,6 @@ int content_fetch(struct bucket *b, const struct catalog_file *f, int fd,
         .fd_name = fd_name,
         .item = item,
         .lock = PTHREAD_MUTEX_INITIALIZER,
-        .why = ERR_INIT,
         .hash = HASH_INIT };
     bool *done AUTO(free_done) = NULL;
     char key[S3_KEY_MAX + 1];

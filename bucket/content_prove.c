@@ -1,18 +1,14 @@
 #include "bucket/content.h"
 
-#include <stdatomic.h>
 #include <stdio.h>
 
 #include "base/cancel.h"
-#include "base/pool.h"
+#include "bucket/crew.h"
 
 struct proving {
     struct bucket *b;
     struct content_proof *v;
     struct progress *progress;
-    pthread_mutex_t lock;
-    struct err why;
-    atomic_bool failed;
 };
 
 struct feed {
@@ -72,9 +68,10 @@ static int read_once(struct content_proof *p, struct s3 *s, const char *key,
     return 0;
 }
 
-static int prove(
-    struct proving *w, struct content_proof *p, struct s3 *s, struct err *e)
+static int prove(void *arg, size_t i, struct s3 *s, struct err *e)
 {
+    struct proving *w = arg;
+    struct content_proof *p = &w->v[i];
     struct progress_item *item = progress_item(w->progress, p->shown, p->size);
     char key[S3_KEY_MAX + 1];
 
@@ -86,33 +83,12 @@ static int prove(
     return 0;
 }
 
-static void prove_one(void *ctx, size_t i)
-{
-    struct proving *w = ctx;
-    struct err why = ERR_INIT;
-    struct s3 *s;
-
-    if (atomic_load(&w->failed))
-        return;
-    s = bucket_borrow(w->b, &why);
-    if (s == NULL || prove(w, &w->v[i], s, &why) != 0) {
-        pthread_mutex_lock(&w->lock);
-        if (w->why.kind == ERR_NONE)
-            w->why = why;
-        pthread_mutex_unlock(&w->lock);
-        atomic_store(&w->failed, true);
-    }
-    bucket_return(w->b, s);
-}
-
 int content_prove(struct bucket *b, struct content_proof *v, uint64_t n,
     enum progress_mode progress, struct err *e)
 {
     struct progress *bars AUTO(progress_close_auto) = NULL;
     struct pool *pool AUTO(pool_close_auto) = pool_open(BUCKET_JOBS, e);
-    struct proving w = {
-        .b = b, .v = v, .lock = PTHREAD_MUTEX_INITIALIZER, .why = ERR_INIT
-    };
+    struct proving w = { .b = b, .v = v };
     uint64_t total = 0;
 
     for (uint64_t i = 0; i < n; i++)
@@ -123,9 +99,5 @@ int content_prove(struct bucket *b, struct content_proof *v, uint64_t n,
     if (bars == NULL)
         return -1;
     w.progress = bars;
-    pool_run(pool, n, prove_one, &w);
-    if (w.why.kind == ERR_NONE)
-        return 0;
-    *e = w.why;
-    return -1;
+    return crew_run(b, pool, n, prove, &w, e);
 }

@@ -5,7 +5,6 @@
 #include "bucket/content.h"
 
 #include <fcntl.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -13,50 +12,14 @@
 
 #include "base/cancel.h"
 #include "base/file.h"
-#include "base/pool.h"
+#include "bucket/crew.h"
 #include "s3/multipart.h"
 
 enum { CHUNK = 1 << 20 };
 
-/* Work that a team does item by item; the first failure ends it. */
-struct crew {
-    pthread_mutex_t lock;
-    struct err why;
-    atomic_bool failed;
-};
-
-#define CREW_INIT                                                              \
-    {                                                                          \
-        .lock = PTHREAD_MUTEX_INITIALIZER, .why = ERR_INIT                     \
-    }
-
-static bool crew_goes_on(struct crew *c)
-{
-    return !atomic_load(&c->failed);
-}
-
-static void crew_fail(struct crew *c, const struct err *why)
-{
-    pthread_mutex_lock(&c->lock);
-    if (c->why.kind == ERR_NONE)
-        c->why = *why;
-    atomic_store(&c->failed, true);
-    pthread_mutex_unlock(&c->lock);
-}
-
-static int crew_end(const struct crew *c, struct err *e)
-{
-    if (c->why.kind == ERR_NONE)
-        return 0;
-    if (e->kind == ERR_NONE)
-        *e = c->why;
-    return -1;
-}
-
 /* ---- digests ---- */
 
 struct hashing {
-    struct crew crew;
     struct content_file *v;
     struct progress *progress;
 };
@@ -130,19 +93,18 @@ static int hash_file(
     return same_file(&before, &after) ? 0 : changed(f, e);
 }
 
-static void hash_one(void *ctx, size_t i)
+static int hash_one(void *arg, size_t i, struct s3 *nobody, struct err *e)
 {
-    struct hashing *h = ctx;
-    struct err why = ERR_INIT;
+    struct hashing *h = arg;
 
-    if (crew_goes_on(&h->crew) && hash_file(h, &h->v[i], &why) != 0)
-        crew_fail(&h->crew, &why);
+    (void)nobody;
+    return hash_file(h, &h->v[i], e);
 }
 
 int content_hash(struct content_file *v, uint64_t n, struct progress *progress,
     struct arena *arena, struct err *e)
 {
-    struct hashing h = { .crew = CREW_INIT, .v = v, .progress = progress };
+    struct hashing h = { .v = v, .progress = progress };
     struct pool *pool AUTO(pool_close_auto) = NULL;
 
     for (uint64_t i = 0; i < n; i++) {
@@ -159,14 +121,12 @@ int content_hash(struct content_file *v, uint64_t n, struct progress *progress,
     pool = pool_open(0, e);
     if (pool == NULL)
         return -1;
-    pool_run(pool, n, hash_one, &h);
-    return crew_end(&h.crew, e);
+    return crew_run(NULL, pool, n, hash_one, &h, e);
 }
 
 /* ---- sending ---- */
 
 struct sending {
-    struct crew crew;
     struct bucket *b;
     struct content_file *v;
     uint64_t n;
@@ -241,22 +201,16 @@ static int look_and_send(
     return out->size <= CATALOG_PIECE ? send_short(w, f, s, e) : 0;
 }
 
-static void send_one(void *ctx, size_t i)
+static int send_one(void *arg, size_t i, struct s3 *s, struct err *e)
 {
-    struct sending *w = ctx;
-    struct err why = ERR_INIT;
-    struct s3 *s;
+    struct sending *w = arg;
 
-    if (!crew_goes_on(&w->crew))
-        return;
-    s = bucket_borrow(w->b, &why);
-    if (s == NULL || look_and_send(w, &w->v[i], s, &why) != 0)
-        crew_fail(&w->crew, &why);
-    bucket_return(w->b, s);
+    return look_and_send(w, &w->v[i], s, e);
 }
 
-static int send_part(struct sending *w, size_t i, struct s3 *s, struct err *e)
+static int send_part(void *arg, size_t i, struct s3 *s, struct err *e)
 {
+    struct sending *w = arg;
     const struct catalog_file *out = w->now->out;
     uint64_t at = (uint64_t)i * w->part_bytes;
     struct s3_body body = { .fd = w->fd,
@@ -273,20 +227,6 @@ static int send_part(struct sending *w, size_t i, struct s3 *s, struct err *e)
             &w->parts[i], &why) == 0)
         return 0;
     return why_refused(w->now, &why, e);
-}
-
-static void send_part_of(void *ctx, size_t i)
-{
-    struct sending *w = ctx;
-    struct err why = ERR_INIT;
-    struct s3 *s;
-
-    if (!crew_goes_on(&w->crew))
-        return;
-    s = bucket_borrow(w->b, &why);
-    if (s == NULL || send_part(w, i, s, &why) != 0)
-        crew_fail(&w->crew, &why);
-    bucket_return(w->b, s);
 }
 
 static uint64_t part_size(uint64_t size)
@@ -327,8 +267,8 @@ static int send_parts(
         return err_sys(e, "%s", w->now->file);
     if (s3_multipart_begin(w->b->s3, w->key, w->upload, e) != 0)
         return -1;
-    pool_run(pool, n, send_part_of, w);
-    if (crew_end(&w->crew, e) == 0 && fstat(w->fd, &after) != 0)
+    if (crew_run(w->b, pool, n, send_part, w, e) == 0 &&
+        fstat(w->fd, &after) != 0)
         err_sys(e, "%s", w->now->file);
     if (e->kind == ERR_NONE && !same_file(&before, &after))
         changed(w->now, e);
@@ -367,15 +307,12 @@ static int send_long(
 int content_send(struct bucket *b, struct content_file *v, uint64_t n,
     struct progress *progress, struct err *e)
 {
-    struct sending w = {
-        .crew = CREW_INIT, .b = b, .v = v, .n = n, .progress = progress
-    };
+    struct sending w = { .b = b, .v = v, .n = n, .progress = progress };
     struct pool *pool AUTO(pool_close_auto) = pool_open(BUCKET_JOBS, e);
 
     if (pool == NULL)
         return -1;
-    pool_run(pool, n, send_one, &w);
-    if (crew_end(&w.crew, e) != 0)
+    if (crew_run(b, pool, n, send_one, &w, e) != 0)
         return -1;
     for (uint64_t i = 0; i < n; i++)
         if (v[i].copied && v[i].out->size > CATALOG_PIECE &&
