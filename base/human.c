@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <time.h>
 
 char *human_size(char out[HUMAN_MAX], uint64_t bytes)
 {
@@ -102,4 +103,15 @@ bool human_parse_size(const char *text, uint64_t *out)
         return false;
     *out = (uint64_t)(v * f + 0.5);
     return true;
+}
+
+char *human_date(char out[HUMAN_MAX], int64_t when)
+{
+    time_t t = (time_t)when;
+    struct tm tm;
+
+    if (gmtime_r(&t, &tm) == NULL ||
+        strftime(out, HUMAN_MAX, "%Y-%m-%d %H:%M:%S UTC", &tm) == 0)
+        snprintf(out, HUMAN_MAX, "%lld", (long long)when);
+    return out;
 }

@@ -15,6 +15,12 @@ char *human_size(char out[HUMAN_MAX], uint64_t bytes);
 /* human_time - "0.4 s", "12 s", "3:07", "1:02:03"; in out. */
 char *human_time(char out[HUMAN_MAX], double seconds);
 
+/*
+ * human_date - "2026-11-21 09:30:00 UTC" for seconds since 1970, or their
+ * number where no calendar goes; in out.
+ */
+char *human_date(char out[HUMAN_MAX], int64_t when);
+
 /* human_count - "1,234,567"; in out. */
 char *human_count(char out[HUMAN_MAX], uint64_t n);
 

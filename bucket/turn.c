@@ -7,6 +7,7 @@
 #include "base/cancel.h"
 #include "base/decimal.h"
 #include "base/hex.h"
+#include "base/human.h"
 #include "base/log.h"
 #include "base/rd.h"
 #include "bucket/ending.h"
@@ -19,8 +20,7 @@ enum {
     TRIES = 8,
     ASK_TRIES = 10,
     ASK_MS = 300,
-    FOR_MAX_S = 86400,
-    DATE_MAX = 40
+    FOR_MAX_S = 86400
 };
 
 /* What one says that is there. */
@@ -129,12 +129,9 @@ static bool is_over(const struct claim *c, int64_t now_s)
 
 static int taken(const struct turn *t, const struct claim *c, struct err *e)
 {
-    time_t since = (time_t)(c->readable ? c->since_s : c->written_s);
-    char date[DATE_MAX] = "?";
-    struct tm tm;
+    char date[HUMAN_MAX];
 
-    if (gmtime_r(&since, &tm) != NULL)
-        strftime(date, sizeof(date), "%Y-%m-%d %H:%M:%S UTC", &tm);
+    human_date(date, c->readable ? c->since_s : c->written_s);
     if (c->readable)
         err_set(e, ERR_BUSY, "%s: mlcache %s of %s is at work there since %s",
             t->b->shown, c->what, c->who, date);

@@ -1,5 +1,4 @@
 #include <stdio.h>
-#include <time.h>
 
 #include "bucket/proof.h"
 #include "cache/commands.h"
@@ -239,15 +238,11 @@ static void proof_json(struct buf *b, const struct proof *p)
 
 static void proof_mended(struct buf *b, const struct mended *m)
 {
-    char date[32] = "?";
-    time_t when = (time_t)m->when;
-    struct tm tm;
+    char date[HUMAN_MAX];
 
-    if (gmtime_r(&when, &tm) != NULL)
-        strftime(date, sizeof(date), "%Y-%m-%d %H:%M:%S UTC", &tm);
     buf_printf(b, "; repaired: as it was after step %llu (%s, %llu %s)%s",
-        (unsigned long long)m->number, date, (unsigned long long)m->files,
-        m->files == 1 ? "file" : "files",
+        (unsigned long long)m->number, human_date(date, m->when),
+        (unsigned long long)m->files, m->files == 1 ? "file" : "files",
         m->last ? ", which was the last" : "; what came later is lost");
 }
 

@@ -5,15 +5,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/human.h"
 #include "base/path.h"
 #include "base/sign.h"
 #include "cache/mode.h"
 
-enum { STATE_MAX = 64, DATE_MAX = 32 };
+enum { STATE_MAX = 64 };
 
 /* The value of "name:value" among fields split by tabs. */
 static bool field(struct str comment, const char *name, struct str *out)
@@ -45,17 +45,6 @@ static bool parse_time(struct str text, int64_t *out)
         *out = 10 * *out + (text.p[i] - '0');
     }
     return text.len > 0 && text.len <= 15;
-}
-
-static const char *date(char out[DATE_MAX], int64_t when)
-{
-    time_t t = (time_t)when;
-    struct tm tm;
-
-    if (gmtime_r(&t, &tm) == NULL ||
-        strftime(out, DATE_MAX, "%Y-%m-%d %H:%M:%S UTC", &tm) == 0)
-        snprintf(out, DATE_MAX, "%lld", (long long)when);
-    return out;
 }
 
 /* What the comment promises, held against the file that was given. */
@@ -94,7 +83,7 @@ static int read_state(const struct trust *t, int64_t *out, struct err *e)
 
 static int check_age(const struct trust *t, const char *lock, struct err *e)
 {
-    char then[DATE_MAX], now[DATE_MAX];
+    char then[HUMAN_MAX], now[HUMAN_MAX];
     int64_t newest = t->time;
 
     if (read_state(t, &newest, e) != 0)
@@ -103,7 +92,7 @@ static int check_age(const struct trust *t, const char *lock, struct err *e)
         return 0;
     err_set(e, ERR_VERDICT,
         "%s: it was signed %s, and one of %s was accepted here before", lock,
-        date(now, t->time), date(then, newest));
+        human_date(now, t->time), human_date(then, newest));
     return err_hint(e, "to go back on purpose, sign the old lock again");
 }
 

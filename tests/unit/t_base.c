@@ -127,6 +127,9 @@ static void numbers(void)
     is_str(human_time(out, 3723), "1:02:03", "1:02:03");
     is_str(human_count(out, 1234567), "1,234,567", "1,234,567");
     is_str(human_count(out, 12), "12", "12");
+    is_str(human_date(out, 1763717400), "2025-11-21 09:30:00 UTC", "a date");
+    is_str(human_date(out, INT64_MAX), "9223372036854775807",
+        "beyond all calendars it is a number");
 }
 
 static void texts(void)
