@@ -20,21 +20,17 @@ struct dropping {
 
 static int keep_held(struct dropping *w, const struct catalog *c, struct err *e)
 {
-    if (c->n > w->room - w->n_held) {
-        uint64_t room =
-            w->n_held + c->n > w->room * 2 ? w->n_held + c->n : w->room * 2;
-        struct catalog_file *v = arena_alloc(w->arena, room, sizeof(*v), e);
+    for (uint64_t i = 0; i < c->n; i++) {
+        struct catalog_file *v;
 
+        if (!c->files[i].held)
+            continue;
+        v = arena_grow(w->arena, w->held, w->n_held, &w->room, sizeof(*v), e);
         if (v == NULL)
             return -1;
-        if (w->n_held > 0)
-            memcpy(v, w->held, w->n_held * sizeof(*v));
         w->held = v;
-        w->room = room;
+        w->held[w->n_held++] = c->files[i];
     }
-    for (uint64_t i = 0; i < c->n; i++)
-        if (c->files[i].held)
-            w->held[w->n_held++] = c->files[i];
     return 0;
 }
 
