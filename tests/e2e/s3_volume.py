@@ -1125,24 +1125,33 @@ TESTS = [test_everyday, test_begun, test_refused, test_faults, test_damage, test
          test_long_file]
 
 
-def main():
-    tap = kit.Tap()
+def benches(tap, what):
+    """A bench on each kind of server, in turn; one that is not there is said
+    to be skipped."""
     for kind in (radosgw.Radosgw, swift.Swift):
         why = kind.missing()
         if why:
-            tap.skip(f"volumes on {kind.name}", why)
+            tap.skip(f"{what} on {kind.name}", why)
             continue
         with kind() as server:
             b = Bench(server)
             print(f"# {kind.name}", flush=True)
-            for test in TESTS:
-                if test in ONCE and not LONG and not server.conditional:
-                    continue
-                start = time.monotonic()
-                test(tap, b)
-                print(f"# {test.__name__}: "
-                      f"{time.monotonic() - start:.1f} s", flush=True)
+            yield b
             b.close()
+
+
+def timed(test, *args):
+    start = time.monotonic()
+    test(*args)
+    print(f"# {test.__name__}: {time.monotonic() - start:.1f} s", flush=True)
+
+
+def main():
+    tap = kit.Tap()
+    for b in benches(tap, "volumes"):
+        for test in TESTS:
+            if test not in ONCE or LONG or b.server.conditional:
+                timed(test, tap, b)
     tap.done()
 
 

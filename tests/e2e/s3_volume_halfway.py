@@ -18,11 +18,9 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.join(HERE, ".."), os.path.join(HERE, "../server")]
 import kit  # noqa: E402
 import pulling  # noqa: E402
-import radosgw  # noqa: E402
 import s3_faults  # noqa: E402
-import swift  # noqa: E402
-from s3_volume import (BUCKET, DEAD, LONG, Bench, Machine, meanwhile,  # noqa: E402
-                       sha, sound)
+from s3_volume import (BUCKET, DEAD, LONG, Machine, benches,  # noqa: E402
+                       meanwhile, sha, sound, timed)
 
 FREE = ("--grace", "0")
 
@@ -409,24 +407,13 @@ TESTS = [test_gc_fails, test_interrupt, test_dry, test_refused, test_repair,
 def main():
     tap = kit.Tap()
     wanted = [a for a in sys.argv[1:] if a != "--long"]
-    for kind in (radosgw.Radosgw, swift.Swift):
-        why = kind.missing()
-        if why:
-            tap.skip(f"volumes on {kind.name}", why)
-            continue
-        with kind() as server:
-            b = Bench(server)
-            print(f"# {kind.name}", flush=True)
-            for test in TESTS:
-                if (test in APPEND if server.conditional
-                        else test not in BOTH and not (LONG or wanted)) or \
-                        (wanted and test.__name__ not in wanted):
-                    continue
-                start = time.monotonic()
-                test(tap, b)
-                print(f"# {test.__name__}: "
-                      f"{time.monotonic() - start:.1f} s", flush=True)
-            b.close()
+    for b in benches(tap, "volumes"):
+        for test in TESTS:
+            if (test in APPEND if b.server.conditional
+                    else test not in BOTH and not (LONG or wanted)) or \
+                    (wanted and test.__name__ not in wanted):
+                continue
+            timed(test, tap, b)
     tap.done()
 
 

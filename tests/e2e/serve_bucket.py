@@ -15,11 +15,9 @@ sys.path.insert(0, os.path.join(HERE, ".."))
 sys.path.insert(0, os.path.join(HERE, "../server"))
 import kit  # noqa: E402
 import pulling  # noqa: E402
-import radosgw  # noqa: E402
 import s3_faults  # noqa: E402
 import s3_volume  # noqa: E402
 import serve_through  # noqa: E402
-import swift  # noqa: E402
 from pulling import MIB  # noqa: E402
 from s3_volume import BUCKET, DEAD, sha  # noqa: E402
 from serve_through import FILE, HELD_BACK, resolve, soon  # noqa: E402
@@ -465,38 +463,26 @@ def run(tap, b, team):
     for test in TESTS:
         if test in ONCE and not b.server.conditional:
             continue
-        start = time.monotonic()
-        test(tap, b, team)
+        s3_volume.timed(test, tap, b, team)
         b.watch()
-        print(f"# {test.__name__}: {time.monotonic() - start:.1f} s",
-              flush=True)
 
 
 def main():
     tap = kit.Tap()
-    for kind in (radosgw.Radosgw, swift.Swift):
-        why = kind.missing()
-        if why:
-            tap.skip(f"a mirror of a volume on {kind.name}", why)
-            continue
-        with kind() as server:
-            b = s3_volume.Bench(server)
-            print(f"# {kind.name}", flush=True)
-            team = Team(b)
-            team.bring([REPO], ["acme/part", "--include", "config.json"],
-                       ROWS)
-            with concurrent.futures.ThreadPoolExecutor(1) as beside:
-                waits = beside.submit(away if server.conditional else nothing,
-                                      tap, b, team)
-                run(tap, b, team)
-                waits.result()
-            told = b"\n".join(Answer.told)
-            tap.ok(all(s.encode() not in told for s in (
-                server.key, server.secret, "X-Amz", "arn:", "AWS_", "OTHERKEY",
-                "credentials")), "no client is told whose keys they are",
-                [t for t in Answer.told if b"redentials" in t or
-                 server.key.encode() in t or b"AWS_" in t or b"arn:" in t])
-            b.close()
+    for b in s3_volume.benches(tap, "a mirror of a volume"):
+        team = Team(b)
+        team.bring([REPO], ["acme/part", "--include", "config.json"], ROWS)
+        with concurrent.futures.ThreadPoolExecutor(1) as beside:
+            waits = beside.submit(
+                away if b.server.conditional else nothing, tap, b, team)
+            run(tap, b, team)
+            waits.result()
+        told = b"\n".join(Answer.told)
+        tap.ok(all(s.encode() not in told for s in (
+            b.server.key, b.server.secret, "X-Amz", "arn:", "AWS_",
+            "OTHERKEY", "credentials")), "no client is told whose keys they are",
+            [t for t in Answer.told if b"redentials" in t or
+             b.server.key.encode() in t or b"AWS_" in t or b"arn:" in t])
     ends = serve_through.Mirror.ends
     tap.ok(all(status == 0 for status, _ in ends),
            f"{len(ends)} mirrors ended well when they were told to",
