@@ -316,7 +316,7 @@ $(OUT)/tests/%: $(OUT)/tests/%.o $(call libs,$(UNIT_LIBS)) $(OUT)/flags
 .SECONDARY:
 
 .PHONY: unit check test lint fuzz demo deps
-unit: $(UNIT) $(OUT)/tests/e2e/s3ask ## build the compiled tests
+unit: $(UNIT) $(OUT)/tests/e2e/s3ask $(OUT)/tests/interop/tokenize ## build the compiled tests
 
 check: all unit ## the compiled tests alone; about a minute
 	$(Q)BUILD_DIR=$(OUT) $(PYTHON) tests/run.py $(UNIT)

@@ -56,8 +56,12 @@ class World:
         return kit.run(["mlfetch", "pull", *args], self.env, **more)
 
     def pull_json(self, *args):
+        """What a pull reports; one that must not fail, and says why it did."""
         done = self.pull("--json", *args)
-        return json.loads(done.stdout)[0] if done.returncode == 0 else done
+        if done.returncode != 0:
+            raise RuntimeError(f"pull {' '.join(args)}: status "
+                               f"{done.returncode}: {done.stderr}")
+        return json.loads(done.stdout)[0]
 
     def repo(self, repo_id):
         return os.path.join(self.root, "models--" + repo_id.replace("/", "--"))

@@ -3,11 +3,10 @@
 
     python3 tokenizers_check.py [--texts N] [--seed N] [TOKENIZER.JSON ...]
 
-Needs the program built from tests/interop/tokenize.c: the environment
-variable TOKENIZE names it, else make builds it.  Tokenizers are the ones of
-this repository, those named, and many made here: trained on a text made up
-here and then changed in every component we support.  Each sees random texts
-and random ids.  Prints TAP.
+Needs the program built from tests/interop/tokenize.c (make unit). Tokenizers
+are the ones of this repository, those named, and many made here: trained on a
+text made up here and then changed in every component we support.  Each sees
+random texts and random ids.  Prints TAP.
 
 One difference is known and kept out of the texts: the library's tables for
 normal forms are older than ours, so marks younger than Unicode 3.2 are left
