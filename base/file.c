@@ -291,44 +291,54 @@ static bool is_folder(const char *path)
     return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
-/* One folder whose parent is there. */
+/* One folder whose parent is there; not synced. */
 static int make_level(const char *path, struct err *e)
 {
-    char dir[PATH_MAX];
-
+    if (is_folder(path) || mkdir(path, 0777) == 0)
+        return 0;
+    if (errno != EEXIST)
+        return err_sys(e, "cannot create folder %s", path);
+    /* A file, a link to nothing, or another process was faster. */
     if (is_folder(path))
         return 0;
-    if (mkdir(path, 0777) != 0) {
-        if (errno != EEXIST)
-            return err_sys(e, "cannot create folder %s", path);
-        /* A file, a link to nothing, or another process was faster. */
-        if (!is_folder(path)) {
-            errno = ENOTDIR;
-            return err_sys(e, "%s", path);
-        }
-    }
-    path_dir(dir, sizeof(dir), path);
-    return dir_sync(dir, e);
+    errno = ENOTDIR;
+    return err_sys(e, "%s", path);
+}
+
+/* The end of the name that ends after at, in a path of n bytes. */
+static size_t level_end(const char *path, size_t n, size_t at)
+{
+    const char *slash = at < n ? memchr(path + at + 1, '/', n - at - 1) : NULL;
+
+    return slash != NULL ? (size_t)(slash - path) : n;
 }
 
 int dir_make(const char *path, struct err *e)
 {
-    char part[PATH_MAX];
-    size_t n = strlen(path);
+    char part[PATH_MAX], up[PATH_MAX];
+    size_t n = strlen(path), first = n;
 
     if (is_folder(path))
         return 0;
-    if (path_fmt(part, e, "%s", path) != 0)
-        return -1;
-    for (size_t i = 1; i < n; i++) {
-        if (part[i] != '/')
-            continue;
-        part[i] = '\0';
+    for (size_t end = level_end(path, n, 0);; end = level_end(path, n, end)) {
+        if (path_fmt(part, e, "%.*s", (int)end, path) != 0)
+            return -1;
+        if (first == n && !is_folder(part))
+            first = end;
         if (make_level(part, e) != 0)
             return -1;
-        part[i] = '/';
+        if (end == n)
+            break;
     }
-    return make_level(part, e);
+    /* All are made before the first is synced: that writes them all down. */
+    for (size_t end = first;; end = level_end(path, n, end)) {
+        snprintf(part, sizeof(part), "%.*s", (int)end, path);
+        path_dir(up, sizeof(up), part);
+        if (dir_sync(up, e) != 0)
+            return -1;
+        if (end == n)
+            return 0;
+    }
 }
 
 int dir_free_space(const char *path, uint64_t *out, struct err *e)
