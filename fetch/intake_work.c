@@ -369,6 +369,16 @@ static void reader(struct intake *in)
 
 /* ---- the scribe ---- */
 
+/*
+ * What is left came in less time than since the last save: the sync that ends
+ * the file is as near as this one, and would wait for it.
+ */
+static bool ends_soon(const struct partial *p, uint64_t now)
+{
+    return p->size - ranges_sum(&p->have) < p->unsaved &&
+           now - p->saved_ms < 2 * SAVE_MS;
+}
+
 /* The one that waits the longest: a slow disk must get to all of them. */
 static struct sink *find_unsaved(struct intake *in, uint64_t now)
 {
@@ -379,7 +389,7 @@ static struct sink *find_unsaved(struct intake *in, uint64_t now)
         const struct partial *p = s->partial;
 
         if (s->ended || s->err.kind != ERR_NONE || p->unsaved == 0 ||
-            p->saved_ms > oldest)
+            p->saved_ms > oldest || ends_soon(p, now))
             continue;
         found = s;
         oldest = p->saved_ms;
