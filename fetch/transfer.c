@@ -28,6 +28,7 @@ enum {
     BLOCKS = 160,
     /* Enough to leave the hasher its processor, see give_way. */
     MODEST = 5,
+    SPARE_MS = 250,
     /* While somebody reads: so soon is shown what is in memory. */
     TURN_WATCHED_MS = WATCH_FLUSH_MS,
     /* Lanes besides, for readers that are far ahead of all others. */
@@ -202,23 +203,23 @@ static void leave_streams(struct transfer *t)
     }
 }
 
-/* Until it is known: how long does it take to get to the files? */
+/* Until it is known: how far away are the files? */
 static void measure(struct transfer *t)
 {
+    uint64_t us;
+
     t->dials = false;
     for (unsigned i = 0; i < t->jobs && !t->measured; i++) {
         const struct lane *l = &t->lanes[i];
-        uint64_t us = l->d != NULL ? http_connect_us(&l->call) : 0;
-        uint64_t so_far = (clock_ns() - l->sent_ns) / 1000;
+        enum http_way way =
+            l->d != NULL ? http_way(&l->call, &us) : HTTP_WAY_UNKNOWN;
 
-        if (us > 0)
-            tuner_rtt(&t->tuner, us);
-        t->measured = us > 0;
-        if (us > 0 || l->d == NULL || l->at_hub || l->brought > 0)
+        t->measured = way == HTTP_WAY_KNOWN;
+        if (way == HTTP_WAY_UNKNOWN || (way == HTTP_WAY_LONGER && l->at_hub))
             continue;
-        t->dials = true;
-        if (so_far >= TUNER_FAR_US)
-            tuner_rtt(&t->tuner, so_far);
+        t->dials = way == HTTP_WAY_LONGER;
+        if (t->measured || us >= TUNER_FAR_US)
+            tuner_rtt(&t->tuner, us);
     }
 }
 
@@ -251,7 +252,7 @@ static void give_way(struct transfer *t)
 
 static void tune(struct transfer *t)
 {
-    uint64_t bytes = t->bytes;
+    uint64_t bytes = t->bytes, now = clock_ms();
     bool full = t->busy >= t->tuner.want && t->pace.rate == 0;
 
     for (unsigned i = 0; i < t->jobs; i++) {
@@ -263,7 +264,11 @@ static void tune(struct transfer *t)
     t->brought = bytes;
     if (bytes > 0)
         t->retry.limit_ms = t->opts->hub->retry_s * 1000;
-    tuner_look(&t->tuner, clock_ms(), bytes, full);
+    if (now - t->spare_ms >= SPARE_MS) {
+        t->spare_ms = now;
+        t->has_spare = spare_look(&t->spare);
+    }
+    tuner_look(&t->tuner, now, bytes, full, t->has_spare);
 }
 
 static int run_network(struct transfer *t, unsigned ms, struct err *e)

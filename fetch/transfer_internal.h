@@ -9,6 +9,7 @@
 
 #include "fetch/batch.h"
 #include "fetch/lane.h"
+#include "fetch/spare.h"
 #include "fetch/transfer.h"
 #include "fetch/tuner.h"
 
@@ -30,6 +31,9 @@ struct transfer {
     bool measured; /* how far away the server is */
     bool dials;    /* a lane is on its way there */
     bool modest;   /* the hasher goes first */
+    struct spare spare;
+    uint64_t spare_ms;
+    bool has_spare;
     struct pace pace;
     struct retry retry;
     uint64_t hub_hold_ms; /* the Hub asked for silence until then */

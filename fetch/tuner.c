@@ -54,7 +54,8 @@ static void grow(struct tuner *t, uint64_t now_ms)
     t->want = (unsigned)size_min(t->most, t->want + size_max(2, t->want / 2));
 }
 
-void tuner_look(struct tuner *t, uint64_t now_ms, uint64_t bytes, bool full)
+void tuner_look(
+    struct tuner *t, uint64_t now_ms, uint64_t bytes, bool full, bool spare)
 {
     uint64_t ms = now_ms - t->since_ms;
 
@@ -78,7 +79,7 @@ void tuner_look(struct tuner *t, uint64_t now_ms, uint64_t bytes, bool full)
         t->want = t->base;
         t->base = 0;
         t->hold_ms = now_ms + HOLD_MS;
-    } else if (now_ms >= t->hold_ms && t->want < t->most) {
+    } else if (spare && now_ms >= t->hold_ms && t->want < t->most) {
         grow(t, now_ms);
     } else {
         t->base = 0;

@@ -44,9 +44,11 @@ void tuner_rtt(struct tuner *t, uint64_t us);
 
 /*
  * tuner_look - bytes came so far, with full connections at work
- * full  as many as wanted were at work, and none waited for the disk
+ * full   as many as wanted were at work, and none waited for the disk
+ * spare  this process could take in more (spare.h)
  */
-void tuner_look(struct tuner *t, uint64_t now_ms, uint64_t bytes, bool full);
+void tuner_look(
+    struct tuner *t, uint64_t now_ms, uint64_t bytes, bool full, bool spare);
 
 /* tuner_refused - a server refused one connection while busy were at work. */
 void tuner_refused(struct tuner *t, uint64_t now_ms, unsigned busy);

@@ -2,6 +2,8 @@
 
 #include <curl/curl.h>
 #include <limits.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,8 +44,10 @@ static int on_socket(
         return 0;
     }
     /* Since 8.10 libcurl closes with a handle of its own: that is no call. */
-    if (c != NULL)
+    if (c != NULL && c->fd != fd) {
         c->fd = fd;
+        c->fd_ns = clock_ns();
+    }
     return waiter_watch(
         &h->waiter, fd, what != CURL_POLL_OUT, what != CURL_POLL_IN);
 }
@@ -445,15 +449,28 @@ void http_wake(struct http *h)
     waiter_wake(&h->waiter);
 }
 
-uint64_t http_connect_us(const struct http_call *c)
+/*
+ * The kernel's word on it: by libcurl's clock, and ours, a machine that is
+ * busy with the first connections is far away from the others.
+ */
+enum http_way http_way(const struct http_call *c, uint64_t *us)
 {
-    curl_off_t found = 0, connected = 0;
+    struct tcp_info info;
+    socklen_t len = sizeof(info);
+    curl_off_t connected = 0;
 
-    if (c->end != HTTP_RUNNING || easy_of(c) == NULL || direct_kept(c))
-        return 0;
-    curl_easy_getinfo(easy_of(c), CURLINFO_NAMELOOKUP_TIME_T, &found);
+    if (c->end != HTTP_RUNNING || c->fd < 0 || direct_kept(c) ||
+        easy_of(c) == NULL ||
+        getsockopt(c->fd, IPPROTO_TCP, TCP_INFO, &info, &len) != 0)
+        return HTTP_WAY_UNKNOWN;
+    if (info.tcpi_state == TCP_SYN_SENT) {
+        *us = (clock_ns() - c->fd_ns) / 1000;
+        return HTTP_WAY_LONGER;
+    }
+    /* An old connection took no time. */
     curl_easy_getinfo(easy_of(c), CURLINFO_CONNECT_TIME_T, &connected);
-    return connected > found ? (uint64_t)(connected - found) : 0;
+    *us = size_max(1, info.tcpi_rtt);
+    return connected > 0 ? HTTP_WAY_KNOWN : HTTP_WAY_UNKNOWN;
 }
 
 void http_call_free(struct http_call *c)

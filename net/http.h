@@ -77,10 +77,11 @@ struct http_call {
     void *lines;
     struct http *http;
     struct http_call *next;
-    int fd;        /* that is watched; -1: none */
-    int failed;    /* when it was resumed: libcurl's code */
-    uint64_t sent; /* of the upload */
-    bool unread;   /* the upload could not be read */
+    int fd;         /* that is watched; -1: none */
+    uint64_t fd_ns; /* since when */
+    int failed;     /* when it was resumed: libcurl's code */
+    uint64_t sent;  /* of the upload */
+    bool unread;    /* the upload could not be read */
     struct direct *direct;
 };
 
@@ -120,11 +121,14 @@ void http_resume(struct http_call *c);
 /* http_wake - http_wait returns soon. From any thread. */
 void http_wake(struct http *h);
 
+enum http_way { HTTP_WAY_UNKNOWN, HTTP_WAY_LONGER, HTTP_WAY_KNOWN };
+
 /*
- * http_connect_us - how long a running call took to get its connection;
- * 0: it has none yet, or an old one
+ * http_way - how long a round trip on a running call's connection takes
+ * Returns KNOWN with *us in microseconds; LONGER than *us: the other end has
+ *         not answered yet; UNKNOWN: no connection, or not a new one
  */
-uint64_t http_connect_us(const struct http_call *c);
+enum http_way http_way(const struct http_call *c, uint64_t *us);
 
 /* http_call_free - idempotent; the call must not be running. */
 void http_call_free(struct http_call *c);

@@ -106,9 +106,10 @@ class Host(http.server.ThreadingHTTPServer):
         self.server_close()
 
 
-def pulled(tap, hub, files, name, *args, **host):
+def pulled(tap, hub, files, name, *args, env=None, **host):
     """One pull from such a host; returns it, and how long it took."""
-    with Host(files["model.safetensors"], **host) as h, World(hub.url) as w:
+    with Host(files["model.safetensors"], **host) as h, \
+            World(hub.url, **(env or {})) as w:
         hub.faults([{"path": "*/resolve/*/model.safetensors", "times": -1,
                      "headers": {"Location": "http://127.0.0.2:"
                                  f"{h.server_port}/f"}}])
@@ -130,6 +131,38 @@ def connections(tap, hub, files):
     tap.ok(h.most > 4, f"more than at first are used: {h.most}")
     tap.ok(h.most <= 32, "but not without end", h.most)
     tap.ok(took < 24, "which helps", took)
+
+
+# A thread that is always late: it hears of a connection 8 ms after it is made.
+LATE = r"""
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+int epoll_wait(int fd, struct epoll_event *ev, int n, int ms)
+{
+    static int (*real)(int, struct epoll_event *, int, int);
+
+    if (real == 0)
+        real = (int (*)(int, struct epoll_event *, int, int))dlsym(
+            RTLD_NEXT, "epoll_wait");
+    usleep(8000);
+    return real(fd, ev, n, ms);
+}
+"""
+
+
+def busy(tap, hub, files):
+    """Who is late himself does not take a near server for a far one."""
+    folder = kit.scratch()
+    shim = shimmed(folder, LATE)
+    if shim is None:
+        tap.skip("a busy machine", "no library can be preloaded here")
+        return
+    h, _ = pulled(tap, hub, files, "a machine that is busy",
+                  env={"LD_PRELOAD": shim}, rate=24 * MIB)
+    tap.ok(h.most <= 9, f"{h.most} connections to a near server", h.most)
+    shutil.rmtree(folder)
 
 
 def refusals(tap, hub, files):
@@ -314,6 +347,7 @@ def main():
     with kit.Hub({REPO: {"dir": os.path.join(data, "large")},
                   MANY: {"dir": os.path.join(data, "many")}}) as hub:
         connections(tap, hub, large)
+        busy(tap, hub, large)
         refusals(tap, hub, large)
         slow_front(tap, hub, large)
         lame(tap, hub, large)

@@ -1,5 +1,6 @@
 /* How many connections, how much of a file, how fast: against made-up links. */
 #include "fetch/pace.h"
+#include "fetch/spare.h"
 #include "fetch/tuner.h"
 
 #include "tests/unit/tap.h"
@@ -19,7 +20,7 @@ static unsigned settle(
         double rate = each * t->want < link ? each * t->want : link;
 
         bytes += rate / 100;
-        tuner_look(t, ms, (uint64_t)bytes, true);
+        tuner_look(t, ms, (uint64_t)bytes, true, true);
     }
     return t->want;
 }
@@ -40,6 +41,42 @@ static void growth(void)
     is_int(settle(&t, 1e9, 1e7, 5), 3, "never more than the user said");
     t = tuner_begin(1, 0);
     is_int(settle(&t, 1e9, 1e7, 5), 1, "not even two");
+}
+
+/* A link that each connection brings more of, to a machine that is busy. */
+static void no_spare(void)
+{
+    struct tuner t = tuner_begin(32, 0);
+    uint64_t ms = 0;
+
+    for (; ms < 3000; ms += 10)
+        tuner_look(&t, ms, ms * 10000 * t.want, true, false);
+    is_int(t.want, TUNER_NEAR, "nothing to spare: no more connections");
+    for (; ms < 4000; ms += 10)
+        tuner_look(&t, ms, ms * 10000 * t.want, true, true);
+    ok(t.want > TUNER_NEAR, "until there is: %u", t.want);
+}
+
+/* After a second in which so much was done. */
+static bool spares(uint64_t process_ms, uint64_t thread_ms, unsigned cores)
+{
+    struct spare was = { .process_ns = 7, .thread_ns = 5, .at_ns = 1 };
+    struct spare now = { .process_ns = 7 + process_ms * 1000000,
+        .thread_ns = 5 + thread_ms * 1000000,
+        .at_ns = 1 + 1000000000 };
+
+    return spare_between(&was, &now, cores);
+}
+
+static void spare(void)
+{
+    struct spare s = { .at_ns = 0 };
+
+    ok(spares(999, 500, 2), "a bit less than one core of two");
+    ok(!spares(1000, 500, 2), "one of two");
+    ok(spares(1900, 890, 4), "a thread that rests a little");
+    ok(!spares(1900, 900, 4), "one that is at work all the time");
+    ok(spare_look(&s) && s.at_ns > 0, "nothing is known at first");
 }
 
 static void distance(void)
@@ -163,16 +200,16 @@ static void ramp(void)
 
     tuner_rtt(&t, 50000);
     for (; t.rate == 0 && ms < 5000; ms += 10)
-        tuner_look(&t, ms, far_bytes(ms, 1e8), true);
+        tuner_look(&t, ms, far_bytes(ms, 1e8), true, true);
     ok(ms > 600, "what comes before all are at speed says nothing: %llu ms",
         (unsigned long long)ms);
     ok(t.rate > 9.8e7 && t.rate < 1.02e8, "what comes then does: %.0f", t.rate);
     ok(t.want > TUNER_FAR, "more are tried");
     ms += 400;
-    tuner_look(&t, ms, far_bytes(ms, 1e8), true);
+    tuner_look(&t, ms, far_bytes(ms, 1e8), true, true);
     ok(t.want > TUNER_FAR, "and get as long to be at speed");
     for (uint64_t end = ms + 1000; ms < end; ms += 10)
-        tuner_look(&t, ms, far_bytes(ms, 1e8), true);
+        tuner_look(&t, ms, far_bytes(ms, 1e8), true, true);
     is_int(t.want, TUNER_FAR, "they brought nothing");
 }
 
@@ -222,6 +259,8 @@ static void shares(void)
 int main(void)
 {
     growth();
+    no_spare();
+    spare();
     distance();
     refusals();
     far_pieces();
