@@ -57,7 +57,7 @@ int gpu_choose_device(int *out, struct err *e)
     return rc == cudaSuccess ? 0 : gpu_failed(e, "the device", rc);
 }
 
-void gpu_describe(int device, char out[PLUGIN_DEVICE_MAX])
+void gpu_describe(int device, char out[BACKEND_DEVICE_MAX])
 {
     struct cudaDeviceProp prop;
     char size[HUMAN_MAX];
@@ -65,10 +65,10 @@ void gpu_describe(int device, char out[PLUGIN_DEVICE_MAX])
 
     if (cudaGetDeviceProperties(&prop, device) != cudaSuccess ||
         cudaDriverGetVersion(&driver) != cudaSuccess) {
-        snprintf(out, PLUGIN_DEVICE_MAX, "device %d", device);
+        snprintf(out, BACKEND_DEVICE_MAX, "device %d", device);
         return;
     }
-    snprintf(out, PLUGIN_DEVICE_MAX, "%.64s, %s, driver for CUDA %d.%d",
+    snprintf(out, BACKEND_DEVICE_MAX, "%.64s, %s, driver for CUDA %d.%d",
         prop.name, human_size(size, prop.totalGlobalMem), driver / 1000,
         driver % 1000 / 10);
 }

@@ -89,7 +89,7 @@ int gpu_failed(struct err *e, const char *what, cudaError_t rc);
 int gpu_choose_device(int *out, struct err *e);
 
 /* gpu_describe - its name, memory and driver in words. */
-void gpu_describe(int device, char out[PLUGIN_DEVICE_MAX]);
+void gpu_describe(int device, char out[BACKEND_DEVICE_MAX]);
 
 /*
  * gpu_make_buffers - all that a pass works in

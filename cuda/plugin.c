@@ -53,7 +53,7 @@ static uint32_t splits_for(uint32_t capacity)
 }
 
 static int take_in(
-    struct plugin_state *s, char text[PLUGIN_DEVICE_MAX], struct err *e)
+    struct plugin_state *s, struct backend_opened *out, struct err *e)
 {
     const struct plugin_model *m = s->m;
     int device;
@@ -64,7 +64,7 @@ static int take_in(
             ATTENTION_HEAD_MAX);
     if (gpu_choose_device(&device, e) != 0)
         return -1;
-    gpu_describe(device, text);
+    gpu_describe(device, out->device);
     s->block = m->capacity < TUNE_BLOCK ? m->capacity : TUNE_BLOCK;
     s->splits = splits_for(m->capacity);
     if (read_device(s, device, e) != 0 || gpu_upload(s, e) != 0)
@@ -73,7 +73,7 @@ static int take_in(
 }
 
 static struct plugin_state *gpu_open(
-    const struct plugin_model *m, char text[PLUGIN_DEVICE_MAX], struct err *e)
+    const struct plugin_model *m, struct backend_opened *out, struct err *e)
 {
     struct plugin_state *s = calloc(1, sizeof(*s));
 
@@ -82,7 +82,7 @@ static struct plugin_state *gpu_open(
         return NULL;
     }
     s->m = m;
-    if (take_in(s, text, e) == 0)
+    if (take_in(s, out, e) == 0)
         return s;
     gpu_close(s);
     return NULL;

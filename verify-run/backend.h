@@ -15,7 +15,7 @@
 #include "verify-run/stream.h"
 #include "verify-run/weights.h"
 
-enum { BACKEND_ABI = 1, BACKEND_DEVICE_MAX = 128 };
+enum { BACKEND_ABI = 2 };
 
 /* Everything lives longer than the backend's state. */
 struct backend_model {
@@ -25,7 +25,7 @@ struct backend_model {
     uint32_t capacity;                   /* positions the cache must hold */
     struct pool *pool;                   /* for work on the CPU */
     const struct stream *stream; /* for weights beyond memory, or NULL */
-    uint64_t device_memory;      /* to use at most; 0: what the device has */
+    uint64_t device_memory;      /* to take at most; 0: what the device has */
 };
 
 struct backend_state;
@@ -40,11 +40,10 @@ struct backend {
     double wobble;
     /*
      * open - take the model in
-     * device   out: what it runs on, in words
      * Returns  NULL with *e: NOMEM, IO, UNSUPPORTED
      */
     struct backend_state *(*open)(const struct backend_model *m,
-        char device[BACKEND_DEVICE_MAX], struct err *e);
+        struct backend_opened *out, struct err *e);
     /*
      * forward - pos + n is at most capacity
      * Returns  0, or -1 with *e: IO, NOMEM, CANCELLED (a long prompt takes

@@ -322,8 +322,8 @@ static void cpu_close(struct backend_state *s)
     free(s);
 }
 
-static struct backend_state *cpu_open(const struct backend_model *m,
-    char device[BACKEND_DEVICE_MAX], struct err *e)
+static struct backend_state *cpu_open(
+    const struct backend_model *m, struct backend_opened *out, struct err *e)
 {
     struct backend_state *s = calloc(1, sizeof(*s));
 
@@ -331,6 +331,8 @@ static struct backend_state *cpu_open(const struct backend_model *m,
         err_set(e, ERR_NOMEM, "out of memory for the backend");
         return NULL;
     }
+    out->passing_layers = stream_layers(m->stream);
+    out->passing = stream_passing(m->stream);
     *s = (struct backend_state){
         .c = m->config,
         .w = m->weights,
@@ -351,7 +353,7 @@ static struct backend_state *cpu_open(const struct backend_model *m,
     alibi_slopes(s->c, s->slopes);
     if (alibi_is_rounded(s->c))
         alibi_bias(s->c, s->capacity, s->bias);
-    describe(device, s->ops, pool_size(s->pool));
+    describe(out->device, s->ops, pool_size(s->pool));
     return s;
 }
 

@@ -18,9 +18,6 @@
 
 #define PLUGIN_FILE "ml-backend-cuda.so"
 
-_Static_assert((int)PLUGIN_DEVICE_MAX == (int)BACKEND_DEVICE_MAX,
-    "a plugin fills a backend's text");
-
 struct backend_state {
     const struct plugin *plugin;
     struct plugin_state *inner;
@@ -240,8 +237,8 @@ static int fill(
     return put_weights(&s->model, b, &s->arena, e);
 }
 
-static struct backend_state *cuda_open(const struct backend_model *b,
-    char device[BACKEND_DEVICE_MAX], struct err *e)
+static struct backend_state *cuda_open(
+    const struct backend_model *b, struct backend_opened *out, struct err *e)
 {
     const struct plugin *p = plugin_find(e);
     struct backend_state *s = p == NULL ? NULL : calloc(1, sizeof(*s));
@@ -253,7 +250,7 @@ static struct backend_state *cuda_open(const struct backend_model *b,
     s->plugin = p;
     s->arena = (struct arena)ARENA_INIT(UINT64_MAX);
     if (fill(s, b, e) == 0)
-        s->inner = p->open(&s->model, device, e);
+        s->inner = p->open(&s->model, out, e);
     if (s->inner == NULL) {
         err_ctx(e, "backend cuda");
         arena_free(&s->arena);

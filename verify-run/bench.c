@@ -94,7 +94,7 @@ static void describe(struct bench_model *out, const struct session *s)
     out->int8 = session_coarsest(s) == DTYPE_I8;
     out->backend = s->backend->name;
     out->load_seconds = s->load_seconds;
-    memcpy(out->device, s->device, sizeof(out->device));
+    memcpy(out->device, s->opened.device, sizeof(out->device));
 }
 
 static int prepare(struct bench_model *out, struct session *s,

@@ -35,6 +35,15 @@ struct backend_pass {
                                   the embedding and each layer; or NULL */
 };
 
+enum { BACKEND_DEVICE_MAX = 128 };
+
+/* What a backend says when it has taken a model in. */
+struct backend_opened {
+    char device[BACKEND_DEVICE_MAX]; /* what it runs on, in words */
+    uint32_t passing_layers;         /* that its memory has no room for */
+    uint64_t passing; /* bytes that every pass brings there again */
+};
+
 /* What a device says of itself after a run. */
 struct backend_facts {
     uint64_t memory;   /* bytes of it that the model takes */

@@ -54,7 +54,8 @@ int perplexity_ids(const struct session *s, struct ids *out, struct err *e)
 /* Every block of tokens would read a model that is streamed once more. */
 static bool is_spared(const struct session *s, enum perplexity_wish wish)
 {
-    return wish == PERPLEXITY_AUTO && s->stream != NULL;
+    return wish == PERPLEXITY_AUTO &&
+           (s->stream != NULL || s->opened.passing > 0);
 }
 
 int perplexity_room(const struct session *s, enum perplexity_wish wish,

@@ -12,7 +12,7 @@
 #include "formats/dtype.h"
 #include "verify-run/pass.h"
 
-enum { PLUGIN_ABI = 1, PLUGIN_DEVICE_MAX = 128 };
+enum { PLUGIN_ABI = 2 };
 
 /* The one symbol of a plugin: a const struct plugin of this name. */
 #define PLUGIN_SYMBOL "ml_backend_plugin"
@@ -95,12 +95,11 @@ struct plugin {
     int (*probe)(struct err *e);
     /*
      * open - copy the model to the device; m outlives the state
-     * device   out: what it runs on, in words
      * Returns  NULL with *e: IO, NOSPACE (the device's memory; asked before
      *          the first copy), UNSUPPORTED, CANCELLED
      */
     struct plugin_state *(*open)(const struct plugin_model *m,
-        char device[PLUGIN_DEVICE_MAX], struct err *e);
+        struct backend_opened *out, struct err *e);
     /* forward - pos + n is at most capacity; as in struct backend */
     int (*forward)(
         struct plugin_state *s, struct backend_pass *p, struct err *e);

@@ -223,9 +223,9 @@ static void put_time(struct buf *out, const struct report *r)
 
     buf_puts(out, "<section><h2>How long it took</h2>\n<p>");
     html_text(out, str_of(r->session->backend->name));
-    if (r->session->device[0] != '\0') {
+    if (r->session->opened.device[0] != '\0') {
         buf_puts(out, ": ");
-        html_text(out, str_of(r->session->device));
+        html_text(out, str_of(r->session->opened.device));
     }
     buf_puts(out, ".</p>\n");
     plot_timeline(out, &r->session->timeline);
@@ -233,6 +233,12 @@ static void put_time(struct buf *out, const struct report *r)
         buf_printf(out, "<p>Each token reads %s of weights: %.2f GB/s.</p>\n",
             human_size(text, r->session->weights.token_bytes),
             report_gb_per_second(r));
+    if (r->session->opened.passing > 0)
+        buf_printf(out,
+            "<p>%u layers of %s do not stay in memory: they come again for "
+            "every token.</p>\n",
+            r->session->opened.passing_layers,
+            human_size(text, r->session->opened.passing));
     buf_puts(out, "</section>\n");
 }
 

@@ -54,6 +54,9 @@ static void json_speed(struct buf *out, const struct report *r)
     json_number(out, "tokens_per_second", report_tokens_per_second(r));
     buf_printf(out, ",\"bytes_per_token\":%" PRIu64, s->weights.token_bytes);
     json_number(out, "gb_per_second", report_gb_per_second(r));
+    buf_printf(out,
+        ",\"passing_layers\":%" PRIu32 ",\"passing_bytes\":%" PRIu64,
+        s->opened.passing_layers, s->opened.passing);
     buf_printf(out, ",\"peak_memory_bytes\":%" PRIu64, r->peak_memory);
 }
 
@@ -217,7 +220,7 @@ void report_json(struct buf *out, const struct report *r)
     else
         buf_puts(out, ",\"tokenizer\":null");
     json_text(out, "backend", str_of(s->backend->name));
-    json_text(out, "device", str_of(s->device));
+    json_text(out, "device", str_of(s->opened.device));
     json_ids(out, "prompt_tokens", r->prompt.v, r->prompt.n);
     json_ids(out, "tokens", g->tokens, g->n_tokens);
     json_text(out, "text", r->new_text.p != NULL ? r->new_text : str_of(""));

@@ -118,13 +118,24 @@ static void put_notes(struct buf *out, const struct report *r)
     }
 }
 
+static void put_passing(struct buf *out, const struct backend_opened *b)
+{
+    char a[HUMAN_MAX];
+
+    if (b->passing > 0)
+        buf_printf(out,
+            "passing       %u layer%s, %s: they come again for every token\n",
+            b->passing_layers, b->passing_layers == 1 ? "" : "s",
+            human_size(a, b->passing));
+}
+
 static void put_speed(struct buf *out, const struct report *r)
 {
     const struct generation *g = &r->generation;
     char a[HUMAN_MAX];
 
     buf_printf(out, "backend       %s: %s\n", r->session->backend->name,
-        r->session->device);
+        r->session->opened.device);
     buf_printf(out, "load          %.3f s\n", r->session->load_seconds);
     buf_printf(out, "first token   %.3f s, prompt of %zu\n",
         g->first_token_seconds, r->prompt.n);
@@ -136,6 +147,7 @@ static void put_speed(struct buf *out, const struct report *r)
             report_tokens_per_second(r),
             human_size(a, r->session->weights.token_bytes),
             report_gb_per_second(r));
+    put_passing(out, &r->session->opened);
     buf_printf(
         out, "memory        %s at most\n", human_size(a, r->peak_memory));
 }

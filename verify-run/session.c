@@ -49,17 +49,10 @@ static int bind(struct session *s, const struct session_opts *o, struct err *e)
 static int plan_stream(
     struct session *s, const struct session_opts *o, struct err *e)
 {
-    char text[HUMAN_MAX];
-
     s->memory = o->memory;
     if (s->backend != &backend_cpu) /* a device has its own plan */
         return 0;
-    if (stream_open(&s->stream, &s->checkpoint, &s->weights, o->memory, e) != 0)
-        return -1;
-    if (s->stream != NULL)
-        log_info("%s of weights pass through memory for every token",
-            human_size(text, stream_passing(s->stream)));
-    return 0;
+    return stream_open(&s->stream, &s->checkpoint, &s->weights, o->memory, e);
 }
 
 static int open_parts(
@@ -93,6 +86,15 @@ int session_open(struct session *s, const struct session_opts *o, struct err *e)
     return rc;
 }
 
+static void tell(const struct backend_opened *b)
+{
+    char text[HUMAN_MAX];
+
+    if (b->passing > 0)
+        log_info("%s of weights pass through memory for every token",
+            human_size(text, b->passing));
+}
+
 int session_start(struct session *s, uint32_t capacity, struct err *e)
 {
     double start = clock_seconds();
@@ -112,7 +114,9 @@ int session_start(struct session *s, uint32_t capacity, struct err *e)
             capacity, s->config.context);
         return err_hint(e, "shorten the prompt, or ask for fewer with -n");
     }
-    s->state = s->backend->open(&m, s->device, e);
+    s->state = s->backend->open(&m, &s->opened, e);
+    if (s->state != NULL)
+        tell(&s->opened);
     s->capacity = capacity;
     timeline_mark(&s->timeline, "backend");
     s->load_seconds += clock_seconds() - start;

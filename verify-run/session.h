@@ -14,7 +14,8 @@ struct session_opts {
     const char *path; /* folder or file with the weights */
     enum dtype as;    /* round the weights to it; DTYPE_NONE: as stored */
     unsigned threads; /* 0: one per core */
-    uint64_t memory;  /* for mapped weights at most; 0: what is available */
+    uint64_t memory;  /* for mapped weights, or all that a device holds, at
+                         most; 0: what is available */
     enum backend_choice backend;
     struct origin_wish wish; /* for the model's numbers */
 };
@@ -33,11 +34,11 @@ struct session {
     struct stream *stream; /* NULL: all weights fit in memory */
     uint64_t memory;       /* as asked for */
     const struct backend *backend;
-    struct backend_state *state; /* NULL until session_start */
-    char device[BACKEND_DEVICE_MAX];
-    uint32_t capacity;        /* positions */
-    double load_seconds;      /* spent in session_open and session_start */
-    struct timeline timeline; /* of these two, then of whoever runs it */
+    struct backend_state *state;  /* NULL until session_start */
+    struct backend_opened opened; /* what it said */
+    uint32_t capacity;            /* positions */
+    double load_seconds;          /* spent in session_open and session_start */
+    struct timeline timeline;     /* of these two, then of whoever runs it */
 };
 
 #define SESSION_INIT                                                           \

@@ -155,6 +155,12 @@ uint64_t stream_passing(const struct stream *s)
     return s == NULL ? 0 : s->passing;
 }
 
+/* The head, which may pass too, is no layer here. */
+uint32_t stream_layers(const struct stream *s)
+{
+    return s == NULL || s->kept >= s->layers ? 0 : s->layers - 1 - s->kept;
+}
+
 /* Advice is taken for whole pages: all that the range touches. */
 static void advise(const struct range *r, int advice)
 {

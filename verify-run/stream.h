@@ -38,7 +38,11 @@ void stream_ahead(const struct stream *s, uint32_t layer);
 /* stream_behind - a layer's weights were read, and will be in the next pass. */
 void stream_behind(const struct stream *s, uint32_t layer);
 
-/* stream_passing - bytes that every pass reads again; 0 for NULL. */
+/*
+ * stream_passing - bytes that every pass reads again
+ * stream_layers - of how many layers; both are 0 for NULL
+ */
 uint64_t stream_passing(const struct stream *s);
+uint32_t stream_layers(const struct stream *s);
 
 #endif

@@ -30,7 +30,7 @@ struct bench {
 static bool bench_open(
     struct bench *b, const char *folder, unsigned threads, bool fp32)
 {
-    char device[BACKEND_DEVICE_MAX] = "";
+    struct backend_opened opened = { .device = "" };
     struct weights_source src = { &b->config, &b->c, NULL,
         fp32 ? DTYPE_F32 : DTYPE_NONE };
     struct backend_model m = {
@@ -46,8 +46,8 @@ static bool bench_open(
     m.pool = b->pool = pool_open(threads, &b->e);
     if (!weights_complete(&b->w) || b->pool == NULL)
         return false;
-    b->state = backend_cpu.open(&m, device, &b->e);
-    return b->state != NULL && device[0] != '\0';
+    b->state = backend_cpu.open(&m, &opened, &b->e);
+    return b->state != NULL && opened.device[0] != '\0';
 }
 
 static void bench_close(struct bench *b)

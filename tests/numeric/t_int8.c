@@ -93,7 +93,7 @@ static void bench_close(struct bench *b)
 /* Logits of the golden ids, every position. */
 static enum dtype run(const char *folder, bool fp32, float *logits)
 {
-    char device[BACKEND_DEVICE_MAX] = "";
+    struct backend_opened opened = { .device = "" };
     struct bench b = { .w = WEIGHTS_INIT };
     struct weights_source src = { &b.config, &b.c, NULL,
         fp32 ? DTYPE_F32 : DTYPE_NONE };
@@ -109,7 +109,7 @@ static enum dtype run(const char *folder, bool fp32, float *logits)
         config_load(&b.config, &b.c, &b.e) == 0 &&
         weights_bind(&b.w, &src, &b.e) == 0 && weights_complete(&b.w)) {
         m.pool = b.pool = pool_open(2, &b.e);
-        b.state = backend_cpu.open(&m, device, &b.e);
+        b.state = backend_cpu.open(&m, &opened, &b.e);
         backend_cpu.forward(b.state, &p, &b.e);
         out = b.w.dtype;
     }

@@ -28,7 +28,8 @@ KEYS = ["ok", "model", "architecture", "config", "parameters", "raw_parameters",
         "prompt_tokens",
         "tokens", "text", "top", "entropy_bits", "perplexity", "load_seconds",
         "first_token_seconds", "tokens_per_second", "bytes_per_token",
-        "gb_per_second", "peak_memory_bytes", "timeline", "layers",
+        "gb_per_second", "passing_layers", "passing_bytes",
+        "peak_memory_bytes", "timeline", "layers",
         "tensors", "checks"]
 
 count = failed = 0
