@@ -1,8 +1,9 @@
 /*
  * gpu_internal.h - what the host side of the plugin shares: a model on a
- * device. device.c finds the device, upload.c brings the weights there,
- * buffers.c what a pass works in; layers.c puts the steps of a layer into
- * the stream, project.c chooses who multiplies, plugin.c runs a pass.
+ * device. device.c finds the device, upload.c brings the weights there and
+ * passing.c those that cannot stay, buffers.c is what a pass works in; layers.c
+ * puts the steps of a layer into the stream, project.c chooses who multiplies,
+ * plugin.c runs a pass.
  */
 #ifndef CUDA_GPU_INTERNAL_H
 #define CUDA_GPU_INTERNAL_H
@@ -10,6 +11,8 @@
 #include "cuda/kernels.h"
 
 struct blas;
+struct ring;
+struct ring_piece;
 
 enum { HEAD_BLOCK = 64 /* tokens whose logits are made together */ };
 
@@ -34,6 +37,12 @@ struct gpu_graph {
     uint32_t n_marks;
 };
 
+/* Weights that come together: what exists once, or a layer. */
+struct gpu_group {
+    size_t first; /* of its pieces */
+    uint64_t bytes;
+};
+
 struct plugin_state {
     const struct plugin_model *m;
     struct gpu_device device;
@@ -44,8 +53,15 @@ struct plugin_state {
     uint64_t taken;           /* bytes of the device: weights and buffers */
     uint64_t uploaded;        /* bytes of weights */
     double upload_seconds;
-    uint32_t block;  /* tokens that pass together, at most */
-    uint32_t splits; /* of the attention of one token */
+    struct ring_piece *pieces; /* of all weights, group by group */
+    struct gpu_group *group;   /* (1 + layers, and where the last ends) */
+    uint64_t weight_bytes;     /* of the allocation: what stays, and slots */
+    uint32_t stay;             /* layers; the others pass */
+    uint64_t slot;             /* bytes of each of the two they pass through */
+    struct ring *ring;         /* that brings them; NULL: all stay */
+    cudaEvent_t read[2];       /* by slot: what is in it is not needed more */
+    uint32_t block;            /* tokens that pass together, at most */
+    uint32_t splits;           /* of the attention of one token */
     /* host */
     struct gpu_mark *marks; /* by step */
     uint32_t n_marks, max_marks;
@@ -100,12 +116,33 @@ uint64_t gpu_buffer_bytes(struct plugin_state *s);
 void gpu_free_buffers(struct plugin_state *s);
 
 /*
- * gpu_upload - all weights to the device, and s->table
+ * gpu_upload - the weights to the device, as many layers as it has room for,
+ * and s->table
  * Returns  0, or -1 with *e: NOSPACE, before the first copy, saying what is
  *          needed and what there is; IO, NOMEM, CANCELLED
  */
 int gpu_upload(struct plugin_state *s, struct err *e);
 void gpu_free_weights(struct plugin_state *s);
+
+/* gpu_passes - do some layers not stay? Their bytes, each pass. */
+bool gpu_passes(const struct plugin_state *s);
+uint64_t gpu_passing_bytes(const struct plugin_state *s);
+
+/* gpu_slot - the one a passing layer comes into. */
+uint32_t gpu_slot(const struct plugin_state *s, uint32_t layer);
+
+/* gpu_passing_open - when s->pieces have their places and s->ring is open. */
+int gpu_passing_open(struct plugin_state *s, struct err *e);
+void gpu_passing_close(struct plugin_state *s);
+
+/*
+ * gpu_layer_comes - what is put into the stream from now on finds the layer
+ * gpu_layer_goes - and nothing that is put there later needs it
+ * They do nothing for a layer that stays.
+ * Returns  0, or -1 with *e: as ring_copy
+ */
+int gpu_layer_comes(struct plugin_state *s, uint32_t layer, struct err *e);
+int gpu_layer_goes(struct plugin_state *s, uint32_t layer, struct err *e);
 
 /* gpu_forward - one pass, as struct plugin has it. */
 int gpu_forward(struct plugin_state *s, struct backend_pass *p, struct err *e);

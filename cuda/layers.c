@@ -410,9 +410,10 @@ int gpu_block(struct plugin_state *s, uint32_t n, bool ranges, struct err *e)
     if (ranges)
         look(s, 0, n);
     for (uint32_t i = 0; i < m->layers; i++) {
-        if (attention_branch(s, i, n, e) != 0)
-            return -1;
-        if ((m->experts > 0 ? experts_branch : mlp_branch)(s, i, n, e) != 0)
+        if (gpu_layer_comes(s, i, e) != 0 ||
+            attention_branch(s, i, n, e) != 0 ||
+            (m->experts > 0 ? experts_branch : mlp_branch)(s, i, n, e) != 0 ||
+            gpu_layer_goes(s, i, e) != 0)
             return -1;
         if (ranges)
             look(s, i + 1, n);

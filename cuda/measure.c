@@ -31,14 +31,16 @@ static double best_rate(struct plugin_state *s, void *to, const void *from,
     return best;
 }
 
-/* Much more than any cache holds, but what is free and no more. */
-static size_t copy_size(void)
+/* Much more than any cache holds, but what may be taken and no more. */
+static size_t copy_size(const struct plugin_state *s)
 {
     size_t left = 0;
     size_t all = 0;
     size_t want = (size_t)1 << 30;
 
     cudaMemGetInfo(&left, &all);
+    if (s->m->memory != 0)
+        left = size_min(left, s->m->memory - size_min(s->m->memory, s->taken));
     return left / 4 < want ? left / 4 : want;
 }
 
@@ -73,7 +75,7 @@ static double pinned_rate(struct plugin_state *s, size_t bytes)
 void gpu_facts(struct plugin_state *s, struct backend_facts *out)
 {
     enum { PINNED = 256 << 20, LEAST = 1 << 20 };
-    size_t bytes = copy_size();
+    size_t bytes = copy_size(s);
 
     *out = (struct backend_facts){ .memory = s->taken,
         .uploaded = s->uploaded,

@@ -69,6 +69,8 @@ static int take_in(
     s->splits = splits_for(m->capacity);
     if (read_device(s, device, e) != 0 || gpu_upload(s, e) != 0)
         return -1;
+    out->passing_layers = m->layers - s->stay;
+    out->passing = gpu_passing_bytes(s);
     return gpu_make_buffers(s, e);
 }
 

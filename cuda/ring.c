@@ -18,22 +18,30 @@ enum {
 };
 
 struct lane {
-    cudaStream_t q;
+    cudaStream_t q;         /* NULL: nothing is there yet */
     uint8_t *room[BUFFERS]; /* pinned, TUNE_RING_BYTES + 2 pages */
     cudaEvent_t gone[BUFFERS];
-    int fd[2]; /* of the file last read past the page cache, and which */
+    cudaEvent_t done; /* for ring_wait */
+    int b;            /* the next room */
+    int fd[2];        /* of the file last read past the page cache, and which */
     struct err e;
 };
 
 struct ring {
-    const struct ring_piece *v;
-    const uint64_t *first; /* (n + 1) number of a piece's first chunk */
-    size_t n;
     bool (*cancelled)(void);
     int device;
+    unsigned threads;
+    struct pool *pool;
+    struct lane lanes[THREADS_MAX];
+    /* what is copied now */
+    uint8_t *to;
+    const struct ring_piece *v;
+    uint64_t *first; /* (n + 1) number of a piece's first chunk */
+    size_t n;
+    cudaEvent_t after;
+    bool again;
     atomic_ullong next;
     atomic_bool failed;
-    struct lane lanes[THREADS_MAX];
 };
 
 struct chunk {
@@ -100,22 +108,21 @@ static int direct(struct lane *l, const struct plugin_file *file)
 }
 
 /*
- * The chunk from the disk, with whole pages around it; where it starts in the
+ * The chunk from the file, with whole pages around it; where it starts in the
  * room, or -1 when the file system or the file's end does not allow it.
  */
-static int64_t read_direct(
-    struct lane *l, const struct ring_piece *v, const struct chunk *c, int b)
+static int64_t read_file(
+    struct lane *l, int fd, const struct ring_piece *v, const struct chunk *c)
 {
     const uint8_t *map = v->file->map;
     uint64_t from = (uint64_t)(v->p - map) + c->at;
     uint64_t start = from & ~(uint64_t)(PAGE - 1);
     uint64_t end = size_align(from + c->len, PAGE);
-    int fd = direct(l, v->file);
     uint64_t got = 0;
 
     while (fd >= 0 && got < from + c->len - start) {
         ssize_t n = pread(
-            fd, l->room[b] + got, end - start - got, (off_t)(start + got));
+            fd, l->room[l->b] + got, end - start - got, (off_t)(start + got));
 
         if (n <= 0)
             return -1;
@@ -127,46 +134,46 @@ static int64_t read_direct(
 }
 
 /* Into a room; where in it. */
-static uint64_t take(struct lane *l, const struct chunk *c, int b)
+static uint64_t take(
+    const struct ring *r, struct lane *l, const struct chunk *c)
 {
     const struct ring_piece *v = c->piece;
     int64_t at = -1;
 
     if (v->file != NULL && !is_there(v->p + c->at, c->len))
-        at = read_direct(l, v, c, b);
+        at = read_file(l, r->again ? v->file->fd : direct(l, v->file), v, c);
     if (at >= 0)
         return (uint64_t)at;
-    memcpy(l->room[b], v->p + c->at, c->len);
+    memcpy(l->room[l->b], v->p + c->at, c->len);
     return 0;
 }
 
 /* ---- threads ---- */
 
-static int pass_on(struct ring *r, struct lane *l, uint64_t number, int b)
+static int pass_on(struct ring *r, struct lane *l, uint64_t number)
 {
     struct chunk c = chunk_of(r, number);
-    cudaError_t rc = cudaEventSynchronize(l->gone[b]);
+    cudaError_t rc = cudaEventSynchronize(l->gone[l->b]);
     uint64_t at;
 
     if (r->cancelled())
         return err_set(&l->e, ERR_CANCELLED, "interrupted");
     if (rc != cudaSuccess)
         return failed(&l->e, rc);
-    at = take(l, &c, b);
-    rc = cudaMemcpyAsync(c.piece->to + c.at, l->room[b] + at, c.len,
+    at = take(r, l, &c);
+    rc = cudaMemcpyAsync(r->to + c.piece->to + c.at, l->room[l->b] + at, c.len,
         cudaMemcpyHostToDevice, l->q);
     if (rc == cudaSuccess)
-        rc = cudaEventRecord(l->gone[b], l->q);
+        rc = cudaEventRecord(l->gone[l->b], l->q);
+    l->b = (l->b + 1) % BUFFERS;
     return rc == cudaSuccess ? 0 : failed(&l->e, rc);
 }
 
-static int make_lane(struct lane *l, int device)
+static cudaError_t make_lane(struct lane *l)
 {
-    cudaError_t rc = cudaSetDevice(device);
+    cudaError_t rc = cudaSuccess;
 
     l->fd[0] = l->fd[1] = -1;
-    if (rc == cudaSuccess)
-        rc = cudaStreamCreateWithFlags(&l->q, cudaStreamNonBlocking);
     for (int i = 0; i < BUFFERS && rc == cudaSuccess; i++) {
         void *p = NULL;
 
@@ -175,82 +182,144 @@ static int make_lane(struct lane *l, int device)
         if (rc == cudaSuccess)
             rc = cudaEventCreateWithFlags(&l->gone[i], cudaEventDisableTiming);
     }
-    return rc == cudaSuccess ? 0 : failed(&l->e, rc);
+    if (rc == cudaSuccess)
+        rc = cudaEventCreateWithFlags(&l->done, cudaEventDisableTiming);
+    if (rc == cudaSuccess)
+        rc = cudaStreamCreateWithFlags(&l->q, cudaStreamNonBlocking);
+    return rc;
 }
 
 static void free_lane(struct lane *l)
 {
-    if (l->q != NULL)
+    if (l->q != NULL) {
+        cudaStreamSynchronize(l->q);
         cudaStreamDestroy(l->q);
+        if (l->fd[0] >= 0)
+            close(l->fd[0]);
+    }
     for (int i = 0; i < BUFFERS; i++) {
         cudaFreeHost(l->room[i]);
         if (l->gone[i] != NULL)
             cudaEventDestroy(l->gone[i]);
     }
-    if (l->fd[0] >= 0)
-        close(l->fd[0]);
+    if (l->done != NULL)
+        cudaEventDestroy(l->done);
+}
+
+static int start_lane(const struct ring *r, struct lane *l)
+{
+    cudaError_t rc = cudaSetDevice(r->device);
+
+    if (rc == cudaSuccess && l->q == NULL)
+        rc = make_lane(l);
+    if (rc == cudaSuccess && r->after != NULL)
+        rc = cudaStreamWaitEvent(l->q, r->after, 0);
+    return rc == cudaSuccess ? 0 : failed(&l->e, rc);
 }
 
 static void run_lane(void *ctx, size_t i)
 {
     struct ring *r = ctx;
     struct lane *l = &r->lanes[i];
-    int rc = make_lane(l, r->device);
-    int b = 0;
+    int rc = start_lane(r, l);
 
     while (rc == 0 && !atomic_load(&r->failed)) {
         uint64_t number = atomic_fetch_add(&r->next, 1);
 
         if (number >= r->first[r->n])
             break;
-        rc = pass_on(r, l, number, b);
-        b = (b + 1) % BUFFERS;
+        rc = pass_on(r, l, number);
     }
-    if (rc == 0 && cudaStreamSynchronize(l->q) != cudaSuccess)
-        rc = failed(&l->e, cudaGetLastError());
     if (rc != 0)
         atomic_store(&r->failed, true);
-    free_lane(l);
 }
 
-static int count_chunks(uint64_t *first, const struct ring_piece *v, size_t n)
+struct ring *ring_open(bool (*cancelled)(void), struct err *e)
+{
+    struct ring *r = calloc(1, sizeof(*r));
+
+    if (r == NULL) {
+        err_set(e, ERR_NOMEM, "out of memory");
+        return NULL;
+    }
+    r->cancelled = cancelled;
+    r->threads = (unsigned)size_min(pool_cores(), THREADS_MAX);
+    if (cudaGetDevice(&r->device) != cudaSuccess)
+        err_set(e, ERR_IO, "weights: no device");
+    else
+        r->pool = pool_open(r->threads, e);
+    if (r->pool != NULL)
+        return r;
+    free(r);
+    return NULL;
+}
+
+void ring_close(struct ring *r)
+{
+    if (r == NULL)
+        return;
+    pool_close(r->pool);
+    for (unsigned i = 0; i < r->threads; i++)
+        free_lane(&r->lanes[i]);
+    free(r);
+}
+
+static void count_chunks(uint64_t *first, const struct ring_piece *v, size_t n)
 {
     first[0] = 0;
     for (size_t i = 0; i < n; i++)
         first[i + 1] =
             first[i] + (v[i].len + TUNE_RING_BYTES - 1) / TUNE_RING_BYTES;
-    return n > 0 && first[n] > 0;
 }
 
-static void free_numbers(uint64_t **v)
+/* What the lanes find; the first of their failures. */
+static int run_lanes(struct ring *r, struct err *e)
 {
-    free(*v);
-}
-
-int ring_copy(const struct ring_piece *v, size_t n, bool (*cancelled)(void),
-    struct err *e)
-{
-    uint64_t *first AUTO(free_numbers) = calloc(n + 1, sizeof(*first));
-    struct ring r = { .v = v, .first = first, .n = n, .cancelled = cancelled };
-    unsigned threads = (unsigned)size_min(pool_cores(), THREADS_MAX);
-    struct pool *pool;
-
-    if (first == NULL)
-        return err_set(e, ERR_NOMEM, "out of memory");
-    if (!count_chunks(first, v, n))
-        return 0;
-    if (cudaGetDevice(&r.device) != cudaSuccess)
-        return err_set(e, ERR_IO, "weights: no device");
-    threads = (unsigned)size_min(threads, first[n]);
-    pool = pool_open(threads, e);
-    if (pool == NULL)
-        return -1;
-    pool_run(pool, threads, run_lane, &r);
-    pool_close(pool);
-    for (unsigned i = 0; i < threads; i++)
-        if (r.lanes[i].e.kind != ERR_NONE) {
-            *e = r.lanes[i].e;
+    atomic_store(&r->next, 0);
+    atomic_store(&r->failed, false);
+    for (unsigned i = 0; i < r->threads; i++)
+        r->lanes[i].e = (struct err)ERR_INIT;
+    pool_run(r->pool, size_min(r->threads, r->first[r->n]), run_lane, r);
+    for (unsigned i = 0; i < r->threads; i++)
+        if (r->lanes[i].e.kind != ERR_NONE) {
+            *e = r->lanes[i].e;
             return -1;
         }
+    return 0;
+}
+
+int ring_copy(struct ring *r, void *to, const struct ring_piece *v, size_t n,
+    cudaEvent_t after, bool again, struct err *e)
+{
+    int rc;
+
+    r->to = to;
+    r->v = v;
+    r->n = n;
+    r->after = after;
+    r->again = again;
+    r->first = calloc(n + 1, sizeof(*r->first));
+    if (r->first == NULL)
+        return err_set(e, ERR_NOMEM, "out of memory");
+    count_chunks(r->first, v, n);
+    rc = run_lanes(r, e);
+    free(r->first);
+    r->first = NULL;
+    return rc;
+}
+
+int ring_wait(struct ring *r, cudaStream_t q, struct err *e)
+{
+    for (unsigned i = 0; i < r->threads; i++) {
+        struct lane *l = &r->lanes[i];
+        cudaError_t rc = cudaSuccess;
+
+        if (l->q != NULL)
+            rc = cudaEventRecord(l->done, l->q);
+        if (l->q != NULL && rc == cudaSuccess)
+            rc = cudaStreamWaitEvent(q, l->done, 0);
+        if (rc != cudaSuccess)
+            return failed(e, rc);
+    }
     return 0;
 }

@@ -256,8 +256,10 @@ static int run_blocks(
 
 int gpu_forward(struct plugin_state *s, struct backend_pass *p, struct err *e)
 {
-    /* a graph cannot wait for the host to hand experts their tokens */
-    if (p->n == 1 && !p->all && p->ranges == NULL && s->m->experts == 0)
+    /* a graph cannot wait for the host, which hands experts their tokens and
+       brings layers that pass */
+    if (p->n == 1 && !p->all && p->ranges == NULL && s->m->experts == 0 &&
+        !gpu_passes(s))
         return run_single(s, p, e);
     return run_blocks(s, p, e);
 }

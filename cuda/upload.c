@@ -1,8 +1,11 @@
 /*
  * The weights on their way to the device. Tensors that lie next to each other
  * in a file, at places the kernels can read 16 bytes from, go as one piece
- * and keep their distances; of the uniform form that is all of a file. What
- * is a part of something else goes with it.
+ * and keep their distances. What is a part of something else goes with it.
+ *
+ * What exists once is one group of pieces, and every layer is another. When
+ * there is no room for all, the first layers stay, and the others share two
+ * slots behind them: passing.c brings them there when their turn comes.
  */
 #include <stdlib.h>
 
@@ -11,23 +14,18 @@
 #include "cuda/gpu_internal.h"
 #include "cuda/ring.h"
 
-/* Bytes on the host that go to one place of the device. */
-struct piece {
-    const uint8_t *p;
-    uint64_t len;
-    uint64_t to; /* from the start of the device's allocation */
-};
-
-struct pieces {
-    struct piece *v;
-    size_t n;
-    uint64_t total;
-};
-
 enum {
-    GAP_MAX = 4096, /* bytes nobody asked for that may go along */
-    GRAIN = 256     /* where pieces start */
+    GAP_MAX = 4096,  /* bytes nobody asked for that may go along */
+    GRAIN = 256,     /* where pieces start */
+    SPARE = 64 << 20 /* for the driver and the library */
 };
+
+static uint64_t sum(uint64_t a, uint64_t b)
+{
+    uint64_t out;
+
+    return size_add(a, b, &out) ? out : UINT64_MAX;
+}
 
 static size_t slots(const struct plugin_model *m)
 {
@@ -45,10 +43,12 @@ static uint64_t bytes_of(const struct plugin_weight *w)
     return w->rows * w->cols * size;
 }
 
+/* ---- pieces ---- */
+
 static int by_place(const void *a, const void *b)
 {
-    const struct piece *x = a;
-    const struct piece *y = b;
+    const struct ring_piece *x = a;
+    const struct ring_piece *y = b;
 
     if (x->p != y->p)
         return x->p < y->p ? -1 : 1;
@@ -56,125 +56,11 @@ static int by_place(const void *a, const void *b)
 }
 
 /* Does b go with a? It must when they overlap. */
-static bool joins(const struct piece *a, const struct piece *b)
+static bool joins(const struct ring_piece *a, const struct ring_piece *b)
 {
     uint64_t at = (uint64_t)(b->p - a->p);
 
     return at < a->len || (at - a->len <= GAP_MAX && at % 16 == 0);
-}
-
-static void join(struct pieces *all)
-{
-    size_t n = 0;
-
-    qsort(all->v, all->n, sizeof(*all->v), by_place);
-    for (size_t i = 0; i < all->n; i++) {
-        struct piece *last = n > 0 ? &all->v[n - 1] : NULL;
-        const struct piece *next = &all->v[i];
-
-        if (last != NULL && joins(last, next)) {
-            uint64_t end = (uint64_t)(next->p - last->p) + next->len;
-
-            last->len = end > last->len ? end : last->len;
-        } else {
-            all->v[n++] = *next;
-        }
-    }
-    all->n = n;
-    for (size_t i = 0; i < n; i++) {
-        all->v[i].to = all->total;
-        all->total += size_align(all->v[i].len, GRAIN);
-    }
-}
-
-static int collect(
-    struct pieces *out, const struct plugin_model *m, struct err *e)
-{
-    size_t n = slots(m);
-
-    *out = (struct pieces){ .v = calloc(2 * n + 1, sizeof(*out->v)) };
-    if (out->v == NULL)
-        return err_set(e, ERR_NOMEM, "out of memory");
-    for (size_t i = 0; i < n; i++) {
-        const struct plugin_weight *w = &m->table[i];
-
-        if (w->data == NULL)
-            continue;
-        out->v[out->n++] = (struct piece){ w->data, bytes_of(w), 0 };
-        if (w->scales != NULL)
-            out->v[out->n++] = (struct piece){ (const void *)w->scales,
-                w->rows * sizeof(float), 0 };
-    }
-    join(out);
-    return 0;
-}
-
-/* Where on the device a place of the host is. */
-static const void *there(
-    const struct plugin_state *s, const struct pieces *all, const void *p)
-{
-    const uint8_t *at = p;
-    size_t low = 0;
-    size_t high = all->n;
-
-    if (p == NULL)
-        return NULL;
-    while (high - low > 1) {
-        size_t mid = (low + high) / 2;
-
-        if (all->v[mid].p <= at)
-            low = mid;
-        else
-            high = mid;
-    }
-    return (const uint8_t *)s->weights + all->v[low].to +
-           (uint64_t)(at - all->v[low].p);
-}
-
-static int make_table(
-    struct plugin_state *s, const struct pieces *all, struct err *e)
-{
-    size_t n = slots(s->m);
-
-    s->table = calloc(n + 1, sizeof(*s->table));
-    if (s->table == NULL)
-        return err_set(e, ERR_NOMEM, "out of memory");
-    for (size_t i = 0; i < n; i++) {
-        const struct plugin_weight *w = &s->m->table[i];
-
-        s->table[i] = (struct gpu_weight){ there(s, all, w->data),
-            there(s, all, (const void *)w->scales), (uint32_t)w->rows,
-            (uint32_t)w->cols, w->dtype };
-    }
-    return 0;
-}
-
-/* What there is for the weights, when the buffers are taken off. */
-static int check_room(struct plugin_state *s, uint64_t weights, struct err *e)
-{
-    enum { SPARE = 64 << 20 }; /* for the driver and the library */
-    uint64_t buffers = gpu_buffer_bytes(s);
-    uint64_t need = 0;
-    char a[HUMAN_MAX], b[HUMAN_MAX], c[HUMAN_MAX];
-    size_t left, all;
-    cudaError_t rc = cudaMemGetInfo(&left, &all);
-
-    if (rc != cudaSuccess)
-        return gpu_failed(e, "memory of the device", rc);
-    if (s->m->memory != 0 && s->m->memory < left)
-        left = s->m->memory;
-    if (!size_add(weights, buffers, &need) || !size_add(need, SPARE, &need) ||
-        need > left) {
-        err_set(e, ERR_NOSPACE,
-            "%s of weights and %s of cache and buffers: the device has %s",
-            human_size(a, weights), human_size(b, buffers),
-            human_size(c, left));
-        return err_hint(e,
-            buffers < left ? "weights of %s fit; fewer tokens need less cache"
-                           : "ask for fewer tokens, or use --backend cpu%s",
-            buffers < left ? human_size(a, left - buffers) : "");
-    }
-    return 0;
 }
 
 /* The file that is mapped where a piece lies. */
@@ -190,53 +76,255 @@ static const struct plugin_file *file_of(
     return NULL;
 }
 
-static void ring_pieces_free(struct ring_piece **v)
+/* A group of n pieces becomes fewer, each with its place in the group. */
+static size_t join(const struct plugin_model *m, struct ring_piece *v, size_t n,
+    uint64_t *bytes)
 {
-    free(*v);
+    size_t kept = 0;
+
+    qsort(v, n, sizeof(*v), by_place);
+    for (size_t i = 0; i < n; i++) {
+        struct ring_piece *last = kept > 0 ? &v[kept - 1] : NULL;
+
+        if (last != NULL && joins(last, &v[i])) {
+            uint64_t end = (uint64_t)(v[i].p - last->p) + v[i].len;
+
+            last->len = end > last->len ? end : last->len;
+        } else {
+            v[kept++] = v[i];
+        }
+    }
+    *bytes = 0;
+    for (size_t i = 0; i < kept; i++) {
+        v[i].to = *bytes;
+        v[i].file = file_of(m, v[i].p);
+        *bytes = sum(*bytes, size_align(v[i].len, GRAIN));
+    }
+    return kept;
 }
 
-static int copy_all(
-    struct plugin_state *s, const struct pieces *all, struct err *e)
+static size_t add_weight(struct ring_piece *v, const struct plugin_weight *w)
 {
-    struct ring_piece *v AUTO(ring_pieces_free) =
-        calloc(all->n + 1, sizeof(*v));
+    size_t n = 0;
 
-    if (v == NULL)
+    if (w->data == NULL)
+        return 0;
+    v[n++] = (struct ring_piece){ .p = w->data, .len = bytes_of(w) };
+    if (w->scales != NULL)
+        v[n++] = (struct ring_piece){ .p = (const void *)w->scales,
+            .len = w->rows * sizeof(float) };
+    return n;
+}
+
+/* The tensors with a bias, roles [from, to) of a layer. */
+static size_t add_roles(const struct plugin_model *m, struct ring_piece *v,
+    uint32_t layer, enum role from, enum role to)
+{
+    const struct plugin_weight *w = plugin_at(m, layer, from, 0, false);
+    size_t count = 2 * (size_t)(m->first[to] - m->first[from]);
+    size_t n = 0;
+
+    for (size_t i = 0; i < count; i++)
+        n += add_weight(v + n, &w[i]);
+    return n;
+}
+
+/* Group 0 is what exists once, group 1 + i is layer i. */
+static int collect(struct plugin_state *s, struct err *e)
+{
+    const struct plugin_model *m = s->m;
+    size_t groups = 1 + (size_t)m->layers;
+    size_t at = 0;
+
+    s->pieces = calloc(2 * slots(m) + 1, sizeof(*s->pieces));
+    s->group = calloc(groups + 1, sizeof(*s->group));
+    if (s->pieces == NULL || s->group == NULL)
         return err_set(e, ERR_NOMEM, "out of memory");
-    for (size_t i = 0; i < all->n; i++)
-        v[i] = (struct ring_piece){ all->v[i].p, all->v[i].len,
-            (uint8_t *)s->weights + all->v[i].to, file_of(s->m, all->v[i].p) };
-    return ring_copy(v, all->n, s->m->cancelled, e);
+    for (size_t i = 0; i < groups; i++) {
+        struct ring_piece *v = s->pieces + at;
+        size_t n =
+            i == 0 ? add_roles(m, v, 0, 0, ROLE_NORM1)
+                   : add_roles(m, v, (uint32_t)i - 1, ROLE_NORM1, ROLE_COUNT);
+
+        s->group[i].first = at;
+        at += join(m, v, n, &s->group[i].bytes);
+    }
+    s->group[groups].first = at;
+    return 0;
 }
 
-static void pieces_free(struct pieces *all)
+/* ---- places ---- */
+
+/* What there is for all that is taken. */
+static int find_room(const struct plugin_state *s, uint64_t *out, struct err *e)
 {
-    free(all->v);
+    size_t left, all;
+    cudaError_t rc = cudaMemGetInfo(&left, &all);
+
+    if (rc != cudaSuccess)
+        return gpu_failed(e, "memory of the device", rc);
+    *out = left;
+    if (s->m->memory != 0 && s->m->memory < left)
+        *out = s->m->memory;
+    return 0;
+}
+
+static int no_room(struct plugin_state *s, uint64_t weights, uint64_t rest,
+    uint64_t room, struct err *e)
+{
+    bool asked = s->m->memory != 0 && room == s->m->memory;
+    char a[HUMAN_MAX], b[HUMAN_MAX], c[HUMAN_MAX];
+
+    err_set(e, ERR_NOSPACE,
+        "%s of weights are the least at a time, with %s of cache and buffers: "
+        "%s %s",
+        human_size(a, weights), human_size(b, rest),
+        asked ? "--memory is" : "the device has", human_size(c, room));
+    if (asked)
+        return err_hint(e,
+            "--memory %llu would do; fewer tokens need less cache",
+            (unsigned long long)sum(weights, rest));
+    return err_hint(e,
+        "it takes %s; fewer tokens need less cache, and --backend cpu none",
+        human_size(a, sum(weights, rest)));
+}
+
+/* How many layers stay, so that two slots for the others have room, too. */
+static int plan(struct plugin_state *s, struct err *e)
+{
+    uint64_t rest = sum(gpu_buffer_bytes(s), SPARE);
+    uint64_t once = s->group[0].bytes;
+    uint64_t all = once;
+    uint64_t most = 0;
+    uint64_t room = 0;
+
+    if (find_room(s, &room, e) != 0)
+        return -1;
+    for (uint32_t i = 1; i <= s->m->layers; i++) {
+        all = sum(all, s->group[i].bytes);
+        most = s->group[i].bytes > most ? s->group[i].bytes : most;
+    }
+    s->stay = s->m->layers;
+    s->weight_bytes = all;
+    if (sum(all, rest) <= room)
+        return 0;
+    s->slot = most;
+    s->weight_bytes = sum(once, sum(most, most));
+    if (sum(s->weight_bytes, rest) > room)
+        return no_room(s, size_min(all, s->weight_bytes), rest, room, e);
+    room -= s->weight_bytes + rest;
+    for (s->stay = 0; s->stay < s->m->layers; s->stay++) {
+        if (s->group[1 + s->stay].bytes > room)
+            break;
+        room -= s->group[1 + s->stay].bytes;
+        s->weight_bytes += s->group[1 + s->stay].bytes;
+    }
+    return 0;
+}
+
+/* Pieces get their places in the device's allocation. */
+static void place(struct plugin_state *s)
+{
+    uint64_t at = 0;
+
+    for (uint32_t i = 0; i <= s->m->layers; i++) {
+        bool passes = i > s->stay;
+        uint64_t base = passes ? at + gpu_slot(s, i - 1) * s->slot : at;
+
+        for (size_t k = s->group[i].first; k < s->group[i + 1].first; k++)
+            s->pieces[k].to += base;
+        if (!passes)
+            at += s->group[i].bytes;
+    }
+}
+
+/* Where on the device a place of the host is, for whom this group is. */
+static const void *there(
+    const struct plugin_state *s, uint32_t group, const void *p)
+{
+    const uint8_t *at = p;
+    size_t low = s->group[group].first;
+    size_t high = s->group[group + 1].first;
+
+    if (p == NULL)
+        return NULL;
+    while (high - low > 1) {
+        size_t mid = (low + high) / 2;
+
+        if (s->pieces[mid].p <= at)
+            low = mid;
+        else
+            high = mid;
+    }
+    return (const uint8_t *)s->weights + s->pieces[low].to +
+           (uint64_t)(at - s->pieces[low].p);
+}
+
+static int make_table(struct plugin_state *s, struct err *e)
+{
+    size_t n = slots(s->m);
+    size_t layer = 2 * (size_t)s->m->first[ROLE_COUNT];
+
+    s->table = calloc(n + 1, sizeof(*s->table));
+    if (s->table == NULL)
+        return err_set(e, ERR_NOMEM, "out of memory");
+    for (size_t i = 0; i < n; i++) {
+        const struct plugin_weight *w = &s->m->table[i];
+        bool once = i < 2 * (size_t)s->m->first[ROLE_NORM1];
+        uint32_t group = once ? 0 : 1 + (uint32_t)(i / layer);
+
+        s->table[i] = (struct gpu_weight){ there(s, group, w->data),
+            there(s, group, (const void *)w->scales), (uint32_t)w->rows,
+            (uint32_t)w->cols, w->dtype };
+    }
+    return 0;
+}
+
+/* ---- the copy ---- */
+
+static int copy(struct plugin_state *s, struct err *e)
+{
+    size_t n = s->group[1 + s->stay].first;
+    cudaError_t rc;
+
+    s->ring = ring_open(s->m->cancelled, e);
+    if (s->ring == NULL ||
+        ring_copy(s->ring, s->weights, s->pieces, n, NULL, false, e) != 0 ||
+        ring_wait(s->ring, s->q, e) != 0)
+        return -1;
+    rc = cudaStreamSynchronize(s->q);
+    if (rc != cudaSuccess)
+        return gpu_failed(e, "weights", rc);
+    for (size_t i = 0; i < n; i++)
+        s->uploaded += s->pieces[i].len;
+    return 0;
 }
 
 int gpu_upload(struct plugin_state *s, struct err *e)
 {
-    struct pieces all AUTO(pieces_free) = { .n = 0 };
     double start = clock_seconds();
     cudaError_t rc;
 
-    if (collect(&all, s->m, e) != 0 || check_room(s, all.total, e) != 0)
+    if (collect(s, e) != 0 || plan(s, e) != 0)
         return -1;
-    rc = cudaMalloc(&s->weights, all.total);
+    place(s);
+    rc = cudaMalloc(&s->weights, s->weight_bytes);
     if (rc != cudaSuccess)
         return gpu_failed(e, "weights", rc);
-    if (make_table(s, &all, e) != 0 || copy_all(s, &all, e) != 0)
+    if (make_table(s, e) != 0 || copy(s, e) != 0)
         return -1;
-    s->uploaded = all.total;
-    s->taken = all.total + gpu_buffer_bytes(s);
+    s->taken = s->weight_bytes + gpu_buffer_bytes(s);
     s->upload_seconds = clock_seconds() - start;
-    return 0;
+    return gpu_passing_open(s, e);
 }
 
 void gpu_free_weights(struct plugin_state *s)
 {
+    gpu_passing_close(s);
     cudaFree(s->weights);
     free(s->table);
+    free(s->pieces);
+    free(s->group);
 }
 
 const struct gpu_weight *gpu_at(const struct plugin_state *s, uint32_t layer,

@@ -103,7 +103,8 @@ static const struct opt opts[] = {
         "how many heads attention has, whatever a config says", 1, 65536,
         NULL },
     { 0, "memory", OPT_SIZE, AT(memory), "SIZE",
-        "hold at most this much of the weights, read the rest for every "
+        "hold at most this much of the weights, with cuda take at most this "
+        "much of the device's memory; the other weights come again for every "
         "token (default: what is available)",
         0, 0, NULL },
     { 0, "volume", OPT_STR, AT(volume), "VOLUME",

@@ -21,7 +21,8 @@ typedef enum cudaError {
     cudaErrorMemoryAllocation = 2,
     cudaErrorInsufficientDriver = 35,
     cudaErrorNoDevice = 100,
-    cudaErrorNotReady = 600
+    cudaErrorNotReady = 600,
+    cudaErrorUnknown = 999
 } cudaError_t;
 
 typedef struct emulated_stream *cudaStream_t;
@@ -71,7 +72,6 @@ cudaError_t cudaMemsetAsync(void *p, int value, size_t n, cudaStream_t q);
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t *out, unsigned flags);
 cudaError_t cudaStreamDestroy(cudaStream_t q);
 cudaError_t cudaStreamSynchronize(cudaStream_t q);
-cudaError_t cudaStreamWaitEvent(cudaStream_t q, cudaEvent_t e, unsigned flags);
 cudaError_t cudaStreamBeginCapture(
     cudaStream_t q, enum cudaStreamCaptureMode mode);
 cudaError_t cudaStreamEndCapture(cudaStream_t q, cudaGraph_t *out);
@@ -83,12 +83,18 @@ cudaError_t cudaGraphExecDestroy(cudaGraphExec_t g);
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t *out, unsigned flags);
 cudaError_t cudaEventDestroy(cudaEvent_t e);
 cudaError_t cudaEventRecord(cudaEvent_t e, cudaStream_t q);
-cudaError_t cudaEventSynchronize(cudaEvent_t e);
 cudaError_t cudaEventElapsedTime(float *ms, cudaEvent_t from, cudaEvent_t to);
 cudaError_t cudaFuncSetAttribute(
     const void *kernel, enum cudaFuncAttribute a, int value);
 cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(
     int *out, const void *kernel, int threads, size_t shared);
+
+/* Waits that EMULATE_DROP can leave out, as it does with barriers. */
+cudaError_t emulated_wait(
+    const char *file, int line, cudaStream_t q, cudaEvent_t e);
+cudaError_t emulated_meet(const char *file, int line, cudaEvent_t e);
+#define cudaStreamWaitEvent(q, e, flags) emulated_wait(__FILE__, __LINE__, q, e)
+#define cudaEventSynchronize(e) emulated_meet(__FILE__, __LINE__, e)
 
 #ifdef __cplusplus
 }

@@ -14,6 +14,8 @@
 #include <string>
 #include <vector>
 
+#include <unistd.h>
+
 #include "fibers.h"
 
 typedef std::function<void()> work;
@@ -36,6 +38,7 @@ static std::recursive_mutex lock;
 static std::set<emulated_stream *> streams;
 static std::map<void *, size_t> device, pinned;
 static size_t taken;
+static bool lost; /* a failure that nobody was told of yet */
 
 #define LOCKED std::lock_guard<std::recursive_mutex> held(lock)
 
@@ -43,7 +46,7 @@ static size_t device_size(void)
 {
     const char *text = getenv("EMULATE_MEMORY");
 
-    return text != nullptr ? strtoull(text, nullptr, 10) : (size_t)1 << 30;
+    return text != nullptr ? strtoull(text, nullptr, 10) : (size_t)96 << 20;
 }
 
 static bool lies_in(
@@ -253,7 +256,7 @@ cudaError_t cudaStreamSynchronize(cudaStream_t q)
 
     while (run_one(q))
         ;
-    return cudaSuccess;
+    return lost ? cudaErrorUnknown : cudaSuccess;
 }
 
 cudaError_t cudaDeviceSynchronize(void)
@@ -264,6 +267,29 @@ cudaError_t cudaDeviceSynchronize(void)
         while (run_one(q))
             ;
     return cudaSuccess;
+}
+
+/*
+ * What goes wrong with the Nth copy to the device: EMULATE_FAIL_COPY refuses
+ * it and all after it, EMULATE_LOSE_COPY says so only when somebody waits, and
+ * EMULATE_CUT shortens the file that is named there, "N:PATH", before it.
+ */
+static cudaError_t go_wrong(cudaStream_t q)
+{
+    static uint64_t count;
+    static const char *fail = getenv("EMULATE_FAIL_COPY");
+    static const char *lose = getenv("EMULATE_LOSE_COPY");
+    static const char *cut = getenv("EMULATE_CUT");
+
+    count++;
+    if (cut != nullptr && count == strtoull(cut, nullptr, 10) &&
+        truncate(strchr(cut, ':') + 1, 4096) != 0)
+        abort();
+    if (lose != nullptr && count == strtoull(lose, nullptr, 10))
+        put(q, [] { lost = true; });
+    return fail != nullptr && count >= strtoull(fail, nullptr, 10)
+               ? cudaErrorUnknown
+               : cudaSuccess;
 }
 
 /* Pageable memory is read before the call returns, or written. */
@@ -279,6 +305,8 @@ cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t n,
         fprintf(stderr, "emulator: a copy past the end of device memory\n");
         abort();
     }
+    if (in && go_wrong(q) != cudaSuccess)
+        return cudaErrorUnknown;
     if (kind == cudaMemcpyDeviceToDevice || lies_in(pinned, here, n)) {
         put(q, [=] { memcpy(to, from, n); });
     } else if (in) {
@@ -347,11 +375,12 @@ static void wait_for(cudaEvent_t e, uint64_t n)
         ;
 }
 
-cudaError_t cudaEventSynchronize(cudaEvent_t e)
+cudaError_t emulated_meet(const char *file, int line, cudaEvent_t e)
 {
     LOCKED;
 
-    wait_for(e, e->asked);
+    if (!emulated_drops(file, line))
+        wait_for(e, e->asked);
     return cudaSuccess;
 }
 
@@ -361,12 +390,14 @@ cudaError_t cudaEventElapsedTime(float *ms, cudaEvent_t, cudaEvent_t)
     return cudaSuccess;
 }
 
-cudaError_t cudaStreamWaitEvent(cudaStream_t q, cudaEvent_t e, unsigned)
+cudaError_t emulated_wait(
+    const char *file, int line, cudaStream_t q, cudaEvent_t e)
 {
     LOCKED;
     uint64_t n = e->asked;
 
-    put(q, [=] { wait_for(e, n); });
+    if (!emulated_drops(file, line))
+        put(q, [=] { wait_for(e, n); });
     return cudaSuccess;
 }
 
