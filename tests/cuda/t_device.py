@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """The CUDA backend on a real device: every golden model against the CPU and
-the reference framework, faults, a text. Where there is no device the plugin
+the reference framework, faults, a text, layers that pass. Where there is no device the plugin
 must say so in one line, and the rest is skipped by name; REQUIRE_CUDA=1
 makes what is skipped a failure. Prints TAP."""
 import json
@@ -16,7 +16,8 @@ from t_emulated import kit  # noqa: E402
 
 PLUGIN = os.path.join(kit.BUILD, "ml-backend-cuda.so")
 WHAT = ["golden models on a device", "faults on a device",
-        "a text on a device", "sizes that fit nothing on a device"]
+        "a text on a device", "sizes that fit nothing on a device",
+        "layers that pass through a device"]
 # as in t_emulated; the library may add in another order every time
 NEAR = {"F32": 5e-5, "F16": 2e-4, "BF16": 5e-4, "I8": 2e-4}
 
@@ -54,6 +55,7 @@ def main():
         tap.done()
     same.run = cuda
     same.BUILDS = ("device",)
+    same.FEW = True  # a device takes its time to start
     same.NEAR = {("device", t): v for t, v in NEAR.items()}
     with open(os.path.join(kit.ROOT, "tests/fixtures/forward/golden.json"),
               encoding="utf-8") as f:
@@ -62,6 +64,8 @@ def main():
     same.test_bench(tap, env)
     same.test_wide(tap, env, home)
     same.test_poison(tap, env, home, golden)
+    same.test_passing(tap, env, home, golden)
+    same.test_passing_text(tap, env)
     same.test_golden(tap, env, home, golden)
     shutil.rmtree(home)
     tap.done()

@@ -51,20 +51,30 @@ fi
 BUILD_DIR=$build REQUIRE_CUDA=1 "$python" tests/run.py tests/cuda/t_device.py
 note "every golden model, fault and text on the device" $?
 
-model=tests/model/tiny-neox
-run() {
+# With all layers on the device, and with as little of it as will do, so that
+# they pass through it.
+look() { # memory, what looks
+    memory=$1
+    shift
     "$@" "$build/mlverify-run" --backend cuda --perplexity short -n 6 \
-        --tokens 1,5,9,2,33,17,60,8,3,12,44 "$model" >"$list.log" 2>&1
+        --tokens 1,5,9,2,33,17,60,8,3,12,44 --memory "$memory" \
+        tests/model/tiny-neox >"$list.log" 2>&1
     rc=$?
-    [ $rc -eq 0 ] || tail -20 "$list.log"
-    rm -f "$list.log"
+    [ $rc -eq 0 ] || [ "$memory" = 1 ] || tail -20 "$list.log"
+    mv "$list.log" "$list.last"
     return $rc
 }
 if command -v compute-sanitizer >/dev/null; then
+    look 1 env
+    least=$(sed -n 's/^hint: --memory \([0-9]*\) would do.*/\1/p' "$list.last")
     for tool in memcheck racecheck initcheck synccheck; do
-        run timeout 90 compute-sanitizer --tool $tool --error-exitcode 3
-        note "compute-sanitizer $tool" $?
+        for memory in 1T "${least:-1}"; do
+            look "$memory" timeout 90 compute-sanitizer --tool $tool \
+                --error-exitcode 3
+            note "compute-sanitizer $tool, --memory $memory" $?
+        done
     done
+    rm -f "$list.last"
 else
     echo "- compute-sanitizer: not here" | tee -a "$list"
     failed=1
