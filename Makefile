@@ -228,7 +228,8 @@ $(OUT)/$(PLUGIN): $(CUDA_OBJS)
 EMU_DIR  := tests/cuda/emulator
 
 EMU_TUNE := -DTUNE_THREADS=64 -DTUNE_ROWS_THREADS=64 -DTUNE_HEAD_WARPS=2 \
-	-DTUNE_SPLIT_KEYS=4 -DTUNE_RING_BYTES=8192 -DTUNE_RANGE_BLOCKS=2 -DTUNE_WIDE_ROWS=24
+	-DTUNE_SPLIT_KEYS=4 -DTUNE_RING_BYTES=8192 -DTUNE_RANGE_BLOCKS=2 -DTUNE_WIDE_ROWS=24 \
+	-DTUNE_CUFILE_BYTES=16777216
 EMU_WARN := -Wall -Wextra -Wno-unknown-pragmas $(if $(WERROR),-Werror)
 # clang looks at calls of C++ by a library that programs in C do not have
 EMU_SAN  := $(if $(SAN),$(if $(findstring clang,$(CC)),\
@@ -255,6 +256,10 @@ $(OUT)/$(1)/%.so.13: $(OUT)/emulator/%.so.13
 	$(Q)mkdir -p $$(@D)
 	$(Q)ln -f $$< $$@
 
+$(OUT)/$(1)/%.so.0: $(OUT)/emulator/%.so.0
+	$(Q)mkdir -p $$(@D)
+	$(Q)ln -f $$< $$@
+
 $(OUT)/$(1)/lib%.so: $(OUT)/emulator/lib%.so
 	$(Q)mkdir -p $$(@D)
 	$(Q)ln -f $$< $$@
@@ -270,14 +275,14 @@ $(OUT)/$(1)/mlverify-run: $(OUT)/mlverify-run
 	$(Q)ln -f $$< $$@
 
 emulated: $(OUT)/$(1)/$(PLUGIN) $(OUT)/$(1)/libcublas.so.13 \
-		$(OUT)/$(1)/mlverify-run
+		$(OUT)/$(1)/libcufile.so.0 $(OUT)/$(1)/mlverify-run
 endef
 
 .PHONY: emulated
 emulated: ## the CUDA backend over an emulator, for tests/cuda
 $(eval $(call emulated_rule,emulated-own,-DTUNE_BLOCK=4))
 $(eval $(call emulated_rule,emulated-blas,-DTUNE_BLOCK=8 -DTUNE_GEMM_FROM=2 \
-	-DTUNE_USE_CACHE=0))
+	-DTUNE_USE_CACHE=0 -DTUNE_CUFILE_DRIVER='"/proc"'))
 
 $(OUT)/emulator/%.o: $(EMU_DIR)/%.cc $(OUT)/flags
 	$(call say,emu,$<)
@@ -289,6 +294,9 @@ $(OUT)/emulator/libemulator.so: $(patsubst %,$(OUT)/emulator/%.o,fibers runtime)
 
 $(OUT)/emulator/libcublas.so.13: $(OUT)/emulator/products.o \
 		$(OUT)/emulator/libemulator.so
+$(OUT)/emulator/libcufile.so.0: $(OUT)/emulator/storage.o \
+		$(OUT)/emulator/libemulator.so
+$(OUT)/emulator/libcublas.so.13 $(OUT)/emulator/libcufile.so.0:
 	$(Q)$(CXX_OF_CC) $(ALL_LDFLAGS) -Wl,-rpath,'$$ORIGIN' -shared -o $@ $^
 
 # A change of compiler or flags rebuilds everything of this configuration, but

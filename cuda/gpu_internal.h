@@ -11,6 +11,7 @@
 #include "cuda/kernels.h"
 
 struct blas;
+struct cufile;
 struct ring;
 struct ring_piece;
 
@@ -58,6 +59,8 @@ struct plugin_state {
     uint64_t weight_bytes;     /* of the allocation: what stays, and slots */
     uint32_t stay;             /* layers; the others pass */
     uint64_t slot;             /* bytes of each of the two they pass through */
+    bool roomy;                /* there is memory to spare */
+    struct cufile *cufile;     /* NULL: it is not there */
     struct ring *ring;         /* that brings them; NULL: all stay */
     cudaEvent_t read[2];       /* by slot: what is in it is not needed more */
     uint32_t block;            /* tokens that pass together, at most */
@@ -118,10 +121,12 @@ void gpu_free_buffers(struct plugin_state *s);
 /*
  * gpu_upload - the weights to the device, as many layers as it has room for,
  * and s->table
+ * out      note: how cuFile did
  * Returns  0, or -1 with *e: NOSPACE, before the first copy, saying what is
  *          needed and what there is; IO, NOMEM, CANCELLED
  */
-int gpu_upload(struct plugin_state *s, struct err *e);
+int gpu_upload(
+    struct plugin_state *s, struct backend_opened *out, struct err *e);
 void gpu_free_weights(struct plugin_state *s);
 
 /* gpu_passes - do some layers not stay? Their bytes, each pass. */

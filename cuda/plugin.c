@@ -67,7 +67,7 @@ static int take_in(
     gpu_describe(device, out->device);
     s->block = m->capacity < TUNE_BLOCK ? m->capacity : TUNE_BLOCK;
     s->splits = splits_for(m->capacity);
-    if (read_device(s, device, e) != 0 || gpu_upload(s, e) != 0)
+    if (read_device(s, device, e) != 0 || gpu_upload(s, out, e) != 0)
         return -1;
     out->passing_layers = m->layers - s->stay;
     out->passing = gpu_passing_bytes(s);

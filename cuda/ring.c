@@ -24,11 +24,13 @@ struct lane {
     cudaEvent_t done; /* for ring_wait */
     int b;            /* the next room */
     int fd[2];        /* of the file last read past the page cache, and which */
+    void *file;       /* the same for cuFile; NULL: it does not read it */
     struct err e;
 };
 
 struct ring {
     bool (*cancelled)(void);
+    struct cufile *cufile;
     int device;
     unsigned threads;
     struct pool *pool;
@@ -95,15 +97,25 @@ static bool is_there(const uint8_t *p, uint64_t len)
     return true;
 }
 
+static void leave_file(const struct ring *r, struct lane *l)
+{
+    cufile_remove(r->cufile, l->file);
+    l->file = NULL;
+    if (l->fd[0] >= 0)
+        close(l->fd[0]);
+    l->fd[0] = l->fd[1] = -1;
+}
+
 /* A descriptor of the file that reads past the page cache, or -1. */
-static int direct(struct lane *l, const struct plugin_file *file)
+static int direct(
+    const struct ring *r, struct lane *l, const struct plugin_file *file)
 {
     if (l->fd[1] == file->fd)
         return l->fd[0];
-    if (l->fd[0] >= 0)
-        close(l->fd[0]);
+    leave_file(r, l);
     l->fd[0] = open(file->path, O_RDONLY | O_CLOEXEC | O_DIRECT);
     l->fd[1] = file->fd;
+    l->file = cufile_add(r->cufile, l->fd[0]);
     return l->fd[0];
 }
 
@@ -133,15 +145,28 @@ static int64_t read_file(
     return fd < 0 ? -1 : (int64_t)(from - start);
 }
 
+/* Right to its place. It waits for no stream, so nothing may use that yet. */
+static bool read_there(
+    const struct ring *r, struct lane *l, const struct chunk *c)
+{
+    const struct ring_piece *v = c->piece;
+
+    if (r->cufile == NULL || r->after != NULL || direct(r, l, v->file) < 0 ||
+        l->file == NULL)
+        return false;
+    return cufile_read(r->cufile, l->file, r->to, v->to + c->at,
+        (uint64_t)(v->p - (const uint8_t *)v->file->map) + c->at, c->len);
+}
+
 /* Into a room; where in it. */
 static uint64_t take(
-    const struct ring *r, struct lane *l, const struct chunk *c)
+    const struct ring *r, struct lane *l, const struct chunk *c, bool file)
 {
     const struct ring_piece *v = c->piece;
     int64_t at = -1;
 
-    if (v->file != NULL && !is_there(v->p + c->at, c->len))
-        at = read_file(l, r->again ? v->file->fd : direct(l, v->file), v, c);
+    if (file)
+        at = read_file(l, r->again ? v->file->fd : direct(r, l, v->file), v, c);
     if (at >= 0)
         return (uint64_t)at;
     memcpy(l->room[l->b], v->p + c->at, c->len);
@@ -153,14 +178,18 @@ static uint64_t take(
 static int pass_on(struct ring *r, struct lane *l, uint64_t number)
 {
     struct chunk c = chunk_of(r, number);
-    cudaError_t rc = cudaEventSynchronize(l->gone[l->b]);
+    bool file = c.piece->file != NULL && !is_there(c.piece->p + c.at, c.len);
+    cudaError_t rc;
     uint64_t at;
 
     if (r->cancelled())
         return err_set(&l->e, ERR_CANCELLED, "interrupted");
+    if (file && read_there(r, l, &c))
+        return 0;
+    rc = cudaEventSynchronize(l->gone[l->b]);
     if (rc != cudaSuccess)
         return failed(&l->e, rc);
-    at = take(r, l, &c);
+    at = take(r, l, &c, file);
     rc = cudaMemcpyAsync(r->to + c.piece->to + c.at, l->room[l->b] + at, c.len,
         cudaMemcpyHostToDevice, l->q);
     if (rc == cudaSuccess)
@@ -189,13 +218,12 @@ static cudaError_t make_lane(struct lane *l)
     return rc;
 }
 
-static void free_lane(struct lane *l)
+static void free_lane(const struct ring *r, struct lane *l)
 {
     if (l->q != NULL) {
         cudaStreamSynchronize(l->q);
         cudaStreamDestroy(l->q);
-        if (l->fd[0] >= 0)
-            close(l->fd[0]);
+        leave_file(r, l);
     }
     for (int i = 0; i < BUFFERS; i++) {
         cudaFreeHost(l->room[i]);
@@ -234,7 +262,7 @@ static void run_lane(void *ctx, size_t i)
         atomic_store(&r->failed, true);
 }
 
-struct ring *ring_open(bool (*cancelled)(void), struct err *e)
+struct ring *ring_open(bool (*cancelled)(void), struct cufile *c, struct err *e)
 {
     struct ring *r = calloc(1, sizeof(*r));
 
@@ -243,6 +271,7 @@ struct ring *ring_open(bool (*cancelled)(void), struct err *e)
         return NULL;
     }
     r->cancelled = cancelled;
+    r->cufile = c;
     r->threads = (unsigned)size_min(pool_cores(), THREADS_MAX);
     if (cudaGetDevice(&r->device) != cudaSuccess)
         err_set(e, ERR_IO, "weights: no device");
@@ -260,7 +289,7 @@ void ring_close(struct ring *r)
         return;
     pool_close(r->pool);
     for (unsigned i = 0; i < r->threads; i++)
-        free_lane(&r->lanes[i]);
+        free_lane(r, &r->lanes[i]);
     free(r);
 }
 

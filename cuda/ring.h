@@ -9,6 +9,7 @@
 
 #include <cuda_runtime_api.h>
 
+#include "cuda/cufile.h"
 #include "verify-run/plugin.h"
 
 /* Bytes that go to one place. */
@@ -24,9 +25,12 @@ struct ring;
 /*
  * ring_open - for the device of this thread
  * cancelled  has the user interrupted?
+ * c          reads what need not wait for anything and is not in the page
+ *            cache, where it can; it outlives the ring. NULL: the ring does
  * Returns    NULL with *e: NOMEM, IO
  */
-struct ring *ring_open(bool (*cancelled)(void), struct err *e);
+struct ring *ring_open(
+    bool (*cancelled)(void), struct cufile *c, struct err *e);
 
 /* ring_close - for NULL, too; waits for what is under way. */
 void ring_close(struct ring *r);

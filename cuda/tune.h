@@ -32,6 +32,14 @@
 #ifndef TUNE_USE_CACHE
 #define TUNE_USE_CACHE 1 /* take what the page cache has; 0: read the disk */
 #endif
+#ifndef TUNE_CUFILE_DRIVER
+#define TUNE_CUFILE_DRIVER                                                     \
+    "/proc/driver/nvidia-fs" /* there: cuFile may read                         \
+                              */
+#endif
+#ifndef TUNE_CUFILE_BYTES
+#define TUNE_CUFILE_BYTES (256 << 20) /* of the device, that it may take */
+#endif
 #ifndef TUNE_WIDE_ROWS
 #define TUNE_WIDE_ROWS 2048 /* int8 rows widened at a time for the library */
 #endif

@@ -7,6 +7,7 @@
  * there is no room for all, the first layers stay, and the others share two
  * slots behind them: passing.c brings them there when their turn comes.
  */
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
@@ -206,6 +207,8 @@ static int plan(struct plugin_state *s, struct err *e)
     }
     s->stay = s->m->layers;
     s->weight_bytes = all;
+    s->roomy =
+        s->m->memory == 0 && sum(sum(all, rest), TUNE_CUFILE_BYTES) <= room;
     if (sum(all, rest) <= room)
         return 0;
     s->slot = most;
@@ -282,12 +285,24 @@ static int make_table(struct plugin_state *s, struct err *e)
 
 /* ---- the copy ---- */
 
-static int copy(struct plugin_state *s, struct err *e)
+/* Where the device's memory is scarce, or promised, it is not asked. */
+static void open_cufile(struct plugin_state *s, struct err *why)
+{
+    if (s->roomy)
+        s->cufile = cufile_open(why);
+    else
+        err_set(why, ERR_NOSPACE, "it needs memory of the device, too");
+}
+
+static int copy(
+    struct plugin_state *s, struct backend_opened *out, struct err *e)
 {
     size_t n = s->group[1 + s->stay].first;
+    struct err why = ERR_INIT;
     cudaError_t rc;
 
-    s->ring = ring_open(s->m->cancelled, e);
+    open_cufile(s, &why);
+    s->ring = ring_open(s->m->cancelled, s->cufile, e);
     if (s->ring == NULL ||
         ring_copy(s->ring, s->weights, s->pieces, n, NULL, false, e) != 0 ||
         ring_wait(s->ring, s->q, e) != 0)
@@ -297,10 +312,15 @@ static int copy(struct plugin_state *s, struct err *e)
         return gpu_failed(e, "weights", rc);
     for (size_t i = 0; i < n; i++)
         s->uploaded += s->pieces[i].len;
+    if (s->cufile != NULL)
+        cufile_tell(s->cufile, out->note, sizeof(out->note));
+    else
+        snprintf(out->note, sizeof(out->note), "%.120s", why.msg);
     return 0;
 }
 
-int gpu_upload(struct plugin_state *s, struct err *e)
+int gpu_upload(
+    struct plugin_state *s, struct backend_opened *out, struct err *e)
 {
     double start = clock_seconds();
     cudaError_t rc;
@@ -311,7 +331,7 @@ int gpu_upload(struct plugin_state *s, struct err *e)
     rc = cudaMalloc(&s->weights, s->weight_bytes);
     if (rc != cudaSuccess)
         return gpu_failed(e, "weights", rc);
-    if (make_table(s, e) != 0 || copy(s, e) != 0)
+    if (make_table(s, e) != 0 || copy(s, out, e) != 0)
         return -1;
     s->taken = s->weight_bytes + gpu_buffer_bytes(s);
     s->upload_seconds = clock_seconds() - start;
@@ -321,6 +341,7 @@ int gpu_upload(struct plugin_state *s, struct err *e)
 void gpu_free_weights(struct plugin_state *s)
 {
     gpu_passing_close(s);
+    cufile_close(s->cufile);
     cudaFree(s->weights);
     free(s->table);
     free(s->pieces);

@@ -12,6 +12,7 @@
 
 #include "base/alone.h"
 #include "base/cancel.h"
+#include "base/log.h"
 #include "base/path.h"
 #include "verify-run/alibi.h"
 #include "verify-run/plugin.h"
@@ -251,6 +252,7 @@ static struct backend_state *cuda_open(
     s->arena = (struct arena)ARENA_INIT(UINT64_MAX);
     if (fill(s, b, e) == 0)
         s->inner = p->open(&s->model, out, e);
+    log_debug("cuFile: %s", out->note);
     if (s->inner == NULL) {
         err_ctx(e, "backend cuda");
         arena_free(&s->arena);

@@ -35,11 +35,12 @@ struct backend_pass {
                                   the embedding and each layer; or NULL */
 };
 
-enum { BACKEND_DEVICE_MAX = 128 };
+enum { BACKEND_DEVICE_MAX = 128, BACKEND_NOTE_MAX = 128 };
 
 /* What a backend says when it has taken a model in. */
 struct backend_opened {
     char device[BACKEND_DEVICE_MAX]; /* what it runs on, in words */
+    char note[BACKEND_NOTE_MAX];     /* how cuFile did, or why it did not */
     uint32_t passing_layers;         /* that its memory has no room for */
     uint64_t passing; /* bytes that every pass brings there again */
 };

@@ -12,7 +12,7 @@
 #include "formats/dtype.h"
 #include "verify-run/pass.h"
 
-enum { PLUGIN_ABI = 2 };
+enum { PLUGIN_ABI = 3 };
 
 /* The one symbol of a plugin: a const struct plugin of this name. */
 #define PLUGIN_SYMBOL "ml_backend_plugin"

@@ -353,6 +353,38 @@ def test_passing_faults(tap, env, home, golden):
                    f"{build}: the file is cut at copy {n}: exit 6", said)
 
 
+def test_cufile(tap, env, home, golden):
+    """Read right into the device's memory, or not: the same."""
+    case = next(c for c in golden["cases"] if c["name"] == "llama_gqa")
+    model = deep_model(home, case, LAYERS, "F32")
+    ids = golden["ids"][:3]
+    want, _ = logits_of("blas", env, home, model, ids)
+    for build, how, memory, say in (
+            ("blas", "1", 96 << 20, "cuFile: it read [0-9.]+ kB$"),
+            ("blas", "short", 96 << 20, "cuFile: it read [0-9.]+ kB$"),
+            ("blas", "file", 96 << 20, "it read 0 B and .*status 5008$"),
+            ("blas", "read", 96 << 20, "it read .* kB and .*status 5011$"),
+            ("blas", "", 96 << 20, "it does not start: status 5001$"),
+            ("blas", "1", 80 << 20, "it needs memory of the device, too$"),
+            ("own", "1", 96 << 20, "its driver nvidia-fs is not there$")):
+        path = os.path.join(home, "cufile.f32")
+        more = {"EMULATE_CUFILE": how} if how else {}
+        done = run(build, env, model, "--perplexity", "none", "-n", 0, "-v",
+                   "-t", ",".join(map(str, ids)), "--logits", path,
+                   EMULATE_MEMORY=memory, **more)
+        with open(path, "rb") as f:
+            got = f.read()
+        tap.ok(done.returncode == 0 and
+               (build == "own" or got == want.tobytes()) and
+               len(re.findall(say, done.stderr, re.M)) == 1,
+               f"cuFile: {build}, '{how}': the same, and a line says how",
+               done.stderr)
+    status, said, _ = limited("blas", env, home, model, ids,
+                              EMULATE_CUFILE="cut", EMULATE_MEMORY=96 << 20)
+    tap.ok(status == 6 and "model.safetensors" in str(said),
+           "cuFile: the file is cut meanwhile: exit 6", said)
+
+
 def small_models(home, golden, names):
     cases = {c["name"]: c for c in golden["cases"]}
     for name in names:
@@ -546,6 +578,7 @@ def main():
     test_poison(tap, env, home, golden)
     test_passing(tap, env, home, golden)
     test_passing_text(tap, env)
+    test_cufile(tap, env, home, golden)
     test_passing_faults(tap, env, home, golden)
     test_golden(tap, env, home, golden)
     if not SANITIZED:

@@ -4,6 +4,9 @@
 
 #include "cuda_runtime.h"
 
+/* emulated_holds - is all of this in the device's memory? */
+bool emulated_holds(const void *p, size_t n);
+
 /* emulated_block - one block, of which blockIdx and blockDim are set. */
 void emulated_block(std::function<void()> *body, void *shared);
 

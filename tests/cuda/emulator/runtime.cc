@@ -60,6 +60,13 @@ static bool lies_in(
     return (const char *)p + n <= (const char *)at->first + at->second;
 }
 
+bool emulated_holds(const void *p, size_t n)
+{
+    LOCKED;
+
+    return lies_in(device, p, n);
+}
+
 static bool run_one(emulated_stream *q)
 {
     if (q->queue.empty())
