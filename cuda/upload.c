@@ -16,9 +16,10 @@
 #include "cuda/ring.h"
 
 enum {
-    GAP_MAX = 4096,  /* bytes nobody asked for that may go along */
-    GRAIN = 256,     /* where pieces start */
-    SPARE = 64 << 20 /* for the driver and the library */
+    GAP_MAX = 4096,   /* bytes nobody asked for that may go along */
+    GRAIN = 256,      /* where pieces start */
+    SPARE = 64 << 20, /* for the driver and the library */
+    EASE = 192 << 20  /* more of it, before layers stay on a device they fill */
 };
 
 static uint64_t sum(uint64_t a, uint64_t b)
@@ -156,6 +157,12 @@ static int collect(struct plugin_state *s, struct err *e)
 
 /* ---- places ---- */
 
+/* Is it --memory that leaves no more? */
+static bool is_asked(const struct plugin_state *s, uint64_t room)
+{
+    return s->m->memory != 0 && room == s->m->memory;
+}
+
 /* What there is for all that is taken. */
 static int find_room(const struct plugin_state *s, uint64_t *out, struct err *e)
 {
@@ -173,7 +180,7 @@ static int find_room(const struct plugin_state *s, uint64_t *out, struct err *e)
 static int no_room(struct plugin_state *s, uint64_t weights, uint64_t rest,
     uint64_t room, struct err *e)
 {
-    bool asked = s->m->memory != 0 && room == s->m->memory;
+    bool asked = is_asked(s, room);
     char a[HUMAN_MAX], b[HUMAN_MAX], c[HUMAN_MAX];
 
     err_set(e, ERR_NOSPACE,
@@ -198,9 +205,11 @@ static int plan(struct plugin_state *s, struct err *e)
     uint64_t all = once;
     uint64_t most = 0;
     uint64_t room = 0;
+    bool asked;
 
     if (find_room(s, &room, e) != 0)
         return -1;
+    asked = is_asked(s, room);
     for (uint32_t i = 1; i <= s->m->layers; i++) {
         all = sum(all, s->group[i].bytes);
         most = s->group[i].bytes > most ? s->group[i].bytes : most;
@@ -216,6 +225,8 @@ static int plan(struct plugin_state *s, struct err *e)
     if (sum(s->weight_bytes, rest) > room)
         return no_room(s, size_min(all, s->weight_bytes), rest, room, e);
     room -= s->weight_bytes + rest;
+    if (!asked)
+        room -= size_min(room, EASE);
     for (s->stay = 0; s->stay < s->m->layers; s->stay++) {
         if (s->group[1 + s->stay].bytes > room)
             break;

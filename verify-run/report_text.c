@@ -118,15 +118,21 @@ static void put_notes(struct buf *out, const struct report *r)
     }
 }
 
-static void put_passing(struct buf *out, const struct backend_opened *b)
+static void put_passing(struct buf *out, const struct report *r)
 {
+    const struct backend_opened *b = &r->session->opened;
     char a[HUMAN_MAX];
 
-    if (b->passing > 0)
-        buf_printf(out,
-            "passing       %u layer%s, %s: they come again for every token\n",
-            b->passing_layers, b->passing_layers == 1 ? "" : "s",
-            human_size(a, b->passing));
+    if (b->passing == 0)
+        return;
+    buf_printf(out,
+        "passing       %u layer%s, %s: they come again for every token",
+        b->passing_layers, b->passing_layers == 1 ? "" : "s",
+        human_size(a, b->passing));
+    if (r->generation.decode_steps > 0)
+        buf_printf(out, ", %.2f GB/s",
+            (double)b->passing * report_tokens_per_second(r) / 1e9);
+    buf_putc(out, '\n');
 }
 
 static void put_speed(struct buf *out, const struct report *r)
@@ -147,7 +153,7 @@ static void put_speed(struct buf *out, const struct report *r)
             report_tokens_per_second(r),
             human_size(a, r->session->weights.token_bytes),
             report_gb_per_second(r));
-    put_passing(out, &r->session->opened);
+    put_passing(out, r);
     buf_printf(
         out, "memory        %s at most\n", human_size(a, r->peak_memory));
 }

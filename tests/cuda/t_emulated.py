@@ -327,6 +327,12 @@ def test_passing_text(tap, env):
            "\nperplexity    " not in done.stdout,
            "a model that passes: it is said, and no text is read with it",
            done.stdout + done.stderr)
+    words += "1T", "--perplexity", "none"
+    full = run("own", env, *words)
+    done = run("own", env, *words, EMULATE_MEMORY=least)
+    texts = [re.search("next token.*", v.stdout)[0] for v in (full, done)]
+    tap.ok("pass through" in done.stderr and texts[0] == texts[1],
+           "a device that is as small: the same", done.stdout + done.stderr)
 
 
 def test_passing_faults(tap, env, home, golden):
