@@ -44,6 +44,8 @@ def run(build, env, *args, **more):
     """mlverify-run over an emulated device; build None: by the CPU."""
     words = [program(build or "own"), *map(str, args), "--backend",
              "cuda" if build else "cpu"]
+    if SANITIZED:  # the sanitizer opens what the plugin asks for, from afar
+        more["LD_LIBRARY_PATH"] = os.path.dirname(words[0])
     return subprocess.run(words, capture_output=True, text=True, timeout=600,
                           stdin=subprocess.DEVNULL,
                           env=dict(env, **{k: str(v) for k, v in more.items()}))
