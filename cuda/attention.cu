@@ -194,6 +194,7 @@ __device__ static inline void join_blocks(
     before = __shfl_sync(0xffffffffu, before, 0);
     if (before + 1 < a.splits)
         return;
+    __syncwarp(); /* a shuffle orders no memory, and lane 0 counted */
     __threadfence();
     put_result(a, s, join_parts<E>(parts, a.splits, a.head_dim));
     if (threadIdx.x == 0)

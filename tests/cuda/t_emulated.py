@@ -453,13 +453,13 @@ def test_barriers(tap, env, home, golden):
                           EMULATE_SITES=sites) for key in runs}
     with open(sites, encoding="utf-8") as f:
         found = sorted(set(f.read().split()))
-    # what a warp writes for other blocks, before it is counted
+    # what a warp writes for other blocks is counted, and theirs is read
     source = "cuda/attention.cu"
     with open(os.path.join(ROOT, source), encoding="utf-8") as f:
         between = [f"{source}:{n}" for n, line in enumerate(f, 1)
                    if "__syncwarp" in line]
     waits = [v for v in found if "/ring.c" in v]
-    tap.ok(len(found) >= 10 and len(between) == 1 and len(waits) == 3,
+    tap.ok(len(found) >= 10 and len(between) == 2 and len(waits) == 3,
            f"{len(found)} places where threads or streams wait", found)
     for site in found:
         if "/measure.c" in site:
