@@ -298,6 +298,8 @@ static enum MHD_Result send_answer(struct exchange *x, bool last)
     return rc;
 }
 
+static enum MHD_Result make_answer(struct exchange *x);
+
 /* Of a file on its way: until its first byte is here the status may change. */
 static enum MHD_Result send_when_begun(struct exchange *x, bool last)
 {
@@ -311,6 +313,11 @@ static enum MHD_Result send_when_begun(struct exchange *x, bool last)
     if (n < 0)
         response_give_up(
             x->d->by, &x->asked, feed_lack(feed), &why, &x->answer);
+    if (n > 0 && feed != NULL && x->answer.goes_on && feed_doubtful(feed)) {
+        response_free(&x->answer);
+        x->answer = (struct response)RESPONSE_INIT;
+        return make_answer(x);
+    }
     if (n != 0)
         return send_answer(x, last);
     x->stage = STAGE_FIRST;
@@ -353,6 +360,15 @@ static void take_form(struct exchange *x, const char *p, size_t n)
         buf_put(&x->form, p, n);
 }
 
+static enum MHD_Result make_answer(struct exchange *x)
+{
+    if (response_make(x->d->by, &x->asked, false, &x->answer) == 0)
+        return send_when_begun(x, x->asked.route.kind == ROUTE_BAD);
+    x->stage = STAGE_WAIT;
+    x->errand.run = run_errand;
+    return suspend(x, true) ? MHD_YES : MHD_NO;
+}
+
 static enum MHD_Result take_whole(struct exchange *x)
 {
     traffic_begin(x->d->traffic, x->passage);
@@ -361,11 +377,7 @@ static enum MHD_Result take_whole(struct exchange *x)
         return send_answer(x, false);
     }
     x->asked.body = buf_str(&x->form);
-    if (response_make(x->d->by, &x->asked, false, &x->answer) == 0)
-        return send_when_begun(x, x->asked.route.kind == ROUTE_BAD);
-    x->stage = STAGE_WAIT;
-    x->errand.run = run_errand;
-    return suspend(x, true) ? MHD_YES : MHD_NO;
+    return make_answer(x);
 }
 
 static enum MHD_Result on_request(void *arg, struct MHD_Connection *c,

@@ -32,6 +32,7 @@ struct feed_ops {
     void (*wait)(struct feed *f, struct feed_waiter *w);
     void (*unwait)(struct feed *f, struct feed_waiter *w);
     enum lack (*lack)(const struct feed *f);
+    bool (*doubtful)(const struct feed *f);
     void (*close)(struct feed *f);
 };
 
@@ -56,6 +57,13 @@ static inline int64_t feed_read(
 static inline enum lack feed_lack(const struct feed *f)
 {
     return f->ops->lack(f);
+}
+
+/* feed_doubtful - were bytes of it given out that are wrong? Who goes on behind
+ * such would have a file of two halves. */
+static inline bool feed_doubtful(const struct feed *f)
+{
+    return f->ops->doubtful(f);
 }
 
 /*

@@ -64,6 +64,11 @@ static enum lack tap_lack(const struct feed *f)
     return flow_lack(((const struct tap *)f)->flow);
 }
 
+static bool tap_doubtful(const struct feed *f)
+{
+    return watch_doubtful(flow_watch(((const struct tap *)f)->flow));
+}
+
 static void tap_close(struct feed *f)
 {
     struct tap *t = tap_of(f);
@@ -80,6 +85,7 @@ struct feed *feed_make(struct flows *all, const struct edition *ed,
         .wait = tap_wait,
         .unwait = tap_unwait,
         .lack = tap_lack,
+        .doubtful = tap_doubtful,
         .close = tap_close };
     struct tap *t = calloc(1, sizeof(*t));
 

@@ -115,7 +115,8 @@ static void no_entry(struct responder *by, const struct asked *q,
 
 /* ---- a file ---- */
 
-/* What only some may have must not come out of a cache that all share. */
+/* What only some may have must not come out of a cache that all share; nor, of
+ * a file on its way, what nobody has proved yet out of any. */
 static const char *caching(const struct responder *by, const struct asked *q)
 {
     if (!repo_is_commit(q->route.repo.revision))
@@ -147,7 +148,8 @@ static void file_fields(struct responder *by, const struct asked *q,
     field(a, "X-Linked-Etag", etag);
     snprintf(number, sizeof(number), "%" PRIu64, f->size);
     field(a, "X-Linked-Size", number);
-    field(a, "Cache-Control", caching(by, q));
+    field(a, "Cache-Control",
+        a->from == RESPONSE_FETCHED ? "no-store" : caching(by, q));
     buf_puts(&name, "inline; filename*=UTF-8''");
     url_encode(&name, str_of(base), false);
     buf_puts(&name, "; filename=\"");
@@ -196,8 +198,7 @@ void response_give_up(struct responder *by, const struct asked *q,
     refuse_lack(by, q, out, lack, why);
 }
 
-/* Who goes on behind first bytes that were wrong gets all of it instead. */
-static bool starts_over(
+static bool is_doubtful(
     const struct supply *s, const struct edition *ed, const struct tree_file *f)
 {
     const struct supplier *from = s->supplier;
@@ -206,12 +207,37 @@ static bool starts_over(
            from->doubtful(from->self, &ed->repo, tree_etag(f));
 }
 
+/* Which bytes are asked for. */
+struct part {
+    enum span_kind kind;
+    uint64_t from, to;
+};
+
+/*
+ * Who goes on behind first bytes that were wrong gets all of it instead. That
+ * is looked at behind the opening: what is found wrong later, its feed tells.
+ */
+static int open_part(struct responder *by, const struct edition *ed,
+    const struct tree_file *f, struct part *p, struct response *a,
+    enum lack *lack, struct err *why)
+{
+    int rc =
+        supply_open(by->supply, ed, f, p->from, p->to, &a->source, lack, why);
+
+    a->goes_on = p->kind == SPAN_REST && p->from > 0;
+    if (rc != 0 || !a->goes_on || !is_doubtful(by->supply, ed, f))
+        return rc;
+    source_free(&a->source);
+    a->goes_on = false;
+    *p = (struct part){ SPAN_ALL, 0, f->size };
+    return supply_open(by->supply, ed, f, 0, f->size, &a->source, lack, why);
+}
+
 /* What is not there any more can still be answered: nothing was sent. */
 static void answer_file(struct responder *by, const struct asked *q,
     const struct edition *ed, const struct tree_file *f, struct response *a)
 {
-    uint64_t from = 0, to = f->size;
-    enum span_kind span = SPAN_ALL;
+    struct part part = { SPAN_ALL, 0, f->size };
     struct err why = ERR_INIT;
     enum lack lack = LACK_FAULT;
     char etag[HASH_MAX_HEX + 2];
@@ -220,39 +246,33 @@ static void answer_file(struct responder *by, const struct asked *q,
     snprintf(etag, sizeof(etag), "\"%s\"", tree_etag(f)->hex);
     if (!q->route.head &&
         (q->if_range == NULL || strcmp(q->if_range, etag) == 0))
-        span = span_parse(q->range, f->size, &from, &to);
+        part.kind = span_parse(q->range, f->size, &part.from, &part.to);
     if (names_etag(q->if_none_match, etag)) {
         a->status = 304;
         a->size = f->size; /* as of the answer that it stands for */
         file_fields(by, q, ed, f, etag, a);
         return;
     }
-    if (span == SPAN_PART && from > 0 && to == f->size &&
-        starts_over(by->supply, ed, f)) {
-        span = SPAN_ALL;
-        from = 0;
-    }
-    if (span == SPAN_NONE) {
+    if (part.kind == SPAN_NONE) {
         past_the_end(f, etag, a);
         field(a, "X-Repo-Commit", ed->commit);
         return;
     }
     rc = q->route.head ? supply_check(by->supply, ed, f, &lack, &why)
-                       : supply_open(by->supply, ed, f, from, to, &a->source,
-                             &lack, &why);
+                       : open_part(by, ed, f, &part, a, &lack, &why);
     if (rc != 0) {
         refuse_lack(by, q, a, lack, &why);
         field(a, "X-Repo-Commit", ed->commit);
         return;
     }
     a->status = 200;
-    a->at = from;
-    a->size = to - from;
+    a->at = part.from;
+    a->size = part.to - part.from;
     if (!q->route.head)
         a->from = a->source.feed != NULL ? RESPONSE_FETCHED : RESPONSE_HELD;
     file_fields(by, q, ed, f, etag, a);
-    if (span == SPAN_PART)
-        send_part(f, from, to, a);
+    if (part.kind != SPAN_ALL)
+        send_part(f, part.from, part.to, a);
 }
 
 /* ---- of a commit ---- */

@@ -39,6 +39,7 @@ struct response {
     uint64_t at;
     uint64_t size; /* of the body, also when none is sent (HEAD) */
     enum response_from from;
+    bool goes_on; /* the rest of it, for who has what is in front */
 };
 
 enum { RESPONSE_BODY_MAX = 1 << 30, RESPONSE_FIELDS_MAX = 16 << 10 };

@@ -52,5 +52,5 @@ enum span_kind span_parse(
         return SPAN_NONE;
     *from = a;
     *to = has_b ? size_min(b + 1, size) : size;
-    return SPAN_PART;
+    return has_b ? SPAN_PART : SPAN_REST;
 }

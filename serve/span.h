@@ -10,6 +10,7 @@
 enum span_kind {
     SPAN_ALL,  /* none that is understood, or several: the whole file */
     SPAN_PART, /* [from, to), not empty */
+    SPAN_REST, /* the same as "a-": who asks may have what is in front */
     SPAN_NONE  /* all of it lies past the end */
 };
 

@@ -374,6 +374,20 @@ def wrong_bytes(tap, hub, files):
         part = Answer(m.url, resolve(), Range="bytes=5-9")
         tap.ok(part.status == 206 and part.body == want[5:10],
                "a part is a part still", part.status)
+    with Mirror(hub.url) as m:
+        hub.faults([flipped(1)])
+        rest = Answer(m.url, resolve(), Range=f"bytes={len(want) - 9}-")
+        tap.ok(rest.status == 200 and rest.body == want,
+               "so is who went on before anybody knew of it", rest.status)
+        tail = Answer(m.url, resolve(), Range="bytes=-9")
+        tap.ok(tail.status == 206 and tail.body == want[-9:],
+               "who wants an end alone gets that", tail.status)
+    with Mirror(hub.url) as m:
+        hub.faults([flipped(-1)])
+        rev = Answer(m.url, resolve(), "HEAD").header("X-Repo-Commit")
+        part = Answer(m.url, resolve(rev=rev), Range="bytes=0-9")
+        tap.eq(part.header("Cache-Control"), "no-store",
+               "what nobody has proved is not for an HTTP cache")
     hub.faults([])
     with Mirror(hub.url) as m:
         Answer(m.url, resolve())

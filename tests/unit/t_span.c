@@ -22,8 +22,8 @@ int main(void)
     is(NULL, 10, SPAN_ALL, 0, 10);
     is("bytes=0-0", 10, SPAN_PART, 0, 1);
     is("bytes=0-9", 10, SPAN_PART, 0, 10);
-    is("bytes=0-", 10, SPAN_PART, 0, 10);
-    is("bytes=9-", 10, SPAN_PART, 9, 10);
+    is("bytes=0-", 10, SPAN_REST, 0, 10);
+    is("bytes=9-", 10, SPAN_REST, 9, 10);
     is("bytes=9-100", 10, SPAN_PART, 9, 10);
     is("bytes=-1", 10, SPAN_PART, 9, 10);
     is("bytes=-10", 10, SPAN_PART, 0, 10);
