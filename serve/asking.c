@@ -29,7 +29,6 @@ struct asking {
     struct memos memos;
     struct memos beliefs; /* their own: no stranger's question ends one */
     bool busy[PROVIDER_QUESTIONS];
-    struct err down; /* why nobody was reached */
     uint64_t down_until_ms;
     unsigned failures; /* in a row */
     unsigned late;     /* threads of asking_put_soon */
@@ -163,7 +162,6 @@ static void note_down(struct asking *a, const struct err *e, uint64_t took_ms)
 
     if (a->failures++ == 0)
         log_warn("%s cannot be reached: %s", a->name, e->msg);
-    a->down = *e;
     a->down_until_ms = clock_ms() + ms;
 }
 
@@ -209,8 +207,10 @@ static int recall_down(const struct asking *a, const struct memo *m,
         memcpy(commit, m->commit, sizeof(m->commit));
         return 1;
     }
+    /* Why may name what its asker alone may see. */
     *lack = LACK_BYTES;
-    *e = a->down;
+    err_set(e, ERR_NET,
+        "nobody was reached there a moment ago; the mirror's log says why");
     name_both(a, *lack, e);
     return -1;
 }

@@ -44,6 +44,26 @@ static bool down(struct asking *a)
     return asking_down(a, &lack, &e);
 }
 
+/* What one asks for is not told to others. */
+static void only_to_who_asked(void)
+{
+    struct asking *a = begin();
+    struct err e = ERR_INIT;
+    enum lack lack;
+
+    err_set(&e, ERR_NET, "no new byte: secret-plan.bin");
+    asking_refused(a, "file a", &(struct hub_refusal){ .status = 0 }, &e);
+    err_clear(&e);
+    is_int(asking_known(a, "file a", &lack, &e), -1, "it is known of one file");
+    ok(strstr(e.msg, "secret-plan") != NULL, "with all that is known");
+    err_clear(&e);
+    ok(asking_down(a, &lack, &e), "so nobody is asked for others");
+    ok(strstr(e.msg, "secret-plan") == NULL &&
+            strstr(e.msg, asking_name(a)) != NULL,
+        "of which no more is said than who was not reached");
+    asking_close(a);
+}
+
 /* Whoever asks for what is not there, as often as he likes. */
 static void beliefs_stay(void)
 {
@@ -223,6 +243,7 @@ int main(void)
 {
     beliefs_stay();
     who_is_at_fault();
+    only_to_who_asked();
     what_was_said_stays();
     late_answers();
     black_hole();
