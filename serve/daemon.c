@@ -20,7 +20,7 @@
 /* Listings being sent, and forms that come, are bounded together. */
 enum {
     FEED_BLOCK = 32 << 10,
-    ERRANDS = 8,
+    ERRANDS = 8, /* threads of each kind */
     LONG_BODY = 32 << 10,
     LONG_BODIES = 256 << 20,
     LONG_FORM = 4 << 10,
@@ -39,6 +39,7 @@ enum stage {
 /* A request and its answer. */
 struct exchange {
     struct errand errand; /* the first member */
+    enum supply_wait how; /* it is done */
     struct feed_waiter waiter;
     struct exchange *next, **at; /* of the daemon's; its lock */
     bool suspended;              /* its lock */
@@ -61,7 +62,8 @@ struct daemon {
     struct MHD_Daemon *mhd;
     struct responder *by;
     struct traffic *traffic;
-    struct errands *errands;
+    struct errands *soon; /* what is here, though it takes its time */
+    struct errands *late; /* what another machine has to be asked for */
     pthread_mutex_t lock;
     struct exchange *first;
     atomic_bool stopping; /* set under the lock */
@@ -89,7 +91,7 @@ static bool suspend(struct exchange *x, bool errand)
         x->suspended = true;
         MHD_suspend_connection(x->c);
         if (errand)
-            errands_add(x->d->errands, &x->errand);
+            errands_add(x->d->soon, &x->errand);
     }
     pthread_mutex_unlock(&x->d->lock);
     return may;
@@ -114,7 +116,11 @@ static void run_errand(struct errand *r)
 {
     struct exchange *x = (struct exchange *)r;
 
-    response_make(x->d->by, &x->asked, true, &x->answer);
+    if (response_make(x->d->by, &x->asked, x->how, &x->answer) == SUPPLY_WAIT) {
+        x->how = SUPPLY_LONG;
+        errands_add(x->d->late, r);
+        return;
+    }
     x->stage = STAGE_MADE;
     resume(x);
 }
@@ -360,12 +366,23 @@ static void take_form(struct exchange *x, const char *p, size_t n)
         buf_put(&x->form, p, n);
 }
 
+/* Of "HOST:PORT". */
+static size_t host_len(const char *peer)
+{
+    const char *end = strrchr(peer, ':');
+
+    return end != NULL ? (size_t)(end - peer) : strlen(peer);
+}
+
 static enum MHD_Result make_answer(struct exchange *x)
 {
-    if (response_make(x->d->by, &x->asked, false, &x->answer) == 0)
+    if (response_make(x->d->by, &x->asked, SUPPLY_NOW, &x->answer) == 0)
         return send_when_begun(x, x->asked.route.kind == ROUTE_BAD);
     x->stage = STAGE_WAIT;
+    x->how = SUPPLY_SOON;
     x->errand.run = run_errand;
+    snprintf(x->errand.whose, sizeof(x->errand.whose), "%.*s",
+        (int)host_len(passage_peer(x->passage)), passage_peer(x->passage));
     return suspend(x, true) ? MHD_YES : MHD_NO;
 }
 
@@ -567,8 +584,9 @@ struct daemon *daemon_open(struct responder *by, struct traffic *t,
     pthread_mutex_init(&d->lock, NULL);
     if (getrandom(&d->id, sizeof(d->id), GRND_NONBLOCK) != sizeof(d->id))
         d->id = (uint32_t)clock_ns();
-    d->errands = errands_open(ERRANDS, e);
-    if (d->errands != NULL)
+    d->soon = errands_open(ERRANDS, e);
+    d->late = d->soon != NULL ? errands_open(ERRANDS, e) : NULL;
+    if (d->late != NULL)
         d->mhd = start(d, o);
     if (d->mhd != NULL)
         return d;
@@ -595,7 +613,8 @@ void daemon_close(struct daemon *d)
     pthread_mutex_lock(&d->lock);
     d->stopping = true;
     pthread_mutex_unlock(&d->lock);
-    errands_close(d->errands); /* those not begun are in the list below */
+    errands_close(d->soon); /* those not begun are in the list below */
+    errands_close(d->late); /* what is soon may become late, so in this order */
     pthread_mutex_lock(&d->lock);
     for (struct exchange *x = d->first; x != NULL; x = x->next)
         if (x->suspended) {

@@ -1,7 +1,9 @@
 #include "serve/errand.h"
 
+#include <limits.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { THREADS_MAX = 64 };
 
@@ -9,10 +11,55 @@ struct errands {
     pthread_mutex_t lock;
     pthread_cond_t more;
     struct errand *first, **last;
+    char busy[THREADS_MAX]
+             [ERRAND_WHOSE_MAX]; /* whose each thread's is, or "" */
     bool stop;
     pthread_t threads[THREADS_MAX];
     unsigned n;
 };
+
+static unsigned under_way(const struct errands *all, const char *whose)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < THREADS_MAX; i++)
+        n += strcmp(all->busy[i], whose) == 0;
+    return n;
+}
+
+/* Whose turn it is, out of the queue; NULL: there is none. */
+static struct errand *take_next(struct errands *all)
+{
+    struct errand **found = NULL, *r;
+    unsigned least = UINT_MAX;
+
+    for (struct errand **at = &all->first; *at != NULL; at = &(*at)->next) {
+        unsigned n = under_way(all, (*at)->whose);
+
+        if (n < least)
+            found = at;
+        least = n < least ? n : least;
+        if (n == 0)
+            break;
+    }
+    if (found == NULL)
+        return NULL;
+    r = *found;
+    *found = r->next;
+    if (all->last == &r->next)
+        all->last = found;
+    return r;
+}
+
+/* A place in busy that is free: there are as many as threads. */
+static char *place(struct errands *all)
+{
+    unsigned i = 0;
+
+    while (all->busy[i][0] != '\0')
+        i++;
+    return all->busy[i];
+}
 
 static void *work(void *arg)
 {
@@ -20,18 +67,19 @@ static void *work(void *arg)
 
     pthread_mutex_lock(&all->lock);
     while (!all->stop) {
-        struct errand *r = all->first;
+        struct errand *r = take_next(all);
+        char *busy;
 
         if (r == NULL) {
             pthread_cond_wait(&all->more, &all->lock);
             continue;
         }
-        all->first = r->next;
-        if (all->first == NULL)
-            all->last = &all->first;
+        busy = place(all);
+        memcpy(busy, r->whose, sizeof(r->whose));
         pthread_mutex_unlock(&all->lock);
         r->run(r);
         pthread_mutex_lock(&all->lock);
+        busy[0] = '\0';
     }
     pthread_mutex_unlock(&all->lock);
     return NULL;

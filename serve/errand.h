@@ -1,14 +1,19 @@
 /*
  * errand.h - work that may wait for a disk or for another machine, done on a
- * few threads, in order, so that those which serve never wait.
+ * few threads, so that those which serve never wait. The next is of him who has
+ * the fewest under way, and of those the oldest: a crowd of one's errands does
+ * not stand before another one's.
  */
 #ifndef SERVE_ERRAND_H
 #define SERVE_ERRAND_H
 
 #include "base/err.h"
 
+enum { ERRAND_WHOSE_MAX = 64 };
+
 struct errand {
     void (*run)(struct errand *r); /* may free it */
+    char whose[ERRAND_WHOSE_MAX];
     struct errand *next;
 };
 

@@ -49,23 +49,48 @@ static struct reflist_of *place(struct reflist *l, const char *folder)
     return first;
 }
 
-void reflist_keep(struct reflist *l, const struct repo *r,
-    const struct supply_ref *v, uint64_t n, uint64_t now_ms, uint64_t ms)
+/* All but this one, as many as it takes. */
+static void make_room(struct reflist *l, const struct reflist_of *keep)
 {
-    struct err ignored = ERR_INIT;
+    for (;;) {
+        struct reflist_of *first = NULL;
+        uint64_t sum = 0;
+
+        for (size_t i = 0; i < REFLIST_REPOS; i++) {
+            struct reflist_of *of = &l->of[i];
+
+            sum += of->arena.used;
+            if (of != keep && of->arena.used > 0 &&
+                (first == NULL || of->until_ms < first->until_ms))
+                first = of;
+        }
+        if (sum <= REFLIST_BYTES || first == NULL)
+            return;
+        forget(first);
+    }
+}
+
+int reflist_keep(struct reflist *l, const struct repo *r,
+    const struct supply_ref *v, uint64_t n, uint64_t now_ms, uint64_t ms,
+    struct err *e)
+{
     struct reflist_of *of;
+    int rc;
 
     pthread_mutex_lock(&l->lock);
     of = place(l, r->folder);
     forget(of);
-    if (copy(&of->arena, v, n, &of->v, &ignored) == 0) {
+    rc = copy(&of->arena, v, n, &of->v, e);
+    if (rc == 0) {
         snprintf(of->folder, sizeof(of->folder), "%s", r->folder);
         of->until_ms = now_ms + ms;
         of->n = n;
+        make_room(l, of);
     } else {
         forget(of);
     }
     pthread_mutex_unlock(&l->lock);
+    return rc;
 }
 
 int reflist_find(struct reflist *l, const struct repo *r, uint64_t now_ms,

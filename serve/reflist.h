@@ -1,6 +1,7 @@
 /*
  * reflist.h - branches and tags of the repositories that were asked for last,
- * remembered for a while. A list beyond 1 MiB is not.
+ * remembered for a while. So many bytes of them, all together: one that needs
+ * more room than is left takes that of those which are over first.
  *
  * Any thread may call.
  */
@@ -12,7 +13,7 @@
 #include "cache/hubdir.h"
 #include "serve/supply.h"
 
-enum { REFLIST_REPOS = 16, REFLIST_BYTES = 1 << 20 };
+enum { REFLIST_REPOS = 16, REFLIST_BYTES = 64 << 20 };
 
 struct reflist {
     pthread_mutex_t lock;
@@ -28,9 +29,11 @@ struct reflist {
 void reflist_open(struct reflist *l);
 void reflist_close(struct reflist *l);
 
-/* reflist_keep - instead of what was remembered of it. Best effort. */
-void reflist_keep(struct reflist *l, const struct repo *r,
-    const struct supply_ref *v, uint64_t n, uint64_t now_ms, uint64_t ms);
+/* reflist_keep - instead of what was remembered of it. -1 with *e: NOMEM,
+ * REFUSED (more than REFLIST_BYTES) */
+int reflist_keep(struct reflist *l, const struct repo *r,
+    const struct supply_ref *v, uint64_t n, uint64_t now_ms, uint64_t ms,
+    struct err *e);
 
 /* reflist_find - a copy in arena. 1, 0: not remembered, -1 with *e. */
 int reflist_find(struct reflist *l, const struct repo *r, uint64_t now_ms,

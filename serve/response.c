@@ -334,13 +334,13 @@ static void answer_edition(struct responder *by, const struct asked *q,
         field(a, "X-Repo-Commit", ed->commit);
 }
 
-static int resolve(
-    struct responder *by, const struct asked *q, bool wait, struct response *a)
+static int resolve(struct responder *by, const struct asked *q,
+    enum supply_wait how, struct response *a)
 {
     struct edition *ed AUTO(edition_drop_auto) = NULL;
     enum lack lack = LACK_FAULT;
     struct err why = ERR_INIT;
-    int rc = supply_resolve(by->supply, &q->route.repo, wait, &ed, &lack, &why);
+    int rc = supply_resolve(by->supply, &q->route.repo, how, &ed, &lack, &why);
 
     if (rc == SUPPLY_WAIT)
         return SUPPLY_WAIT;
@@ -348,15 +348,15 @@ static int resolve(
         refuse_lack(by, q, a, lack, &why);
         return 0;
     }
-    if (!wait && q->route.kind != ROUTE_RESOLVE &&
+    if (how == SUPPLY_NOW && q->route.kind != ROUTE_RESOLVE &&
         (ed->tree.n > QUICK_FILES || q->body.len > QUICK_FORM))
         return SUPPLY_WAIT;
     answer_edition(by, q, ed, a);
     return 0;
 }
 
-static int answer_refs(
-    struct responder *by, const struct asked *q, bool wait, struct response *a)
+static int answer_refs(struct responder *by, const struct asked *q,
+    enum supply_wait how, struct response *a)
 {
     struct arena arena AUTO(arena_free) = ARENA_INIT(64 << 20);
     struct supply_ref *refs;
@@ -365,10 +365,12 @@ static int answer_refs(
     uint64_t n;
     int rc;
 
-    if (!wait)
+    if (how == SUPPLY_NOW)
         return SUPPLY_WAIT;
     rc = supply_refs(
-        by->supply, &q->route.repo, wait, &arena, &refs, &n, &lack, &why);
+        by->supply, &q->route.repo, how, &arena, &refs, &n, &lack, &why);
+    if (rc == SUPPLY_WAIT)
+        return SUPPLY_WAIT;
     if (rc != 0) {
         refuse_lack(by, q, a, lack, &why);
         return 0;
@@ -510,8 +512,8 @@ static bool goes_round(
     return true;
 }
 
-int response_make(struct responder *by, const struct asked *q, bool wait,
-    struct response *out)
+int response_make(struct responder *by, const struct asked *q,
+    enum supply_wait how, struct response *out)
 {
     int rc = 0;
 
@@ -519,9 +521,9 @@ int response_make(struct responder *by, const struct asked *q, bool wait,
         !admit(by, q, out))
         return 0;
     if (q->route.kind == ROUTE_REFS)
-        rc = answer_refs(by, q, wait, out);
+        rc = answer_refs(by, q, how, out);
     else if (route_names_repo(&q->route))
-        rc = resolve(by, q, wait, out);
+        rc = resolve(by, q, how, out);
     else
         answer_own(by, q, out);
     if (rc == 0 && (buf_check(&out->body, &(struct err)ERR_INIT) != 0 ||

@@ -66,11 +66,10 @@ struct responder {
 
 /*
  * response_make - to every request there is an answer
- * wait     false: nothing that takes its time
- * Returns  0; or SUPPLY_WAIT: ask again, with wait
+ * Returns  0; or SUPPLY_WAIT: ask again, with more time
  */
-int response_make(struct responder *by, const struct asked *q, bool wait,
-    struct response *out);
+int response_make(struct responder *by, const struct asked *q,
+    enum supply_wait how, struct response *out);
 
 /*
  * response_give_up - of a file whose bytes will not come after all: no byte was

@@ -80,8 +80,8 @@ static bool is_out(enum lack lack)
 }
 
 /* A commit is what it is. Of what may move, the supplier knows best. */
-static int find_commit(struct supply *s, const struct repo *r, bool wait,
-    char out[41], enum lack *lack, struct err *e)
+static int find_commit(struct supply *s, const struct repo *r,
+    enum supply_wait how, char out[41], enum lack *lack, struct err *e)
 {
     const struct supplier *from = s->supplier;
     struct err why = ERR_INIT, held = ERR_INIT;
@@ -90,7 +90,7 @@ static int find_commit(struct supply *s, const struct repo *r, bool wait,
 
     if (from == NULL || repo_is_commit(r->revision))
         return held_commit(s, r, out, lack, e);
-    rc = from->commit(from->self, r, wait, out, lack, &why);
+    rc = from->commit(from->self, r, how, out, lack, &why);
     if (rc >= 0)
         return rc;
     if (is_out(*lack) && held_commit(s, r, out, &ignored, &held) == 0)
@@ -100,8 +100,8 @@ static int find_commit(struct supply *s, const struct repo *r, bool wait,
 }
 
 static int fetch_edition(struct supply *s, const struct repo *r,
-    const char *commit, bool wait, struct edition **out, enum lack *lack,
-    struct err *e)
+    const char *commit, enum supply_wait how, struct edition **out,
+    enum lack *lack, struct err *e)
 {
     struct arena arena AUTO(arena_free) = ARENA_INIT((uint64_t)2 << 30);
     const struct supplier *from = s->supplier;
@@ -111,24 +111,25 @@ static int fetch_edition(struct supply *s, const struct repo *r,
     if (from == NULL)
         return is_held(s, r) ? lacks_revision(r, lack, e)
                              : lacks_repo(r, lack, e);
-    rc = from->tree(from->self, r, commit, wait, &arena, &tree, lack, e);
+    rc = from->tree(from->self, r, commit, how, &arena, &tree, lack, e);
     if (rc != 0)
         return rc;
     *lack = LACK_FAULT;
     return edition_keep(s->editions, r, commit, &tree, out, e);
 }
 
-int supply_resolve(struct supply *s, const struct repo *r, bool wait,
+int supply_resolve(struct supply *s, const struct repo *r, enum supply_wait how,
     struct edition **out, enum lack *lack, struct err *e)
 {
     char commit[41];
     int rc;
 
     *out = NULL;
-    rc = find_commit(s, r, wait, commit, lack, e);
+    rc = find_commit(s, r, how, commit, lack, e);
     if (rc != 0)
         return rc;
-    rc = edition_held(s->editions, &s->hub, r, commit, wait, out, e);
+    rc = edition_held(
+        s->editions, &s->hub, r, commit, how != SUPPLY_NOW, out, e);
     if (rc == HAVE)
         return 0;
     if (rc == EDITION_UNREAD)
@@ -140,7 +141,7 @@ int supply_resolve(struct supply *s, const struct repo *r, bool wait,
         rc = HAVE_NOT;
     }
     if (rc == HAVE_NOT)
-        return fetch_edition(s, r, commit, wait, out, lack, e);
+        return fetch_edition(s, r, commit, how, out, lack, e);
     *lack = LACK_FAULT;
     return -1;
 }
@@ -284,28 +285,33 @@ static int held_refs(struct supply *s, const struct repo *r,
     return 0;
 }
 
-int supply_refs(struct supply *s, const struct repo *r, bool wait,
+int supply_refs(struct supply *s, const struct repo *r, enum supply_wait how,
     struct arena *arena, struct supply_ref **out, uint64_t *n, enum lack *lack,
     struct err *e)
 {
     const struct supplier *from = s->supplier;
+    enum lack lacks = LACK_NONE;
     struct err why = ERR_INIT;
     int rc;
 
     *out = NULL;
     *n = 0;
     if (from != NULL) {
-        rc = from->refs(from->self, r, wait, arena, out, n, lack, &why);
+        rc = from->refs(from->self, r, how, arena, out, n, &lacks, &why);
         if (rc >= 0)
             return rc;
-        if (!is_out(*lack) || !is_held(s, r)) {
-            *e = why;
-            return -1;
-        }
         *n = 0;
     }
-    if (!is_held(s, r))
-        return lacks_repo(r, lack, e);
     *lack = LACK_FAULT;
-    return held_refs(s, r, arena, out, n, e);
+    if (from == NULL && !is_held(s, r))
+        return lacks_repo(r, lack, e);
+    if ((from == NULL || is_out(lacks)) &&
+        held_refs(s, r, arena, out, n, e) != 0)
+        return -1;
+    if (from == NULL || *n > 0)
+        return 0;
+    /* No list is no answer: whose it is knows of branches, perhaps. */
+    *lack = lacks;
+    *e = why;
+    return -1;
 }

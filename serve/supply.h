@@ -2,9 +2,8 @@
  * supply.h - where what is asked for comes from: the hub cache that is held,
  * and, where there is one, a supplier that can fetch what is not.
  *
- * Nothing here waits for a network, or reads a long listing, unless it is
- * called with wait. Without, what would take its time is answered SUPPLY_WAIT,
- * and the same call is made again, with wait, on a thread that has it.
+ * Who calls says for how long he may wait. What takes longer is answered
+ * SUPPLY_WAIT, and the same call is made again on a thread that has more time.
  *
  * What is held is believed as far as its size: a file is given only when it
  * is there whole, as long as its listing says.
@@ -17,6 +16,13 @@
 #include "serve/lack.h"
 
 enum { SUPPLY_WAIT = 1 }; /* beside 0 and -1 */
+
+enum supply_wait {
+    SUPPLY_NOW,  /* for nothing: no network, no long listing is read */
+    SUPPLY_SOON, /* for a disk, and where something is held that can stand in
+                    for an answer, two seconds for that */
+    SUPPLY_LONG  /* for another machine, as long as it takes: no SUPPLY_WAIT */
+};
 
 /* The field of a request that says which mirror it comes from. */
 #define SUPPLY_MARK "X-Mlfetch-Mirror"
@@ -59,19 +65,20 @@ struct supplier {
     const char *name; /* for messages: the upstream, without secrets */
     const char *mark; /* of its own requests, that must not come here; NULL */
     /* The commit that r's revision, not a commit, is now. 0, SUPPLY_WAIT, -1 */
-    int (*commit)(void *self, const struct repo *r, bool wait, char out[41],
-        enum lack *lack, struct err *e);
+    int (*commit)(void *self, const struct repo *r, enum supply_wait how,
+        char out[41], enum lack *lack, struct err *e);
     /* All files of a commit whose listing is not held, into arena; it may
      * keep the listing in the hub cache. 0, SUPPLY_WAIT, -1 */
-    int (*tree)(void *self, const struct repo *r, const char *commit, bool wait,
-        struct arena *arena, struct tree *out, enum lack *lack, struct err *e);
+    int (*tree)(void *self, const struct repo *r, const char *commit,
+        enum supply_wait how, struct arena *arena, struct tree *out,
+        enum lack *lack, struct err *e);
     /* A file that is not held: begin to fetch it, or join. Bytes [from, to)
      * are wanted first. Must not wait. 0 with *out, or -1 */
     int (*open)(void *self, const struct edition *ed, const struct tree_file *f,
         uint64_t from, uint64_t to, struct feed **out, enum lack *lack,
         struct err *e);
     /* Its branches and tags, into arena. 0, SUPPLY_WAIT, -1 */
-    int (*refs)(void *self, const struct repo *r, bool wait,
+    int (*refs)(void *self, const struct repo *r, enum supply_wait how,
         struct arena *arena, struct supply_ref **out, uint64_t *n,
         enum lack *lack, struct err *e);
     /* Has somebody first bytes of it that are wrong? Who goes on behind them
@@ -94,7 +101,7 @@ struct supply {
  * Returns 0 with *out, to be dropped; SUPPLY_WAIT; or -1 with *lack and *e:
  *         LACK_REPO, LACK_REVISION, or the supplier's
  */
-int supply_resolve(struct supply *s, const struct repo *r, bool wait,
+int supply_resolve(struct supply *s, const struct repo *r, enum supply_wait how,
     struct edition **out, enum lack *lack, struct err *e);
 
 /*
@@ -114,7 +121,7 @@ int supply_open(struct supply *s, const struct edition *ed,
     enum lack *lack, struct err *e);
 
 /* supply_refs - branches and tags, sorted by name, in arena; as resolve. */
-int supply_refs(struct supply *s, const struct repo *r, bool wait,
+int supply_refs(struct supply *s, const struct repo *r, enum supply_wait how,
     struct arena *arena, struct supply_ref **out, uint64_t *n, enum lack *lack,
     struct err *e);
 

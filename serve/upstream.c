@@ -3,9 +3,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/path.h"
 #include "serve/asking.h"
 #include "serve/feed_make.h"
 #include "serve/reflist.h"
@@ -14,7 +16,7 @@ enum {
     BRANCHES_MAX = 8,
     BRANCH_MS = 30000, /* so long a branch is believed to stay, and a list */
     HELD_MS = 2000,    /* so long is waited where one is held */
-    LISTED_MS = 2000,  /* who waited for the same listing finds it kept */
+    KEPT_MS = 2000,    /* who waited for the same listing finds it kept */
     DOUBT_MS = 600000  /* somebody may have wrong first bytes of a file */
 };
 
@@ -27,15 +29,12 @@ struct upstream {
     struct reflist refs;
 };
 
-/* A question, and what its answer goes into. */
+/* A question. It may outlive who asks. */
 struct inquiry {
     struct question question; /* first: found by its address */
     struct upstream *u;
-    const struct repo *repo;
-    const char *commit;
-    struct arena *arena;
-    struct supply_ref *refs;
-    uint64_t n_refs;
+    struct repo repo;
+    char commit[41];
 };
 
 /* "KIND FOLDER WHAT": a folder's name says the type, too. */
@@ -45,6 +44,35 @@ static void name(char key[MEMO_KEY_MAX], const char *kind, const struct repo *r,
     snprintf(key, MEMO_KEY_MAX, "%s %s %s", kind, r->folder, what);
 }
 
+static struct inquiry inquire(struct upstream *u, const struct repo *r,
+    const char *kind, const char *what, struct question question)
+{
+    struct inquiry i = { .question = question, .u = u, .repo = *r };
+
+    name(i.question.key, kind, r, what);
+    return i;
+}
+
+static void drop(struct question *q)
+{
+    free(q);
+}
+
+/* Where something is held that can stand in for the answer. */
+static int put_soon(
+    struct inquiry *i, char out[41], enum lack *lack, struct err *e)
+{
+    struct inquiry *lasting = malloc(sizeof(*lasting));
+
+    *lack = LACK_FAULT;
+    if (lasting == NULL)
+        return err_set(e, ERR_NOMEM, "out of memory");
+    *lasting = *i;
+    lasting->question.drop = drop;
+    return asking_put_soon(
+        i->u->asking, &lasting->question, HELD_MS, out, lack, e);
+}
+
 /* ---- which commit ---- */
 
 static int ask_commit(struct question *q, unsigned nth, struct err *e)
@@ -52,54 +80,21 @@ static int ask_commit(struct question *q, unsigned nth, struct err *e)
     struct inquiry *i = (struct inquiry *)q;
     const struct provider *from = i->u->from;
 
-    return from->commit(from->self, nth, i->repo, q->commit, &q->refusal, e);
+    return from->commit(from->self, nth, &i->repo, q->commit, &q->refusal, e);
 }
 
-/* One that its asker need not wait for. */
-struct lasting {
-    struct inquiry inquiry; /* first */
-    struct repo repo;
-};
-
-static void drop_lasting(struct question *q)
-{
-    free(q);
-}
-
-static int get_commit_soon(struct upstream *u, const struct repo *r,
+static int get_commit(void *self, const struct repo *r, enum supply_wait how,
     char out[41], enum lack *lack, struct err *e)
 {
-    struct lasting *l = calloc(1, sizeof(*l));
-    struct question *q;
-
-    *lack = LACK_FAULT;
-    if (l == NULL)
-        return err_set(e, ERR_NOMEM, "out of memory");
-    l->repo = *r;
-    l->inquiry = (struct inquiry){ .u = u, .repo = &l->repo };
-    q = &l->inquiry.question;
-    *q = (struct question){
-        .good_ms = BRANCH_MS, .ask = ask_commit, .drop = drop_lasting
-    };
-    name(q->key, "commit", r, r->revision);
-    return asking_put_soon(u->asking, q, HELD_MS, out, lack, e);
-}
-
-static int get_commit(void *self, const struct repo *r, bool wait, char out[41],
-    enum lack *lack, struct err *e)
-{
     struct upstream *u = self;
-    struct inquiry i = { .question = { .good_ms = BRANCH_MS,
-                             .ask = ask_commit },
-        .u = u,
-        .repo = r };
+    struct inquiry i = inquire(u, r, "commit", r->revision,
+        (struct question){ .good_ms = BRANCH_MS, .ask = ask_commit });
     struct err ignored = ERR_INIT;
     int rc;
 
-    if (wait && hubdir_ref(u->dir, r, out, &ignored) == HAVE)
-        return get_commit_soon(u, r, out, lack, e);
-    name(i.question.key, "commit", r, r->revision);
-    rc = asking_put(u->asking, &i.question, wait, lack, e);
+    if (how != SUPPLY_NOW && hubdir_ref(u->dir, r, out, &ignored) == HAVE)
+        return put_soon(&i, out, lack, e);
+    rc = asking_put(u->asking, &i.question, how == SUPPLY_LONG, lack, e);
     if (rc == 0)
         memcpy(out, i.question.commit, 41);
     return rc;
@@ -114,26 +109,24 @@ static int ask_tree(struct question *q, unsigned nth, struct err *e)
     struct arena arena AUTO(arena_free) = ARENA_INIT((uint64_t)2 << 30);
     struct tree tree;
 
-    if (from->tree(from->self, nth, i->repo, i->commit, &arena, &tree,
+    if (from->tree(from->self, nth, &i->repo, i->commit, &arena, &tree,
             &q->refusal, e) != 0 ||
         hubdir_init(i->u->dir, e) != 0)
         return -1;
-    return hubdir_set_tree(i->u->dir, i->repo, i->commit, &tree, e);
+    return hubdir_set_tree(i->u->dir, &i->repo, i->commit, &tree, e);
 }
 
 static int get_tree(void *self, const struct repo *r, const char *commit,
-    bool wait, struct arena *arena, struct tree *out, enum lack *lack,
-    struct err *e)
+    enum supply_wait how, struct arena *arena, struct tree *out,
+    enum lack *lack, struct err *e)
 {
     struct upstream *u = self;
-    struct inquiry i = { .question = { .good_ms = LISTED_MS, .ask = ask_tree },
-        .u = u,
-        .repo = r,
-        .commit = commit };
+    struct inquiry i = inquire(u, r, "tree", commit,
+        (struct question){ .good_ms = KEPT_MS, .ask = ask_tree });
     int rc;
 
-    name(i.question.key, "tree", r, commit);
-    rc = asking_put(u->asking, &i.question, wait, lack, e);
+    memcpy(i.commit, commit, sizeof(i.commit));
+    rc = asking_put(u->asking, &i.question, how == SUPPLY_LONG, lack, e);
     if (rc != 0)
         return rc;
     *lack = LACK_FAULT;
@@ -146,59 +139,63 @@ static int get_tree(void *self, const struct repo *r, const char *commit,
 
 /* ---- branches and tags ---- */
 
-static int find_refs(struct inquiry *i, struct err *e)
-{
-    return reflist_find(
-        &i->u->refs, i->repo, clock_ms(), i->arena, &i->refs, &i->n_refs, e);
-}
-
-/* Who has waited for the same question finds its answer. */
 static int ask_refs(struct question *q, unsigned nth, struct err *e)
 {
     struct inquiry *i = (struct inquiry *)q;
     const struct provider *from = i->u->from;
+    struct arena arena AUTO(arena_free) = ARENA_INIT(REFLIST_BYTES);
+    struct supply_ref *refs;
     struct hub_ref *found;
     uint64_t n;
-    int known = find_refs(i, e);
 
-    if (known != 0)
-        return known > 0 ? 0 : -1;
-    if (from->refs(from->self, nth, i->repo, i->arena, &found, &n, &q->refusal,
-            e) != 0)
+    if (from->refs(
+            from->self, nth, &i->repo, &arena, &found, &n, &q->refusal, e) != 0)
         return -1;
-    i->refs = arena_alloc(i->arena, n, sizeof(*i->refs), e);
-    if (i->refs == NULL)
+    refs = arena_alloc(&arena, n, sizeof(*refs), e);
+    if (refs == NULL)
         return -1;
-    for (i->n_refs = 0; i->n_refs < n; i->n_refs++) {
-        i->refs[i->n_refs].name = found[i->n_refs].name;
-        memcpy(i->refs[i->n_refs].commit, found[i->n_refs].commit, 41);
+    for (uint64_t k = 0; k < n; k++) {
+        refs[k].name = found[k].name;
+        memcpy(refs[k].commit, found[k].commit, 41);
     }
-    reflist_keep(
-        &i->u->refs, i->repo, i->refs, i->n_refs, clock_ms(), BRANCH_MS);
-    return 0;
+    return reflist_keep(
+        &i->u->refs, &i->repo, refs, n, clock_ms(), BRANCH_MS, e);
 }
 
-static int get_refs(void *self, const struct repo *r, bool wait,
+static bool holds_refs(const struct upstream *u, const struct repo *r)
+{
+    struct err ignored = ERR_INIT;
+    char path[PATH_MAX];
+
+    return path_fmt(path, &ignored, "%s/%s/refs", u->dir->root, r->folder) ==
+               0 &&
+           access(path, F_OK) == 0;
+}
+
+static int get_refs(void *self, const struct repo *r, enum supply_wait how,
     struct arena *arena, struct supply_ref **out, uint64_t *n, enum lack *lack,
     struct err *e)
 {
     struct upstream *u = self;
-    struct inquiry i = {
-        .question = { .ask = ask_refs }, .u = u, .repo = r, .arena = arena
-    };
-    int rc;
+    struct inquiry i = inquire(u, r, "refs", "",
+        (struct question){ .good_ms = KEPT_MS, .ask = ask_refs });
+    int rc = reflist_find(&u->refs, r, clock_ms(), arena, out, n, e);
+    char none[41];
 
     *lack = LACK_FAULT;
-    rc = find_refs(&i, e);
-    *out = i.refs;
-    *n = i.n_refs;
     if (rc != 0)
         return rc > 0 ? 0 : -1;
-    name(i.question.key, "refs", r, "");
-    rc = asking_put(u->asking, &i.question, wait, lack, e);
-    *out = i.refs;
-    *n = i.n_refs;
-    return rc;
+    if (how != SUPPLY_NOW && holds_refs(u, r))
+        rc = put_soon(&i, none, lack, e);
+    else
+        rc = asking_put(u->asking, &i.question, how == SUPPLY_LONG, lack, e);
+    if (rc != 0)
+        return rc;
+    rc = reflist_find(&u->refs, r, clock_ms(), arena, out, n, e);
+    if (rc != 0)
+        return rc > 0 ? 0 : -1;
+    *lack = LACK_LIMIT;
+    return err_set(e, ERR_BUSY, "too many lists of branches are asked for");
 }
 
 /* ---- which bytes ---- */

@@ -537,6 +537,39 @@ def away(tap, hub, files):
     relay.cut()
 
 
+def flooded(tap, hub, files):
+    """More questions about nothing than the Hub answers in a minute."""
+    with Mirror(hub.url) as m:
+        Answer(m.url, resolve("config.json"))
+        Answer(m.url, resolve("config.json", repo="acme/direct"))
+        m.stop()
+        hub.faults([{"host": "hub", "path": "/api/models/flood/*",
+                     "delay": 1.5, "times": -1}])
+        m.start()
+        crowd = [socket.create_connection(("127.0.0.1", m.port))
+                 for _ in range(100)]
+        for i, s in enumerate(crowd):
+            s.sendall(b"GET /api/models/flood/n%d HTTP/1.1\r\nHost: x\r\n\r\n"
+                      % i)
+        time.sleep(0.3)
+        took = [Answer(m.url, p).seconds for p in
+                (resolve("config.json"), "/api/models/acme/m/refs")]
+        tap.ok(max(took) < 3, "a flood of questions stops nothing that is held",
+               took)
+        other = socket.create_connection(("127.0.0.1", m.port), 30,
+                                         ("127.0.0.9", 0))
+        begin = time.monotonic()
+        other.sendall(b"GET /api/models/acme/big HTTP/1.1\r\nHost: x\r\n\r\n")
+        got = other.recv(4096)
+        took = time.monotonic() - begin
+        tap.ok(b" 200 OK" in got and took < 6,
+               f"nor does one address another one's question ({took:.1f} s)",
+               got)
+        for s in [*crowd, other]:
+            s.close()
+    hub.faults([])
+
+
 class Hole:
     """A host that drops what is sent to it: its queue is full."""
 
@@ -811,6 +844,7 @@ def main():
             leaving(tap, hub, files)
             dies_half_way(tap, hub, big)
             away(tap, hub, files)
+            flooded(tap, hub, files)
             killed(tap, hub, big)
             chain(tap, hub, files)
             secrets(tap, hub)
