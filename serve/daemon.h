@@ -1,6 +1,6 @@
 /*
  * daemon.h - HTTP itself: connections, requests and answers on a few threads.
- * daemon.c is the only file that includes libmicrohttpd.
+ * daemon.c and exchange.c have libmicrohttpd, no other file does.
  *
  * What cannot be read in one way only is refused, and its connection closed:
  * more than one length or host, a length with a transfer encoding, lines that

@@ -40,7 +40,7 @@ FOREIGN = {
     "sodium": "base/sign.c",
     "zstd": "base/zst.c",
     "cublas": "cuda/blas.c",
-    "microhttpd": "serve/daemon.c late/microhttpd.c",
+    "microhttpd": "serve/daemon.c serve/exchange.h late/microhttpd.c",
 }
 TOP = {"Makefile", "README.md", "base", "net", "s3", "bucket", "fetch", "convert",
        "cache", "verify", "verify-run", "formats", "serve", "lib", "late", "cuda", "debian",
