@@ -191,7 +191,7 @@ static int behind_open(struct behind *b, const struct serve_opts *o,
     if (is_bucket(o))
         b->provider = provider_bucket(o->volume, e);
     else if (o->upstream != NULL)
-        b->provider = provider_hub(o->upstream, e);
+        b->provider = provider_hub(o->upstream, o->tokens != NULL, e);
     if (e->kind != ERR_NONE || find_hub(o, &how->hub, e) != 0)
         return -1;
     if (b->provider == NULL)
@@ -296,7 +296,9 @@ const struct cmd cmd_serve = {
         "What is held is served on when the upstream is gone. The mirror's "
         "own token (HF_TOKEN, or mlfetch login, also while it runs) goes to "
         "the upstream, and what that token may read all clients of the "
-        "mirror may.\n\n"
+        "mirror may. With --tokens a repository that has another name there "
+        "by now is refused by its old one, since the patterns are about "
+        "names.\n\n"
         "With --volume s3://BUCKET/PREFIX the repositories of that volume are "
         "served (mlfetch pull --volume brings them there). What is asked for "
         "is fetched, checked and passed on in the same way, and kept in the "
@@ -306,9 +308,9 @@ const struct cmd cmd_serve = {
         "disk is full gets 507, and mlcache gc --volume CACHE --max-size SIZE "
         "(from a timer, say) lets go of what was not asked for lately. What "
         "was kept stays also when mlcache rm takes it out of the bucket, until "
-        "the same is done in the cache. A new commit is seen after 30 seconds "
-        "at most. The keys "
-        "come from the usual environment and files (AWS_ACCESS_KEY_ID ..., "
+        "the same is done in the cache. A new commit is seen after 30 seconds, "
+        "or when a store that asks to wait may be asked again. The keys come "
+        "from the usual environment and files (AWS_ACCESS_KEY_ID ..., "
         "AWS_ENDPOINT_URL), which are read again when the store refuses them. "
         "What is kept is served on when the store is gone.\n\n"
         "Where nobody reads stderr the mirror goes on, and lines are lost.",

@@ -297,6 +297,20 @@ static int again(struct ask *a, struct err *e)
     return wait_ms(ms, e);
 }
 
+/* "/api/models/ORG/NAME/" is in the path. */
+static bool is_same_repo(const struct ask *a, const char *target)
+{
+    const struct repo *r = a->question.repo;
+    char path[sizeof(r->id) + 32];
+    const char *found;
+
+    if (r == NULL)
+        return true;
+    snprintf(path, sizeof(path), "/api/%s/%s/", api_names[r->type], r->id);
+    found = strstr(target, path);
+    return found != NULL && found < target + strcspn(target, "?");
+}
+
 /* Follow a redirect on the same origin; refuse any other. */
 static int follow(struct ask *a, unsigned *hops, struct err *e)
 {
@@ -312,6 +326,11 @@ static int follow(struct ask *a, unsigned *hops, struct err *e)
         err_set(e, ERR_NET, "%s redirects to another server, %s", from,
             url_show(to, target));
         return err_hint(e, "set HF_ENDPOINT to the server that is meant");
+    }
+    if (a->hub->same_repo && !is_same_repo(a, target)) {
+        a->hub->refusal.moved = true;
+        return err_set(e, ERR_REFUSED, "%s has another name by now: %s",
+            a->question.repo->id, url_show(to, target));
     }
     copy = strdup(target);
     if (copy == NULL)
@@ -344,7 +363,7 @@ static int ask_get(struct ask *a, const char *url, struct err *e)
     a->call.extra = a->hub->lines;
     a->call.limit_ms = answer_ms(a->hub);
     a->retry = retry_begin(a->hub->retry_s, clock_ms());
-    a->hub->refusal.status = 0;
+    a->hub->refusal = (struct hub_refusal){ .status = 0 };
     for (;;) {
         buf_clear(&a->body);
         a->values = 0;

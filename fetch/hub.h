@@ -23,6 +23,7 @@ struct hub_refusal {
     char message[200]; /* X-Error-Message, or "" */
     uint64_t wait_s;   /* that it names; or 0 */
     bool answered;     /* the Hub began to: whatever failed then */
+    bool moved;        /* it leads to another repository (same_repo) */
 };
 
 struct hub {
@@ -34,6 +35,7 @@ struct hub {
     unsigned connections; /* open at once; 0: what is good */
     uint64_t retry_s;     /* give up after this long without a byte */
     bool once;            /* ask the API once: no retry, no wait */
+    bool same_repo;       /* what the API calls by another name is refused */
     uint64_t answer_s; /* the API's answers are whole by then; 0: ten minutes */
     const char *const *lines; /* sent to the Hub with each request; or NULL */
     struct hub_refusal refusal;

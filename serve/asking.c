@@ -87,28 +87,37 @@ static bool is(const char *a, const char *b)
     return strcasecmp(a, b) == 0;
 }
 
+/* Without one of the Hub's words: what stands between may have said it. A
+ * token that is refused is the mirror's matter, and no client's. */
 static enum lack by_status(const struct hub_refusal *r, const struct err *e)
 {
-    if (r->status >= 500 || r->status == 408)
-        return LACK_BYTES;
     if (r->status == 429)
         return LACK_LIMIT;
-    if (r->status == 401)
-        return e->kind == ERR_AUTH ? LACK_TOKEN : LACK_REPO;
     if (r->status == 403)
         return LACK_FORBIDDEN;
-    return r->status == 404 || r->status == 410 ? LACK_REPO : LACK_FAULT;
+    if (r->status == 404 || r->status == 410 ||
+        (r->status == 401 && e->kind != ERR_AUTH))
+        return LACK_PERHAPS;
+    return LACK_BYTES;
+}
+
+/* Without an answer that is a refusal. */
+static enum lack by_kind(const struct err *e)
+{
+    return e->kind == ERR_NET || e->kind == ERR_CORRUPT ||
+                   e->kind == ERR_CANCELLED || e->kind == ERR_REFUSED
+               ? LACK_BYTES
+               : LACK_FAULT;
 }
 
 static enum lack lack_of(const struct hub_refusal *r, const struct err *e)
 {
     if (e->kind == ERR_NOSPACE)
         return LACK_SPACE;
+    if (r->moved)
+        return LACK_POLICY;
     if (r->status == 0)
-        return e->kind == ERR_NET || e->kind == ERR_CORRUPT ||
-                       e->kind == ERR_CANCELLED
-                   ? LACK_BYTES
-                   : LACK_FAULT;
+        return by_kind(e);
     if (is(r->code, "RepoNotFound"))
         return LACK_REPO;
     if (is(r->code, "RevisionNotFound"))
@@ -175,8 +184,10 @@ static void note_refusal(struct asking *a, struct memo *m,
     m->until_ms = clock_ms() + believed_ms(lack, r, e);
     m->err = *e;
     m->lack = lack;
+    if (lack_is_word(lack))
+        m->commit[0] = '\0';
     /* A branch does not go away because nobody can be asked about it. */
-    if ((lack == LACK_BYTES || lack == LACK_LIMIT) && m->commit[0] != '\0')
+    if (m->commit[0] != '\0')
         m->lack = LACK_NONE;
     else
         name_both(a, lack, &m->err);

@@ -42,8 +42,12 @@ struct provider {
     void (*close)(void *self);
 };
 
-/* provider_hub - nobody is asked yet. NULL with *e: USAGE (url), NOMEM */
-struct provider *provider_hub(const char *url, struct err *e);
+/*
+ * provider_hub - nobody is asked yet. NULL with *e: USAGE (url), NOMEM
+ * same_repo  one that has another name by now is refused: who may ask for the
+ *            old one may not see the new one, perhaps
+ */
+struct provider *provider_hub(const char *url, bool same_repo, struct err *e);
 
 /*
  * provider_bucket - "s3://BUCKET/PREFIX", where there has to be a volume,

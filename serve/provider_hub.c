@@ -2,9 +2,11 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/random.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "net/url.h"
 #include "serve/provider.h"
 #include "serve/supply.h"
@@ -31,9 +33,50 @@ static struct hub *begin(struct hub *hub)
     return hub;
 }
 
-static int end(const struct hub *hub, int rc, struct hub_refusal *why)
+/*
+ * Whose token this mirror has, where from, and what is made of a name that it
+ * may not be told: that stands in the log.
+ */
+static void keep_to_ourselves(
+    const struct hub_refusal *r, const struct repo *repo, struct err *e)
+{
+    enum err_kind kind = e->kind;
+    bool entry = strcmp(r->code, "RevisionNotFound") == 0 ||
+                 strcmp(r->code, "EntryNotFound") == 0;
+
+    if (kind == ERR_NET)
+        e->hint[0] = '\0'; /* no client can check this machine's connection */
+    if (!r->moved && kind != ERR_AUTH && (kind != ERR_MISSING || entry))
+        return;
+    if (kind == ERR_MISSING)
+        log_info("%s", e->msg);
+    else
+        log_warn("%s%s%s", e->msg, e->hint[0] != '\0' ? "; " : "", e->hint);
+    err_clear(e);
+    if (r->moved)
+        err_set(e, kind,
+            "%s has another name by now, and this mirror's tokens are about "
+            "names: its log says which",
+            repo->id);
+    else if (kind == ERR_MISSING)
+        err_set(e, kind,
+            "%s does not exist there, or this mirror may not see "
+            "it",
+            repo->id);
+    else if (strcmp(r->code, "GatedRepo") == 0)
+        err_set(e, kind, "%s is gated, and this mirror has no access to it",
+            repo->id);
+    else
+        err_set(e, kind, "%s is not given to this mirror: its log says why",
+            repo->id);
+}
+
+static int end(const struct hub *hub, const struct repo *repo, int rc,
+    struct hub_refusal *why, struct err *e)
 {
     *why = hub->refusal;
+    if (rc != 0)
+        keep_to_ourselves(why, repo, e);
     return rc;
 }
 
@@ -46,7 +89,7 @@ static int get_commit(void *self, unsigned nth, const struct repo *r,
     int rc = hub_revision(hub, r, &revision, e);
 
     memcpy(out, revision.commit, sizeof(revision.commit));
-    return end(hub, rc, why);
+    return end(hub, r, rc, why, e);
 }
 
 static int get_tree(void *self, unsigned nth, const struct repo *r,
@@ -56,7 +99,7 @@ static int get_tree(void *self, unsigned nth, const struct repo *r,
     struct other_hub *o = self;
     struct hub *hub = begin(&o->asking[nth]);
 
-    return end(hub, hub_tree(hub, r, commit, arena, out, e), why);
+    return end(hub, r, hub_tree(hub, r, commit, arena, out, e), why, e);
 }
 
 static int get_refs(void *self, unsigned nth, const struct repo *r,
@@ -66,7 +109,7 @@ static int get_refs(void *self, unsigned nth, const struct repo *r,
     struct other_hub *o = self;
     struct hub *hub = begin(&o->asking[nth]);
 
-    return end(hub, hub_refs(hub, r, arena, out, n, e), why);
+    return end(hub, r, hub_refs(hub, r, arena, out, n, e), why, e);
 }
 
 static int fetch(void *self, unsigned nth, struct single *s,
@@ -79,7 +122,7 @@ static int fetch(void *self, unsigned nth, struct single *s,
                                         s->jobs, PROVIDER_RETRY_S, e) != 0)
         return -1;
     hub->lines = o->lines;
-    return end(hub, single_fetch(s, hub, e), why);
+    return end(hub, s->repo, single_fetch(s, hub, e), why, e);
 }
 
 static void close_hub(void *self)
@@ -105,7 +148,7 @@ static void mark(struct other_hub *o)
     o->lines[0] = o->line;
 }
 
-struct provider *provider_hub(const char *url, struct err *e)
+struct provider *provider_hub(const char *url, bool same_repo, struct err *e)
 {
     struct other_hub *o = calloc(1, sizeof(*o));
 
@@ -119,6 +162,7 @@ struct provider *provider_hub(const char *url, struct err *e)
             return NULL;
         }
         o->asking[i].once = true;
+        o->asking[i].same_repo = same_repo;
         o->asking[i].answer_s = ANSWER_S;
         o->asking[i].lines = o->lines;
     }

@@ -64,11 +64,11 @@ static const struct {
 } lacks[] = {
     [LACK_NONE] = { 500, NULL },
     [LACK_REPO] = { 404, "RepoNotFound" },
+    [LACK_PERHAPS] = { 404, "RepoNotFound" },
     [LACK_REVISION] = { 404, "RevisionNotFound" },
     [LACK_ENTRY] = { 404, "EntryNotFound" },
     [LACK_GATED] = { 403, "GatedRepo" },
     [LACK_DISABLED] = { 403, NULL },
-    [LACK_TOKEN] = { 401, NULL },
     [LACK_FORBIDDEN] = { 403, NULL },
     [LACK_POLICY] = { 403, NULL },
     [LACK_LIMIT] = { 429, NULL },

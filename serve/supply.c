@@ -73,13 +73,10 @@ static int held_commit(const struct supply *s, const struct repo *r,
     return -1;
 }
 
-/* Nobody can be reached, or may be asked for now: what is held stands in. */
-static bool is_out(enum lack lack)
-{
-    return lack == LACK_BYTES || lack == LACK_LIMIT;
-}
-
-/* A commit is what it is. Of what may move, the supplier knows best. */
+/*
+ * A commit is what it is. Of what may move, the supplier knows best, where he
+ * has a word about it.
+ */
 static int find_commit(struct supply *s, const struct repo *r,
     enum supply_wait how, char out[41], enum lack *lack, struct err *e)
 {
@@ -93,7 +90,7 @@ static int find_commit(struct supply *s, const struct repo *r,
     rc = from->commit(from->self, r, how, out, lack, &why);
     if (rc >= 0)
         return rc;
-    if (is_out(*lack) && held_commit(s, r, out, &ignored, &held) == 0)
+    if (!lack_is_word(*lack) && held_commit(s, r, out, &ignored, &held) == 0)
         return 0;
     *e = why;
     return -1;
@@ -305,7 +302,7 @@ int supply_refs(struct supply *s, const struct repo *r, enum supply_wait how,
     *lack = LACK_FAULT;
     if (from == NULL && !is_held(s, r))
         return lacks_repo(r, lack, e);
-    if ((from == NULL || is_out(lacks)) &&
+    if ((from == NULL || !lack_is_word(lacks)) &&
         held_refs(s, r, arena, out, n, e) != 0)
         return -1;
     if (from == NULL || *n > 0)

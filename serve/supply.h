@@ -57,8 +57,8 @@ struct supply_fetch {
 
 /*
  * Who can fetch. All of it from any thread; self is its own.
- * On -1 *lack says which answer, *e why; with LACK_BYTES (it cannot be
- * reached) and LACK_LIMIT (not now) what is held is served as it is.
+ * On -1 *lack says which answer, *e why; where that is no word about the
+ * repository (lack_is_word) what is held is served as it is.
  */
 struct supplier {
     void *self;

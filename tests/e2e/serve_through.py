@@ -537,6 +537,71 @@ def away(tap, hub, files):
     relay.cut()
 
 
+# What may stand between a mirror and its Hub, and what is answered where
+# nothing is held.
+VAGUE = [({"status": 401, "headers": {"X-Error-Message":
+           "Invalid credentials in Authorization header"}}, 504),
+         ({"status": 401, "body": "who are you?"}, 404),
+         ({"status": 403, "body": "your address is blocked"}, 403),
+         ({"status": 404, "body": "<html>maintenance"}, 404),
+         ({"status": 407}, 504), ({"status": 451}, 504),
+         ({"status": 200, "body": {}}, 504),
+         ({"status": 200, "body": '{"sha":',
+           "headers": {"Content-Type": "application/json"}}, 504)]
+
+
+def vague(tap, hub, files):
+    """Refusals that are no word of the Hub's about the repository."""
+    with Mirror(hub.url, HF_TOKEN="hf_mirror") as m:
+        Answer(m.url, resolve("config.json"))
+        for rule, status in VAGUE:
+            hub.faults([{"host": "hub", "path": "/api/*", "times": -1, **rule}])
+            m.stop()
+            m.start()
+            held = Answer(m.url, resolve("config.json"))
+            none = Answer(m.url, "/api/models/acme/big")
+            tap.ok(held.body == files["config.json"] and none.status == status,
+                   f"{rule['status']} {rule.get('body', '')!r}: what is held "
+                   f"is served, the rest is {status}",
+                   (held.status, none.status, none.headers))
+        hub.faults([{"host": "hub", "path": "/api/*", "times": -1,
+                     "status": 404, "headers": {"X-Error-Code":
+                                                "RepoNotFound"}}])
+        m.stop()
+        m.start()
+        tap.eq(Answer(m.url, resolve("config.json")).status, 404,
+               "the Hub's own word counts")
+    hub.faults([])
+
+
+def renamed(tap, hub, files):
+    """What the Hub calls by another name by now, and who may see that."""
+    token = "hf_" + "o" * 34
+    path = resolve("config.json", repo="acme/old")
+    own = {"Authorization": "Bearer " + token}
+    m = Mirror(hub.url, "--tokens", "")
+    m.args[-1] = os.path.join(m.home, "tokens")
+    write(m.args[-1], token.encode() + b" acme/old\n")
+    os.chmod(m.args[-1], 0o600)
+    with Mirror(hub.url) as open_, m:
+        commit = Answer(open_.url, resolve(), "HEAD").header("X-Repo-Commit")
+        hub.faults([{"host": "hub", "path": f"/api/models/acme/old/{what}*",
+                     "times": -1, "status": 307, "headers": {
+                         "Location": f"/api/models/acme/m/{what}{rest}"}}
+                    for what, rest in (("revision/main", ""), (
+                        "tree/", commit + "?recursive=true&expand=false"))])
+        got = Answer(open_.url, path, "HEAD")
+        tap.eq((got.status, got.header("X-Repo-Commit")), (200, commit),
+               "control: another name of a repository is followed")
+        for one in (path, path.replace("main", commit)):
+            got = Answer(m.url, one, "HEAD", **own)
+            tap.ok(got.status == 403 and
+                   "acme/m" not in (got.header("X-Error-Message") or "acme/m"),
+                   "not where tokens are about names", got.headers)
+        tap.ok("acme/m" in m.said(), "the log has the other one", m.said())
+    hub.faults([])
+
+
 def flooded(tap, hub, files):
     """More questions about nothing than the Hub answers in a minute."""
     with Mirror(hub.url) as m:
@@ -761,10 +826,17 @@ def secrets(tap, hub):
                "without one the gate is shown")
     with Mirror(hub.url, HF_TOKEN="hf_mistyped") as m:
         got = Answer(m.url, resolve("a.json", repo="acme/m"))
-        tap.ok(got.status == 401 and "HF_TOKEN" in
-               (got.header("X-Error-Message") or ""),
-               "a token that the Hub does not know is the mirror's fault",
-               (got.status, got.headers))
+        tap.ok(got.status == 504 and "HF_TOKEN" not in str(got.headers) and
+               soon(lambda: "HF_TOKEN" in m.said()),
+               "a token that the Hub does not know is the mirror's fault, and "
+               "its log's matter", (got.status, got.headers))
+        got = Answer(m.url, "/api/models/acme/none")
+        tap.ok(got.status == 504 and "HF_TOKEN" not in str(got.headers),
+               "nor does it mean that something does not exist", got.headers)
+    with Mirror(hub.url, HF_TOKEN="hf_mirror") as m:
+        got = Answer(m.url, "/api/models/acme/none")
+        tap.ok(got.status == 404 and "HF_TOKEN" not in str(got.headers),
+               "whose token it is nobody is told", got.headers)
     with Mirror(hub.url) as m:
         seen = []
         for target in ("/api/models/acme/xet", "/api/models/acme/xet?blobs=true",
@@ -845,6 +917,8 @@ def main():
             dies_half_way(tap, hub, big)
             away(tap, hub, files)
             flooded(tap, hub, files)
+            vague(tap, hub, files)
+            renamed(tap, hub, files)
             killed(tap, hub, big)
             chain(tap, hub, files)
             secrets(tap, hub)
