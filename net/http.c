@@ -202,7 +202,15 @@ static enum http_end end_of(CURLcode code, const struct http_call *c)
     }
 }
 
-/* libcurl's words that would mislead. */
+/* Its text quotes the address where it has no host: with name and password. */
+static bool quotes_proxy(const struct http_call *c, CURLcode code)
+{
+    return code == CURLE_COULDNT_RESOLVE_PROXY ||
+           (code != CURLE_OK && strstr(c->why, "proxy") != NULL &&
+               strpbrk(c->why, "@'") != NULL);
+}
+
+/* libcurl's words that would mislead, or tell too much. */
 static void reword(struct http_call *c, CURLcode code)
 {
     long proxy = 0;
@@ -213,6 +221,11 @@ static void reword(struct http_call *c, CURLcode code)
         snprintf(c->why, sizeof(c->why), "the proxy refuses (%ld)%s", proxy,
             proxy == 407 ? ": it wants a user name and a password" : "");
     }
+    if (quotes_proxy(c, code))
+        snprintf(c->why, sizeof(c->why),
+            "the proxy that the environment names (http_proxy, https_proxy, "
+            "all_proxy) has no address that can be used: '@', '/', ':' and '#' "
+            "in its password are %%40, %%2F, %%3A and %%23");
     /* A line of 100 kB is where it has no more room for one. */
     if (code == CURLE_OUT_OF_MEMORY)
         snprintf(

@@ -219,6 +219,14 @@ def proxies(tap, hub):
     with World("https://hub.example", https_proxy="http://127.0.0.1:1") as w:
         fails(tap, w.pull(REPO, "--retry-time", "1"), 5, "127.0.0.1 port 1",
               "a proxy that is not there is named: 5")
+    for proxy in ("http://user:S3cret#x@127.0.0.1:1",
+                  "socks9://user:S3cret@127.0.0.1:1",
+                  "http://user:p@S3cret/x@127.0.0.1:1"):
+        with World("https://hub.example", https_proxy=proxy) as w:
+            got = w.pull(REPO, "--retry-time", "1")
+            tap.ok(got.returncode == 5 and "cret" not in got.stderr and
+                   "%40" in got.stderr, "a proxy's password is not told, "
+                   "also where it cannot be read", got.stderr)
     server.shutdown()
 
 
