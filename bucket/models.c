@@ -132,7 +132,7 @@ static int check_time(const struct bucket *b, const struct repo *r,
 {
     if (refs->end_ms == 0 || clock_ms() < refs->end_ms)
         return 0;
-    return err_set(e, ERR_NET,
+    return err_set(e, ERR_BUSY,
         "%s: it takes too long to ask for all branches of %s", b->shown, r->id);
 }
 

@@ -131,7 +131,7 @@ static int give_up(
     *e = l->err;
     if (e->kind == ERR_NET && l->wait_s == 0) {
         err_ctx(e, "no new byte for %llu s",
-            (unsigned long long)(t->retry.limit_ms / 1000));
+            (unsigned long long)((clock_ms() - t->retry.good_ms) / 1000));
         err_hint(e, "what was fetched is kept: run the same command again to "
                     "go on");
     }

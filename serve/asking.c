@@ -18,6 +18,7 @@ enum {
     DOWN_TIMES = 8,      /* so many times as long as it took to find out, */
     DOWN_MAX_MS = 60000, /* at most */
     PROBE_MS = 10000,    /* one asks again; others do not, for so long */
+    SINCE_MS = 1000,     /* so late may be heard of an answer */
     LATE_MAX = 16,       /* questions that nobody waits for any more */
     LIMIT_MAX_S = 600
 };
@@ -30,6 +31,7 @@ struct asking {
     struct memos beliefs; /* their own: no stranger's question ends one */
     bool busy[PROVIDER_QUESTIONS];
     uint64_t down_until_ms;
+    uint64_t up_ms;    /* when he answered last */
     unsigned failures; /* in a row */
     unsigned late;     /* threads of asking_put_soon */
     bool closing;
@@ -159,6 +161,7 @@ static void note_up(struct asking *a)
         log_info("%s answers again", a->name);
     a->failures = 0;
     a->down_until_ms = 0;
+    a->up_ms = clock_ms();
 }
 
 /* Once is nothing. Again: who finds out must not have waited for long. */
@@ -175,12 +178,13 @@ static void note_down(struct asking *a, const struct err *e, uint64_t took_ms)
 }
 
 static void note_refusal(struct asking *a, struct memo *m,
-    const struct hub_refusal *r, const struct err *e, uint64_t took_ms)
+    const struct hub_refusal *r, const struct err *e, uint64_t begun_ms)
 {
     enum lack lack = lack_of(r, e);
 
-    if (e->kind == ERR_NET && r->status == 0 && !r->answered)
-        note_down(a, e, took_ms);
+    if (e->kind == ERR_NET && r->status == 0 && !r->answered &&
+        a->up_ms < begun_ms + SINCE_MS)
+        note_down(a, e, clock_ms() - begun_ms);
     m->until_ms = clock_ms() + believed_ms(lack, r, e);
     m->err = *e;
     m->lack = lack;
@@ -261,7 +265,7 @@ static int ask(struct asking *a, unsigned nth, struct question *q,
         memcpy(m->commit, q->commit, sizeof(m->commit));
         return 0;
     }
-    note_refusal(a, m, refusal, &why, clock_ms() - begun_ms);
+    note_refusal(a, m, refusal, &why, begun_ms);
     memcpy(q->commit, m->commit, sizeof(m->commit));
     *lack = m->lack;
     *e = m->err;
@@ -395,7 +399,7 @@ int asking_put_soon(struct asking *a, struct question *q, uint64_t ms,
 }
 
 enum lack asking_refused(struct asking *a, const char *key,
-    const struct hub_refusal *r, struct err *e)
+    const struct hub_refusal *r, uint64_t begun_ms, struct err *e)
 {
     enum lack lack = lack_of(r, e);
     struct memo *m;
@@ -403,10 +407,17 @@ enum lack asking_refused(struct asking *a, const char *key,
     pthread_mutex_lock(&a->lock);
     m = memo_make(&a->memos, key, clock_ms());
     if (m != NULL)
-        note_refusal(a, m, r, e, 0);
+        note_refusal(a, m, r, e, begun_ms);
     name_both(a, lack, e);
     pthread_mutex_unlock(&a->lock);
     return lack;
+}
+
+void asking_answered(struct asking *a)
+{
+    pthread_mutex_lock(&a->lock);
+    note_up(a);
+    pthread_mutex_unlock(&a->lock);
 }
 
 int asking_known(

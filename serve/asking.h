@@ -55,11 +55,15 @@ int asking_put_soon(struct asking *a, struct question *q, uint64_t ms,
 /*
  * asking_refused - what a refusal, or a failure without one, means; it is
  * remembered under the key, and under none that nobody can be reached: not
- * where the server itself has answered, and only another host is at fault
+ * where the server itself has answered, this or any other question since
+ * begun_ms, when it was begun
  * *e says whose word it is, then.
  */
 enum lack asking_refused(struct asking *a, const char *key,
-    const struct hub_refusal *r, struct err *e);
+    const struct hub_refusal *r, uint64_t begun_ms, struct err *e);
+
+/* asking_answered - somebody is there: something has come from him. */
+void asking_answered(struct asking *a);
 
 /* asking_known - 0: nothing; 1: believed; -1 with *lack and *e. */
 int asking_known(

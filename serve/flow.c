@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 
 enum {
@@ -33,6 +34,7 @@ struct worker {
     struct flows *all;
     pthread_t thread;
     bool small_only;
+    const struct flow *at; /* or NULL */
 };
 
 struct flows {
@@ -44,6 +46,7 @@ struct flows {
     bool stop;
     struct worker *workers;
     unsigned n_workers;
+    unsigned share[2]; /* of one repository, and of small_only workers: [1] */
 };
 
 static void put_down(struct flow *f)
@@ -57,12 +60,40 @@ static void put_down(struct flow *f)
 
 /* ---- workers ---- */
 
-static struct flow *find_work(struct flows *all, bool small_only)
+/* Workers of this kind that are at a file of the same repository. */
+static unsigned under_way(
+    const struct flows *all, const struct flow *f, bool small_only)
 {
-    for (struct flow *f = all->list; f != NULL; f = f->next)
-        if (!f->taken && (!small_only || f->file.size <= SMALL_MAX))
-            return f;
-    return NULL;
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < all->n_workers; i++) {
+        const struct worker *w = &all->workers[i];
+
+        n += w->small_only == small_only && w->at != NULL &&
+             strcmp(w->at->repo.folder, f->repo.folder) == 0;
+    }
+    return n;
+}
+
+/* Of the repository with the fewest under way, and that not more than its
+ * share; of that the oldest. */
+static struct flow *find_work(const struct flows *all, bool small_only)
+{
+    unsigned least = all->share[small_only];
+    struct flow *found = NULL;
+
+    for (struct flow *f = all->list; f != NULL && least > 0; f = f->next) {
+        unsigned n;
+
+        if (f->taken || (small_only && f->file.size > SMALL_MAX))
+            continue;
+        n = under_way(all, f, small_only);
+        if (n >= least)
+            continue;
+        found = f;
+        least = n;
+    }
+    return found;
 }
 
 static void take_out(struct flows *all, struct flow *f)
@@ -90,13 +121,17 @@ static void fetch(struct flows *all, struct flow *f, unsigned nth)
     struct flow_end end = { .repo = &f->repo,
         .commit = f->commit,
         .etag = tree_etag(&f->file),
-        .refusal = &refusal };
+        .refusal = &refusal,
+        .begun_ms = clock_ms() };
 
     from->fetch(from->self, nth, &s, &refusal, &e);
     end.misled = watch_doubtful(&f->watch);
     if (e.kind != ERR_NONE && e.kind != ERR_CANCELLED)
         log_warn("%s: %.*s: %s%s%s", f->repo.id, STR_ARG(f->file.path), e.msg,
             e.hint[0] != 0 ? "; " : "", e.hint);
+    /* What the mirror's owner may do is for the log. */
+    if (e.kind == ERR_NET)
+        e.hint[0] = '\0';
     f->lack = all->opts.ended(all->opts.arg, &end, &e);
     watch_end(&f->watch, &e);
 }
@@ -116,10 +151,12 @@ static void *work(void *arg)
             continue;
         }
         f->taken = true;
+        me->at = f;
         all->waiting--;
         pthread_mutex_unlock(&all->lock);
         fetch(all, f, (unsigned)(me - all->workers));
         pthread_mutex_lock(&all->lock);
+        me->at = NULL;
         take_out(all, f);
         put_down(f);
     }
@@ -129,22 +166,32 @@ static void *work(void *arg)
 
 /* ---- life ---- */
 
+/* Three quarters, so that those of others find a worker. */
+static unsigned share(unsigned workers)
+{
+    return workers - workers / 4;
+}
+
 static int start(struct flows *all, unsigned n, struct err *e)
 {
+    unsigned small = n > SMALL_ONLY ? SMALL_ONLY : 0;
+
     all->workers = calloc(n, sizeof(*all->workers));
     if (all->workers == NULL)
         return err_set(e, ERR_NOMEM, "out of memory");
-    for (unsigned i = 0; i < n; i++) {
+    errno = 0;
+    all->share[false] = share(n - small);
+    all->share[true] = share(small);
+    pthread_mutex_lock(&all->lock);
+    for (unsigned i = 0; i < n && errno == 0; i++) {
         struct worker *w = &all->workers[i];
 
-        *w = (struct worker){ .all = all,
-            .small_only = n > SMALL_ONLY && i >= n - SMALL_ONLY };
+        *w = (struct worker){ .all = all, .small_only = i >= n - small };
         errno = pthread_create(&w->thread, NULL, work, w);
-        if (errno != 0)
-            return err_sys(e, "cannot start a thread");
-        all->n_workers++;
+        all->n_workers += errno == 0;
     }
-    return 0;
+    pthread_mutex_unlock(&all->lock);
+    return errno == 0 ? 0 : err_sys(e, "cannot start a thread");
 }
 
 struct flows *flows_open(const struct flows_opts *opts, struct err *e)

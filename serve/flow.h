@@ -1,7 +1,8 @@
 /*
  * flow.h - the files that are fetched because somebody asked for them: one
  * transfer for each content, however many read it, and so many at a time; the
- * others wait for their turn. Small ones do not wait for large ones.
+ * others wait for their turn. Small ones do not wait for large ones, and no
+ * repository takes all turns.
  *
  * Any thread may call.
  */
@@ -18,6 +19,7 @@ struct flow_end {
     const struct digest *etag;
     bool misled; /* first bytes were given out that are wrong */
     const struct hub_refusal *refusal;
+    uint64_t begun_ms;
 };
 
 struct flows_opts {

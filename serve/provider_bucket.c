@@ -37,6 +37,7 @@ struct reading {
     bool busy;
     uint64_t unread_until_ms; /* it could not be, for this reason: */
     struct err why;
+    uint64_t wait_s; /* that the store named; or 0 */
 };
 
 struct store {
@@ -63,6 +64,8 @@ struct work {
     const struct tree_file *file;
     struct hub_refusal *why;
     bool beginning; /* no client hears of it */
+    bool told;      /* it is another one's failure, and the store's wait: */
+    uint64_t wait_s;
     char found[41];
     struct model model;
     struct models_ref *refs;
@@ -113,16 +116,24 @@ static void keep_to_ourselves(struct err *e)
         e, kind, "the store does not give it to this mirror: its log says why");
 }
 
-/* What is not said yet: it has been asked, and not answered as it should. */
+/*
+ * What is not said yet: it has been asked, and not answered as it should. A
+ * store that answers something is not one that cannot be reached: one bad
+ * object, or one repository that takes long, is that one's matter.
+ */
 static void explain(const struct desk *k, const struct work *w, struct err *e)
 {
     uint64_t wait_s = k->open ? s3_last_wait_s(k->b.s3) : 0;
 
+    if (w->told)
+        wait_s = w->wait_s;
+    w->why->answered = w->told || (k->open && s3_last_status(k->b.s3) != 0);
     if (w->why->status != 0 || e->kind == ERR_NOMEM || e->kind == ERR_CANCELLED)
         return;
     if (e->kind != ERR_NET) {
         w->why->status = 503;
-        keep_to_ourselves(e);
+        if (e->kind != ERR_BUSY)
+            keep_to_ourselves(e);
         return;
     }
     e->hint[0] = '\0'; /* no client can check this machine's connection */
@@ -210,9 +221,14 @@ static int get_tree(void *self, unsigned nth, const struct repo *r,
         .commit = commit,
         .arena = arena,
         .why = why };
+    struct err ignored = ERR_INIT; /* then they are read once more */
 
     if (work_at(&s->asking[nth], &w, e) != 0)
         return -1;
+    pthread_mutex_lock(&s->lock);
+    digests_keep(
+        &s->digests, r->folder, commit, &w.model.catalog, clock_ms(), &ignored);
+    pthread_mutex_unlock(&s->lock);
     *out = w.model.tree;
     return 0;
 }
@@ -287,8 +303,9 @@ static int look(struct work *w, struct bucket *b, struct err *e)
 
 /* Under the lock: 0: nobody reads it; 1: somebody does, or too many read;
  * -1 with *e: it could not be read a moment ago. */
-static int others(struct store *s, const char *name, struct err *e)
+static int others(struct work *w, const char *name, struct err *e)
 {
+    const struct store *s = w->store;
     uint64_t now = clock_ms();
     unsigned busy = 0;
 
@@ -301,6 +318,8 @@ static int others(struct store *s, const char *name, struct err *e)
         busy += r->busy;
         if (same && now < r->unread_until_ms) {
             *e = r->why;
+            w->told = true;
+            w->wait_s = r->wait_s;
             return -1;
         }
     }
@@ -331,6 +350,7 @@ static int read_anew(
     if (rc != 0 && e->kind != ERR_AUTH && e->kind != ERR_CANCELLED) {
         me->why = *e;
         me->unread_until_ms = clock_ms() + UNREAD_MS;
+        me->wait_s = s3_last_wait_s(b->s3);
     }
     return rc;
 }
@@ -346,7 +366,7 @@ static int look_up(struct work *w, struct bucket *b, struct err *e)
     digests_name(name, w->repo->folder, w->commit);
     pthread_mutex_lock(&s->lock);
     while ((rc = look(w, b, e)) == 0) {
-        int busy = others(s, name, e);
+        int busy = others(w, name, e);
 
         if (busy > 0) {
             pthread_cond_wait(&s->changed, &s->lock);

@@ -274,6 +274,7 @@ static enum lack on_end(void *arg, const struct flow_end *end, struct err *e)
         asking_believe(u->asking, key, DOUBT_MS);
     }
     if (e->kind == ERR_NONE) {
+        asking_answered(u->asking);
         note_branches(u, end);
         return LACK_NONE;
     }
@@ -281,7 +282,7 @@ static enum lack on_end(void *arg, const struct flow_end *end, struct err *e)
     if (e->kind == ERR_CANCELLED)
         return LACK_BYTES;
     name(key, "file", end->repo, end->etag->hex);
-    return asking_refused(u->asking, key, end->refusal, e);
+    return asking_refused(u->asking, key, end->refusal, end->begun_ms, e);
 }
 
 /* ---- life ---- */

@@ -25,6 +25,7 @@ from serve_through import FILE, HELD_BACK, resolve, soon  # noqa: E402
 REPO = "acme/m"
 ROWS = ["acme/rows", "--repo-type", "dataset"]
 SIZE = 16 * MIB
+MANY = 14  # more than are fetched at once
 EMPTY = "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391"  # git's digest of nothing
 
 
@@ -66,11 +67,14 @@ class Team:
         pulling.write(bench.at("part/config.json"), b"{}")
         pulling.write(bench.at("part/other.json"), b'{"other": 1}')
         pulling.write(bench.at("data/rows.csv"), b"a,b\n")
+        for i in range(MANY):
+            pulling.write(bench.at(f"many/{i}.json"), b'{"n": %d}' % i)
 
     def bring(self, *args):
         repos = {REPO: {"dir": self.folder},
                  "acme/part": {"dir": self.b.at("part")},
                  "acme/gone": {"dir": self.b.at("part")},
+                 "acme/many": {"dir": self.b.at("many")},
                  "acme/rows": {"dir": self.b.at("data"), "type": "dataset"}}
         self.b.harm()
         with kit.Hub(repos) as hub:
@@ -308,18 +312,41 @@ def test_slow(tap, b, team):
                other.body == team.files["config.json"],
                f"a store that wants a wait holds nobody up ({took:.1f} s)",
                (crowd, big, other.status, m.said()))
-        Answer(m.url, part, "HEAD")
-        b.harm(("GET", "acme--part/[0-9a-f]{40}", later(4), -1))
-        slow = pool.submit(Answer, m.url, part)
+        b.watch()
+        tap.eq((Answer(m.url, part).body, b.seen("GET", "acme--part/")),
+               (b"{}", 2), "a catalog is read once: for the listing, and for "
+               "what a small file is")
+    with Mirror(b) as m, concurrent.futures.ThreadPoolExecutor(MANY) as pool:
+        many = [resolve(f"{i}.json", repo="acme/many") for i in range(MANY)]
+        Answer(m.url, many[0], "HEAD")
+        Answer(m.url, resolve(), "HEAD")
+        m.again()
+        b.harm(("GET", "acme--many/[0-9a-f]{40}", later(4), -1))
+        slow = [pool.submit(Answer, m.url, one) for one in many]
         time.sleep(0.5)
         begin = time.monotonic()
-        quick = Answer(m.url, resolve("onnx/copy.json"))
+        quick = Answer(m.url, resolve())
         took = time.monotonic() - begin
-        tap.ok(quick.body == team.files["onnx/copy.json"] and took < 3 and
-               slow.result().body == b"{}",
-               f"one repository's catalog holds up no other ({took:.1f} s)",
-               (quick.status, slow.result().status))
+        tap.ok(quick.body == team.files[FILE] and took < 3 and
+               [s.result().status for s in slow] == [200] * MANY,
+               f"{MANY} files of one repository, whose catalog takes its time, "
+               f"hold up no other ({took:.1f} s)",
+               [quick.status] + [s.result().status for s in slow])
     b.watch()
+
+
+def one_bad(tap, b, team):
+    """An object that the store cannot give: that file's matter alone. This
+    waits more than it works, so it runs beside the others."""
+    with s3_faults.Faults(b.server) as proxy, Mirror(b, proxy=proxy) as m:
+        proxy.add("*", team.key("onnx/copy.json"), s3_faults.answer(500), -1)
+        for wait, rest in ((0, FILE), (5, pulling.ODD)):
+            time.sleep(wait)  # that one is left alone for so long
+            bad = Answer(m.url, resolve("onnx/copy.json"))
+            rest = Answer(m.url, resolve(rest))
+            tap.ok(bad.status == 504 and rest.status == 200,
+                   "one object that cannot be had does not make the store one "
+                   "that cannot be reached", (bad.status, rest.status))
 
 
 def test_removed(tap, b, team):
@@ -455,10 +482,6 @@ ONCE = [test_crowd, test_refusals, test_keys, test_slow, test_new_commit,
         test_usage]
 
 
-def nothing(tap, b, team):
-    """What does not depend on the store is not tried on both."""
-
-
 def run(tap, b, team):
     for test in TESTS:
         if test in ONCE and not b.server.conditional:
@@ -471,12 +494,14 @@ def main():
     tap = kit.Tap()
     for b in s3_volume.benches(tap, "a mirror of a volume"):
         team = Team(b)
-        team.bring([REPO], ["acme/part", "--include", "config.json"], ROWS)
-        with concurrent.futures.ThreadPoolExecutor(1) as beside:
-            waits = beside.submit(
-                away if b.server.conditional else nothing, tap, b, team)
+        team.bring([REPO], ["acme/part", "--include", "config.json"], ROWS,
+                   ["acme/many"])
+        with concurrent.futures.ThreadPoolExecutor(2) as beside:
+            waits = [beside.submit(one, tap, b, team) for one in
+                     (away, one_bad) if b.server.conditional]
             run(tap, b, team)
-            waits.result()
+            for one in waits:
+                one.result()
         told = b"\n".join(Answer.told)
         tap.ok(all(s.encode() not in told for s in (
             b.server.key, b.server.secret, "X-Amz", "arn:", "AWS_",

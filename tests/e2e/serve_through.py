@@ -692,6 +692,30 @@ def silent(tap, hub, files):
     return go_on
 
 
+def slow_file(tap, top):
+    """One file of a mirror of a mirror that does not come, beside the other
+    tests."""
+    for name in ("slow", "quick", "later"):
+        write(os.path.join(top, f"chain/{name}.bin"), noise(MIB, name))
+    repos = {"acme/chain": {"dir": os.path.join(top, "chain"), "direct": True}}
+    with kit.Hub(repos) as hub, Mirror(hub.url) as near, \
+            Mirror(near.url) as far, \
+            concurrent.futures.ThreadPoolExecutor(1) as pool:
+        hub.faults([{"path": "*/slow.bin", "delay": 40, "times": -1}])
+        path = "/acme/chain/resolve/main/%s.bin"
+        slow = pool.submit(Answer, far.url, path % "slow")
+        time.sleep(2)
+        got = [Answer(far.url, path % "quick"), slow.result(),
+               Answer(far.url, path % "later")]
+        tap.eq([g.status for g in got], [200, 504, 200],
+               "a file that does not come is that file's matter, where others "
+               "came meanwhile")
+        said = got[1].header("X-Error-Message")
+        tap.ok("for 15 s" in said and "command" not in said,
+               "how long was waited is said, and no word for who pulls", said)
+        hub.faults([])
+
+
 def dribbling(tap):
     """An upstream that never ends its answer, beside the other tests."""
     def serve(s):
@@ -902,9 +926,10 @@ def main():
                                 "gated": "auto", "tokens": ["hf_mirror"]},
                  "acme/xet": {"dir": os.path.join(top, "gated"), "xet": True}}
         with kit.Hub(repos, tokens={"hf_mirror": {"name": "mill"}}) as hub:
-            pool = concurrent.futures.ThreadPoolExecutor(2)
+            pool = concurrent.futures.ThreadPoolExecutor(3)
             beside = [pool.submit(silent(tap, hub, files)),
-                      pool.submit(dribbling, tap)]
+                      pool.submit(dribbling, tap),
+                      pool.submit(slow_file, tap, top)]
             cold(tap, hub, files)
             streaming(tap, hub, files)
             takes_anything(tap, hub, files)

@@ -25,7 +25,7 @@ static enum lack refuse(
     struct err e = ERR_INIT;
 
     err_set(&e, kind, "as it is");
-    return asking_refused(a, key, &r, &e);
+    return asking_refused(a, key, &r, clock_ms(), &e);
 }
 
 static int known(struct asking *a, const char *key)
@@ -52,7 +52,8 @@ static void only_to_who_asked(void)
     enum lack lack;
 
     err_set(&e, ERR_NET, "no new byte: secret-plan.bin");
-    asking_refused(a, "file a", &(struct hub_refusal){ .status = 0 }, &e);
+    asking_refused(
+        a, "file a", &(struct hub_refusal){ .status = 0 }, clock_ms(), &e);
     err_clear(&e);
     is_int(asking_known(a, "file a", &lack, &e), -1, "it is known of one file");
     ok(strstr(e.msg, "secret-plan") != NULL, "with all that is known");
@@ -84,37 +85,12 @@ static void beliefs_stay(void)
     asking_close(a);
 }
 
-static void who_is_at_fault(void)
-{
-    struct asking *a = begin();
-
-    ok(!down(a), "nobody has failed");
-    is_int(
-        refuse(a, "file a", (struct hub_refusal){ .answered = true }, ERR_NET),
-        LACK_BYTES, "a host that the upstream names fails");
-    is_int(known(a, "file a"), -1, "that file is not asked for again");
-    ok(!down(a), "all others are");
-    refuse(a, "file b", (struct hub_refusal){ .status = 503 }, ERR_NET);
-    ok(!down(a), "nor is one refusal the end of all");
-    is_int(refuse(a, "file c", (struct hub_refusal){ .status = 0 }, ERR_NET),
-        LACK_BYTES, "the upstream itself does not answer");
-    ok(down(a), "nobody else is sent there");
-    asking_close(a);
-}
-
 static int says(struct question *q, unsigned nth, struct err *e)
 {
     (void)nth, (void)e;
     memset(q->commit, 'a', 40);
     q->commit[40] = '\0';
     return 0;
-}
-
-static int asks_to_wait(struct question *q, unsigned nth, struct err *e)
-{
-    (void)nth;
-    q->refusal = (struct hub_refusal){ .status = 429, .wait_s = 60 };
-    return err_set(e, ERR_NET, "too often");
 }
 
 static int put(struct asking *a, const char *key, char commit[41],
@@ -129,6 +105,42 @@ static int put(struct asking *a, const char *key, char commit[41],
     rc = asking_put(a, &q, true, &lack, &e);
     memcpy(commit, q.commit, 41);
     return rc == 0 ? 0 : (int)lack;
+}
+
+static void who_is_at_fault(void)
+{
+    struct asking *a = begin();
+    struct err e = ERR_INIT;
+    char commit[41];
+    uint64_t begun;
+
+    ok(!down(a), "nobody has failed");
+    is_int(
+        refuse(a, "file a", (struct hub_refusal){ .answered = true }, ERR_NET),
+        LACK_BYTES, "a host that the upstream names fails");
+    is_int(known(a, "file a"), -1, "that file is not asked for again");
+    ok(!down(a), "all others are");
+    refuse(a, "file b", (struct hub_refusal){ .status = 503 }, ERR_NET);
+    ok(!down(a), "nor is one refusal the end of all");
+    is_int(refuse(a, "file c", (struct hub_refusal){ .status = 0 }, ERR_NET),
+        LACK_BYTES, "the upstream itself does not answer");
+    ok(down(a), "nobody else is sent there");
+    asking_close(a);
+    a = begin();
+    begun = clock_ms() - 5000;
+    is_int(put(a, "commit x main", commit, says), 0, "others are answered");
+    err_set(&e, ERR_NET, "nothing came for 15 s");
+    asking_refused(
+        a, "file d", &(struct hub_refusal){ .status = 0 }, begun, &e);
+    ok(!down(a), "while one waits in vain: that is his matter");
+    asking_close(a);
+}
+
+static int asks_to_wait(struct question *q, unsigned nth, struct err *e)
+{
+    (void)nth;
+    q->refusal = (struct hub_refusal){ .status = 429, .wait_s = 60 };
+    return err_set(e, ERR_NET, "too often");
 }
 
 static void what_was_said_stays(void)
