@@ -116,6 +116,11 @@ struct daemon *daemon_open(struct responder *by, struct traffic *t,
     return NULL;
 }
 
+void daemon_tick(struct daemon *d)
+{
+    exchanges_tick(d->all);
+}
+
 void daemon_quiet(struct daemon *d)
 {
     if (d->quiet_fd < 0)

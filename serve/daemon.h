@@ -33,6 +33,9 @@ struct daemon_opts {
 struct daemon *daemon_open(struct responder *by, struct traffic *t,
     const struct daemon_opts *o, struct err *e);
 
+/* daemon_tick - to be called once a second, after traffic_tick. */
+void daemon_tick(struct daemon *d);
+
 /* daemon_quiet - no new connections; what is under way goes on. */
 void daemon_quiet(struct daemon *d);
 

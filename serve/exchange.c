@@ -39,6 +39,7 @@ struct exchange {
     struct feed_waiter waiter;
     struct exchange *next, **at; /* the lock of all */
     bool suspended;              /* the same lock */
+    bool busy;                   /* then: an errand has it; the same lock */
     struct exchanges *all;
     struct MHD_Connection *c;
     struct passage *passage;
@@ -81,6 +82,7 @@ static bool suspend(struct exchange *x, bool errand)
     may = !x->all->stopping;
     if (may) {
         x->suspended = true;
+        x->busy = errand;
         MHD_suspend_connection(x->c);
         if (errand)
             errands_add(x->all->soon, &x->errand);
@@ -104,12 +106,18 @@ static void wake(struct feed_waiter *w)
     resume((struct exchange *)((char *)w - offsetof(struct exchange, waiter)));
 }
 
+/* Nobody is there any more who could be answered. */
+static bool is_alone(const struct exchange *x)
+{
+    return traffic_left(x->all->traffic, x->passage);
+}
+
 static void run_errand(struct errand *r)
 {
     struct exchange *x = (struct exchange *)r;
 
-    if (response_make(x->all->by, &x->asked, x->how, &x->answer) ==
-        SUPPLY_WAIT) {
+    if (!is_alone(x) && response_make(x->all->by, &x->asked, x->how,
+                            &x->answer) == SUPPLY_WAIT) {
         x->how = SUPPLY_LONG;
         errands_add(x->all->late, r);
         return;
@@ -177,7 +185,7 @@ static void read_head(struct exchange *x, const char *method)
 /* false: all is about to end. */
 static bool await(struct exchange *x, uint64_t offset)
 {
-    if (!suspend(x, false))
+    if (is_alone(x) || !suspend(x, false))
         return false;
     x->waiter = (struct feed_waiter){ .wake = wake, .offset = offset };
     feed_wait(x->answer.source.feed, &x->waiter);
@@ -397,7 +405,7 @@ enum MHD_Result exchange_request(void *arg, struct MHD_Connection *c,
     struct exchange *x = *context;
 
     (void)arg, (void)c, (void)url;
-    if (x == NULL || x->passage == NULL || x->all->stopping)
+    if (x == NULL || x->passage == NULL || x->all->stopping || is_alone(x))
         return MHD_NO;
     switch (x->stage) {
     case STAGE_HEAD:
@@ -514,6 +522,17 @@ struct exchanges *exchanges_open(struct responder *by, struct traffic *t,
     exchanges_stop(all);
     exchanges_free(all);
     return NULL;
+}
+
+void exchanges_tick(struct exchanges *all)
+{
+    pthread_mutex_lock(&all->lock);
+    for (struct exchange *x = all->first; x != NULL; x = x->next)
+        if (x->suspended && !x->busy && is_alone(x)) {
+            x->suspended = false;
+            MHD_resume_connection(x->c);
+        }
+    pthread_mutex_unlock(&all->lock);
 }
 
 void exchanges_stop(struct exchanges *all)

@@ -16,6 +16,9 @@ struct exchanges; /* those under way */
 struct exchanges *exchanges_open(struct responder *by, struct traffic *t,
     const char *prefix, bool log, struct err *e);
 
+/* exchanges_tick - who waits for bytes, and has left, is let go of. */
+void exchanges_tick(struct exchanges *all);
+
 /* exchanges_stop - who waits is let go of, and nobody waits from now on. */
 void exchanges_stop(struct exchanges *all);
 

@@ -296,6 +296,7 @@ void mirror_run(struct mirror *m)
     while (!cancel_asked()) {
         usleep(TICK_MS * 1000);
         traffic_tick(m->traffic);
+        daemon_tick(m->daemon);
         look_at_tokens(m);
     }
     daemon_quiet(m->daemon);

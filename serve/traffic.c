@@ -9,6 +9,8 @@
 
 #include "base/clock.h"
 
+enum { ESTABLISHED = 1 }; /* of the kernel's states */
+
 enum phase { PHASE_HEAD, PHASE_WORK, PHASE_SEND };
 
 struct passage {
@@ -18,6 +20,7 @@ struct passage {
     enum phase phase;
     bool held_up;
     bool shut;
+    bool left;
     uint64_t since_ms; /* of the phase */
     uint64_t acked;    /* when looked at last */
     uint64_t start;    /* acked when the answer began */
@@ -113,8 +116,10 @@ static void look(struct traffic *t, struct passage *p)
     struct tcp_info info = { .tcpi_bytes_acked = 0 };
     socklen_t n = sizeof(info);
 
-    if (getsockopt(p->fd, IPPROTO_TCP, TCP_INFO, &info, &n) != 0 ||
-        info.tcpi_bytes_acked <= p->acked)
+    if (getsockopt(p->fd, IPPROTO_TCP, TCP_INFO, &info, &n) != 0)
+        return;
+    p->left = info.tcpi_state != ESTABLISHED;
+    if (info.tcpi_bytes_acked <= p->acked)
         return;
     t->second += info.tcpi_bytes_acked - p->acked;
     t->tally.sent += info.tcpi_bytes_acked - p->acked;
@@ -133,6 +138,16 @@ void traffic_go(struct traffic *t, struct passage *p)
     t->tally.connections--;
     pthread_mutex_unlock(&t->lock);
     free(p);
+}
+
+bool traffic_left(struct traffic *t, const struct passage *p)
+{
+    bool left;
+
+    pthread_mutex_lock(&t->lock);
+    left = p->left;
+    pthread_mutex_unlock(&t->lock);
+    return left;
 }
 
 static void enter(struct passage *p, enum phase phase)
@@ -208,7 +223,7 @@ static void tick_one(
 {
     uint64_t before = p->acked;
 
-    if (p->phase == PHASE_SEND)
+    if (p->phase != PHASE_HEAD)
         look(t, p);
     p->rate = p->rate * 0.7 + (double)(p->acked - before) / seconds * 0.3;
     if (!p->shut && overstays(t, p, now)) {

@@ -32,6 +32,10 @@ void traffic_go(struct traffic *t, struct passage *p);
 
 const char *passage_peer(const struct passage *p);
 
+/* traffic_left - its client has gone while it was answered, as was seen at the
+ * last tick; one that only sends no more is taken for such. */
+bool traffic_left(struct traffic *t, const struct passage *p);
+
 /* traffic_begin - a request has come, whole. */
 void traffic_begin(struct traffic *t, struct passage *p);
 

@@ -18,7 +18,7 @@ import urllib.parse
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from disks import Disk, cannot  # noqa: E402
-from pulling import (MIB, World, good, kit, make_model,  # noqa: E402
+from pulling import (MIB, ODD, World, good, kit, make_model,  # noqa: E402
                      noise, write)
 
 LONG = "--long" in sys.argv
@@ -635,6 +635,36 @@ def flooded(tap, hub, files):
     hub.faults([])
 
 
+def left(tap, hub, files):
+    """Clients that leave while they wait keep no connection."""
+    def ask(m, name, address):
+        s = socket.create_connection(("127.0.0.1", m.port), 8, (address, 0))
+        s.sendall(b"GET %s HTTP/1.1\r\nHost: x\r\n\r\n"
+                  % resolve(name).encode())
+        return s
+
+    hub.faults([{"host": "bytes", "path": "*" + FILE, "rate": MIB // 8,
+                 "times": -1}])
+    with Mirror(hub.url, "--connections", "16", "--fetches", "1") as m:
+        Answer(m.url, resolve("config.json"))
+        first = ask(m, FILE, "127.0.0.2")
+        first.recv(1)
+        crowd = [ask(m, ODD, f"127.0.0.{2 + i % 2}") for i in range(15)]
+        time.sleep(0.5)
+        for s in crowd:
+            s.close()
+        begin = time.monotonic()
+        try:
+            got = ask(m, "config.json", "127.0.0.4").recv(4096)
+        except OSError as e:
+            got = repr(e).encode()
+        took = time.monotonic() - begin
+        tap.ok(b" 200 OK" in got and took < 4, "clients that have left leave "
+               f"room for others ({took:.1f} s)", got)
+        first.close()
+    hub.faults([])
+
+
 class Hole:
     """A host that drops what is sent to it: its queue is full."""
 
@@ -942,6 +972,7 @@ def main():
             dies_half_way(tap, hub, big)
             away(tap, hub, files)
             flooded(tap, hub, files)
+            left(tap, hub, files)
             vague(tap, hub, files)
             renamed(tap, hub, files)
             killed(tap, hub, big)
