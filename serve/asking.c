@@ -263,6 +263,7 @@ static int ask(struct asking *a, unsigned nth, struct question *q,
         m->lack = LACK_NONE;
         m->until_ms = clock_ms() + q->good_ms;
         memcpy(m->commit, q->commit, sizeof(m->commit));
+        m->said_ms = begun_ms;
         return 0;
     }
     note_refusal(a, m, refusal, &why, begun_ms);
@@ -458,7 +459,7 @@ void asking_believe(struct asking *a, const char *key, uint64_t ms)
 }
 
 size_t asking_with(struct asking *a, const char *front, const char *commit,
-    char (*out)[MEMO_KEY_MAX], size_t max)
+    struct asking_found *out, size_t max)
 {
     size_t len = strlen(front), n = 0;
 
@@ -466,8 +467,10 @@ size_t asking_with(struct asking *a, const char *front, const char *commit,
     for (size_t i = 0; i < MEMO_ENTRIES && n < max; i++) {
         const struct memo *m = &a->memos.v[i];
 
-        if (strncmp(m->key, front, len) == 0 && strcmp(m->commit, commit) == 0)
-            memcpy(out[n++], m->key + len, strlen(m->key + len) + 1);
+        if (strncmp(m->key, front, len) != 0 || strcmp(m->commit, commit) != 0)
+            continue;
+        memcpy(out[n].rest, m->key + len, strlen(m->key + len) + 1);
+        out[n++].age_ms = clock_ms() - m->said_ms;
     }
     pthread_mutex_unlock(&a->lock);
     return n;

@@ -74,11 +74,15 @@ bool asking_down(struct asking *a, enum lack *lack, struct err *e);
 
 /*
  * asking_with - of the answers that are this commit, whose keys begin with
- * front, the rest of the key
+ * front, the rest of the key, and how old they are
  * Returns how many, max at most.
  */
+struct asking_found {
+    char rest[MEMO_KEY_MAX];
+    uint64_t age_ms; /* since it was asked for */
+};
 size_t asking_with(struct asking *a, const char *front, const char *commit,
-    char (*out)[MEMO_KEY_MAX], size_t max);
+    struct asking_found *out, size_t max);
 
 /* asking_believe - that it is so, for so long, whatever else is asked. */
 void asking_believe(struct asking *a, const char *key, uint64_t ms);

@@ -18,7 +18,8 @@ struct memo {
     uint64_t used_ms;
     bool asking;       /* somebody is at it, */
     uint64_t since_ms; /* since then */
-    char commit[41];   /* or "" */
+    char commit[41];   /* or "", */
+    uint64_t said_ms;  /* to a question of then */
     enum lack lack;    /* LACK_NONE: it was no refusal */
     struct err err;
 };

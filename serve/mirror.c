@@ -40,6 +40,7 @@ struct mirror {
     pthread_rwlock_t tokens_lock;
     struct tokens *tokens;
     struct timespec tokens_when; /* the file's */
+    bool tokens_gone;            /* it is not there, which was said */
 };
 
 /* ---- who may ask ---- */
@@ -87,8 +88,17 @@ static void look_at_tokens(struct mirror *m)
     struct err why = ERR_INIT;
     struct stat st;
 
-    if (m->tokens_path == NULL || stat(m->tokens_path, &st) != 0 ||
-        (st.st_mtim.tv_sec == m->tokens_when.tv_sec &&
+    if (m->tokens_path == NULL)
+        return;
+    if (stat(m->tokens_path, &st) != 0) {
+        if (!m->tokens_gone)
+            log_warn("the tokens stay as they were: %s is not there any more",
+                m->tokens_path);
+        m->tokens_gone = true;
+        return;
+    }
+    m->tokens_gone = false;
+    if ((st.st_mtim.tv_sec == m->tokens_when.tv_sec &&
             st.st_mtim.tv_nsec == m->tokens_when.tv_nsec))
         return;
     if (read_tokens(m, &why) == 0) {

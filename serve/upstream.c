@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -240,24 +242,45 @@ static void get_fetching(void *self,
 
 /* ---- what becomes of it ---- */
 
+/* Has somebody else, a pull for one, written this ref since then? */
+static bool is_newer(
+    const struct upstream *u, const struct repo *r, uint64_t age_ms)
+{
+    struct err ignored = ERR_INIT;
+    struct timespec now;
+    char path[PATH_MAX];
+    struct stat st;
+    int64_t ms;
+
+    if (path_fmt(path, &ignored, "%s/%s/refs/%s", u->dir->root, r->folder,
+            r->revision) != 0 ||
+        stat(path, &st) != 0 || clock_gettime(CLOCK_REALTIME, &now) != 0)
+        return false;
+    ms = ((int64_t)now.tv_sec - (int64_t)st.st_mtim.tv_sec) * 1000 +
+         (now.tv_nsec - st.st_mtim.tv_nsec) / 1000000;
+    return ms < (int64_t)age_ms;
+}
+
 /*
  * The branches that are this commit now name it here, too: as a pull does it,
- * after one of its files is there.
+ * after one of its files is there. Not where one was told what is older.
  */
 static void note_branches(struct upstream *u, const struct flow_end *end)
 {
-    char front[MEMO_KEY_MAX], names[BRANCHES_MAX][MEMO_KEY_MAX], had[41];
+    struct asking_found found[BRANCHES_MAX];
+    char front[MEMO_KEY_MAX], had[41];
     struct repo r = *end->repo;
     size_t n;
 
     name(front, "commit", end->repo, "");
-    n = asking_with(u->asking, front, end->commit, names, BRANCHES_MAX);
+    n = asking_with(u->asking, front, end->commit, found, BRANCHES_MAX);
     for (size_t i = 0; i < n; i++) {
         struct err e = ERR_INIT;
 
-        snprintf(r.revision, sizeof(r.revision), "%.255s", names[i]);
-        if (hubdir_ref(u->dir, &r, had, &e) == HAVE &&
-            strcmp(had, end->commit) == 0)
+        snprintf(r.revision, sizeof(r.revision), "%.255s", found[i].rest);
+        if (is_newer(u, &r, found[i].age_ms) ||
+            (hubdir_ref(u->dir, &r, had, &e) == HAVE &&
+                strcmp(had, end->commit) == 0))
             continue;
         if (hubdir_set_ref(u->dir, &r, end->commit, &e) != 0)
             log_warn("%s", e.msg);

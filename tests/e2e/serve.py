@@ -367,6 +367,11 @@ def guarded(cache):
         time.sleep(1.5)
         tap.eq(m.ask(url, Authorization=f"Bearer {BOB}").status, 200,
                "a wrong one is not taken")
+        os.remove(path)
+        time.sleep(1.5)
+        tap.ok(m.ask(url, Authorization=f"Bearer {BOB}").status == 200 and
+               any("not there any more" in line for line in m.log),
+               "nor does one that is gone end anything, but that is said")
         m.ask(url + f"?token={BOB}", Authorization=f"Bearer {BOB}")
         m.stop()
         log = "".join(m.log)

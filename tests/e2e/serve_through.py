@@ -635,6 +635,21 @@ def flooded(tap, hub, files):
     hub.faults([])
 
 
+def pinned(tap, hub, files):
+    """What a pull beside the mirror has made of a branch stays so."""
+    with Mirror(hub.url) as m:
+        commit = Answer(m.url, resolve("config.json")).header("X-Repo-Commit")
+        ref = os.path.join(m.root, "models--acme--m/refs/main")
+        tap.ok(soon(lambda: os.path.exists(ref)), "a branch is noted")
+        write(ref, b"b" * 40)
+        got = Answer(m.url, resolve(FILE, rev=commit))
+        tap.ok(got.body == files[FILE] and m.published(digest(files[FILE])),
+               "a cold file of the commit that it was")
+        time.sleep(0.2)
+        with open(ref, "rb") as f:
+            tap.eq(f.read(), b"b" * 40, "does not set the branch back")
+
+
 def left(tap, hub, files):
     """Clients that leave while they wait keep no connection."""
     def ask(m, name, address):
@@ -973,6 +988,7 @@ def main():
             away(tap, hub, files)
             flooded(tap, hub, files)
             left(tap, hub, files)
+            pinned(tap, hub, files)
             vague(tap, hub, files)
             renamed(tap, hub, files)
             killed(tap, hub, big)
