@@ -27,12 +27,16 @@ struct mending {
 static int set_aside(struct bucket *b, const char *key, struct err *e)
 {
     char random[17], to[S3_KEY_MAX + 1];
+    struct s3_copy c = { .from = key, .to = to };
+    struct s3_info info = { .found = false };
     const char *tail = key + strlen(b->prefix) + strlen("v1/");
 
     if (bucket_random(random, e) != 0 ||
-        bucket_key(b, to, e, "quarantine/%s-%s", tail, random) != 0)
+        bucket_key(b, to, e, "quarantine/%s-%s", tail, random) != 0 ||
+        s3_head(b->s3, key, &info, e) != 0)
         return -1;
-    return s3_copy(b->s3, key, to, e);
+    c.size = info.size;
+    return s3_copy(b->s3, &c, e);
 }
 
 /* ---- one catalog ---- */

@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "bucket/intent.h"
+#include "bucket/retire.h"
 
 struct proving {
     struct proof *p;
@@ -54,48 +55,37 @@ static int ask_turn(struct proving *w, struct err *e)
     return -1;
 }
 
-/* What is there is what was read: else somebody has sent it again. */
-static int same_yet(const struct proving *w, uint64_t i, const char *key,
-    bool *out, struct err *e)
+static int still(void *arg, struct err *e)
 {
-    const struct content_proof *was = &w->v[i];
-    struct s3_info now;
-
-    if (s3_head(w->p->b->s3, key, &now, e) != 0)
-        return -1;
-    *out = now.found && now.modified_s == was->written_s &&
-           strncmp(now.etag, was->etag, sizeof(was->etag) - 1) == 0;
-    return 0;
+    return turn_check(arg, e);
 }
 
-/*
- * A copy under quarantine/, then it goes: it is only moved. The last look is
- * right before that: a store deletes whatever is there.
- */
+/* What was sent again since it was read stays. */
 static int set_aside(
     struct proving *w, uint64_t i, struct str *moved, struct err *e)
 {
     struct proof *p = w->p;
     const struct need *n = &p->survey.v[i];
+    struct retire a = {
+        .s3 = p->b->s3, .turn = &w->turn, .may = still, .arg = &w->turn
+    };
+    struct s3_info read = { .modified_s = w->v[i].written_s }, now;
     char key[S3_KEY_MAX + 1], to[S3_KEY_MAX + 1];
-    bool same;
+    bool gone;
 
+    memcpy(read.etag, w->v[i].etag, sizeof(w->v[i].etag));
     if (ask_turn(w, e) != 0 ||
         content_key(p->b, n->kind, &n->sha256, key, e) != 0 ||
         bucket_key(p->b, to, e, "quarantine/%s", n->sha256.hex) != 0 ||
-        same_yet(w, i, key, &same, e) != 0)
+        s3_head(p->b->s3, key, &now, e) != 0)
         return -1;
-    if (!same)
+    if (!retire_same(&read, &now))
         return 0;
-    if (s3_copy(p->b->s3, key, to, e) != 0 || turn_check(&w->turn, e) != 0 ||
-        same_yet(w, i, key, &same, e) != 0)
+    if (retire_move(&a, key, to, &now, &gone, e) != 0)
         return -1;
-    if (!same)
-        return 0;
-    if (s3_delete(p->b->s3, key, e) != 0)
-        return -1;
-    *moved = arena_str(p->arena, str_of(to), e);
-    return moved->p != NULL ? 0 : -1;
+    if (gone)
+        *moved = arena_str(p->arena, str_of(to), e);
+    return gone && moved->p == NULL ? -1 : 0;
 }
 
 /* Who may only read there is told what is wrong all the same. */
@@ -216,8 +206,7 @@ static int tell(struct proving *w, struct err *e)
         if (state == CONTENT_RIGHT)
             continue;
         x.why = str_of(whys[state]);
-        if (state == CONTENT_WRONG && s->v[i].size <= S3_PUT_BYTES_MAX &&
-            try_aside(w, i, &x.moved, e) != 0)
+        if (state == CONTENT_WRONG && try_aside(w, i, &x.moved, e) != 0)
             return -1;
         if (add_wrong(w, &x, e) == NULL)
             return -1;

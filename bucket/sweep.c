@@ -6,12 +6,12 @@
 #include "base/log.h"
 #include "bucket/ending.h"
 #include "bucket/intent.h"
+#include "bucket/retire.h"
 #include "bucket/survey.h"
 #include "bucket/turn.h"
 #include "s3/list.h"
 #include "s3/multipart.h"
 
-#define COPY_PART ((uint64_t)1 << 30)
 #define SURVEY_MAX ((uint64_t)16 << 30)
 
 /* Another's trash stays so long: it may be about to delete what it is of. */
@@ -32,8 +32,8 @@ struct sweeping {
     struct s3 *s3;      /* for work while a list is read */
     int64_t now_s, before_s;
     enum content_kind kind;
-    size_t front;    /* of a key, up to behind "v1/" */
-    const char *top; /* that */
+    size_t front;      /* of a key, up to behind "v1/" */
+    const char *below; /* whose uploads are looked at */
 };
 
 static int note(struct sweep *s, enum swept_kind kind, const char *name,
@@ -68,6 +68,17 @@ static bool may_remove(struct sweeping *w)
     return w->why.kind == ERR_NONE;
 }
 
+/* It is told when it has gone; in a dry run, that it would. */
+static int take_out(struct sweeping *w, enum swept_kind kind,
+    const struct s3_entry *entry, const char *name, struct err *e)
+{
+    if (!w->s->dry_run && !may_remove(w))
+        return 0;
+    if (!w->s->dry_run && s3_delete(w->s3, entry->key, e) != 0)
+        return -1;
+    return note(w->s, kind, name, entry->size, e);
+}
+
 /* The digest that a key ends in. */
 static bool digest_of(const char *key, struct digest *out)
 {
@@ -79,37 +90,6 @@ static bool digest_of(const char *key, struct digest *out)
 
 /* ---- moving ---- */
 
-static int copy_parts(struct sweeping *w, const char *from, const char *to,
-    uint64_t size, struct err *e)
-{
-    uint64_t n = (size - 1) / COPY_PART + 1;
-    struct s3_part *parts = arena_alloc(w->s->arena, n, sizeof(*parts), e);
-    struct err ignored = ERR_INIT;
-    struct s3 *s = w->s3;
-    char upload[S3_UPLOAD_MAX];
-    int rc = 0;
-
-    if (parts == NULL || s3_multipart_begin(s, to, upload, e) != 0)
-        return -1;
-    for (uint64_t i = 0; i < n && rc == 0; i++) {
-        turn_check(&w->turn, &ignored); /* it counts when something goes */
-        rc = s3_multipart_copy(s, to, upload, (unsigned)i + 1, from,
-            i * COPY_PART, size_min(size, (i + 1) * COPY_PART), &parts[i], e);
-    }
-    if (rc == 0)
-        rc = s3_multipart_end(s, to, upload, parts, (size_t)n, e);
-    if (rc != 0)
-        s3_multipart_abort(s, to, upload, &ignored);
-    return rc;
-}
-
-static int copy(struct sweeping *w, const char *from, const char *to,
-    uint64_t size, struct err *e)
-{
-    return size > S3_PUT_BYTES_MAX ? copy_parts(w, from, to, size, e)
-                                   : s3_copy(w->s3, from, to, e);
-}
-
 /* "trash/<id>/blobs-<hex>" and "trash/<id>/manifests-<hex>". */
 static int trash_key(const struct sweeping *w, const struct digest *sha256,
     char *out, struct err *e)
@@ -118,12 +98,24 @@ static int trash_key(const struct sweeping *w, const struct digest *sha256,
         w->kind == CONTENT_BLOB ? "blobs" : "manifests", sha256->hex);
 }
 
+static int still(void *arg, struct err *e)
+{
+    struct sweeping *w = arg;
+
+    if (may_remove(w))
+        return 0;
+    *e = w->why;
+    return -1;
+}
+
 /* It may have been written again since the list was made. */
 static int set_aside(struct sweeping *w, const char *key,
     const struct digest *sha256, struct err *e)
 {
+    struct retire a = { .s3 = w->s3, .turn = &w->turn, .may = still, .arg = w };
     struct s3_info info = { .found = false };
     char trash[S3_KEY_MAX + 1];
+    int rc;
 
     if (s3_head(w->s3, key, &info, e) != 0)
         return -1;
@@ -132,9 +124,11 @@ static int set_aside(struct sweeping *w, const char *key,
     if (trash_key(w, sha256, trash, e) != 0)
         return -1;
     w->moved = true;
-    if (copy(w, key, trash, info.size, e) != 0)
-        return -1;
-    return may_remove(w) ? s3_delete(w->s3, key, e) : 0;
+    rc = retire_move(&a, key, trash, &info, NULL, e);
+    /* Who may not take it away again would only make the bucket larger. */
+    if (a.left)
+        give_up(w, e);
+    return rc;
 }
 
 /* Archived, or not ours to touch: no reason to leave the others. */
@@ -143,9 +137,8 @@ static int try_aside(struct sweeping *w, const struct s3_entry *entry,
 {
     struct err why = ERR_INIT;
 
-    if (set_aside(w, entry->key, sha256, &why) == 0)
-        return 0;
-    if (why.kind == ERR_MISSING)
+    if (set_aside(w, entry->key, sha256, &why) == 0 ||
+        why.kind == ERR_MISSING || w->why.kind != ERR_NONE)
         return 0;
     if (why.kind != ERR_AUTH && why.kind != ERR_UNSUPPORTED &&
         why.kind != ERR_CORRUPT) {
@@ -191,10 +184,21 @@ static int each(struct sweeping *w, const char *below,
 
 /* ---- the trash ---- */
 
+static void go_on(void *arg)
+{
+    struct sweeping *w = arg;
+    struct err ignored = ERR_INIT; /* it counts when something goes */
+
+    turn_check(&w->turn, &ignored);
+}
+
 /* Gone in between: only who had moved it may have done that, rightly. */
 static int put_back(struct sweeping *w, enum content_kind kind,
     const struct digest *sha256, const struct s3_entry *entry, struct err *e)
 {
+    struct s3_copy c = {
+        .from = entry->key, .size = entry->size, .part = go_on, .arg = w
+    };
     struct s3_info info = { .found = false };
     struct err why = ERR_INIT;
     char key[S3_KEY_MAX + 1];
@@ -204,8 +208,8 @@ static int put_back(struct sweeping *w, enum content_kind kind,
         return -1;
     if (info.found)
         return 0;
-    if (copy(w, entry->key, key, entry->size, &why) != 0 &&
-        why.kind != ERR_MISSING) {
+    c.to = key;
+    if (s3_copy(w->s3, &c, &why) != 0 && why.kind != ERR_MISSING) {
         *e = why;
         return -1;
     }
@@ -215,12 +219,11 @@ static int put_back(struct sweeping *w, enum content_kind kind,
 }
 
 /* Of an entry's copy. */
-static const char *what_of(const struct s3_entry *entry, enum content_kind *out)
+static void what_of(const struct s3_entry *entry, enum content_kind *out)
 {
     const char *name = strrchr(entry->key, '/') + 1;
 
     *out = strncmp(name, "blobs-", 6) == 0 ? CONTENT_BLOB : CONTENT_MANIFEST;
-    return name;
 }
 
 /* One that does not come back is told, and keeps no other from doing so. */
@@ -268,19 +271,22 @@ static int restore(void *arg, const struct s3_entry *entry, struct err *e)
 static int empty(void *arg, const struct s3_entry *entry, struct err *e)
 {
     struct sweeping *w = arg;
+    char was[S3_KEY_MAX + 1];
     enum content_kind kind;
-    const char *name = what_of(entry, &kind);
     struct digest sha256;
 
+    what_of(entry, &kind);
     if (!digest_of(entry->key, &sha256) ||
         (!is_own(w, entry) && (entry->modified_s <= 0 ||
                                   entry->modified_s >= w->now_s - TRASH_S)))
         return 0;
-    if (survey_find(&w->survey, kind, &sha256) == NULL &&
-        note(w->s, SWEPT_OBJECT, name, entry->size, e) != 0)
+    if (survey_find(&w->survey, kind, &sha256) != NULL)
+        return w->s->dry_run || !may_remove(w)
+                   ? 0
+                   : s3_delete(w->s3, entry->key, e);
+    if (content_key(w->s->b, kind, &sha256, was, e) != 0)
         return -1;
-    return w->s->dry_run || !may_remove(w) ? 0
-                                           : s3_delete(w->s3, entry->key, e);
+    return take_out(w, SWEPT_OBJECT, entry, was + w->front, e);
 }
 
 /* ---- what else is left ---- */
@@ -291,10 +297,7 @@ static int drop_probe(void *arg, const struct s3_entry *entry, struct err *e)
 
     if (entry->modified_s <= 0 || entry->modified_s >= w->before_s)
         return 0;
-    if (note(w->s, SWEPT_LEFTOVER, entry->key + w->front, entry->size, e) != 0)
-        return -1;
-    return w->s->dry_run || !may_remove(w) ? 0
-                                           : s3_delete(w->s3, entry->key, e);
+    return take_out(w, SWEPT_LEFTOVER, entry, entry->key + w->front, e);
 }
 
 static int drop_quarantine(
@@ -302,11 +305,7 @@ static int drop_quarantine(
 {
     struct sweeping *w = arg;
 
-    if (note(w->s, SWEPT_QUARANTINE, entry->key + w->front, entry->size, e) !=
-        0)
-        return -1;
-    return w->s->dry_run || !may_remove(w) ? 0
-                                           : s3_delete(w->s3, entry->key, e);
+    return take_out(w, SWEPT_QUARANTINE, entry, entry->key + w->front, e);
 }
 
 /*
@@ -324,32 +323,55 @@ static int drop_upload(void *arg, const struct s3_upload *u, struct err *e)
         need = survey_find(&w->survey, CONTENT_BLOB, &sha256);
     if (u->begun_s <= 0 || u->begun_s >= w->before_s ||
         (need != NULL && need->claimed) ||
-        strncmp(u->key, w->top, w->front) != 0)
+        strncmp(u->key, w->below, strlen(w->below)) != 0)
         return 0;
-    if (note(w->s, SWEPT_LEFTOVER, u->key + w->front, 0, e) != 0)
+    if (!w->s->dry_run && !may_remove(w))
+        return 0;
+    if (!w->s->dry_run && s3_multipart_abort(w->s3, u->key, u->upload, e) != 0)
         return -1;
-    return w->s->dry_run || !may_remove(w)
-               ? 0
-               : s3_multipart_abort(w->s3, u->key, u->upload, e);
+    return note(w->s, SWEPT_LEFTOVER, u->key + w->front, 0, e);
+}
+
+/* Of what this volume sends and copies in parts, and of no other. */
+static int drop_uploads(struct sweeping *w, struct err *e)
+{
+    static const char *const belows[] = { "blobs/sha256/", "manifests/sha256/",
+        "trash/", "quarantine/" };
+    char prefix[S3_KEY_MAX + 1];
+    struct err why = ERR_INIT;
+
+    w->below = prefix;
+    for (size_t i = 0; i < ARRAY_LEN(belows); i++) {
+        if (bucket_key(w->s->b, prefix, e, "%s", belows[i]) != 0)
+            return -1;
+        w->front = strlen(prefix) - strlen(belows[i]);
+        if (s3_uploads(w->s->b->s3, prefix, drop_upload, w, &why) != 0)
+            break;
+    }
+    /* These are rights of their own on Amazon. */
+    if (why.kind == ERR_AUTH || why.kind == ERR_UNSUPPORTED) {
+        log_warn("%s: uploads in parts that were left behind stay: that wants "
+                 "s3:ListBucketMultipartUploads and s3:AbortMultipartUpload "
+                 "(%s)",
+            w->s->b->shown, why.msg);
+        return 0;
+    }
+    if (why.kind == ERR_NONE)
+        return 0;
+    *e = why;
+    return -1;
 }
 
 static int leftovers(struct sweeping *w, struct err *e)
 {
-    char top[S3_KEY_MAX + 1];
-
     if (each(w, "probe/", drop_probe, e) != 0 ||
-        (w->s->quarantine && each(w, "quarantine/", drop_quarantine, e) != 0) ||
-        bucket_key(w->s->b, top, e, "%s", "") != 0)
-        return -1;
-    w->top = top;
-    w->front = strlen(top);
-    if (s3_uploads(w->s->b->s3, top, drop_upload, w, e) != 0)
+        (w->s->quarantine && each(w, "quarantine/", drop_quarantine, e) != 0))
         return -1;
     for (uint64_t i = 0; i < w->survey.n_refs && !w->s->dry_run; i++)
         if (may_remove(w) &&
             tip_tidy(w->s->b, w->survey.refs[i].p, w->before_s, e) != 0)
             return -1;
-    return 0;
+    return drop_uploads(w, e);
 }
 
 /* ---- all of it ---- */
@@ -428,6 +450,8 @@ static void tell_stuck(struct sweeping *w)
 
 static int run(struct sweeping *w, struct err *e)
 {
+    struct err why = ERR_INIT;
+
     if (survey(w, e) != 0 ||
         (!w->s->dry_run && each(w, "trash/", restore, e) != 0))
         return -1;
@@ -435,8 +459,8 @@ static int run(struct sweeping *w, struct err *e)
         move_all(w);
     if (w->moved || w->why.kind == ERR_NONE)
         look_again(w);
-    if (w->why.kind == ERR_NONE && leftovers(w, e) != 0)
-        return -1;
+    if (w->why.kind == ERR_NONE && leftovers(w, &why) != 0)
+        give_up(w, &why);
     tell_stuck(w);
     if (w->why.kind == ERR_NONE)
         return 0;

@@ -181,19 +181,25 @@ static int sweep_bucket(
         .quarantine = o->quarantine,
         .dry_run = o->dry_run,
         .arena = arena };
+    struct err ignored = ERR_INIT;
+    int rc;
 
     if (o->partial || o->max_size != NO_LIMIT)
         return err_set(e, ERR_USAGE,
             "%s: --partial and --max-size are for a volume or cache of this "
             "machine",
             o->volume);
-    if (bucket_open(&bucket, o->volume, e) != 0 || sweep_run(&s, e) != 0)
+    if (bucket_open(&bucket, o->volume, e) != 0)
+        return -1;
+    rc = sweep_run(&s, e);
+    /* What went is told, also when the rest did not. */
+    if (rc != 0 && s.n == 0)
         return -1;
     if (o->json)
         swept_json(&b, &s);
     else
         swept_text(&b, &s);
-    return cmd_print(&b, e);
+    return cmd_print(&b, rc != 0 ? &ignored : e) != 0 ? -1 : rc;
 }
 
 static int run(const struct cmd_ctx *ctx, void *values, int argc, char **argv,

@@ -57,6 +57,12 @@ bool s3_code(const struct s3 *s, const char *code)
     return strcmp(s->said.code, code) == 0;
 }
 
+bool s3_late(const struct s3 *s)
+{
+    return s->call.end == HTTP_STALLED ||
+           (s->call.end == HTTP_ANSWERED && s->status == 504);
+}
+
 static void show(const struct s3 *s, const char *key, struct buf *out)
 {
     buf_printf(out, "s3://%s", s->bucket);
@@ -523,7 +529,7 @@ int s3_do(struct s3 *s, struct s3_ask *a, struct err *e)
         }
         if (v == AT_ONCE)
             continue;
-        more = wait_for_more(s, &t, e);
+        more = a->divisible && s3_late(s) ? 0 : wait_for_more(s, &t, e);
         if (more < 0)
             return -1;
         if (more == 0)

@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "net/url.h"
 #include "s3/client_internal.h"
 
 enum { CONNECT_S = 15, STALL_S = 60, URL_BYTES_MAX = 24 << 10 };
@@ -83,6 +82,7 @@ struct s3 *s3_open_like(const struct s3 *s, struct err *e)
     n->bucket_seen = s->bucket_seen;
     n->etag_quoted = s->etag_quoted;
     n->etag_known = s->etag_known;
+    n->copies_late = s->copies_late;
     return n;
 }
 
@@ -267,29 +267,4 @@ int s3_delete(struct s3 *s, const char *key, struct err *e)
     if (s3_do(s, &a, e) != 0)
         return -1;
     return s3_good(s) || s3_code(s, "NoSuchKey") ? 0 : s3_refused(s, &a, e);
-}
-
-int s3_source(
-    const struct s3 *s, const char *key, struct buf *out, struct err *e)
-{
-    buf_printf(out, "/%s/", s->bucket);
-    url_encode(out, str_of(key), true);
-    return buf_check(out, e);
-}
-
-int s3_copy(struct s3 *s, const char *from, const char *to, struct err *e)
-{
-    struct buf source AUTO(buf_free) = BUF_INIT(4096);
-    struct s3_ask a = {
-        .method = "PUT", .key = to, .empty_body = true, .doubtful = true
-    };
-
-    if (s3_source(s, from, &source, e) != 0)
-        return s3_named(s, from, e);
-    ask_header(&a, "x-amz-copy-source", source.p);
-    if (s3_finish(s, &a, e) != 0)
-        return -1;
-    if (answer_is(buf_str(&s->answer), "CopyObjectResult", e) != 0)
-        return s3_named(s, to, e);
-    return 0;
 }

@@ -162,8 +162,22 @@ int s3_put(struct s3 *s, const char *key, const struct s3_body *b,
 /* s3_delete - 0, also where there was no such key. */
 int s3_delete(struct s3 *s, const char *key, struct err *e);
 
-/* s3_copy - within the bucket. -1: MISSING where there is no such key. */
-int s3_copy(struct s3 *s, const char *from, const char *to, struct err *e);
+/* A key of the bucket under another one. */
+struct s3_copy {
+    const char *from;
+    const char *to;
+    uint64_t size; /* of it; 0: unknown, it is small */
+    /* Called between two parts; may be NULL. */
+    void (*part)(void *arg);
+    void *arg;
+};
+
+/*
+ * s3_copy - in one request; in parts where that is too much for the store, or
+ * takes it too long, and then all that are long are. -1: MISSING where there
+ * is no such key.
+ */
+int s3_copy(struct s3 *s, const struct s3_copy *c, struct err *e);
 
 /* ---- lists, of any length; see list.h and multipart.h ---- */
 

@@ -24,6 +24,7 @@ struct s3_ask {
     const struct s3_body *body; /* NULL: none */
     bool empty_body;            /* a POST or PUT of nothing */
     bool doubtful;              /* a 200 may have an error in it */
+    bool divisible;             /* when it is late, it is not asked again */
     size_t answer_max;          /* 0: ASK_WORDS_MAX */
     struct s3_reading *reading; /* of a GET that is streamed; else NULL */
     bool unanswered;            /* set: an earlier try may have been done */
@@ -59,6 +60,7 @@ struct s3 {
     bool bucket_seen; /* it is there */
     bool etag_quoted; /* how this store wants If-Match */
     bool etag_known;  /* that was seen to work */
+    bool copies_late; /* copies of what is long do not end in time */
 
     /* Of the question that is under way, or was last. */
     struct sigv4_signed signed_;
@@ -89,6 +91,9 @@ bool s3_good(const struct s3 *s);
 
 /* s3_code - the store has refused with this word. */
 bool s3_code(const struct s3 *s, const char *code);
+
+/* s3_late - the store took the question, and had no answer in time. */
+bool s3_late(const struct s3 *s);
 
 /* s3_refused - the last answer as an error. Returns -1. */
 int s3_refused(const struct s3 *s, const struct s3_ask *a, struct err *e);

@@ -19,8 +19,8 @@ sys.path[:0] = [HERE, os.path.join(HERE, ".."), os.path.join(HERE, "../server")]
 import kit  # noqa: E402
 import pulling  # noqa: E402
 import s3_faults  # noqa: E402
-from s3_volume import (BUCKET, DEAD, LONG, Machine, benches,  # noqa: E402
-                       meanwhile, sha, sound, timed)
+from s3_volume import (BUCKET, DEAD, LONG, MIB, Machine,  # noqa: E402
+                       benches, meanwhile, sha, sound, timed)
 
 FREE = ("--grace", "0")
 
@@ -156,6 +156,83 @@ def test_gc_fails(tap, b):
            {b.blob(x.encode()), b.blob(y.encode())} <= set(b.keys()),
            "where it can no longer be told what is needed all comes back",
            gc.stderr)
+
+
+def removed(done):
+    """What gc says that it has removed, and freed."""
+    doc = json.loads(done.stdout or '{"removed": [], "freed": 0}')
+    return {r["name"] for r in doc["removed"]}, doc["freed"]
+
+
+def test_gc_refused(tap, b):
+    """Rights that are missing."""
+    b.next("gc-hold")
+    x, y = two_gone(b)
+    b.harm(("DELETE", "/blobs/.*" + sha(y.encode()),
+            s3_faults.answer(403, code="AccessDenied"), 99),
+           ("GET", "[?&]uploads", s3_faults.answer(403, code="AccessDenied"),
+            99))
+    gc = cache(b, "gc", "--json", *FREE, env=b.env)
+    b.harm()
+    names, freed = removed(gc)
+    tap.ok(gc.returncode == 0 and "stays that nobody needs" in gc.stderr and
+           b.blob(y.encode()) in b.keys() and not b.keys("trash/") and
+           b.blob(x.encode()).split("/v1/")[1] in names and
+           not any(sha(y.encode()) in n for n in names),
+           "what may not be deleted stays once, and is not called freed",
+           f"{gc.stderr}{names}{b.keys('trash/')}")
+    tap.ok("s3:ListBucketMultipartUploads" in gc.stderr,
+           "nor is a list of uploads that is refused the end of it", gc.stderr)
+    b.next("gc-append")
+    two_gone(b)
+    before = set(b.keys("blobs/"))
+    b.harm(("DELETE", "", s3_faults.answer(403, code="AccessDenied"), 99))
+    gc = cache(b, "gc", "--json", *FREE, env=b.env)
+    b.harm()
+    tap.ok(gc.returncode == 4 and removed(gc) == (set(), 0) and
+           before <= set(b.keys("blobs/")) and len(b.keys("trash/")) == 1,
+           "without the right to delete no more than one copy is made",
+           f"{gc.returncode} {gc.stderr}{b.keys('trash/')}")
+    b.next("gc-told")
+    x, y = two_gone(b)
+    b.harm(("DELETE", "/trash/.*" + sha(y.encode()),
+            s3_faults.answer(403, code="AccessDenied"), 99))
+    gc = cache(b, "gc", "--json", *FREE, env=b.env)
+    b.harm()
+    tap.eq((gc.returncode, removed(gc)),
+           (4, ({b.blob(x.encode()).split("/v1/")[1]}, len(x))),
+           "what went is told, also when the rest did not")
+
+
+def test_gc_copies(tap, b):
+    b.next("gc-again")
+    put(b, "keep")
+    b.write("x", b"x")
+    b.plain.put(BUCKET, b.blob(b"x"), b"short")
+    tick()
+    said = []
+    b.harm(("PUT", "/trash/.*" + sha(b"x"), meanwhile(lambda: said.append(
+        kit.run(["mlfetch", "put", b.url, "x"], direct(b),
+                cwd=b.cwd).returncode))))
+    gc = cache(b, "gc", *FREE, env=b.env)
+    b.harm()
+    tap.ok(said == [0] and gc.returncode == 0 and
+           b.bytes_of("x") == (0, b"x") and sound(b) == [],
+           "what was sent again since gc has copied it stays",
+           f"{said}{gc.stderr}{b.bytes_of('x')}")
+    b.next("gc-late")
+    put(b, "keep")
+    data = bytes(64 * MIB + 1)
+    b.plain.put(BUCKET, b.blob(data), data)
+    tick()
+    b.harm(("PUT", "/trash/[^?]*$", s3_faults.answer(504), 99))
+    gc = cache(b, "gc", *FREE, env=b.env)
+    late = [t for m, t, _ in b.faults.seen
+            if m == "PUT" and "/trash/" in t and "?" not in t]
+    b.harm()
+    tap.ok(gc.returncode == 0 and len(late) == 1 and
+           b.blob(data) not in b.keys() and not b.keys("trash/"),
+           "a copy that takes the store too long is made in parts", gc.stderr)
 
 
 def interrupted(b, env, args, set_pid):
@@ -400,7 +477,7 @@ def test_rollback(tap, b):
 APPEND = [test_both_damaged]
 # on the slower one, too, what depends on how a store keeps refs and turns
 BOTH = [test_interrupt, test_both_damaged]
-TESTS = [test_gc_fails, test_interrupt, test_dry, test_refused, test_repair,
+TESTS = [test_gc_fails, test_gc_refused, test_gc_copies, test_interrupt, test_dry, test_refused, test_repair,
          test_both_damaged, test_verify_beside, test_rm_beside, test_rollback]
 
 

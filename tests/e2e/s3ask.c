@@ -306,7 +306,8 @@ static int run(struct asker *a, struct err *e)
     if (strcmp(w, "delete") == 0)
         return plain(s3_delete(a->s, a->word[1], e));
     if (strcmp(w, "copy") == 0)
-        return plain(s3_copy(a->s, a->word[1], a->word[2], e));
+        return plain(s3_copy(a->s,
+            &(struct s3_copy){ .from = a->word[1], .to = a->word[2] }, e));
     if (strcmp(w, "abort") == 0)
         return plain(s3_multipart_abort(a->s, a->word[1], a->word[2], e));
     if (strcmp(w, "parts") == 0)
