@@ -57,6 +57,7 @@ int bucket_open(struct bucket *out, const char *text, struct err *e)
         return bad_form(text, e);
     if (parse(out, text, e) != 0 || s3_site_find(&out->site, NULL, e) != 0)
         return -1;
+    out->opts.hurry = &out->hurry;
     out->s3 = s3_open(&out->site, out->name, &out->opts, e);
     return out->s3 != NULL ? 0 : -1;
 }

@@ -38,6 +38,7 @@ struct bucket {
     struct s3_opts opts; /* set before it is opened, or not */
     bool known;          /* v1/store was read or written */
     bool conditional;    /* and says: refs change by conditional writes */
+    atomic_bool hurry;   /* requests are not tried for long (ending.h) */
     pthread_mutex_t lock;
     struct s3 *spare[BUCKET_JOBS];
     size_t n_spare;

@@ -4,7 +4,12 @@
 
 static bool never(struct scope *s)
 {
-    (void)s;
+    struct ending *n = (struct ending *)s;
+
+    scope_enter(n->outer);
+    if (cancel_asked())
+        atomic_store(&n->b->hurry, true);
+    scope_enter(s);
     return false;
 }
 
@@ -22,25 +27,28 @@ static void say(struct scope *s, enum log_level level, const char *text)
     scope_enter(s);
 }
 
-void ending_begin(struct ending *n, struct bucket *b)
+void ending_begin(struct ending *n, struct bucket *b, bool hurry)
 {
     enum log_level level = LOG_WARN;
 
-    if (cancel_asked())
-        s3_hurry(b->s3, ENDING_RETRY_S);
     if (log_enabled(LOG_INFO))
         level = LOG_INFO;
     if (log_enabled(LOG_DEBUG))
         level = LOG_DEBUG;
     *n = (struct ending){
-        .scope = { .cancelled = never, .say = say, .level = level }
+        .scope = { .cancelled = never, .say = say, .level = level },
+        .b = b,
+        .was_hurried = atomic_load(&b->hurry),
     };
+    if (hurry || cancel_asked())
+        atomic_store(&b->hurry, true);
     n->outer = scope_enter(&n->scope);
 }
 
 void ending_end(struct ending *n)
 {
     scope_enter(n->outer);
+    atomic_store(&n->b->hurry, n->was_hurried);
 }
 
 int ending_check(struct ending *n, struct err *e)

@@ -60,7 +60,7 @@ void intent_drop(struct intent *c)
     struct ending n;
 
     if (c->key[0] != '\0') {
-        ending_begin(&n, c->b);
+        ending_begin(&n, c->b, true);
         if (s3_delete(c->b->s3, c->key, &ignored) != 0)
             log_debug("%s: %s", c->b->shown, ignored.msg);
         ending_end(&n);

@@ -415,12 +415,12 @@ static void look_again(struct sweeping *w)
 {
     struct err why = ERR_INIT;
 
-    ending_begin(&w->ending, w->s->b);
+    bool stopped = w->why.kind == ERR_CANCELLED;
+
+    ending_begin(&w->ending, w->s->b, stopped || w->why.kind == ERR_NET);
     w->at_end = true;
-    if (w->why.kind == ERR_CANCELLED) {
-        s3_hurry(w->s3, ENDING_RETRY_S);
+    if (stopped)
         log_warn("stopping: what was moved and is needed is put back first");
-    }
     w->blind = survey(w, &why) != 0;
     if (w->blind)
         give_up(w, &why);

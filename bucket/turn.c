@@ -155,11 +155,8 @@ static int lost(const struct turn *t, struct err *e)
 
 /* ---- one object for all ---- */
 
-/*
- * 0: it is written; 1: it was another's by then; -1 with *e. etag NULL: it
- * must not be there.
- */
-static int put_head(
+/* 0; 1: the condition does not hold, or who knows; -1 with *e. */
+static int try_head(
     struct turn *t, const char *etag, const char *state, struct err *e)
 {
     struct buf text AUTO(buf_free) = BUF_INIT(TEXT_MAX);
@@ -168,7 +165,6 @@ static int put_head(
     struct s3_body body = { .fd = -1 };
     enum s3_did did = S3_NOT_SO;
     char now[S3_ETAG_MAX] = "";
-    struct claim c;
 
     t->times++;
     if (text_of(t, state, &text, e) != 0)
@@ -181,15 +177,30 @@ static int put_head(
         return err_set(e, ERR_UNSUPPORTED,
             "%s: the store had conditional writes, and has none now",
             t->b->shown);
-    if (did == S3_UNSURE) {
-        if (read_claim(t->b->s3, t->key, &c, e) != 0)
-            return -1;
-        did = c.readable && strcmp(c.id, t->id) == 0 ? S3_DONE : S3_NOT_SO;
-        memcpy(now, c.etag, sizeof(now));
-    }
     if (did == S3_DONE)
         memcpy(t->etag, now, sizeof(now));
     return did == S3_DONE ? 0 : 1;
+}
+
+/*
+ * 0: it is written; 1: it was another's by then; -1 with *e. etag "": it must
+ * not be there. What it is instead may be its own, of a try whose answer was
+ * lost: then it is written over that.
+ */
+static int put_head(
+    struct turn *t, const char *etag, const char *state, struct err *e)
+{
+    int rc = try_head(t, etag[0] != '\0' ? etag : NULL, state, e);
+    struct claim c;
+
+    for (int tries = 0; tries < TRIES && rc > 0; tries++) {
+        if (read_claim(t->b->s3, t->key, &c, e) != 0)
+            return -1;
+        if (!c.readable || strcmp(c.id, t->id) != 0)
+            return 1;
+        rc = try_head(t, c.etag, state, e);
+    }
+    return rc;
 }
 
 static int take_head(struct turn *t, struct err *e)
@@ -205,7 +216,7 @@ static int take_head(struct turn *t, struct err *e)
             return -1;
         if (!is_over(&c, t->since_s))
             return taken(t, &c, e);
-        rc = put_head(t, c.found ? c.etag : NULL, "held", e);
+        rc = put_head(t, c.found ? c.etag : "", "held", e);
         if (rc <= 0)
             return rc;
     }
@@ -310,7 +321,6 @@ static int ask(struct turn *t, struct claim *other, struct err *e)
 
 static int take_own(struct turn *t, struct err *e)
 {
-    struct err ignored = ERR_INIT;
     struct claim other;
     struct looking l;
     int rc;
@@ -325,7 +335,6 @@ static int take_own(struct turn *t, struct err *e)
         other = l.other;
         rc = 1;
     }
-    s3_delete(t->b->s3, t->key, &ignored);
     return rc > 0 ? taken(t, &other, e) : -1;
 }
 
@@ -372,7 +381,10 @@ int turn_take(struct turn *out, struct bucket *b, const char *what,
     if (name_self(out, what, e) == 0 &&
         (b->conditional ? take_head(out, e) : take_own(out, e)) == 0)
         return 0;
-    out->b = NULL;
+    /* What was sent may be there, whatever the answer was. */
+    if (out->times == 0)
+        out->b = NULL;
+    turn_end(out);
     return -1;
 }
 
@@ -400,7 +412,7 @@ void turn_end(struct turn *t)
 
     if (t->b == NULL)
         return;
-    ending_begin(&n, t->b);
+    ending_begin(&n, t->b, true);
     if (t->b->conditional)
         put_head(t, t->etag, "free", &why);
     else

@@ -440,7 +440,12 @@ static enum verdict judge(
 
 /* ---- again ---- */
 
-static int rest(uint64_t ms, struct err *e)
+static bool is_hurried(const struct s3 *s)
+{
+    return s->opts.hurry != NULL && atomic_load(s->opts.hurry);
+}
+
+static int rest(const struct s3 *s, uint64_t ms, struct err *e)
 {
     while (ms > 0) {
         uint64_t slice = size_min(ms, SLICE_MS);
@@ -450,6 +455,8 @@ static int rest(uint64_t ms, struct err *e)
             return -1;
         nanosleep(&wait, NULL);
         ms -= slice;
+        if (is_hurried(s))
+            ms = size_min(ms, S3_HURRY_S * 1000);
     }
     return cancel_check(e);
 }
@@ -482,6 +489,8 @@ static int wait_for_more(struct s3 *s, struct tries *t, struct err *e)
     bool hurried = t->end_ms != 0;
 
     s->named_s = named;
+    if (is_hurried(s))
+        s->retry.limit_ms = size_min(s->retry.limit_ms, S3_HURRY_S * 1000);
     if (late ||
         !retry_allowed(&s->retry, clock_ms(), &ms, named > 0 && !hurried))
         return 0;
@@ -491,7 +500,7 @@ static int wait_for_more(struct s3 *s, struct tries *t, struct err *e)
     log_debug("s3: %s%s; again in %llu ms",
         answered ? "the store says " : s->call.why,
         answered ? s->said.code : "", (unsigned long long)ms);
-    return rest(ms, e) != 0 ? -1 : 1;
+    return rest(s, ms, e) != 0 ? -1 : 1;
 }
 
 static int check_key(const struct s3 *s, const char *key, struct err *e)

@@ -86,12 +86,6 @@ struct s3 *s3_open_like(const struct s3 *s, struct err *e)
     return n;
 }
 
-void s3_hurry(struct s3 *s, unsigned retry_s)
-{
-    if (s->opts.retry_s > retry_s)
-        s->opts.retry_s = retry_s;
-}
-
 void s3_close(struct s3 *s)
 {
     if (s == NULL)

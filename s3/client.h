@@ -22,6 +22,8 @@
 #ifndef S3_CLIENT_H
 #define S3_CLIENT_H
 
+#include <stdatomic.h>
+
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/hash.h"
@@ -32,7 +34,8 @@ enum {
     S3_ETAG_MAX = 128,
     S3_UPLOAD_MAX = 1024, /* a multipart upload's id, with its '\0' */
     S3_PARTS_MAX = 10000,
-    S3_RETRY_S = 60
+    S3_RETRY_S = 60,
+    S3_HURRY_S = 10
 };
 
 #define S3_PART_MIN ((uint64_t)5 << 20)      /* but for the last one */
@@ -46,6 +49,9 @@ struct s3_opts {
                           for, or none comes: NET; 0: no limit. Anew while 16
                           MiB come in it; not where a get has room. A wait
                           that the store names is not longer than retry_s */
+    /* While it is true, S3_HURRY_S at most, also of what is under way. May be
+       NULL; any thread may set it. */
+    const atomic_bool *hurry;
     unsigned silent_s; /* a connection, or a byte, is waited for; 0: half of
                           retry_s */
 };
@@ -61,9 +67,6 @@ struct s3 *s3_open(const struct s3_site *site, const char *bucket,
 struct s3 *s3_open_like(const struct s3 *s, struct err *e);
 
 void s3_close(struct s3 *s); /* NULL is fine */
-
-/* s3_hurry - from now on what fails is tried again for so long at most. */
-void s3_hurry(struct s3 *s, unsigned retry_s);
 
 /* What the store answered last: "NoSuchKey", or "" and the HTTP status. */
 const char *s3_last_code(const struct s3 *s);

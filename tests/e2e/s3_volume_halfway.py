@@ -164,8 +164,35 @@ def removed(done):
     return {r["name"] for r in doc["removed"]}, doc["freed"]
 
 
+class Ending:
+    """A put that fails, of a store that then has no answer any more; other
+    tests go on meanwhile."""
+
+    def __init__(self, b):
+        b.next("ending")
+        b.write("x", b"x")
+        self.faults = s3_faults.Faults(b.server)
+        self.faults.add("PUT", "/refs/",
+                        s3_faults.answer(403, code="AccessDenied"), 99)
+        self.faults.add("DELETE", "/leases/",
+                        s3_faults.answer(503, code="SlowDown"), 999)
+        self.begun = time.monotonic()
+        self.put = subprocess.Popen(
+            [kit.program("mlfetch"), "put", b.url, "x"], cwd=b.cwd,
+            env=through(b, self.faults), stdin=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL)
+
+    def end(self, tap):
+        status = self.put.wait()
+        took = time.monotonic() - self.begun
+        self.faults.stop()
+        tap.ok(status == 4 and took < 30, "what is only given back is not "
+               "tried for long", f"{status} {took}")
+
+
 def test_gc_refused(tap, b):
     """Rights that are missing."""
+    ending = Ending(b)
     b.next("gc-hold")
     x, y = two_gone(b)
     b.harm(("DELETE", "/blobs/.*" + sha(y.encode()),
@@ -202,6 +229,7 @@ def test_gc_refused(tap, b):
     tap.eq((gc.returncode, removed(gc)),
            (4, ({b.blob(x.encode()).split("/v1/")[1]}, len(x))),
            "what went is told, also when the rest did not")
+    ending.end(tap)
 
 
 def test_gc_copies(tap, b):
@@ -268,6 +296,15 @@ def test_interrupt(tap, b):
            f"{status} {said} {b.bytes_of(x)} {leases}")
     done = cache(b, "gc", *FREE)
     tap.ok(done.returncode == 0, "and gives its turn back", done.stderr)
+    pid.clear()
+    b.harm(("PUT", "/turn/", stop))
+    status, said = interrupted(
+        b, b.env, [kit.program("mlcache"), "gc", "--volume", b.url, *FREE],
+        pid)
+    b.harm()
+    done = cache(b, "gc", *FREE)
+    tap.ok(status == 130 and done.returncode == 0,
+           "also one that it was just taking", said + done.stderr)
     b.write("new", b"new")
     pid.clear()
     b.harm(("PUT", "/blobs/", stop))
