@@ -49,6 +49,7 @@ struct content_proof {
     const char *shown;        /* what the progress calls it */
 
     enum content_state {
+        CONTENT_UNREAD, /* not read, or not to its end */
         CONTENT_RIGHT,
         CONTENT_WRONG,
         CONTENT_GONE,
@@ -61,10 +62,15 @@ struct content_proof {
 /*
  * content_prove - read all of n objects, several at a time: are they what
  * their names say? What is wrong is read once more.
- * Returns 0 with their states, or -1 with *e: it is not known
+ * unread   told of each that the store does not hand out, one at a time; 0:
+ *          the others are read, or -1 with *e
+ * Returns  0 with their states, or -1 with *e: NET, CANCELLED, ...; what was
+ *          read until then has its state
  */
 int content_prove(struct bucket *b, struct content_proof *v, uint64_t n,
-    enum progress_mode progress, struct err *e);
+    enum progress_mode progress,
+    int (*unread)(void *arg, uint64_t i, const struct err *why, struct err *e),
+    void *arg, struct err *e);
 
 /* A file of this machine that is to be in the bucket. */
 struct content_file {

@@ -9,6 +9,9 @@ struct proving {
     struct bucket *b;
     struct content_proof *v;
     struct progress *progress;
+    int (*unread)(void *arg, uint64_t i, const struct err *why, struct err *e);
+    void *arg;
+    pthread_mutex_t lock; /* of unread */
 };
 
 struct feed {
@@ -68,27 +71,54 @@ static int read_once(struct content_proof *p, struct s3 *s, const char *key,
     return 0;
 }
 
+/* Where the store is gone each of the others would take as long. */
+static int cannot_read(
+    struct proving *w, uint64_t i, const struct err *why, struct err *e)
+{
+    int rc;
+
+    if (why->kind == ERR_NET || why->kind == ERR_CANCELLED ||
+        why->kind == ERR_NOMEM) {
+        *e = *why;
+        return -1;
+    }
+    pthread_mutex_lock(&w->lock);
+    rc = w->unread(w->arg, i, why, e);
+    pthread_mutex_unlock(&w->lock);
+    return rc;
+}
+
 static int prove(void *arg, size_t i, struct s3 *s, struct err *e)
 {
     struct proving *w = arg;
     struct content_proof *p = &w->v[i];
     struct progress_item *item = progress_item(w->progress, p->shown, p->size);
     char key[S3_KEY_MAX + 1];
+    struct err why = ERR_INIT;
 
-    if (content_key(w->b, p->kind, p->sha256, key, e) != 0 ||
-        read_once(p, s, key, item, e) != 0 ||
-        (p->state == CONTENT_WRONG && read_once(p, s, key, NULL, e) != 0))
+    if (content_key(w->b, p->kind, p->sha256, key, e) != 0)
         return -1;
-    progress_done(item);
-    return 0;
+    if (read_once(p, s, key, item, &why) == 0 &&
+        (p->state != CONTENT_WRONG || read_once(p, s, key, NULL, &why) == 0)) {
+        progress_done(item);
+        return 0;
+    }
+    p->state = CONTENT_UNREAD;
+    return cannot_read(w, i, &why, e);
 }
 
 int content_prove(struct bucket *b, struct content_proof *v, uint64_t n,
-    enum progress_mode progress, struct err *e)
+    enum progress_mode progress,
+    int (*unread)(void *arg, uint64_t i, const struct err *why, struct err *e),
+    void *arg, struct err *e)
 {
     struct progress *bars AUTO(progress_close_auto) = NULL;
     struct pool *pool AUTO(pool_close_auto) = pool_open(BUCKET_JOBS, e);
-    struct proving w = { .b = b, .v = v };
+    struct proving w = { .b = b,
+        .v = v,
+        .unread = unread,
+        .arg = arg,
+        .lock = PTHREAD_MUTEX_INITIALIZER };
     uint64_t total = 0;
 
     for (uint64_t i = 0; i < n; i++)

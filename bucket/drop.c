@@ -116,6 +116,60 @@ int drop_plan(struct bucket *b, const struct repo *r, bool whole,
     return err_hint(e, "files that were put go with mlfetch rm");
 }
 
+static bool was_named(const struct drop *d, const char *commit)
+{
+    for (uint64_t i = 0; i < d->n_refs; i++)
+        if (strcmp(d->named[i], commit) == 0)
+            return true;
+    return false;
+}
+
+/* The commit that a ref of the repository names; "": none. */
+static int commit_of(
+    struct bucket *b, const char *ref, char out[41], struct err *e)
+{
+    struct arena arena AUTO(arena_free) = ARENA_INIT(NAMES_ARENA_MAX);
+    struct catalog c;
+
+    if (names_load(b, ref, &arena, &c, NULL, e) != 0)
+        return -1;
+    memcpy(out, c.commit, 41);
+    return 0;
+}
+
+/*
+ * A pull that named a commit after its branches were emptied has seen its
+ * listing still there, and looks no more: that branch goes, too.
+ */
+static int drop_late(struct bucket *b, const struct drop *d, struct err *e)
+{
+    struct arena arena AUTO(arena_free) = ARENA_INIT(NAMES_ARENA_MAX);
+    struct names_change change = { .what = "rm", .commit = "", .all = true };
+    char front[REF_MAX], listing[REF_MAX], named[41], there[41];
+    struct str *names;
+    uint64_t n, number;
+    int len = snprintf(front, sizeof(front), "hub/%s/", d->repo.folder);
+
+    if (tip_names(b, front, &arena, &names, &n, e) != 0)
+        return -1;
+    for (uint64_t i = 0; i < n; i++) {
+        if (repo_is_commit(names[i].p + len))
+            continue;
+        if (commit_of(b, names[i].p, named, e) != 0)
+            return -1;
+        if (named[0] == '\0' || !was_named(d, named))
+            continue;
+        snprintf(listing, sizeof(listing), "%s%s", front, named);
+        if (commit_of(b, listing, there, e) != 0)
+            return -1;
+        change.ref = names[i].p;
+        change.only = named;
+        if (there[0] == '\0' && names_commit(b, &change, &number, e) != 0)
+            return -1;
+    }
+    return 0;
+}
+
 int drop_run(struct bucket *b, const struct drop *d, struct err *e)
 {
     struct names_change change = { .what = "rm", .commit = "", .all = true };
@@ -127,5 +181,5 @@ int drop_run(struct bucket *b, const struct drop *d, struct err *e)
         if (names_commit(b, &change, &number, e) != 0)
             return -1;
     }
-    return 0;
+    return drop_late(b, d, e);
 }

@@ -1,11 +1,13 @@
 #include "bucket/mend.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/hex.h"
 #include "base/rd.h"
 #include "bucket/content.h"
+#include "bucket/tip_internal.h"
 #include "s3/list.h"
 
 /* So many catalogs back it is looked for one that is whole. */
@@ -192,12 +194,15 @@ static int find_top(
         rc = try_catalog(w, &at, &before[i], e);
         if (rc < 0)
             return -1;
-        if (rc == 0)
-            whole.sides[whole.n++] = w->at;
+        if (rc > 0)
+            continue;
+        w->at.written_s = w->left.tip.sides[i].written_s;
+        whole.sides[whole.n++] = w->at;
     }
     if (whole.n == 0)
         return 1;
     *last = whole.n == w->left.top;
+    qsort(whole.sides, whole.n, sizeof(*whole.sides), tip_order);
     w->at = whole.sides[0];
     return names_sides(w->b, w->ref, &whole, &w->arena, &w->catalog, e);
 }

@@ -56,6 +56,14 @@ static int gather(const struct bucket *b, const struct repo *r,
     return 0;
 }
 
+static int unread(void *arg, uint64_t i, const struct err *why, struct err *e)
+{
+    (void)arg;
+    (void)i;
+    *e = *why;
+    return -1;
+}
+
 int models_prove(struct bucket *b, const struct repo *r, const char *commit,
     const struct tree *some, enum progress_mode progress, struct err *e)
 {
@@ -65,7 +73,7 @@ int models_prove(struct bucket *b, const struct repo *r, const char *commit,
 
     if (v == NULL || find(b, r, commit, &arena, &m, e) != 0 ||
         gather(b, r, &m, some, v, e) != 0 ||
-        content_prove(b, v, some->n, progress, e) != 0)
+        content_prove(b, v, some->n, progress, unread, NULL, e) != 0)
         return -1;
     for (uint64_t i = 0; i < some->n; i++) {
         struct str path = some->files[i].path;

@@ -16,10 +16,39 @@ struct proving {
     struct err why;
 };
 
+static struct proof_wrong *add_wrong(
+    struct proving *w, const struct proof_wrong *x, struct err *e)
+{
+    struct proof *p = w->p;
+    struct proof_wrong *v =
+        arena_grow(p->arena, p->wrong, p->n_wrong, &w->room, sizeof(*v), e);
+
+    if (v == NULL)
+        return NULL;
+    p->wrong = v;
+    v[p->n_wrong] = *x;
+    return &v[p->n_wrong++];
+}
+
+/* Archived, denied: it is told, and the others are read. */
+static int unread(void *arg, uint64_t i, const struct err *why, struct err *e)
+{
+    struct proving *w = arg;
+    const struct need *n = &w->p->survey.v[i];
+    const struct proof_wrong x = { .kind = PROOF_UNREAD,
+        .need = n,
+        .ref = n->ref,
+        .why = arena_str(w->p->arena, str_of(why->msg), e) };
+
+    w->p->unread++;
+    return x.why.p == NULL || add_wrong(w, &x, e) == NULL ? -1 : 0;
+}
+
 static int check_all(struct proving *w, struct err *e)
 {
     struct proof *p = w->p;
     uint64_t n = p->survey.n;
+    int rc;
 
     w->v = arena_alloc(p->arena, n, sizeof(*w->v), e);
     if (w->v == NULL)
@@ -31,10 +60,15 @@ static int check_all(struct proving *w, struct err *e)
             .sha256 = &need->sha256,
             .size = need->size,
             .shown = need->name.len > 0 ? need->name.p : need->sha256.hex };
-        p->checked_bytes += need->size;
     }
-    p->checked = n;
-    return content_prove(p->b, w->v, n, p->progress, e);
+    rc = content_prove(p->b, w->v, n, p->progress, unread, w, e);
+    for (uint64_t i = 0; i < n; i++) {
+        if (w->v[i].state == CONTENT_UNREAD)
+            continue;
+        p->checked++;
+        p->checked_bytes += w->v[i].size;
+    }
+    return rc;
 }
 
 static int ask_turn(struct proving *w, struct err *e)
@@ -102,20 +136,6 @@ static int try_aside(
     }
     log_warn("it stays where it is: %s", why.msg);
     return 0;
-}
-
-static struct proof_wrong *add_wrong(
-    struct proving *w, const struct proof_wrong *x, struct err *e)
-{
-    struct proof *p = w->p;
-    struct proof_wrong *v =
-        arena_grow(p->arena, p->wrong, p->n_wrong, &w->room, sizeof(*v), e);
-
-    if (v == NULL)
-        return NULL;
-    p->wrong = v;
-    v[p->n_wrong] = *x;
-    return &v[p->n_wrong++];
 }
 
 /* A ref of the survey; one that was mended and is damaged again is not. */
@@ -192,6 +212,7 @@ static int tell(struct proving *w, struct err *e)
 {
     struct proof *p = w->p;
     const struct survey *s = &p->survey;
+    struct err why = ERR_INIT; /* then nothing more is moved */
 
     for (uint64_t i = 0; i < s->n_bad; i++)
         if (add_ref(w, &s->bad[i], e) == NULL)
@@ -203,28 +224,36 @@ static int tell(struct proving *w, struct err *e)
             .need = &s->v[i],
             .ref = s->v[i].ref };
 
-        if (state == CONTENT_RIGHT)
+        if (state == CONTENT_RIGHT || state == CONTENT_UNREAD)
             continue;
         x.why = str_of(whys[state]);
-        if (state == CONTENT_WRONG && try_aside(w, i, &x.moved, e) != 0)
-            return -1;
+        if (state == CONTENT_WRONG && why.kind == ERR_NONE)
+            try_aside(w, i, &x.moved, &why);
         if (add_wrong(w, &x, e) == NULL)
             return -1;
     }
-    return 0;
+    if (why.kind == ERR_NONE)
+        return 0;
+    *e = why;
+    return -1;
 }
 
 static int prove(struct proving *w, struct err *e)
 {
     struct proof *p = w->p;
+    struct err why = ERR_INIT;
 
     p->survey = (struct survey){ .arena = p->arena };
     if (bucket_need(p->b, e) != 0 ||
         survey_run(p->b, INT64_MAX, &p->survey, e) != 0 ||
-        (p->repair && p->survey.n_bad > 0 && mend_all(w, e) != 0) ||
-        check_all(w, e) != 0)
+        (p->repair && p->survey.n_bad > 0 && mend_all(w, e) != 0))
         return -1;
-    return tell(w, e);
+    /* What was found wrong by then is told, and set aside, all the same. */
+    if (check_all(w, &why) != 0)
+        *e = why;
+    if (w->v != NULL && tell(w, &why) != 0 && e->kind == ERR_NONE)
+        *e = why;
+    return e->kind == ERR_NONE ? 0 : -1;
 }
 
 int proof_run(struct proof *p, struct err *e)

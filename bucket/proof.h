@@ -9,7 +9,7 @@
 #include "bucket/mend.h"
 #include "bucket/survey.h"
 
-enum proof_kind { PROOF_DAMAGED, PROOF_MISSING, PROOF_REF };
+enum proof_kind { PROOF_DAMAGED, PROOF_MISSING, PROOF_REF, PROOF_UNREAD };
 
 struct proof_wrong {
     enum proof_kind kind;
@@ -28,8 +28,9 @@ struct proof {
     struct arena *arena;
 
     struct survey survey;
-    uint64_t checked; /* objects */
+    uint64_t checked; /* objects that were read to their end */
     uint64_t checked_bytes;
+    uint64_t unread; /* that could not be; they are in wrong, too */
     struct proof_wrong *wrong;
     uint64_t n_wrong;
 };

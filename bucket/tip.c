@@ -177,7 +177,7 @@ static int find_highest(struct bucket *b, const char *name, uint64_t behind,
     return s3_list(b->s3, &l, e);
 }
 
-static int cmp_sides(const void *a, const void *b)
+int tip_order(const void *a, const void *b)
 {
     const struct tip_side *x = a, *y = b;
 
@@ -208,7 +208,7 @@ static int read_append(
     }
     out->number = h.number;
     if (out->n > 1)
-        qsort(out->sides, out->n, sizeof(*out->sides), cmp_sides);
+        qsort(out->sides, out->n, sizeof(*out->sides), tip_order);
     /* Who had written it has taken it away meanwhile. */
     return h.n > 0 && out->n == 0 ? 1 : 0;
 }

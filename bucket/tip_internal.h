@@ -10,6 +10,9 @@ enum { TIP_TEXT_MAX = 1024 };
 int tip_key(const struct bucket *b, char *out, const char *name,
     const char *tail, struct err *e);
 
+/* tip_order - of sides: the older first, by the store's clock. */
+int tip_order(const void *a, const void *b);
+
 /* tip_tail - the number in "<20 digits>-<16 hex>"; false: it is not that. */
 bool tip_tail(const char *tail, uint64_t *number);
 

@@ -200,6 +200,7 @@ static const char *const proof_kinds[] = {
     [PROOF_DAMAGED] = "damaged",
     [PROOF_MISSING] = "missing",
     [PROOF_REF] = "ref",
+    [PROOF_UNREAD] = "unreadable",
 };
 
 static void proof_json(struct buf *b, const struct proof *p)
@@ -208,8 +209,9 @@ static void proof_json(struct buf *b, const struct proof *p)
     json_quote(b, str_of(p->b->shown));
     buf_printf(b,
         ", \"checked\": %llu, \"bytes\": %llu, \"resumed\": 0, "
-        "\"unreadable\": 0, \"unknown\": 0, \"wrong\": [",
-        (unsigned long long)p->checked, (unsigned long long)p->checked_bytes);
+        "\"unreadable\": %llu, \"unknown\": 0, \"wrong\": [",
+        (unsigned long long)p->checked, (unsigned long long)p->checked_bytes,
+        (unsigned long long)p->unread);
     for (uint64_t i = 0; i < p->n_wrong; i++) {
         const struct proof_wrong *x = &p->wrong[i];
         const struct need *n = x->need;
@@ -283,9 +285,14 @@ static int proof_outcome(const struct proof *p, struct err *e)
     uint64_t left = 0, refs = 0;
 
     for (uint64_t i = 0; i < p->n_wrong; i++) {
-        left += !p->wrong[i].mended || !p->wrong[i].to.last;
+        left += p->wrong[i].kind != PROOF_UNREAD &&
+                (!p->wrong[i].mended || !p->wrong[i].to.last);
         refs += p->wrong[i].kind == PROOF_REF && !p->wrong[i].mended;
     }
+    if (left == 0 && p->unread > 0)
+        return err_set(e, ERR_IO, "%s: %llu %s could not be read", p->b->shown,
+            (unsigned long long)p->unread,
+            p->unread == 1 ? "object" : "objects");
     if (left == 0)
         return 0;
     err_set(e, ERR_CORRUPT, "%s: %llu %s wrong", p->b->shown,
@@ -397,7 +404,8 @@ const struct cmd cmd_verify = {
         "A check that was interrupted goes on where it ended, if what it had "
         "found right was not touched since, for a week.\n\n"
         "Each line is an object or a name: \"damaged\", \"unreadable\" (the "
-        "disk could not read it), \"missing\" (a name leads nowhere), "
+        "disk could not read it, or the store does not hand it out), "
+        "\"missing\" (a name leads nowhere), "
         "\"other\" (it leads to other content than its "
         "commit's listing says), \"ref\" (a branch names no commit; in "
         "s3://... a ref is damaged), "

@@ -420,6 +420,51 @@ def test_both_damaged(tap, b):
            set(b.names()) == {"base", "one", "two"} and sound(b) == [],
            "two writers' moves beside each other, one damaged: both count",
            done.stdout + done.stderr + str(b.names()))
+    b.next("both-order")
+    put(b, "base")
+    for data, tail in ((b"older", "f" * 16), (b"newer", "0" * 16)):
+        b.write("a", data)
+        before = set(b.keys("refs/"))
+        b.ml("put", "a")
+        new = (set(b.keys("refs/")) - before).pop()
+        kept.append((new[:-16] + tail, b.plain.get(BUCKET, new)))
+        b.plain.remove(BUCKET, new)
+    for key, text in kept[2:]:
+        b.plain.put(BUCKET, key, text)
+        tick()
+    before = b.bytes_of("a")
+    b.plain.flip(BUCKET, kept[3][0], -3)
+    done = cache(b, "verify", "--repair")
+    tap.ok(done.returncode == 0 and before == (0, b"older") == b.bytes_of("a"),
+           "and of a name that both have changed the older one, as before",
+           f"{done.stdout}{done.stderr}{before}{b.bytes_of('a')}")
+
+
+def test_unread(tap, b):
+    """One object that the store does not hand out."""
+    b.next("unread")
+    for name in ("one", "two", "six"):
+        b.write("in/" + name, name.encode())
+    b.ml("put", "in")
+    b.plain.put(BUCKET, b.blob(b"two"), b"TWO")
+    rule = ("GET", "/blobs/.*" + sha(b"one"),
+            s3_faults.answer(403, code="InvalidObjectState"), 9)
+    b.harm(rule)
+    done = cache(b, "verify", "--json", env=b.env)
+    doc = json.loads(done.stdout or '{"wrong": [], "unreadable": 0}')
+    kinds = {w["name"]: (w["kind"], bool(w["moved_to"])) for w in doc["wrong"]}
+    tap.ok(done.returncode == 6 and doc["unreadable"] == 1 and
+           kinds == {"in/one": ("unreadable", False),
+                     "in/two": ("damaged", True)},
+           "what cannot be read does not hide what is wrong",
+           f"{done.stderr}{kinds}")
+    b.ml("put", "in")
+    b.harm(rule)
+    done = cache(b, "verify", env=b.env)
+    b.harm()
+    tap.ok(done.returncode == 1 and "in an archive" in done.stdout and
+           "could not be read" in done.stderr, "and is no damage",
+           f"{done.returncode}{done.stdout}{done.stderr}")
 
 
 def test_verify_beside(tap, b):
@@ -486,6 +531,23 @@ def test_rm_beside(tap, b):
     tap.ok((done.returncode, said, back.returncode, old.returncode) ==
            (0, [0, 0], 0, 3), "the removal of an old commit leaves a branch "
            "that has moved on", done.stderr + back.stderr + old.stderr)
+    said.clear()
+    with kit.Hub({"org/m": {"dir": model}}) as hub:
+        three = Machine(b, "three", hub.url)
+
+        def first(request, forward):
+            env = dict(direct(b), HOME=three.home, HF_ENDPOINT=hub.url,
+                       HF_HOME=three.home + "/hf")
+            said.append(kit.run(["mlfetch", "pull", "org/m", "--volume",
+                                 b.url], env, cwd=three.home).returncode)
+            return forward()
+
+        b.harm(("PUT", "/refs/hub/models--org--m/[0-9a-f]{40}/", first))
+        done = cache(b, "rm", "org/m", "-y", env=b.env)
+        b.harm()
+    tap.ok((done.returncode, said) == (0, [0]) and sound(b) == [],
+           "nor does one leave a branch that a pull has written meanwhile",
+           f"{done.stderr}{said}{sound(b)}")
 
 
 def test_rollback(tap, b):
@@ -515,7 +577,7 @@ APPEND = [test_both_damaged]
 # on the slower one, too, what depends on how a store keeps refs and turns
 BOTH = [test_interrupt, test_both_damaged]
 TESTS = [test_gc_fails, test_gc_refused, test_gc_copies, test_interrupt, test_dry, test_refused, test_repair,
-         test_both_damaged, test_verify_beside, test_rm_beside, test_rollback]
+         test_both_damaged, test_unread, test_verify_beside, test_rm_beside, test_rollback]
 
 
 def main():
