@@ -217,6 +217,7 @@ int models_refs(struct bucket *b, const struct repo *r, struct arena *arena,
 struct keeping {
     struct bucket *b;
     const struct models_keep *k;
+    char was[41]; /* what the revision was */
     struct catalog seen;
     struct catalog_file *files; /* of the tree, in its order */
     struct intent claim;
@@ -374,6 +375,12 @@ static int send_rest(struct keeping *w, struct err *e)
     return 0;
 }
 
+static int moved_often(const struct keeping *w, struct err *e)
+{
+    return err_set(e, ERR_BUSY, "%s: others bring %s at the same time",
+        w->b->shown, w->k->repo->id);
+}
+
 /* The commit's listing; others may have brought other files of it. */
 static int name_commit(struct keeping *w, struct err *e)
 {
@@ -406,22 +413,42 @@ static int name_commit(struct keeping *w, struct err *e)
         if (names_load(w->b, ref, &w->arena, &w->seen, &head, e) != 0)
             return -1;
     }
-    return err_set(e, ERR_BUSY, "%s: others bring %s at the same time",
-        w->b->shown, w->k->repo->id);
+    return moved_often(w, e);
 }
 
+/*
+ * A branch is what it was when this began, was removed, or has the commit:
+ * else another pull has asked the Hub later.
+ */
 static int name_revision(struct keeping *w, struct err *e)
 {
-    char ref[REF_MAX];
-    struct names_change change = {
-        .ref = ref, .what = "pull", .commit = w->k->commit, .all = true
-    };
-    uint64_t number;
+    const struct repo *r = w->k->repo;
+    char ref[REF_MAX], now[41];
+    struct names_change change = { .ref = ref,
+        .what = "pull",
+        .commit = w->k->commit,
+        .only = now,
+        .all = true };
+    uint64_t number = 0;
 
-    if (repo_is_commit(w->k->repo->revision))
+    if (repo_is_commit(r->revision))
         return 0;
-    ref_of(ref, w->k->repo, w->k->repo->revision);
-    return names_commit(w->b, &change, &number, e);
+    ref_of(ref, r, r->revision);
+    for (int tries = 0; tries < KEEP_TRIES && number == 0; tries++) {
+        if (branch_of(w->b, r, r->revision, now, e) != 0)
+            return -1;
+        if (strcmp(now, w->k->commit) == 0)
+            return 0;
+        if (!w->k->pinned && now[0] != '\0' && strcmp(now, w->was) != 0) {
+            log_warn("%s: another pull has brought %s@%s meanwhile, which is "
+                     "%s by then: it stays so, and %s is there, too",
+                w->b->shown, r->id, r->revision, now, w->k->commit);
+            return 0;
+        }
+        if (names_commit(w->b, &change, &number, e) != 0)
+            return -1;
+    }
+    return number > 0 ? 0 : moved_often(w, e);
 }
 
 /*
@@ -453,6 +480,9 @@ static int keep(struct keeping *w, struct err *e)
 
     ref_of(ref, w->k->repo, w->k->commit);
     if (bucket_know(w->b, true, e) != 0 ||
+        (!repo_is_commit(w->k->repo->revision) &&
+            branch_of(w->b, w->k->repo, w->k->repo->revision, w->was, e) !=
+                0) ||
         names_load(w->b, ref, &w->arena, &w->seen, &head, e) != 0 ||
         start_files(w, e) != 0 || claim_known(w, e) != 0 ||
         find_held(w, e) != 0)

@@ -69,6 +69,8 @@ int models_prove(struct bucket *b, const struct repo *r, const char *commit,
 struct models_keep {
     const struct repo *repo; /* its revision gets the commit */
     const char *commit;
+    bool pinned;             /* it gets it whatever it is by then; else not
+                                where another pull has moved it meanwhile */
     const struct tree *tree; /* all of the commit */
     const bool *chosen;      /* of its files */
     /*

@@ -181,41 +181,103 @@ static int not_kept(const struct bucket *b, const char *to, struct err *e)
         b->shown);
 }
 
+/* Was a step of that time before the point? */
+static int is_before(const char *point, int64_t when, bool *out, struct err *e)
+{
+    struct step step = { .number = 1, .when = when };
+    struct history h = { .steps = &step, .n = 1, .last = 1 };
+    uint64_t to;
+
+    if (past_point(&h, point, &to, e) != 0)
+        return -1;
+    *out = to != 0;
+    return 0;
+}
+
+/* The same by the store's clock, of a catalog. */
+static int was_before(struct bucket *b, const char *point, const char *sha256,
+    bool *out, struct err *e)
+{
+    struct s3_info info = { .found = false };
+    char key[S3_KEY_MAX + 1];
+    struct digest is;
+
+    *out = false;
+    if (!digest_parse(&is, str_of(sha256)))
+        return 0;
+    if (content_key(b, CONTENT_MANIFEST, &is, key, e) != 0 ||
+        s3_head(b->s3, key, &info, e) != 0)
+        return -1;
+    return info.found ? is_before(point, info.modified_s, out, e) : 0;
+}
+
+/* From the oldest on, as a volume of this machine reads its log. */
+static int point_of(const struct bucket *b, struct step *v, uint64_t n,
+    bool cut, const char *point, uint64_t *to, struct err *e)
+{
+    struct history h = { .steps = v, .n = n, .last = n > 0 ? v[0].number : 0 };
+
+    for (uint64_t i = 0; i < n / 2; i++) {
+        struct step s = v[i];
+
+        v[i] = v[n - 1 - i];
+        v[n - 1 - i] = s;
+    }
+    if (past_point(&h, point, to, e) != 0)
+        return -1;
+    return *to == 0 && cut ? not_kept(b, point, e) : 0;
+}
+
 /*
- * The number of the last step before that moment, or the one that was meant;
- * no more is read than that takes.
+ * The last step before a moment. A writer's clock may be wrong, so one of an
+ * earlier date may have come later: it goes back until the store says so, too.
  */
+static int find_moment(struct bucket *b, struct walk *w, char is[65],
+    const char *point, uint64_t *to, struct err *e)
+{
+    struct arena arena AUTO(arena_free) = ARENA_INIT(NAMES_ARENA_MAX);
+    struct step *v = NULL;
+    uint64_t n = 0, room = 0;
+    int rc = 0;
+
+    while (w->at.number > 0 && rc == 0) {
+        bool before;
+
+        v = arena_grow(&arena, v, n, &room, sizeof(*v), e);
+        if (v == NULL || is_before(point, w->at.when, &before, e) != 0 ||
+            (before && was_before(b, point, is, &before, e) != 0))
+            return -1;
+        if (before) {
+            *to = w->at.number;
+            return 0;
+        }
+        v[n++] = (struct step){ .number = w->at.number, .when = w->at.when };
+        memcpy(is, w->at.parent, 65);
+        rc = walk_back(b, w, e);
+        w->at = w->before;
+    }
+    return rc < 0 ? -1 : point_of(b, v, n, rc > 0, point, to, e);
+}
+
+/* The number of the step that was meant. */
 static int find_point(
     struct bucket *b, const char *point, uint64_t *to, struct err *e)
 {
     struct walk w AUTO(walk_free) = { .arena = { ARENA_INIT(NAMES_ARENA_MAX),
                                           ARENA_INIT(NAMES_ARENA_MAX) } };
     struct history h = { .n = 0 };
-    struct step step;
+    struct tip head;
+    char is[65];
 
-    if (names_load(b, NAMES_FILES, &w.arena[0], &w.at, NULL, e) != 0)
+    if (names_load(b, NAMES_FILES, &w.arena[0], &w.at, &head, e) != 0)
         return -1;
     h.last = w.at.number;
     if (past_point(&h, point, to, e) != 0)
         return -1;
-    if (strchr(point, '-') == NULL)
+    if (strchr(point, '-') == NULL || head.n == 0)
         return 0;
-    h.steps = &step;
-    h.n = 1;
-    while (w.at.number > 0) {
-        int rc;
-
-        step = (struct step){ .number = w.at.number, .when = w.at.when };
-        if (past_point(&h, point, to, e) != 0)
-            return -1;
-        if (*to != 0)
-            return 0;
-        rc = walk_back(b, &w, e);
-        if (rc != 0)
-            return rc < 0 ? -1 : not_kept(b, point, e);
-        w.at = w.before;
-    }
-    return 0;
+    snprintf(is, sizeof(is), "%.64s", head.sides[0].catalog.hex);
+    return find_moment(b, &w, is, point, to, e);
 }
 
 /* The catalog that counted after step number; 0: none yet. */

@@ -295,11 +295,19 @@ int tip_move(struct bucket *b, const char *name, const struct tip *seen,
     const struct tip_side *next, struct err *e)
 {
     struct buf text AUTO(buf_free) = BUF_INIT(TIP_TEXT_MAX);
+    int rc;
 
     if (tip_text(&text, seen->number + 1, next, e) != 0)
         return -1;
-    return b->conditional ? swap(b, name, seen, next, buf_str(&text), e)
-                          : append(b, name, seen, buf_str(&text), e);
+    rc = b->conditional ? swap(b, name, seen, next, buf_str(&text), e)
+                        : append(b, name, seen, buf_str(&text), e);
+    /* It was sent, and nobody has said what became of it. */
+    if (rc < 0 && (e->kind == ERR_NET || e->kind == ERR_CANCELLED)) {
+        e->hint[0] = '\0';
+        err_hint(e, "it may have been done all the same: see what is there, "
+                    "or do it again");
+    }
+    return rc;
 }
 
 /* ---- all of them ---- */

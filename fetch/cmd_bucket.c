@@ -37,7 +37,14 @@ struct from_bucket {
     size_t n;
 };
 
-struct from_bucket *from_bucket_open(const char *url, struct err *e)
+/* 0 would be the client's own time. */
+static unsigned retry_of(uint64_t retry_s)
+{
+    return (unsigned)size_max(retry_s, 1);
+}
+
+struct from_bucket *from_bucket_open(
+    const char *url, uint64_t retry_s, struct err *e)
 {
     struct from_bucket *f = calloc(1, sizeof(*f));
 
@@ -47,6 +54,7 @@ struct from_bucket *from_bucket_open(const char *url, struct err *e)
     }
     *f = (struct from_bucket){ .b = BUCKET_INIT,
         .arena = ARENA_INIT(ARENA_BYTES) };
+    f->b.opts.retry_s = retry_of(retry_s);
     if (!bucket_is(url)) {
         err_set(e, ERR_USAGE, "--from %s: not s3://BUCKET/PREFIX", url);
         err_hint(e, "a volume of this machine: --volume");
@@ -381,8 +389,11 @@ static int into_bucket(
         .bring = spool_bring,
         .done = spool_done,
         .arg = &s,
+        .pinned = p->pin_commit != NULL,
         .progress = p->progress };
     bool *chosen;
+
+    b.opts.retry_s = retry_of(hub->retry_s);
 
     if (bucket_open(&b, out->url, e) != 0 || bucket_know(&b, true, e) != 0 ||
         hubdir_default(&s.held, e) != 0 || plan_whole(&s, &b, e) != 0 ||

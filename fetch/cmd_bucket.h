@@ -13,7 +13,8 @@
 struct from_bucket;
 
 /* from_bucket_open - NULL with *e: USAGE, AUTH, NOMEM ... */
-struct from_bucket *from_bucket_open(const char *url, struct err *e);
+struct from_bucket *from_bucket_open(
+    const char *url, uint64_t retry_s, struct err *e);
 void from_bucket_close(struct from_bucket **f); /* for AUTO */
 
 /*

@@ -160,7 +160,8 @@ static int run(const struct cmd_ctx *ctx, void *values, int argc, char **argv,
     if (o->from != NULL && o->offline)
         return err_set(e, ERR_USAGE,
             "%s: a store is asked, and --offline asks nobody", o->from);
-    if (o->from != NULL && (from = from_bucket_open(o->from, e)) == NULL)
+    if (o->from != NULL &&
+        (from = from_bucket_open(o->from, (uint64_t)o->retry_s, e)) == NULL)
         return -1;
     list = calloc((size_t)argc, sizeof(*list));
     if (list == NULL)

@@ -105,7 +105,8 @@ static const struct opt opts[] = {
         .type = OPT_SIZE,
         .at = offsetof(struct pull_opts, limit_rate),
         .arg = "RATE",
-        .help = "bytes a second at most, over all connections (10M, 500k)" },
+        .help = "bytes a second at most, over all connections to the hub "
+                "(10M, 500k)" },
     { .name = "retry-time",
         .type = OPT_INT,
         .at = offsetof(struct pull_opts, retry_s),
@@ -166,6 +167,10 @@ static int check(const struct pull_opts *o, int argc, struct err *e)
     if (o->from != NULL && (o->offline || o->force))
         return err_set(e, ERR_USAGE,
             "--from asks a store: neither --offline nor --force goes with it");
+    if (o->from != NULL && (o->jobs > 0 || o->limit_rate > 0))
+        return err_set(e, ERR_USAGE,
+            "--from takes neither --jobs nor --limit-rate: they are for what "
+            "comes from the hub");
     if (o->volume != NULL && bucket_is(o->volume) &&
         (o->dry_run || o->force || o->offline || o->from != NULL ||
             o->convert != CONVERSION_NONE))
@@ -309,7 +314,8 @@ static int run(const struct cmd_ctx *ctx, void *values, int argc, char **argv,
         set_asked(&set.v[i], ctx, o, &local);
     if (o->volume != NULL && bucket_is(o->volume))
         return into_bucket_all(o->volume, &set, &hub, o->json, e);
-    if (o->from != NULL && (from = from_bucket_open(o->from, e)) == NULL)
+    if (o->from != NULL &&
+        (from = from_bucket_open(o->from, (uint64_t)o->retry_s, e)) == NULL)
         return -1;
     if (find_dir(o, &dir, e) != 0)
         return -1;

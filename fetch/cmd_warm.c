@@ -66,7 +66,8 @@ static const struct opt opts[] = {
         .type = OPT_SIZE,
         .at = offsetof(struct warm_opts, limit_rate),
         .arg = "RATE",
-        .help = "bytes a second at most, over all connections (10M, 500k)" },
+        .help = "bytes a second at most, over all connections to the hub "
+                "(10M, 500k)" },
     { .name = "retry-time",
         .type = OPT_INT,
         .at = offsetof(struct warm_opts, retry_s),
@@ -213,7 +214,8 @@ static int warm_dir(const struct warm *w, struct err *e)
     struct pull_set set AUTO(pull_set_free) = PULL_SET_INIT;
     struct hub hub AUTO(hub_free) = HUB_INIT;
 
-    if ((o->from != NULL && (from = from_bucket_open(o->from, e)) == NULL) ||
+    if ((o->from != NULL && (from = from_bucket_open(
+                                 o->from, (uint64_t)o->retry_s, e)) == NULL) ||
         pull_set_make(&set, w->lock.n, e) != 0 ||
         hub_init(&hub, (unsigned)o->jobs, (uint64_t)o->retry_s, e) != 0 ||
         plan_all(w->ctx, o, &w->lock, &set, &w->dir, &hub, from, e) != 0)
@@ -237,6 +239,10 @@ static int check_opts(const struct warm_opts *o, bool offline, struct err *e)
     if (o->from != NULL && o->offline)
         return err_set(
             e, ERR_USAGE, "--from asks a store: --offline asks none");
+    if (o->from != NULL && (o->jobs > 0 || o->limit_rate > 0))
+        return err_set(e, ERR_USAGE,
+            "--from takes neither --jobs nor --limit-rate: they are for what "
+            "comes from the hub");
     if (o->from != NULL && o->volume != NULL && bucket_is(o->volume))
         return err_set(e, ERR_USAGE,
             "--volume %s: what is brought there comes from the hub, not --from",

@@ -8,6 +8,7 @@ servers of s3_volume.py.
 """
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -58,6 +59,18 @@ def catalog(b, name="files"):
     """The key of the one that counts."""
     h = b.plain.get(BUCKET, ref(b, name)).split(b"catalog ")[1][:64].decode()
     return f"{b.prefix}/v1/manifests/sha256/{h[:2]}/{h[2:4]}/{h}"
+
+
+def lie(b, change):
+    """The put files' catalog is another one, of the same length."""
+    now = catalog(b)
+    text = change(b.plain.get(BUCKET, now))
+    h = sha(text)
+    b.plain.put(BUCKET, f"{b.prefix}/v1/manifests/sha256/{h[:2]}/{h[2:4]}/{h}",
+                text)
+    body = b.plain.get(BUCKET, ref(b)).split(b"sum ")[0].replace(
+        now[-64:].encode(), h.encode())
+    b.plain.put(BUCKET, ref(b), body + b"sum " + sha(body).encode() + b"\n")
 
 
 class Beside:
@@ -313,6 +326,13 @@ def test_interrupt(tap, b):
     b.harm()
     tap.ok(status == 130 and not b.keys("leases/"),
            "an interrupted put takes its claim back", said)
+    pid.clear()
+    b.harm(("PUT", "/refs/", stop))
+    status, said = interrupted(
+        b, b.env, [kit.program("mlfetch"), "put", b.url, "new"], pid)
+    b.harm()
+    tap.ok(status == 130 and "may have been done" in said and
+           "new" in b.names(), "one whose last answer is lost says so", said)
 
 
 def test_dry(tap, b):
@@ -385,14 +405,7 @@ def test_repair(tap, b):
            "what cannot be mended is copied nowhere", done.stdout)
     b.next("repair-size")
     put(b, "a", "b")
-    now = sorted(catalog(b) for _ in (1,))[0]
-    text = b.plain.get(BUCKET, now).replace(b" 1 ", b" 2 ", 1)
-    lie = sha(text)
-    b.plain.put(BUCKET, f"{b.prefix}/v1/manifests/sha256/{lie[:2]}/{lie[2:4]}"
-                f"/{lie}", text)
-    body = b.plain.get(BUCKET, ref(b)).split(b"sum ")[0].replace(
-        now[-64:].encode(), lie.encode())
-    b.plain.put(BUCKET, ref(b), body + b"sum " + sha(body).encode() + b"\n")
+    lie(b, lambda text: text.replace(b" 1 ", b" 2 ", 1))
     done = cache(b, "verify")
     tap.ok(done.returncode == 6 and not b.keys("quarantine/") and
            "catalog says" in done.stdout,
@@ -488,6 +501,40 @@ def test_verify_beside(tap, b):
            f"{said}{done.stdout}{done.stderr}")
 
 
+def test_main_beside(tap, b):
+    """A pull that asked the Hub before another one, and ends after it."""
+    b.next("main-beside")
+    model = b.at("m")
+    pulling.make_model(model, 1 << 16)
+    said = []
+
+    def later(request, forward):
+        with open(model + "/NEW", "w") as f:
+            f.write("new")
+        with kit.Hub({"org/m": {"dir": model}}) as hub:
+            two = Machine(b, "two", hub.url)
+            env = dict(direct(b), HOME=two.home, HF_ENDPOINT=hub.url,
+                       HF_HOME=two.home + "/hf")
+            said.append(kit.run(["mlfetch", "pull", "org/m", "--volume",
+                                 b.url], env, cwd=two.home))
+        return forward()
+
+    with kit.Hub({"org/m": {"dir": model}}) as hub:
+        one = Machine(b, "one", hub.url)
+        b.harm(("PUT", "/refs/hub/models--org--m/[0-9a-f]{40}/", later))
+        done = one.run("pull", "org/m", "--volume", b.url)
+        b.harm()
+    back = Machine(b, "back", DEAD)
+    last = back.run("pull", "org/m", "--from", b.url).stdout.strip()
+    tap.ok(done.returncode == 0 and [d.returncode for d in said] == [0] and
+           "another pull" in done.stderr and os.path.exists(last + "/NEW") and
+           sound(b) == [], "a branch does not go back to an older commit",
+           f"{done.stderr}{said}{last}")
+    tap.eq([back.run("pull", "org/m", "--from", b.url, *more).returncode
+            for more in (("--jobs", "2"), ("--limit-rate", "1M"))], [2, 2],
+           "--from takes no option that it does not heed")
+
+
 def test_rm_beside(tap, b):
     b.next("rm-beside")
     model = b.at("m")
@@ -566,10 +613,12 @@ def test_rollback(tap, b):
            f"{log.stdout!r}{log.stderr}{done.returncode}{done.stderr}")
     b.write("three", b"three")
     b.ml("put", "three")
+    lie(b, lambda text: re.sub(rb"\nwhen \d+", lambda m: b"\nwhen %d" % (
+        int(m[0].split()[1]) - 7200), text, count=1))
     done = b.ml("rollback", when)
     early = b.ml("rollback", "2000-01-01")
     tap.ok(done.returncode == 0 and set(b.names()) == {"one", "two"} and
-           early.returncode == 3, "and before the next one",
+           early.returncode == 3, "and before the next one, of a clock that is behind",
            done.stderr + early.stderr)
 
 
@@ -577,7 +626,8 @@ APPEND = [test_both_damaged]
 # on the slower one, too, what depends on how a store keeps refs and turns
 BOTH = [test_interrupt, test_both_damaged]
 TESTS = [test_gc_fails, test_gc_refused, test_gc_copies, test_interrupt, test_dry, test_refused, test_repair,
-         test_both_damaged, test_unread, test_verify_beside, test_rm_beside, test_rollback]
+         test_both_damaged, test_unread, test_verify_beside, test_main_beside,
+         test_rm_beside, test_rollback]
 
 
 def main():
