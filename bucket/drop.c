@@ -98,9 +98,14 @@ int drop_plan(struct bucket *b, const struct repo *r, bool whole,
 
     *out = (struct drop){ .repo = *r };
     snprintf(w.front, sizeof(w.front), "hub/%s/", r->folder);
-    if (bucket_need(b, e) != 0 ||
-        (!whole && models_commit(b, r, out->commit, e) != 0) ||
-        tip_names(b, w.front, arena, &names, &n, e) != 0)
+    if (bucket_need(b, e) != 0)
+        return -1;
+    if (!whole && models_commit(b, r, out->commit, e) != 0) {
+        if (e->kind == ERR_MISSING)
+            e->hint[0] = '\0'; /* how it would come there */
+        return -1;
+    }
+    if (tip_names(b, w.front, arena, &names, &n, e) != 0)
         return -1;
     out->refs = arena_alloc(arena, n, sizeof(*out->refs), e);
     out->named = arena_alloc(arena, n, sizeof(*out->named), e);

@@ -18,6 +18,7 @@
 enum {
     REF_MAX = 512,
     KEEP_TRIES = 8,
+    GROUP_FILES = 1024,    /* their paths are in memory */
     BRANCH_MAX = 256 << 10 /* its catalog has no files */
 };
 
@@ -362,7 +363,8 @@ static int send_rest(struct keeping *w, struct err *e)
         bool wanted = i < n && w->k->chosen[i] && !w->files[i].held;
 
         if (count > 0 &&
-            (i == n || (wanted && w->files[i].size > GROUP_BYTES - bytes))) {
+            (i == n || count == GROUP_FILES ||
+                (wanted && w->files[i].size > GROUP_BYTES - bytes))) {
             if (send_group(w, at, count, e) != 0)
                 return -1;
             count = bytes = 0;

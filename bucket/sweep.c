@@ -421,7 +421,7 @@ static void look_again(struct sweeping *w)
     w->at_end = true;
     if (stopped)
         log_warn("stopping: what was moved and is needed is put back first");
-    w->blind = survey(w, &why) != 0;
+    w->blind = !w->s->dry_run && survey(w, &why) != 0;
     if (w->blind)
         give_up(w, &why);
     err_clear(&why);

@@ -284,7 +284,8 @@ const struct cmd cmd_rm = {
         "put there go with mlfetch rm.\n\n"
         "With --json: removed, a list of type and repository, commit (of a "
         "revision), or name (of a put file), with files, freed, shared "
-        "(bytes that stay, since others need them); and freed, the sum.",
+        "(bytes that stay, since others need them; in s3://... all of them, "
+        "until gc); and freed, the sum.",
     .opts = opts,
     .opts_size = sizeof(struct rm_opts),
     .min_args = 1,

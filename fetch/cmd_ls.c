@@ -9,7 +9,9 @@
 #include "base/path.h"
 #include "fetch/commands.h"
 
-enum { ARENA_MAX = 1 << 30, JSON_MAX = 1 << 30, DATE_MAX = 32 };
+#define ARENA_MAX NAMES_ARENA_MAX
+
+enum { JSON_MAX = 1 << 30, DATE_MAX = 32 };
 
 struct ls_opts {
     bool json;
@@ -141,7 +143,7 @@ const struct cmd cmd_ls = {
         "or those below it: "
         "name, size, the first digits of the SHA-256, and when it was put "
         "(UTC). Repositories pulled with --volume are listed by mlcache "
-        "ls.\n\n"
+        "ls, but not those in s3://.\n\n"
         "With --json: volume; files, a list of name, size, sha256, date.",
     .opts = opts,
     .opts_size = sizeof(struct ls_opts),

@@ -9,7 +9,9 @@
 #include "base/path.h"
 #include "fetch/commands.h"
 
-enum { ARENA_MAX = 1 << 30, JSON_MAX = 1 << 30 };
+#define ARENA_MAX NAMES_ARENA_MAX
+
+enum { JSON_MAX = 1 << 30 };
 
 struct put_opts {
     bool force;

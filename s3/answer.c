@@ -271,6 +271,7 @@ enum {
 
 struct listing {
     const struct s3_list *l;
+    struct answer_page *page;
     bool coded;
 };
 
@@ -294,13 +295,14 @@ static int list_row(void *arg, struct table *t, unsigned which, struct err *e)
     answer_etag(etag, at(t, LIST_ETAG));
     entry.etag = etag;
     entry.modified_s = time_of(at(t, LIST_TIME));
-    return g->l->entry(g->l->arg, &entry, e);
+    g->page->ended = g->l->entry(g->l->arg, &entry, e);
+    return g->page->ended;
 }
 
 int answer_list(struct str xml, const struct s3_list *l,
     struct answer_page *page, struct err *e)
 {
-    struct listing g = { .l = l };
+    struct listing g = { .l = l, .page = page };
     struct table t AUTO(table_free) = {
         .root = "ListBucketResult",
         .rows = { "ListBucketResult/Contents",
@@ -385,6 +387,7 @@ enum { UP_MORE, UP_MARK, UP_MARK2, UP_CODING, UP_KEY, UP_ID, UP_TIME };
 struct uploading {
     int (*found)(void *arg, const struct s3_upload *upload, struct err *e);
     void *arg;
+    struct answer_page *page;
     bool coded;
 };
 
@@ -400,14 +403,15 @@ static int upload_row(void *arg, struct table *t, unsigned which, struct err *e)
     if (g->coded && !url_decode(t->field[UP_KEY].text.p))
         return err_set(e, ERR_REFUSED, "a key is not encoded as it should be");
     u.begun_s = time_of(at(t, UP_TIME));
-    return g->found(g->arg, &u, e);
+    g->page->ended = g->found(g->arg, &u, e);
+    return g->page->ended;
 }
 
 int answer_uploads(struct str xml,
     int (*found)(void *arg, const struct s3_upload *upload, struct err *e),
     void *arg, struct answer_page *page, struct err *e)
 {
-    struct uploading g = { found, arg, false };
+    struct uploading g = { .found = found, .arg = arg, .page = page };
     struct table t AUTO(table_free) = {
         .root = "ListMultipartUploadsResult",
         .rows = { "ListMultipartUploadsResult/Upload" },

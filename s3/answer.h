@@ -25,6 +25,7 @@ bool answer_is_error(struct str xml, struct answer_error *out);
 /* What leads to the next page. */
 struct answer_page {
     bool more;
+    int ended; /* what the caller's function returned last, of a list */
     char mark[ANSWER_MARK_MAX]; /* the token, key or number to go on from */
     char mark2[S3_UPLOAD_MAX];  /* the upload's id to go on from */
 };

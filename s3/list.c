@@ -35,7 +35,9 @@ int s3_list(struct s3 *s, const struct s3_list *l, struct err *e)
         if (rc == 0 && page.more && strcmp(page.mark, last) == 0)
             rc = err_set(e, ERR_REFUSED, "the list goes round in a circle");
         if (rc != 0)
-            return s3_named(s, prefix[0] != '\0' ? prefix : NULL, e);
+            return page.ended != 0
+                       ? -1
+                       : s3_named(s, prefix[0] != '\0' ? prefix : NULL, e);
         snprintf(last, sizeof(last), "%s", page.mark);
     } while (page.more);
     return 0;

@@ -220,7 +220,7 @@ int s3_uploads(struct s3 *s, const char *prefix,
         if (s3_finish(s, &a, e) != 0)
             return -1;
         if (answer_uploads(buf_str(&s->answer), found, arg, &page, e) != 0)
-            return s3_named(s, prefix, e);
+            return page.ended != 0 ? -1 : s3_named(s, prefix, e);
         if (page.more && strcmp(page.mark, last.mark) == 0 &&
             strcmp(page.mark2, last.mark2) == 0) {
             err_set(
