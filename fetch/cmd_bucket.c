@@ -9,20 +9,17 @@
  */
 #include "fetch/cmd_bucket.h"
 
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 #include "base/cmd.h"
-#include "base/env.h"
 #include "base/file.h"
 #include "base/path.h"
 #include "bucket/models.h"
-#include "cache/aside.h"
 #include "fetch/planview.h"
+#include "fetch/spooldir.h"
 
 #define ARENA_BYTES ((uint64_t)4 << 30)
 
@@ -188,7 +185,7 @@ struct into_bucket {
 struct spool {
     struct hubdir dir;
     struct hubdir held; /* the hub cache of all tools, which may have it */
-    int lock;
+    struct spooldir at;
     struct pull *p;
     struct hub *hub;
     uint64_t fetched;
@@ -198,44 +195,8 @@ struct spool {
 
 static void spool_close(struct spool *s)
 {
-    fd_close(&s->lock);
+    spooldir_close(&s->at);
     arena_free(&s->arena);
-}
-
-static int spool_root(
-    struct spool *s, const char *shown, const struct pull *p, struct err *e)
-{
-    char top[PATH_MAX], cache[PATH_MAX];
-    struct buf text AUTO(buf_free) = BUF_INIT(4096);
-    struct digest name;
-
-    if (!env_path("XDG_CACHE_HOME", cache) &&
-        path_fmt(cache, e, "%s/.cache", env_home()) != 0)
-        return -1;
-    buf_printf(&text, "%s\n%s\n%s\n", shown, p->repo.folder, p->commit);
-    if (buf_check(&text, e) != 0 ||
-        hash_bytes(HASH_SHA256, text.p, text.len, &name, e) != 0 ||
-        path_fmt(top, e, "%s/mlfetch/spool", cache) != 0 ||
-        dir_make(top, e) != 0)
-        return -1;
-    return path_fmt(s->dir.root, e, "%s/%.16s", top, name.hex);
-}
-
-/* One process at a time: who is done takes it all away. */
-static int spool_lock(struct spool *s, const struct pull *p, struct err *e)
-{
-    char path[PATH_MAX];
-
-    if (path_fmt(path, e, "%s.lock", s->dir.root) != 0)
-        return -1;
-    s->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (s->lock < 0)
-        return err_sys(e, "cannot open %s", path);
-    if (flock(s->lock, LOCK_EX | LOCK_NB) == 0)
-        return 0;
-    err_set(e, ERR_BUSY, "another process brings %s@%s into this volume",
-        p->repo.id, p->commit);
-    return err_hint(e, "wait for it, then do it again");
 }
 
 static int blob_of(const struct hubdir *dir, const struct spool *s,
@@ -381,9 +342,10 @@ static int into_bucket(
     struct into_bucket *out, struct pull *p, struct hub *hub, struct err *e)
 {
     struct bucket b AUTO(bucket_close) = BUCKET_INIT;
-    struct spool s AUTO(spool_close) = {
-        .lock = -1, .p = p, .hub = hub, .arena = ARENA_INIT(ARENA_BYTES)
-    };
+    struct spool s AUTO(spool_close) = { .at = SPOOLDIR_INIT,
+        .p = p,
+        .hub = hub,
+        .arena = ARENA_INIT(ARENA_BYTES) };
     const struct tree *pin = p->pin_tree;
     struct models_keep k = { .repo = &out->asked,
         .bring = spool_bring,
@@ -397,7 +359,8 @@ static int into_bucket(
 
     if (bucket_open(&b, out->url, e) != 0 || bucket_know(&b, true, e) != 0 ||
         hubdir_default(&s.held, e) != 0 || plan_whole(&s, &b, e) != 0 ||
-        spool_root(&s, b.shown, p, e) != 0 || spool_lock(&s, p, e) != 0)
+        spooldir_open(&s.at, b.shown, &p->repo, p->commit, e) != 0 ||
+        path_fmt(s.dir.root, e, "%s", s.at.root) != 0)
         return -1;
     chosen = arena_alloc(&s.arena, p->tree.n, sizeof(*chosen), e);
     if (chosen == NULL || choose(p, pin, chosen, out, e) != 0)
@@ -409,7 +372,7 @@ static int into_bucket(
         return -1;
     memcpy(out->commit, p->commit, sizeof(out->commit));
     out->fetched_bytes = s.fetched;
-    return aside_remove(s.dir.root, e);
+    return spooldir_remove(&s.at, e);
 }
 
 /* ---- several, and what came of them ---- */

@@ -536,9 +536,18 @@ def test_main_beside(tap, b):
 
     with kit.Hub({"org/m": {"dir": model}}) as hub:
         one = Machine(b, "one", hub.url)
+        spool = one.home + "/.cache/mlfetch/spool/"
+        for name, age in (("0" * 16, 8), ("1" * 16, 6)):
+            os.makedirs(spool + name)
+            with open(spool + name + "/part", "w"):
+                pass
+            with open(spool + name + ".lock", "w") as f:
+                os.utime(f.fileno(), (time.time() - age * 86400,) * 2)
         b.harm(("PUT", "/refs/hub/models--org--m/[0-9a-f]{40}/", later))
         done = one.run("pull", "org/m", "--volume", b.url)
         b.harm()
+    tap.eq(sorted(os.listdir(spool)), ["1" * 16, "1" * 16 + ".lock"],
+           "a spool goes at the end, and when nobody has used it for a week")
     back = Machine(b, "back", DEAD)
     last = back.run("pull", "org/m", "--from", b.url).stdout.strip()
     tap.ok(done.returncode == 0 and [d.returncode for d in said] == [0] and
