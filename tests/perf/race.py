@@ -1,6 +1,7 @@
 """Whole commands run in turn, round after round, beside a TLS server that
 this starts itself: what the measuring scripts of this folder share."""
 import os
+import random
 import shutil
 import statistics
 import subprocess
@@ -70,11 +71,12 @@ def load():
 
 
 def race(entrants, rounds, folder, title):
-    """Prints the table; ratios are to the first entrant, pair by pair."""
+    """Prints the table; ratios are to the first entrant, pair by pair. Who goes
+    late in a round is slower, so the order is drawn anew for each."""
     for e in entrants:
         e.run(folder)  # the caches are warm from here on
     for _ in range(rounds):
-        for e in entrants:
+        for e in random.sample(entrants, len(entrants)):
             e.keep(*e.run(folder))
     print(f"== {title}: {rounds} rounds, medians")
     print(f"{'':34}{'wall s':>8}{'(min-max)':>16}{'CPU s':>8}{'MB':>7}"
