@@ -48,6 +48,7 @@ int gpu_choose_device(int *out, struct err *e)
         }
         found = true;
     }
+    cudaGetLastError(); /* a device that is passed over fails no pass */
     if (!found)
         return err_set(e, ERR_IO,
             "%d device%s, none that can be used: it takes one of compute "
@@ -55,6 +56,11 @@ int gpu_choose_device(int *out, struct err *e)
             n, n == 1 ? "" : "s");
     rc = cudaSetDevice(*out);
     return rc == cudaSuccess ? 0 : gpu_failed(e, "the device", rc);
+}
+
+cudaError_t gpu_use(const struct plugin_state *s)
+{
+    return cudaSetDevice(s->number);
 }
 
 void gpu_describe(int device, char out[BACKEND_DEVICE_MAX])

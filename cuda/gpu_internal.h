@@ -46,6 +46,7 @@ struct gpu_group {
 
 struct plugin_state {
     const struct plugin_model *m;
+    int number; /* of the device */
     struct gpu_device device;
     cudaStream_t q;
     struct gpu_weight *table; /* as plugin_model's; on the device */
@@ -106,6 +107,12 @@ int gpu_failed(struct err *e, const char *what, cudaError_t rc);
 
 /* gpu_choose_device - the usable one with the most free memory. */
 int gpu_choose_device(int *out, struct err *e);
+
+/*
+ * gpu_use - the session's device becomes the thread's own: another session
+ * may have another, and what goes into a stream is refused from there
+ */
+cudaError_t gpu_use(const struct plugin_state *s);
 
 /* gpu_describe - its name, memory and driver in words. */
 void gpu_describe(int device, char out[BACKEND_DEVICE_MAX]);

@@ -75,8 +75,10 @@ static double pinned_rate(struct plugin_state *s, size_t bytes)
 void gpu_facts(struct plugin_state *s, struct backend_facts *out)
 {
     enum { PINNED = 256 << 20, LEAST = 1 << 20 };
-    size_t bytes = copy_size(s);
+    size_t bytes;
 
+    gpu_use(s);
+    bytes = copy_size(s);
     *out = (struct backend_facts){ .memory = s->taken,
         .uploaded = s->uploaded,
         .upload_seconds = s->upload_seconds };

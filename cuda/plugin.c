@@ -8,7 +8,8 @@ static void gpu_close(struct plugin_state *s)
 {
     if (s == NULL)
         return;
-    cudaDeviceSynchronize();
+    if (s->q != NULL && gpu_use(s) == cudaSuccess)
+        cudaDeviceSynchronize();
     blas_close(s->blas);
     gpu_free_graphs(s);
     gpu_free_weights(s);
@@ -25,16 +26,16 @@ static int probe(struct err *e)
     return gpu_choose_device(&device, e);
 }
 
-static int read_device(struct plugin_state *s, int device, struct err *e)
+static int read_device(struct plugin_state *s, struct err *e)
 {
     int processors = 1;
     int shared = 48 << 10;
     cudaError_t rc = cudaDeviceGetAttribute(
-        &processors, cudaDevAttrMultiProcessorCount, device);
+        &processors, cudaDevAttrMultiProcessorCount, s->number);
 
     if (rc == cudaSuccess)
         rc = cudaDeviceGetAttribute(
-            &shared, cudaDevAttrMaxSharedMemoryPerBlockOptin, device);
+            &shared, cudaDevAttrMaxSharedMemoryPerBlockOptin, s->number);
     if (rc == cudaSuccess)
         rc = cudaStreamCreateWithFlags(&s->q, cudaStreamNonBlocking);
     if (rc != cudaSuccess)
@@ -56,18 +57,17 @@ static int take_in(
     struct plugin_state *s, struct backend_opened *out, struct err *e)
 {
     const struct plugin_model *m = s->m;
-    int device;
 
     if (m->head_dim > ATTENTION_HEAD_MAX)
         return err_set(e, ERR_UNSUPPORTED,
             "heads of %u: this backend has room for %d", m->head_dim,
             ATTENTION_HEAD_MAX);
-    if (gpu_choose_device(&device, e) != 0)
+    if (gpu_choose_device(&s->number, e) != 0)
         return -1;
-    gpu_describe(device, out->device);
+    gpu_describe(s->number, out->device);
     s->block = m->capacity < TUNE_BLOCK ? m->capacity : TUNE_BLOCK;
     s->splits = splits_for(m->capacity);
-    if (read_device(s, device, e) != 0 || gpu_upload(s, out, e) != 0)
+    if (read_device(s, e) != 0 || gpu_upload(s, out, e) != 0)
         return -1;
     out->passing_layers = m->layers - s->stay;
     out->passing = gpu_passing_bytes(s);

@@ -262,7 +262,8 @@ static void run_lane(void *ctx, size_t i)
         atomic_store(&r->failed, true);
 }
 
-struct ring *ring_open(bool (*cancelled)(void), struct cufile *c, struct err *e)
+struct ring *ring_open(
+    int device, bool (*cancelled)(void), struct cufile *c, struct err *e)
 {
     struct ring *r = calloc(1, sizeof(*r));
 
@@ -270,13 +271,11 @@ struct ring *ring_open(bool (*cancelled)(void), struct cufile *c, struct err *e)
         err_set(e, ERR_NOMEM, "out of memory");
         return NULL;
     }
+    r->device = device;
     r->cancelled = cancelled;
     r->cufile = c;
     r->threads = (unsigned)size_min(pool_cores(), THREADS_MAX);
-    if (cudaGetDevice(&r->device) != cudaSuccess)
-        err_set(e, ERR_IO, "weights: no device");
-    else
-        r->pool = pool_open(r->threads, e);
+    r->pool = pool_open(r->threads, e);
     if (r->pool != NULL)
         return r;
     free(r);

@@ -23,14 +23,14 @@ struct ring_piece {
 struct ring;
 
 /*
- * ring_open - for the device of this thread
+ * ring_open - for the device of this number
  * cancelled  has the user interrupted?
  * c          reads what need not wait for anything and is not in the page
  *            cache, where it can; it outlives the ring. NULL: the ring does
  * Returns    NULL with *e: NOMEM, IO
  */
 struct ring *ring_open(
-    bool (*cancelled)(void), struct cufile *c, struct err *e);
+    int device, bool (*cancelled)(void), struct cufile *c, struct err *e);
 
 /* ring_close - for NULL, too; waits for what is under way. */
 void ring_close(struct ring *r);

@@ -256,6 +256,10 @@ static int run_blocks(
 
 int gpu_forward(struct plugin_state *s, struct backend_pass *p, struct err *e)
 {
+    cudaError_t rc = gpu_use(s);
+
+    if (rc != cudaSuccess)
+        return gpu_failed(e, "pass", rc);
     /* a graph cannot wait for the host, which hands experts their tokens and
        brings layers that pass */
     if (p->n == 1 && !p->all && p->ranges == NULL && s->m->experts == 0 &&

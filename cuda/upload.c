@@ -313,7 +313,7 @@ static int copy(
     cudaError_t rc;
 
     open_cufile(s, &why);
-    s->ring = ring_open(s->m->cancelled, s->cufile, e);
+    s->ring = ring_open(s->number, s->m->cancelled, s->cufile, e);
     if (s->ring == NULL ||
         ring_copy(s->ring, s->weights, s->pieces, n, NULL, false, e) != 0 ||
         ring_wait(s->ring, s->q, e) != 0)

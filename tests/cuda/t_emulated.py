@@ -505,7 +505,7 @@ def test_memory(tap, env, home, golden):
 def test_no_device(tap, env, home, golden):
     _, model = next(small_models(home, golden, ["llama_gqa"]))
     words = (model, "--perplexity", "none", "-n", 0, "-t", "1,2")
-    done = run("own", env, *words, EMULATE_NO_DEVICE=1)
+    done = run("own", env, *words, EMULATE_DEVICES=0)
     lines = done.stderr.splitlines()
     tap.ok(done.returncode == 1 and len(lines) == 2 and
            lines[0].startswith("mlverify-run: error: backend cuda: no device")
@@ -513,7 +513,7 @@ def test_no_device(tap, env, home, golden):
            done.stderr)
     done = subprocess.run([program("own"), *map(str, words)], text=True,
                           capture_output=True,
-                          env=dict(env, EMULATE_NO_DEVICE="1"))
+                          env=dict(env, EMULATE_DEVICES="0"))
     tap.ok(done.returncode == 0 and "backend cpu, not cuda: no device" in
            done.stderr and "\nbackend       cpu:" in done.stdout,
            "auto takes the CPU and says so", done.stderr)
@@ -521,6 +521,24 @@ def test_no_device(tap, env, home, golden):
                           capture_output=True, env=env)
     tap.ok("\nbackend       cuda: emulated" in done.stdout,
            "auto takes the device when there is one", done.stdout)
+
+
+def test_devices(tap, env):
+    """Two sessions on two devices, and one that cannot be used."""
+    words = TOWN, "-t", "1,2,3,4,5", "-n", 2, "--perplexity", "none"
+    for build in BUILDS:
+        said = run(build, env, *words, "--memory", 1).stderr
+        least = said.split("--memory ")[-1].split()[0]
+        for memory in ("1T", least):
+            done = run(build, env, *words, "--against", TOWN, "--memory",
+                       memory, EMULATE_DEVICES=2)
+            tap.ok(done.returncode == 0 and "\nagainst " in done.stdout,
+                   f"two devices: {build}: a session on each, --memory "
+                   f"{memory}", done.stdout + done.stderr)
+    for busy in (0, 1):
+        done = run("own", env, *words, EMULATE_DEVICES=2, EMULATE_BUSY=busy)
+        tap.ok(done.returncode == 0, f"two devices: {busy} is in use: the "
+               "other is taken", done.stdout + done.stderr)
 
 
 def test_other_builds(tap, env, home):
@@ -585,6 +603,7 @@ def main():
     test_other_builds(tap, env, home)
     test_no_device(tap, env, home, golden)
     test_memory(tap, env, home, golden)
+    test_devices(tap, env)
     test_text(tap, env)
     test_bench(tap, env)
     test_script(tap, env, home)

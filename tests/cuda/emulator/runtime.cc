@@ -2,7 +2,10 @@
  * The emulator's runtime: memory of a device, streams, events and graphs. What
  * is put into a stream waits there until somebody waits for it, or by chance
  * runs at once, so that whoever forgets to wait is found out. Memory is handed
- * out exactly as large as asked for, full of what is no number.
+ * out exactly as large as asked for, full of what is no number. There are
+ * EMULATE_DEVICES of them, all alike, of which number EMULATE_BUSY cannot be
+ * used. Streams and memory are of the device that is the thread's own when
+ * they are made, and kernels and events must be put into a stream from there.
  */
 #include <algorithm>
 #include <cstdio>
@@ -23,6 +26,7 @@ typedef std::function<void()> work;
 struct emulated_stream {
     std::deque<work> queue;
     struct emulated_graph *captures;
+    int device;
 };
 
 struct emulated_graph {
@@ -37,8 +41,11 @@ struct emulated_event {
 static std::recursive_mutex lock;
 static std::set<emulated_stream *> streams;
 static std::map<void *, size_t> device, pinned;
-static size_t taken;
+static std::map<void *, int> home; /* by memory of a device */
+static std::map<int, size_t> taken;
 static bool lost; /* a failure that nobody was told of yet */
+static thread_local int current;
+static thread_local cudaError_t last = cudaSuccess;
 
 #define LOCKED std::lock_guard<std::recursive_mutex> held(lock)
 
@@ -47,6 +54,20 @@ static size_t device_size(void)
     const char *text = getenv("EMULATE_MEMORY");
 
     return text != nullptr ? strtoull(text, nullptr, 10) : (size_t)96 << 20;
+}
+
+/* Who fails is remembered until cudaGetLastError asks. */
+static cudaError_t fails(cudaError_t rc)
+{
+    last = rc;
+    return rc;
+}
+
+static int number_of(const char *name, int otherwise)
+{
+    const char *text = getenv(name);
+
+    return text != nullptr ? atoi(text) : otherwise;
 }
 
 static bool lies_in(
@@ -121,6 +142,10 @@ void emulated_launch(const char *name, dim3 grid, dim3 block, size_t shared,
         fprintf(stderr, "emulator: %s cannot be started like this\n", name);
         abort();
     }
+    if (q->device != current) {
+        fails(cudaErrorInvalidResourceHandle);
+        return;
+    }
     put(q, [=]() mutable {
         unsigned n = grid.x * grid.y * grid.z;
         unsigned first = emulated_chance(n);
@@ -147,28 +172,31 @@ extern "C" {
 
 const char *cudaGetErrorString(cudaError_t e)
 {
-    return e == cudaErrorMemoryAllocation ? "out of memory" : "failed";
+    return e == cudaErrorMemoryAllocation        ? "out of memory"
+           : e == cudaErrorInvalidResourceHandle ? "invalid resource handle"
+                                                 : "failed";
 }
 
 cudaError_t cudaGetLastError(void)
 {
-    return cudaSuccess;
+    cudaError_t rc = last;
+
+    last = cudaSuccess;
+    return rc;
 }
 
 cudaError_t cudaGetDeviceCount(int *n)
 {
-    *n = getenv("EMULATE_NO_DEVICE") == nullptr;
-    return *n == 1 ? cudaSuccess : cudaErrorNoDevice;
+    *n = number_of("EMULATE_DEVICES", 1);
+    return *n > 0 ? cudaSuccess : fails(cudaErrorNoDevice);
 }
 
 cudaError_t cudaSetDevice(int d)
 {
-    return d == 0 ? cudaSuccess : cudaErrorInvalidValue;
-}
-
-cudaError_t cudaGetDevice(int *out)
-{
-    *out = 0;
+    if (d < 0 || d >= number_of("EMULATE_DEVICES", 1) ||
+        d == number_of("EMULATE_BUSY", -1))
+        return fails(cudaErrorInvalidValue);
+    current = d;
     return cudaSuccess;
 }
 
@@ -199,14 +227,14 @@ cudaError_t cudaMemGetInfo(size_t *left, size_t *all)
     LOCKED;
 
     *all = device_size();
-    *left = *all - std::min(taken, *all);
+    *left = *all - std::min(taken[current], *all);
     return cudaSuccess;
 }
 
 static cudaError_t allocate(std::map<void *, size_t> *in, void **out, size_t n)
 {
     if (n == 0 || posix_memalign(out, 256, n) != 0)
-        return cudaErrorMemoryAllocation;
+        return fails(cudaErrorMemoryAllocation);
     memset(*out, 0xff, n);
     (*in)[*out] = n;
     return cudaSuccess;
@@ -228,10 +256,13 @@ cudaError_t cudaMalloc(void **out, size_t n)
 {
     LOCKED;
 
-    if (taken + n > device_size())
-        return cudaErrorMemoryAllocation;
-    taken += n;
-    return allocate(&device, out, n);
+    if (taken[current] + n > device_size())
+        return fails(cudaErrorMemoryAllocation);
+    taken[current] += n;
+    cudaError_t rc = allocate(&device, out, n);
+
+    home[*out] = current;
+    return rc;
 }
 
 cudaError_t cudaFree(void *p)
@@ -239,7 +270,7 @@ cudaError_t cudaFree(void *p)
     LOCKED;
 
     if (p != nullptr && device.count(p) == 1)
-        taken -= device[p];
+        taken[home[p]] -= device[p];
     return release(&device, p);
 }
 
@@ -263,7 +294,7 @@ cudaError_t cudaStreamSynchronize(cudaStream_t q)
 
     while (run_one(q))
         ;
-    return lost ? cudaErrorUnknown : cudaSuccess;
+    return lost ? fails(cudaErrorUnknown) : cudaSuccess;
 }
 
 cudaError_t cudaDeviceSynchronize(void)
@@ -271,7 +302,7 @@ cudaError_t cudaDeviceSynchronize(void)
     LOCKED;
 
     for (emulated_stream *q : streams)
-        while (run_one(q))
+        while (q->device == current && run_one(q))
             ;
     return cudaSuccess;
 }
@@ -313,7 +344,7 @@ cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t n,
         abort();
     }
     if (in && go_wrong(q) != cudaSuccess)
-        return cudaErrorUnknown;
+        return fails(cudaErrorUnknown);
     if (kind == cudaMemcpyDeviceToDevice || lies_in(pinned, here, n)) {
         put(q, [=] { memcpy(to, from, n); });
     } else if (in) {
@@ -340,6 +371,7 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t *out, unsigned)
     LOCKED;
 
     *out = new emulated_stream();
+    (*out)->device = current;
     streams.insert(*out);
     return cudaSuccess;
 }
@@ -369,6 +401,9 @@ cudaError_t cudaEventDestroy(cudaEvent_t e)
 cudaError_t cudaEventRecord(cudaEvent_t e, cudaStream_t q)
 {
     LOCKED;
+
+    if (q->device != current)
+        return fails(cudaErrorInvalidResourceHandle);
     uint64_t n = ++e->asked;
 
     e->q = q;
