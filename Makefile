@@ -280,7 +280,8 @@ endef
 
 .PHONY: emulated
 emulated: ## the CUDA backend over an emulator, for tests/cuda
-$(eval $(call emulated_rule,emulated-own,-DTUNE_BLOCK=4))
+$(eval $(call emulated_rule,emulated-own,-DTUNE_BLOCK=4 \
+	-DTUNE_CUFILE_DRIVER='"/none"'))
 $(eval $(call emulated_rule,emulated-blas,-DTUNE_BLOCK=8 -DTUNE_GEMM_FROM=2 \
 	-DTUNE_USE_CACHE=0 -DTUNE_CUFILE_DRIVER='"/proc"'))
 

@@ -5,6 +5,7 @@
 #include "cuda/cufile.h"
 
 #include <dlfcn.h>
+#include <errno.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -49,7 +50,7 @@ static bool find(void *lib, const char *name, void *function, size_t size)
     return p != NULL;
 }
 
-/* Without the driver the library would do what the ring does, but slower. */
+/* Its ways that do without the driver are not used. */
 static bool load(struct cufile *c, struct err *e)
 {
     void *lib;
@@ -116,17 +117,24 @@ void cufile_remove(struct cufile *c, void *file)
         c->remove(file);
 }
 
-bool cufile_read(struct cufile *c, void *file, void *base, uint64_t to,
-    uint64_t from, uint64_t len)
+/* A number of its own, the negative errno, or the end of the file. */
+static void refuse(struct cufile *c, ssize_t n)
+{
+    atomic_store(&c->refused, n == -1 ? errno : n < 0 ? (int)-n : ENODATA);
+}
+
+/* An offset in memory is for memory that was registered. */
+bool cufile_read(
+    struct cufile *c, void *file, void *to, uint64_t from, uint64_t len)
 {
     uint64_t got = 0;
 
     while (got < len) {
-        ssize_t n = c->read(
-            file, base, len - got, (off_t)(from + got), (off_t)(to + got));
+        ssize_t n =
+            c->read(file, (char *)to + got, len - got, (off_t)(from + got), 0);
 
         if (n <= 0) {
-            atomic_store(&c->refused, n < 0 ? (int)-n : 1);
+            refuse(c, n);
             return false;
         }
         got += (uint64_t)n;

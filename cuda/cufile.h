@@ -30,11 +30,11 @@ void *cufile_add(struct cufile *c, int fd);
 void cufile_remove(struct cufile *c, void *file);
 
 /*
- * cufile_read - len bytes from a place in the file to base + to
+ * cufile_read - len bytes from a place in the file into the device's memory
  * Returns  false when it did not get them all: somebody else has to
  */
-bool cufile_read(struct cufile *c, void *file, void *base, uint64_t to,
-    uint64_t from, uint64_t len);
+bool cufile_read(
+    struct cufile *c, void *file, void *to, uint64_t from, uint64_t len);
 
 /* cufile_tell - in a few words, how it went. */
 void cufile_tell(const struct cufile *c, char *out, size_t size);

@@ -145,7 +145,8 @@ static int64_t read_file(
     return fd < 0 ? -1 : (int64_t)(from - start);
 }
 
-/* Right to its place. It waits for no stream, so nothing may use that yet. */
+/* Without a room between. It waits for no stream, so nothing may use that yet.
+ */
 static bool read_there(
     const struct ring *r, struct lane *l, const struct chunk *c)
 {
@@ -154,7 +155,7 @@ static bool read_there(
     if (r->cufile == NULL || r->after != NULL || direct(r, l, v->file) < 0 ||
         l->file == NULL)
         return false;
-    return cufile_read(r->cufile, l->file, r->to, v->to + c->at,
+    return cufile_read(r->cufile, l->file, r->to + v->to + c->at,
         (uint64_t)(v->p - (const uint8_t *)v->file->map) + c->at, c->len);
 }
 

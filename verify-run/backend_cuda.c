@@ -252,7 +252,8 @@ static struct backend_state *cuda_open(
     s->arena = (struct arena)ARENA_INIT(UINT64_MAX);
     if (fill(s, b, e) == 0)
         s->inner = p->open(&s->model, out, e);
-    log_debug("cuFile: %s", out->note);
+    if (out->note[0] != '\0')
+        log_debug("cuFile: %s", out->note);
     if (s->inner == NULL) {
         err_ctx(e, "backend cuda");
         arena_free(&s->arena);

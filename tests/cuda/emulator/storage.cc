@@ -1,13 +1,14 @@
 /*
  * cuFile for the emulator. EMULATE_CUFILE says how it behaves: without it the
  * driver does not start; "file" takes no file, "read" gives up in the middle,
- * "short" reads less than it is asked for, "cut" shortens the file meanwhile,
- * all else does what it should.
+ * "errno" does so as a system call would, "short" reads less than it is asked
+ * for, "cut" shortens the file meanwhile, all else does what it should.
  */
 #include <fcntl.h>
 #include <unistd.h>
 
 #include <atomic>
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -64,12 +65,16 @@ ssize_t cuFileRead(void *file, void *base, size_t len, off_t from, off_t to)
 {
     static std::atomic<int> count;
 
-    if (!emulated_holds((char *)base + to, len)) {
-        fprintf(stderr, "emulator: cuFile past the end of device memory\n");
+    if (to != 0 || !emulated_holds(base, len)) {
+        fprintf(stderr, "emulator: cuFile to where nothing is known\n");
         abort();
     }
     if (how() == "read" && ++count > 2)
         return -5011;
+    if (how() == "errno") {
+        errno = EIO;
+        return -1;
+    }
     if (how() == "cut" && ++count == 2) {
         std::string path = "/proc/self/fd/" + std::to_string(*(int *)file);
 
@@ -78,6 +83,6 @@ ssize_t cuFileRead(void *file, void *base, size_t len, off_t from, off_t to)
     }
     if (how() == "short" && len > 100)
         len = 100;
-    return pread(*(int *)file, (char *)base + to, len, from);
+    return pread(*(int *)file, base, len, from);
 }
 }
