@@ -229,7 +229,7 @@ EMU_DIR  := tests/cuda/emulator
 
 EMU_TUNE := -DTUNE_THREADS=64 -DTUNE_ROWS_THREADS=64 -DTUNE_HEAD_WARPS=2 \
 	-DTUNE_SPLIT_KEYS=4 -DTUNE_RING_BYTES=8192 -DTUNE_RANGE_BLOCKS=2 -DTUNE_WIDE_ROWS=24 \
-	-DTUNE_CUFILE_BYTES=16777216
+	-DTUNE_CUFILE_BYTES=16777216 -DTUNE_EASE=8388608
 EMU_WARN := -Wall -Wextra -Wno-unknown-pragmas $(if $(WERROR),-Werror)
 # clang looks at calls of C++ by a library that programs in C do not have
 EMU_SAN  := $(if $(SAN),$(if $(findstring clang,$(CC)),\

@@ -40,6 +40,9 @@
 #ifndef TUNE_CUFILE_BYTES
 #define TUNE_CUFILE_BYTES (256 << 20) /* of the device, that it may take */
 #endif
+#ifndef TUNE_EASE
+#define TUNE_EASE (192 << 20) /* of a device, that layers leave free */
+#endif
 #ifndef TUNE_WIDE_ROWS
 #define TUNE_WIDE_ROWS 2048 /* int8 rows widened at a time for the library */
 #endif

@@ -14,12 +14,12 @@
 #include "base/human.h"
 #include "cuda/gpu_internal.h"
 #include "cuda/ring.h"
+#include "cuda/tune.h"
 
 enum {
-    GAP_MAX = 4096,   /* bytes nobody asked for that may go along */
-    GRAIN = 256,      /* where pieces start */
-    SPARE = 64 << 20, /* for the driver and the library */
-    EASE = 192 << 20  /* more of it, before layers stay on a device they fill */
+    GAP_MAX = 4096,  /* bytes nobody asked for that may go along */
+    GRAIN = 256,     /* where pieces start */
+    SPARE = 64 << 20 /* for the driver and the library */
 };
 
 static uint64_t sum(uint64_t a, uint64_t b)
@@ -157,37 +157,46 @@ static int collect(struct plugin_state *s, struct err *e)
 
 /* ---- places ---- */
 
-/* Is it --memory that leaves no more? */
-static bool is_asked(const struct plugin_state *s, uint64_t room)
-{
-    return s->m->memory != 0 && room == s->m->memory;
-}
+/* What the device has left, and what of it is for all that is taken. */
+struct room {
+    uint64_t left, ours;
+};
 
-/* What there is for all that is taken. */
-static int find_room(const struct plugin_state *s, uint64_t *out, struct err *e)
+static int find_room(
+    const struct plugin_state *s, struct room *out, struct err *e)
 {
     size_t left, all;
     cudaError_t rc = cudaMemGetInfo(&left, &all);
 
     if (rc != cudaSuccess)
         return gpu_failed(e, "memory of the device", rc);
-    *out = left;
+    out->left = out->ours = left;
     if (s->m->memory != 0 && s->m->memory < left)
-        *out = s->m->memory;
+        out->ours = s->m->memory;
     return 0;
 }
 
-static int no_room(struct plugin_state *s, uint64_t weights, uint64_t rest,
-    uint64_t room, struct err *e)
+/* What of ours stays free before layers stay, so that the device is not full
+   of them: --memory may leave enough of it anyway. */
+static uint64_t ease(const struct room *r)
 {
-    bool asked = is_asked(s, room);
+    uint64_t others = r->left - r->ours;
+
+    return others < TUNE_EASE ? TUNE_EASE - others : 0;
+}
+
+static int no_room(
+    uint64_t weights, uint64_t rest, const struct room *room, struct err *e)
+{
+    bool asked = sum(weights, rest) <= room->left;
     char a[HUMAN_MAX], b[HUMAN_MAX], c[HUMAN_MAX];
 
     err_set(e, ERR_NOSPACE,
         "%s of weights are the least at a time, with %s of cache and buffers: "
         "%s %s",
         human_size(a, weights), human_size(b, rest),
-        asked ? "--memory is" : "the device has", human_size(c, room));
+        asked ? "--memory is" : "the device has",
+        human_size(c, asked ? room->ours : room->left));
     if (asked)
         return err_hint(e,
             "--memory %llu would do; fewer tokens need less cache",
@@ -204,33 +213,32 @@ static int plan(struct plugin_state *s, struct err *e)
     uint64_t once = s->group[0].bytes;
     uint64_t all = once;
     uint64_t most = 0;
-    uint64_t room = 0;
-    bool asked;
+    struct room room = { 0 };
+    uint64_t least, left;
 
     if (find_room(s, &room, e) != 0)
         return -1;
-    asked = is_asked(s, room);
     for (uint32_t i = 1; i <= s->m->layers; i++) {
         all = sum(all, s->group[i].bytes);
         most = s->group[i].bytes > most ? s->group[i].bytes : most;
     }
     s->stay = s->m->layers;
     s->weight_bytes = all;
-    s->roomy =
-        s->m->memory == 0 && sum(sum(all, rest), TUNE_CUFILE_BYTES) <= room;
-    if (sum(all, rest) <= room)
+    s->roomy = s->m->memory == 0 &&
+               sum(sum(all, rest), TUNE_CUFILE_BYTES) <= room.ours;
+    least = sum(once, sum(most, most));
+    if (sum(all, sum(rest, all > least ? ease(&room) : 0)) <= room.ours)
         return 0;
+    if (sum(size_min(all, least), rest) > room.ours)
+        return no_room(size_min(all, least), rest, &room, e);
     s->slot = most;
-    s->weight_bytes = sum(once, sum(most, most));
-    if (sum(s->weight_bytes, rest) > room)
-        return no_room(s, size_min(all, s->weight_bytes), rest, room, e);
-    room -= s->weight_bytes + rest;
-    if (!asked)
-        room -= size_min(room, EASE);
+    s->weight_bytes = least;
+    left = room.ours - least - rest;
+    left -= size_min(left, ease(&room));
     for (s->stay = 0; s->stay < s->m->layers; s->stay++) {
-        if (s->group[1 + s->stay].bytes > room)
+        if (s->group[1 + s->stay].bytes > left)
             break;
-        room -= s->group[1 + s->stay].bytes;
+        left -= s->group[1 + s->stay].bytes;
         s->weight_bytes += s->group[1 + s->stay].bytes;
     }
     return 0;

@@ -277,6 +277,7 @@ def least_memory(build, env, home, model, ids, new=0):
     return int(found[1]) if status == 7 and found else 0
 
 
+SPARE, EASE = 64 << 20, 8 << 20  # what upload.c and the Makefile leave free
 LAYERS = 4  # all pass, or three; where tokens follow, six or three
 FEW = SANITIZED  # models that stand for all
 DEEP = {"llama_gqa": "I8", "qwen2": "BF16", "mixtral": "F16", "gpt2": "F32",
@@ -341,6 +342,21 @@ def test_small_device(tap, env):
     texts = [re.search("next token.*", v.stdout)[0] for v in (full, done)]
     tap.ok("pass through" in done.stderr and texts[0] == texts[1],
            "a device that is as small: the same", done.stdout + done.stderr)
+    done = run("own", env, *words, "--json")
+    all_of = json.loads(done.stdout)["device_memory_bytes"] + SPARE
+    words = words[:-1]
+    for size, memory, pass_ in ((all_of + EASE - 1, "1T", True),
+                                (all_of + EASE, "1T", False),
+                                (all_of + 1, all_of, True),
+                                (all_of + EASE, all_of, False)):
+        done = run("own", env, *words, memory, "--json", EMULATE_MEMORY=size)
+        found = json.loads(done.stdout)["passing_layers"]
+        tap.ok((found > 0) == pass_, f"a device of {size}, --memory {memory}: "
+               + ("some room is left" if pass_ else "all stays"), found)
+    done = run("own", env, *words, 1, EMULATE_MEMORY=1 << 20)
+    tap.ok(done.returncode == 7 and "the device has 1.05 MB" in done.stderr and
+           "hint: it takes " in done.stderr,
+           "--memory is not told to be more than there is", done.stderr)
 
 
 def test_passing_faults(tap, env, home, golden):
