@@ -70,6 +70,20 @@ static int read_sequence(
     return 0;
 }
 
+/* The first was not told of it, and took what of a device there is. */
+static int start_other(struct pair *p, struct err *e)
+{
+    if (session_start(p->s[1], p->s[0]->capacity, e) == 0)
+        return 0;
+    if (e->kind == ERR_NOSPACE && p->s[1]->backend != &backend_cpu) {
+        e->hint[0] = '\0';
+        err_hint(e,
+            "--memory holds for each of the two: less than half of the device "
+            "leaves room for both");
+    }
+    return -1;
+}
+
 static int read_all(
     struct pair *p, const struct sequence *v, size_t n, struct err *e)
 {
@@ -91,7 +105,7 @@ static int read_all(
             "shorten the prompt, ask for fewer with -n, or leave the built-in "
             "texts out with --perplexity none");
     }
-    if (session_start(p->s[1], p->s[0]->capacity, e) != 0)
+    if (start_other(p, e) != 0)
         return -1;
     for (size_t i = 0; i < n; i++)
         if (read_sequence(p, &v[i], e) != 0)

@@ -181,7 +181,8 @@ static void check_perplexity(
 {
     if (p->state == PERPLEXITY_SPARED)
         snprintf(c->detail, sizeof(c->detail),
-            "the model is streamed: --perplexity short reads the text");
+            "no room, or the model is streamed: --perplexity short reads the "
+            "text");
     else if (p->state == PERPLEXITY_NOT_MADE && !tokenizer)
         snprintf(c->detail, sizeof(c->detail), "needs a tokenizer");
     if (!perplexity_tried(p))

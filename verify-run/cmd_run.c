@@ -84,7 +84,8 @@ static const struct opt opts[] = {
         NULL },
     { 0, "perplexity", OPT_CHOICE, AT(perplexity), "TEXTS",
         "built-in texts to read: short (64 tokens), full, none, or auto: "
-        "short, but none for a model that is streamed (default)",
+        "short, but none for a model that is streamed or leaves no room "
+        "(default)",
         0, 0, perplexities },
     { 0, "against", OPT_STR, AT(against), "MODEL",
         "compare the logits with those of another form of the model", 0, 0,
@@ -104,8 +105,8 @@ static const struct opt opts[] = {
         NULL },
     { 0, "memory", OPT_SIZE, AT(memory), "SIZE",
         "hold at most this much of the weights, with cuda take at most this "
-        "much of the device's memory; the other weights come again for every "
-        "token (default: what is available)",
+        "much of the device's memory, each model of --against; the other "
+        "weights come again for every token (default: what is available)",
         0, 0, NULL },
     { 0, "volume", OPT_STR, AT(volume), "VOLUME",
         "look for MODEL in this volume, not in the hub cache", 0, 0, NULL },

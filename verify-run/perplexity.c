@@ -51,11 +51,17 @@ int perplexity_ids(const struct session *s, struct ids *out, struct err *e)
     return 0;
 }
 
-/* Every block of tokens would read a model that is streamed once more. */
+/*
+ * Every block of tokens would read a model that is streamed once more; and
+ * where memory is scarce a session is started without room for them.
+ */
 static bool is_spared(const struct session *s, enum perplexity_wish wish)
 {
+    bool small = s->state != NULL &&
+                 s->capacity < size_min(PERPLEXITY_ORDERED, s->config.context);
+
     return wish == PERPLEXITY_AUTO &&
-           (s->stream != NULL || s->opened.passing > 0);
+           (s->stream != NULL || s->opened.passing > 0 || small);
 }
 
 int perplexity_room(const struct session *s, enum perplexity_wish wish,

@@ -19,7 +19,7 @@
 enum { PERPLEXITY_ORDERED = 64 };
 
 enum perplexity_wish {
-    PERPLEXITY_AUTO,  /* SHORT, but NONE for a model that is streamed */
+    PERPLEXITY_AUTO,  /* SHORT; NONE when streamed, or without room */
     PERPLEXITY_SHORT, /* PERPLEXITY_ORDERED tokens of the first text */
     PERPLEXITY_FULL,  /* all texts as far as the context reaches */
     PERPLEXITY_NONE

@@ -81,6 +81,23 @@ static int make_prompt(struct report *r, struct err *e)
     return 0;
 }
 
+/* Where there is no room for texts that may be left out, they are. */
+static int start(
+    struct report *r, struct session *s, uint32_t need, struct err *e)
+{
+    uint32_t room = 0;
+
+    if (perplexity_room(s, r->o->perplexity, &room, e) != 0)
+        return -1;
+    if (session_start(s, (uint32_t)size_max(room, need), e) == 0)
+        return 0;
+    if (e->kind != ERR_NOSPACE || r->o->perplexity != PERPLEXITY_AUTO ||
+        room <= need)
+        return -1;
+    err_clear(e);
+    return session_start(s, need, e);
+}
+
 static int generate(struct report *r, struct session *s, struct err *e)
 {
     const struct golden *g = r->o->golden;
@@ -91,12 +108,8 @@ static int generate(struct report *r, struct session *s, struct err *e)
         .top_k = r->o->top_k,
         .ignore_eos = replays(r) ? g->ignore_eos : r->o->ignore_eos,
     };
-    uint32_t room = 0;
 
-    if (perplexity_room(s, r->o->perplexity, &room, e) != 0 ||
-        session_start(s,
-            (uint32_t)size_max(room, (uint64_t)how.n_prompt + how.n_new),
-            e) != 0)
+    if (start(r, s, how.n_prompt + how.n_new, e) != 0)
         return -1;
     if (generate_run(s, &how, &r->generation, e) != 0)
         return -1;

@@ -332,6 +332,28 @@ def test_passing_text(tap, env):
            done.stdout + done.stderr)
 
 
+def test_scarce(tap, env):
+    """Room for the run but not for a text; for one model but not for two."""
+    words = TOWN, "-t", "1", "-n", 1
+    said = run("own", env, *words, "--memory", 1, "--perplexity", "none")
+    least = int(said.stderr.split("--memory ")[-1].split()[0])
+    done = run("own", env, *words, "--memory", least, "--json")
+    tap.ok(done.returncode == 0 and
+           json.loads(done.stdout)["passing_layers"] > 0,
+           "what --perplexity none needs is enough for auto", done.stderr)
+    done = run("own", env, *words, "--memory", least, "--perplexity", "short")
+    tap.ok(done.returncode == 7, "but not for a text that was asked for",
+           done.stderr)
+    words += "--perplexity", "none", "--against", TOWN
+    done = run("own", env, *words, EMULATE_MEMORY=least)
+    tap.ok(done.returncode == 7 and "hint: --memory holds for each of the "
+           "two" in done.stderr, "--against: no room for the other: what to do",
+           done.stderr)
+    done = run("own", env, *words, "--memory", least, EMULATE_MEMORY=2 * least)
+    tap.ok(done.returncode == 0, "--against: half of the device for each",
+           done.stdout + done.stderr)
+
+
 def test_small_device(tap, env):
     """Not --memory, but the device leaves no more."""
     words = TOWN, "-t", "1", "-n", 1, "--perplexity", "none", "--memory"
@@ -629,6 +651,7 @@ def main():
     test_poison(tap, env, home, golden)
     test_passing(tap, env, home, golden)
     test_passing_text(tap, env)
+    test_scarce(tap, env)
     test_small_device(tap, env)
     test_cufile(tap, env, home, golden)
     test_passing_faults(tap, env, home, golden)
