@@ -11,7 +11,7 @@ struct want {
     uint64_t n;
     uint64_t size; /* of an element */
     bool pinned;
-    const void *from; /* on the host: what to fill it with, or NULL: zeros */
+    const void *from; /* on the host: what to fill it with, or NULL */
 };
 
 enum { WANTS_MAX = 48 };

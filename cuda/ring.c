@@ -3,6 +3,7 @@
 #include <cuda_runtime_api.h>
 #include <fcntl.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -106,14 +107,20 @@ static void leave_file(const struct ring *r, struct lane *l)
     l->fd[0] = l->fd[1] = -1;
 }
 
-/* A descriptor of the file that reads past the page cache, or -1. */
+/*
+ * A descriptor of the file that reads past the page cache, or -1. The file
+ * that is mapped, whatever has its name by now.
+ */
 static int direct(
     const struct ring *r, struct lane *l, const struct plugin_file *file)
 {
+    char path[32];
+
     if (l->fd[1] == file->fd)
         return l->fd[0];
     leave_file(r, l);
-    l->fd[0] = open(file->path, O_RDONLY | O_CLOEXEC | O_DIRECT);
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", file->fd);
+    l->fd[0] = open(path, O_RDONLY | O_CLOEXEC | O_DIRECT);
     l->fd[1] = file->fd;
     l->file = cufile_add(r->cufile, l->fd[0]);
     return l->fd[0];

@@ -201,8 +201,8 @@ static int put_weights(struct plugin_model *m, const struct backend_model *b,
     if (files == NULL || table == NULL)
         return -1;
     for (uint32_t i = 0; i < c->n_files; i++)
-        files[i] = (struct plugin_file){ c->files[i].path, c->files[i].map.p,
-            c->files[i].map.len, c->files[i].map.fd };
+        files[i] = (struct plugin_file){ c->files[i].map.p, c->files[i].map.len,
+            c->files[i].map.fd };
     m->files = files;
     m->n_files = c->n_files;
     for (size_t i = 0; i < 2 * slots; i++)

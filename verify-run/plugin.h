@@ -12,7 +12,7 @@
 #include "formats/dtype.h"
 #include "verify-run/pass.h"
 
-enum { PLUGIN_ABI = 3 };
+enum { PLUGIN_ABI = 4 };
 
 /* The one symbol of a plugin: a const struct plugin of this name. */
 #define PLUGIN_SYMBOL "ml_backend_plugin"
@@ -30,7 +30,6 @@ struct plugin_weight {
 
 /* A mapped file of weights. */
 struct plugin_file {
-    const char *path;
     const void *map;
     uint64_t len;
     int fd;
