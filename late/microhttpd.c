@@ -5,8 +5,6 @@
 #define FUNCTIONS(X, V, N)                                                     \
     N(MHD_start_daemon_va)                                                     \
     V(MHD_stop_daemon, (struct MHD_Daemon * d), (d))                           \
-    X(MHD_socket, MHD_INVALID_SOCKET, MHD_quiesce_daemon,                      \
-        (struct MHD_Daemon * d), (d))                                          \
     V(MHD_suspend_connection, (struct MHD_Connection * c), (c))                \
     V(MHD_resume_connection, (struct MHD_Connection * c), (c))                 \
     N(MHD_get_connection_info)                                                 \

@@ -1,10 +1,12 @@
 #include "serve/daemon.h"
 
+#include <linux/filter.h>
 #include <microhttpd.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "serve/exchange.h"
@@ -15,7 +17,7 @@ struct daemon {
     struct MHD_Daemon *mhd;
     struct exchanges *all;
     struct traffic *traffic;
-    int quiet_fd; /* what listened, once it does not; or -1 */
+    int fd; /* listens; the library's */
     atomic_bool heard;
     char said[256]; /* the library's first word: read if it does not start */
 };
@@ -101,7 +103,7 @@ struct daemon *daemon_open(struct responder *by, struct traffic *t,
         return NULL;
     }
     d->traffic = t;
-    d->quiet_fd = -1;
+    d->fd = o->fd;
     d->all = exchanges_open(by, t, o->prefix, o->log, e);
     if (d->all != NULL)
         d->mhd = start(d, o);
@@ -121,10 +123,17 @@ void daemon_tick(struct daemon *d)
     exchanges_tick(d->all);
 }
 
+/*
+ * The kernel drops whoever begins to connect. The library's own way to this
+ * end (MHD_quiesce_daemon) races with its threads, and the loser ends the
+ * process: 0.9.75, and later ones.
+ */
 void daemon_quiet(struct daemon *d)
 {
-    if (d->quiet_fd < 0)
-        d->quiet_fd = MHD_quiesce_daemon(d->mhd);
+    struct sock_filter nothing = BPF_STMT(BPF_RET | BPF_K, 0);
+    struct sock_fprog all = { .len = 1, .filter = &nothing };
+
+    setsockopt(d->fd, SOL_SOCKET, SO_ATTACH_FILTER, &all, sizeof(all));
 }
 
 void daemon_close(struct daemon *d)
@@ -136,9 +145,7 @@ void daemon_close(struct daemon *d)
     if (d->all != NULL)
         exchanges_stop(d->all);
     if (d->mhd != NULL)
-        MHD_stop_daemon(d->mhd);
-    if (d->quiet_fd >= 0)
-        close(d->quiet_fd);
+        MHD_stop_daemon(d->mhd); /* which closes what it listens on */
     exchanges_free(d->all);
     free(d);
 }

@@ -71,7 +71,8 @@ def counted(name, command, **env):
 def built(build_dir):
     """The programs and libraries of a build, and when each was written."""
     return {e.path: e.stat().st_mtime_ns for e in os.scandir(build_dir)
-            if e.is_file()}
+            if e.is_file() and (os.access(e, os.X_OK) or
+                                e.name.endswith(".a"))}
 
 
 def run(name, paths, build_dir="build/release"):

@@ -6,6 +6,7 @@ import concurrent.futures
 import os
 import re
 import signal
+import socket
 import ssl
 import subprocess
 import sys
@@ -451,6 +452,10 @@ def ends(cache):
             idle = m.connect()
             m.proc.send_signal(sig)
             time.sleep(1.2)
+            with socket.socket() as late:
+                late.settimeout(0.3)
+                tap.ok(late.connect_ex(("127.0.0.1", m.port)) != 0,
+                       f"{sig.name}: nobody connects any more")
             size = len(FILES["model.safetensors"])
             got = b""
             while b"\r\n\r\n" not in got or \
