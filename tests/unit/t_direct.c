@@ -361,7 +361,8 @@ static void check_odd(void)
         ask(h, &c, &s, &t);
         ok(c.end == HTTP_ANSWERED && c.status == 206 && right(&t) &&
                 t.placed == 0,
-            "%s: libcurl brings it", i == 0 ? "in chunks" : "HTTP/1.0");
+            "%s: libcurl brings it %s", i == 0 ? "in chunks" : "HTTP/1.0",
+            c.why);
         is_int(s.asked, 2, "asked for twice");
         ask(h, &c, &s, &again);
         ok(c.end == HTTP_ANSWERED && right(&again) && s.asked == 3,
