@@ -264,10 +264,8 @@ static void tune(struct transfer *t)
     t->brought = bytes;
     if (bytes > 0)
         t->retry.limit_ms = t->opts->hub->retry_s * 1000;
-    if (now - t->spare_ms >= SPARE_MS) {
-        t->spare_ms = now;
+    if (now - t->spare.at_ns / 1000000 >= SPARE_MS)
         t->has_spare = spare_look(&t->spare);
-    }
     tuner_look(&t->tuner, now, bytes, full, t->has_spare);
 }
 

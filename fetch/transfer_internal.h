@@ -32,7 +32,6 @@ struct transfer {
     bool dials;    /* a lane is on its way there */
     bool modest;   /* the hasher goes first */
     struct spare spare;
-    uint64_t spare_ms;
     bool has_spare;
     struct pace pace;
     struct retry retry;
