@@ -4,6 +4,8 @@
 #include <dlfcn.h>
 #include <stdlib.h>
 
+#include "cuda/symbol.h"
+
 #define TEXT_OF(n) #n
 #define NAME_OF(major) "libcublas.so." TEXT_OF(major)
 #define LIBRARY NAME_OF(CUBLAS_VER_MAJOR)
@@ -20,24 +22,17 @@ struct blas {
 };
 
 /* C cannot turn an object's address into a function's but by its bytes. */
-static bool find(void *lib, const char *name, void *function, size_t size)
-{
-    void *p = dlsym(lib, name);
-
-    __builtin_memcpy(function, &p, size);
-    return p != NULL;
-}
-
 static bool load(struct blas *b)
 {
     void *lib = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL);
 
     return lib != NULL &&
-           find(lib, "cublasCreate_v2", &b->create, sizeof(b->create)) &&
-           find(lib, "cublasDestroy_v2", &b->destroy, sizeof(b->destroy)) &&
-           find(lib, "cublasSetStream_v2", &b->set_stream,
+           symbol_find(lib, "cublasCreate_v2", &b->create, sizeof(b->create)) &&
+           symbol_find(
+               lib, "cublasDestroy_v2", &b->destroy, sizeof(b->destroy)) &&
+           symbol_find(lib, "cublasSetStream_v2", &b->set_stream,
                sizeof(b->set_stream)) &&
-           find(lib, "cublasGemmEx", &b->gemm, sizeof(b->gemm));
+           symbol_find(lib, "cublasGemmEx", &b->gemm, sizeof(b->gemm));
 }
 
 struct blas *blas_open(cudaStream_t q, struct err *e)

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/human.h"
+#include "cuda/symbol.h"
 #include "cuda/tune.h"
 
 #define LIBRARY "libcufile.so.0"
@@ -42,14 +43,6 @@ struct cufile {
     atomic_ullong bytes;
 };
 
-static bool find(void *lib, const char *name, void *function, size_t size)
-{
-    void *p = dlsym(lib, name);
-
-    __builtin_memcpy(function, &p, size);
-    return p != NULL;
-}
-
 /* Its ways that do without the driver are not used. */
 static bool load(struct cufile *c, struct err *e)
 {
@@ -63,10 +56,11 @@ static bool load(struct cufile *c, struct err *e)
     setenv("CUFILE_LOGFILE_PATH", "/dev/null", 0);
     lib = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL);
     if (lib != NULL &&
-        find(lib, "cuFileDriverOpen", &c->open, sizeof(c->open)) &&
-        find(lib, "cuFileHandleRegister", &c->add, sizeof(c->add)) &&
-        find(lib, "cuFileHandleDeregister", &c->remove, sizeof(c->remove)) &&
-        find(lib, "cuFileRead", &c->read, sizeof(c->read)))
+        symbol_find(lib, "cuFileDriverOpen", &c->open, sizeof(c->open)) &&
+        symbol_find(lib, "cuFileHandleRegister", &c->add, sizeof(c->add)) &&
+        symbol_find(
+            lib, "cuFileHandleDeregister", &c->remove, sizeof(c->remove)) &&
+        symbol_find(lib, "cuFileRead", &c->read, sizeof(c->read)))
         return true;
     err_set(e, ERR_MISSING, "there is no " LIBRARY);
     return false;
