@@ -12,8 +12,6 @@
 #include "base/path.h"
 #include "fetch/commands.h"
 
-#define ARENA_MAX NAMES_ARENA_MAX
-
 enum { JSON_MAX = 1 << 30 };
 
 struct get_opts {
@@ -240,7 +238,7 @@ static int run(const struct cmd_ctx *ctx, void *values, int argc, char **argv,
     struct err *e)
 {
     const struct get_opts *o = values;
-    struct arena arena AUTO(arena_free) = ARENA_INIT(ARENA_MAX);
+    struct arena arena AUTO(arena_free) = ARENA_INIT(NAMES_ARENA_MAX);
     const char *dest = argc > 2 ? argv[2] : NULL;
     struct get g AUTO(get_free) = { .bucket = BUCKET_INIT };
     char name[PATH_MAX];

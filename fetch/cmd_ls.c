@@ -9,8 +9,6 @@
 #include "base/path.h"
 #include "fetch/commands.h"
 
-#define ARENA_MAX NAMES_ARENA_MAX
-
 enum { JSON_MAX = 1 << 30, DATE_MAX = 32 };
 
 struct ls_opts {
@@ -112,7 +110,7 @@ static int run(const struct cmd_ctx *ctx, void *values, int argc, char **argv,
     struct err *e)
 {
     const struct ls_opts *o = values;
-    struct arena arena AUTO(arena_free) = ARENA_INIT(ARENA_MAX);
+    struct arena arena AUTO(arena_free) = ARENA_INIT(NAMES_ARENA_MAX);
     const char *name = argc > 1 ? argv[1] : NULL;
     struct volume_entry *list = NULL;
     struct volume v;

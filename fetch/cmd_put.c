@@ -9,8 +9,6 @@
 #include "base/path.h"
 #include "fetch/commands.h"
 
-#define ARENA_MAX NAMES_ARENA_MAX
-
 enum { JSON_MAX = 1 << 30 };
 
 struct put_opts {
@@ -90,7 +88,7 @@ static int run(const struct cmd_ctx *ctx, void *values, int argc, char **argv,
     struct err *e)
 {
     const struct put_opts *o = values;
-    struct arena arena AUTO(arena_free) = ARENA_INIT(ARENA_MAX);
+    struct arena arena AUTO(arena_free) = ARENA_INIT(NAMES_ARENA_MAX);
     struct progress *progress AUTO(progress_close_auto) = NULL;
     struct bucket bucket AUTO(bucket_close) = BUCKET_INIT;
     struct putlist_item *items;
