@@ -32,6 +32,7 @@ struct asking {
     bool busy[PROVIDER_QUESTIONS];
     uint64_t down_until_ms;
     uint64_t up_ms;    /* when he answered last */
+    uint64_t fell_ms;  /* when he was first found not to */
     unsigned failures; /* in a row */
     unsigned late;     /* threads of asking_put_soon */
     bool closing;
@@ -164,17 +165,25 @@ static void note_up(struct asking *a)
     a->up_ms = clock_ms();
 }
 
-/* Once is nothing. Again: who finds out must not have waited for long. */
-static void note_down(struct asking *a, const struct err *e, uint64_t took_ms)
+/*
+ * Once is nothing, and so is what was under way at that time: it tells the
+ * same. Again: who finds out must not have waited for long.
+ */
+static void note_down(struct asking *a, const struct err *e, uint64_t begun_ms)
 {
-    uint64_t ms =
-        a->failures == 0
-            ? DOWN_MS
-            : size_min(size_max(took_ms * DOWN_TIMES, DOWN_MS), DOWN_MAX_MS);
+    uint64_t now = clock_ms(), ms = DOWN_MS;
 
-    if (a->failures++ == 0)
+    if (a->failures == 0) {
         log_warn("%s cannot be reached: %s", a->name, e->msg);
-    a->down_until_ms = clock_ms() + ms;
+        a->fell_ms = now;
+    } else if (begun_ms <= a->fell_ms) {
+        return;
+    } else {
+        ms = size_min(
+            size_max((now - begun_ms) * DOWN_TIMES, DOWN_MS), DOWN_MAX_MS);
+    }
+    a->failures++;
+    a->down_until_ms = now + ms;
 }
 
 static void note_refusal(struct asking *a, struct memo *m,
@@ -184,7 +193,7 @@ static void note_refusal(struct asking *a, struct memo *m,
 
     if (e->kind == ERR_NET && r->status == 0 && !r->answered &&
         a->up_ms < begun_ms + SINCE_MS)
-        note_down(a, e, clock_ms() - begun_ms);
+        note_down(a, e, begun_ms);
     m->until_ms = clock_ms() + believed_ms(lack, r, e);
     m->err = *e;
     m->lack = lack;

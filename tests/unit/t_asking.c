@@ -219,10 +219,20 @@ static void late_answers(void)
     asking_close(a);
 }
 
+/* Of what was under way for long when it fell silent. */
+static void give_up(struct asking *a, const char *key)
+{
+    struct err e = ERR_INIT;
+
+    err_set(&e, ERR_NET, "no new byte for 30 s");
+    asking_refused(
+        a, key, &(struct hub_refusal){ .status = 0 }, clock_ms() - 30000, &e);
+}
+
 /* Nobody waits twice for a host that does not answer. */
 static void black_hole(void)
 {
-    struct asking *a = begin();
+    struct asking *a = begin(), *b = begin();
     uint64_t took;
     char commit[41];
 
@@ -237,8 +247,14 @@ static void black_hole(void)
         "who can do without goes on");
     usleep(400 * 1000);
     ok(down(a), "the question went on");
+    give_up(b, "file a");
+    give_up(b, "file b");
+    ok(down(b), "two transfers end");
     usleep(5000 * 1000);
     ok(!down(a), "after a while one asks again");
+    usleep(100 * 1000);
+    ok(!down(b), "no later where several found out at once");
+    asking_close(b);
     is_int(put_soon(a, "commit y main", 2000, goes_slowly, &took), LACK_BYTES,
         "not who can do without");
     ok(took < 200, "he does not wait at all");
