@@ -75,9 +75,10 @@ static unsigned under_way(
     return n;
 }
 
-/* Of the repository with the fewest under way, and that not more than its
- * share; of that the oldest. */
-static struct flow *find_work(const struct flows *all, bool small_only)
+/* Of those that are read now, or are not: of the repository with the fewest
+ * under way, and that not more than its share; of that the oldest. */
+static struct flow *find_work(
+    const struct flows *all, bool small_only, bool are_read)
 {
     unsigned least = all->share[small_only];
     struct flow *found = NULL;
@@ -85,7 +86,8 @@ static struct flow *find_work(const struct flows *all, bool small_only)
     for (struct flow *f = all->list; f != NULL && least > 0; f = f->next) {
         unsigned n;
 
-        if (f->taken || (small_only && f->file.size > SMALL_MAX))
+        if (f->taken || (f->readers > 0) != are_read ||
+            (small_only && f->file.size > SMALL_MAX))
             continue;
         n = under_way(all, f, small_only);
         if (n >= least)
@@ -144,8 +146,10 @@ static void *work(void *arg)
     pthread_setname_np(pthread_self(), "ml-fetch");
     pthread_mutex_lock(&all->lock);
     while (!all->stop) {
-        struct flow *f = find_work(all, me->small_only);
+        struct flow *f = find_work(all, me->small_only, true);
 
+        if (f == NULL)
+            f = find_work(all, me->small_only, false);
         if (f == NULL) {
             pthread_cond_wait(&all->work, &all->lock);
             continue;
@@ -274,13 +278,28 @@ static struct flow *new_flow(
     return f;
 }
 
+/* The oldest of those that wait, and whose readers have left, gives way. */
+static bool make_room(struct flows *all)
+{
+    struct flow *f = all->list;
+
+    while (f != NULL && (f->taken || f->readers > 0))
+        f = f->next;
+    if (f == NULL)
+        return false;
+    take_out(all, f);
+    all->waiting--;
+    put_down(f);
+    return true;
+}
+
 static struct flow *add_flow(struct flows *all, const struct edition *ed,
     const struct tree_file *file, struct watch_reader *r, enum lack *lack,
     struct err *e)
 {
     struct flow **end = &all->list, *f;
 
-    if (all->waiting >= WAITING_MAX || all->stop) {
+    if (all->stop || (all->waiting >= WAITING_MAX && !make_room(all))) {
         *lack = LACK_LIMIT;
         err_set(
             e, ERR_BUSY, "%zu files wait already to be fetched", all->waiting);
