@@ -39,8 +39,8 @@ struct mirror {
     const char *tokens_path;
     pthread_rwlock_t tokens_lock;
     struct tokens *tokens;
-    struct timespec tokens_when; /* the file's */
-    bool tokens_gone;            /* it is not there, which was said */
+    struct stat tokens_was; /* the file */
+    bool tokens_gone;       /* it is not there, which was said */
 };
 
 /* ---- who may ask ---- */
@@ -76,10 +76,18 @@ static int read_tokens(struct mirror *m, struct err *e)
     pthread_rwlock_wrlock(&m->tokens_lock);
     old = m->tokens;
     m->tokens = fresh;
-    m->tokens_when = st.st_mtim;
+    m->tokens_was = st;
     pthread_rwlock_unlock(&m->tokens_lock);
     tokens_free(old);
     return 0;
+}
+
+/* Its time is what who wrote it says. It may have become readable only now. */
+static bool is_same(const struct stat *a, const struct stat *b)
+{
+    return a->st_ino == b->st_ino && a->st_dev == b->st_dev &&
+           a->st_size == b->st_size && a->st_ctim.tv_sec == b->st_ctim.tv_sec &&
+           a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
 }
 
 /* A file that was written anew counts at once; one that is wrong does not. */
@@ -98,15 +106,14 @@ static void look_at_tokens(struct mirror *m)
         return;
     }
     m->tokens_gone = false;
-    if ((st.st_mtim.tv_sec == m->tokens_when.tv_sec &&
-            st.st_mtim.tv_nsec == m->tokens_when.tv_nsec))
+    if (is_same(&st, &m->tokens_was))
         return;
     if (read_tokens(m, &why) == 0) {
         log_info("%s was read again: %zu tokens", m->tokens_path,
             tokens_count(m->tokens));
         return;
     }
-    m->tokens_when = st.st_mtim;
+    m->tokens_was = st;
     log_warn("the tokens stay as they were: %s", why.msg);
 }
 

@@ -363,6 +363,18 @@ def guarded(cache):
             time.sleep(0.1)
         tap.eq(m.ask(url, Authorization=alice).status, 401,
                "a changed file is read again")
+        st = os.stat(path)
+        with open(path + "-new", "w", encoding="utf-8") as f:
+            f.write(f"{ALICE} *\n{BOB} *\n")
+        os.chmod(path + "-new", 0o600)
+        os.utime(path + "-new", ns=(st.st_atime_ns, st.st_mtime_ns))
+        os.rename(path + "-new", path)
+        for _ in range(30):
+            if m.ask(url, Authorization=alice).status == 200:
+                break
+            time.sleep(0.1)
+        tap.eq(m.ask(url, Authorization=alice).status, 200,
+               "so is another one of the same time")
         with open(path, "w", encoding="utf-8") as f:
             f.write("nonsense\n")
         time.sleep(1.5)
