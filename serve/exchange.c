@@ -405,7 +405,7 @@ enum MHD_Result exchange_request(void *arg, struct MHD_Connection *c,
     struct exchange *x = *context;
 
     (void)arg, (void)c, (void)url;
-    if (x == NULL || x->passage == NULL || x->all->stopping || is_alone(x))
+    if (x == NULL || x->passage == NULL || x->all->stopping)
         return MHD_NO;
     switch (x->stage) {
     case STAGE_HEAD:
@@ -418,7 +418,7 @@ enum MHD_Result exchange_request(void *arg, struct MHD_Connection *c,
         return MHD_YES;
     case STAGE_MADE:
     case STAGE_FIRST:
-        return send_when_begun(x, false);
+        return is_alone(x) ? MHD_NO : send_when_begun(x, false);
     default:
         return MHD_NO;
     }

@@ -9,7 +9,10 @@
 
 #include "base/clock.h"
 
-enum { ESTABLISHED = 1 }; /* of the kernel's states */
+enum {
+    ESTABLISHED = 1, /* of the kernel's states */
+    LEFT_MS = 1000
+};
 
 enum phase { PHASE_HEAD, PHASE_WORK, PHASE_SEND };
 
@@ -207,12 +210,15 @@ void traffic_end(struct traffic *t, struct passage *p, enum route_kind kind,
     pthread_mutex_unlock(&t->lock);
 }
 
-/* Who takes up room. Its thread sees the end of the connection, and closes. */
+/*
+ * Who takes up room. Its thread sees the end of the connection, and closes:
+ * the end that a client has sent it overlooks where that came with a request.
+ */
 static bool overstays(
     const struct traffic *t, const struct passage *p, uint64_t now)
 {
     if (p->phase == PHASE_HEAD)
-        return now - p->since_ms > t->timeout_ms;
+        return now - p->since_ms > (p->left ? LEFT_MS : t->timeout_ms);
     return p->phase == PHASE_SEND && !p->held_up &&
            now - p->mark_ms > t->timeout_ms &&
            p->acked - p->mark < t->timeout_ms / 1000 * TRAFFIC_SLOW;
@@ -223,8 +229,7 @@ static void tick_one(
 {
     uint64_t before = p->acked;
 
-    if (p->phase != PHASE_HEAD)
-        look(t, p);
+    look(t, p);
     p->rate = p->rate * 0.7 + (double)(p->acked - before) / seconds * 0.3;
     if (!p->shut && overstays(t, p, now)) {
         p->shut = true;

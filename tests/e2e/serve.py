@@ -117,6 +117,20 @@ def keep_alive(m):
     tap.eq(bad, [], "1,000 requests on one connection")
 
 
+def half_closed(m):
+    """Who sends no more may have asked for much."""
+    got, begin = [], time.monotonic()
+    for _ in range(2):
+        with m.connect() as s:
+            s.sendall(b"GET /acme/m/resolve/main/config.json HTTP/1.1\r\n"
+                      b"Host: x\r\n\r\n" * 40)
+            s.shutdown(socket.SHUT_WR)
+            got.append(s.makefile("rb").read().count(b" 200 OK"))
+    took = time.monotonic() - begin
+    tap.ok(got == [40] * 2 and took < 8, "who says that these are all his "
+           "requests gets all answers, and an end", (got, took))
+
+
 def not_there(m, commit):
     cases = [("/acme/none/resolve/main/a", 404, "RepoNotFound", None),
              ("/api/models/acme/none", 404, "RepoNotFound", None),
@@ -512,6 +526,7 @@ with serving.Cache() as hub:
         files(mirror, COMMIT)
         ranges(mirror)
         keep_alive(mirror)
+        half_closed(mirror)
         not_there(mirror, COMMIT)
         listings(mirror, COMMIT)
         half(hub, mirror)
