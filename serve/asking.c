@@ -423,6 +423,17 @@ enum lack asking_refused(struct asking *a, const char *key,
     return lack;
 }
 
+void asking_forget(struct asking *a, const char *key)
+{
+    struct memo *m;
+
+    pthread_mutex_lock(&a->lock);
+    m = memo_find(&a->memos, key, clock_ms());
+    if (m != NULL)
+        m->until_ms = 0;
+    pthread_mutex_unlock(&a->lock);
+}
+
 void asking_answered(struct asking *a)
 {
     pthread_mutex_lock(&a->lock);

@@ -62,6 +62,9 @@ int asking_put_soon(struct asking *a, struct question *q, uint64_t ms,
 enum lack asking_refused(struct asking *a, const char *key,
     const struct hub_refusal *r, uint64_t begun_ms, struct err *e);
 
+/* asking_forget - what was answered to it is not so any more. */
+void asking_forget(struct asking *a, const char *key);
+
 /* asking_answered - somebody is there: something has come from him. */
 void asking_answered(struct asking *a);
 

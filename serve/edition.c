@@ -298,6 +298,16 @@ static bool is_being_pulled(
            access(path, F_OK) == 0;
 }
 
+bool edition_unlisted(
+    const struct hubdir *h, const struct repo *r, const char *commit)
+{
+    struct stamp ignored;
+    bool listed;
+
+    return take_stamp(h, r, commit, &ignored, &listed) && !listed &&
+           !is_being_pulled(h, r, commit);
+}
+
 static int load(const struct hubdir *h, struct edition_private *p, bool listed,
     struct err *e)
 {

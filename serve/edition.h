@@ -36,6 +36,10 @@ int edition_held(struct editions *all, const struct hubdir *h,
     const struct repo *r, const char *commit, bool read, struct edition **out,
     struct err *e);
 
+/* edition_unlisted - is there a snapshot of it that has no listing? */
+bool edition_unlisted(
+    const struct hubdir *h, const struct repo *r, const char *commit);
+
 /*
  * edition_keep - one whose listing comes from elsewhere
  * tree's memory is copied. Returns 0 with *out, to be dropped; -1 with *e.

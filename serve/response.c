@@ -105,11 +105,16 @@ static void refuse_lack(struct responder *by, const struct asked *q,
 static void no_entry(struct responder *by, const struct asked *q,
     const struct edition *ed, struct response *a)
 {
-    char text[512];
+    bool unsure = !ed->whole && by->supply->supplier != NULL;
+    char text[640];
 
-    snprintf(text, sizeof(text), "mirror %s: %s@%.12s has no '%.300s'",
-        by->name, ed->repo.id, ed->commit, q->route.path);
-    not_found(a, "EntryNotFound", text);
+    snprintf(text, sizeof(text), "mirror %s: %s@%.12s has no '%.300s'%s",
+        by->name, ed->repo.id, ed->commit, q->route.path,
+        unsure ? " here, and nobody can tell whether it should" : "");
+    if (unsure)
+        response_refuse(a, 504, text);
+    else
+        not_found(a, "EntryNotFound", text);
     field(a, "X-Repo-Commit", ed->commit);
 }
 

@@ -115,6 +115,29 @@ static int fetch_edition(struct supply *s, const struct repo *r,
     return edition_keep(s->editions, r, commit, &tree, out, e);
 }
 
+/*
+ * Links alone do not tell what a commit does not have: they are believed where
+ * nobody can tell.
+ */
+static int ask_for_listing(
+    struct supply *s, enum supply_wait how, struct edition **ed)
+{
+    struct edition *links = *ed;
+    struct err ignored = ERR_INIT;
+    enum lack lack;
+    int rc;
+
+    *ed = NULL;
+    rc =
+        fetch_edition(s, &links->repo, links->commit, how, ed, &lack, &ignored);
+    if (rc < 0) {
+        *ed = links;
+        return 0;
+    }
+    edition_drop(links);
+    return rc;
+}
+
 int supply_resolve(struct supply *s, const struct repo *r, enum supply_wait how,
     struct edition **out, enum lack *lack, struct err *e)
 {
@@ -128,7 +151,9 @@ int supply_resolve(struct supply *s, const struct repo *r, enum supply_wait how,
     rc = edition_held(
         s->editions, &s->hub, r, commit, how != SUPPLY_NOW, out, e);
     if (rc == HAVE)
-        return 0;
+        return s->supplier == NULL || (*out)->whole
+                   ? 0
+                   : ask_for_listing(s, how, out);
     if (rc == EDITION_UNREAD)
         return SUPPLY_WAIT;
     /* A listing that a power cut has spoilt is asked for anew. */

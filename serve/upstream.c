@@ -118,6 +118,17 @@ static int ask_tree(struct question *q, unsigned nth, struct err *e)
     return hubdir_set_tree(i->u->dir, &i->repo, i->commit, &tree, e);
 }
 
+static int put_tree(
+    struct inquiry *i, enum supply_wait how, enum lack *lack, struct err *e)
+{
+    char none[41];
+
+    if (how != SUPPLY_NOW && edition_unlisted(i->u->dir, &i->repo, i->commit))
+        return put_soon(i, none, lack, e);
+    return asking_put(i->u->asking, &i->question, how == SUPPLY_LONG, lack, e);
+}
+
+/* What came a moment ago may have been removed since. */
 static int get_tree(void *self, const struct repo *r, const char *commit,
     enum supply_wait how, struct arena *arena, struct tree *out,
     enum lack *lack, struct err *e)
@@ -128,15 +139,19 @@ static int get_tree(void *self, const struct repo *r, const char *commit,
     int rc;
 
     memcpy(i.commit, commit, sizeof(i.commit));
-    rc = asking_put(u->asking, &i.question, how == SUPPLY_LONG, lack, e);
-    if (rc != 0)
-        return rc;
-    *lack = LACK_FAULT;
-    rc = hubdir_tree(u->dir, r, commit, arena, out, e);
-    if (rc == HAVE)
-        return 0;
-    return err_set(
-        e, ERR_IO, "the listing of %s@%s was removed meanwhile", r->id, commit);
+    for (int tries = 0; tries < 2; tries++) {
+        rc = put_tree(&i, how, lack, e);
+        if (rc != 0)
+            return rc;
+        rc = hubdir_tree(u->dir, r, commit, arena, out, e);
+        if (rc == HAVE)
+            return 0;
+        err_clear(e);
+        asking_forget(u->asking, i.question.key);
+    }
+    *lack = LACK_LIMIT;
+    return err_set(e, ERR_BUSY,
+        "the listing of %s@%.12s is removed again and again", r->id, commit);
 }
 
 /* ---- branches and tags ---- */

@@ -537,6 +537,43 @@ def away(tap, hub, files):
     relay.cut()
 
 
+def unlisted(tap, hub, files):
+    """A listing is removed (mlcache gc does it) while files of it come."""
+    relay = Relay(hub.url)
+    config = resolve("config.json", repo="acme/direct")
+    other = resolve("other.json", repo="acme/direct")
+    with Mirror(relay.url) as m:
+        def remove():
+            for name in m.names("trees", "acme/direct"):
+                os.remove(os.path.join(m.root, "models--acme--direct/trees",
+                                       name))
+
+        got = Answer(m.url, config)
+        commit = got.header("X-Repo-Commit")
+        path = os.path.join(m.root, "models--acme--direct/snapshots", commit)
+        tap.ok(soon(lambda: os.path.exists(path)), "a file is published")
+        remove()
+        relay.cut()
+        got = [Answer(m.url, p.replace("main", commit)).status
+               for p in (config, other)]
+        tap.eq(got, [200, 504], "without a listing and without a Hub nobody "
+               "knows that there is no such file")
+        relay.open()
+        other = other.replace("main", commit)
+        tap.ok(soon(lambda: Answer(m.url, other).status == 200, 9),
+               "the Hub is asked for it again")
+        tap.eq(m.names("trees", "acme/direct"), [commit + ".json"],
+               "and it is kept")
+        remove()
+        got = Answer(m.url, "/api/models/acme/direct/tree/" + commit)
+        tap.eq((got.status, got.body.count(b'"path"')), (200, 3),
+               "also where it came a moment ago")
+        shutil.rmtree(os.path.join(m.root, "models--acme--direct"))
+        got = Answer(m.url, other)
+        tap.eq((got.status, got.body), (200, b"{}"), "so is all of it")
+    relay.cut()
+
+
 # What may stand between a mirror and its Hub, and what is answered where
 # nothing is held.
 VAGUE = [({"status": 401, "headers": {"X-Error-Message":
@@ -987,6 +1024,7 @@ def main():
             leaving(tap, hub, files)
             dies_half_way(tap, hub, big)
             away(tap, hub, files)
+            unlisted(tap, hub, files)
             flooded(tap, hub, files)
             left(tap, hub, files)
             pinned(tap, hub, files)
