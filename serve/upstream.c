@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/path.h"
+#include "cache/lease.h"
 #include "serve/asking.h"
 #include "serve/feed_make.h"
 #include "serve/reflist.h"
@@ -104,6 +105,20 @@ static int get_commit(void *self, const struct repo *r, enum supply_wait how,
 
 /* ---- which files ---- */
 
+/* Not while somebody removes what is there. */
+static int keep_tree(
+    const struct inquiry *i, const struct tree *tree, struct err *e)
+{
+    struct lease lease AUTO(lease_free) = LEASE_INIT;
+    char path[PATH_MAX];
+
+    if (hubdir_init(i->u->dir, e) != 0 ||
+        lease_of_repo(i->u->dir, &i->repo, path, e) != 0 ||
+        lease_hold(&lease, path, true, e) != 0)
+        return -1;
+    return hubdir_set_tree(i->u->dir, &i->repo, i->commit, tree, e);
+}
+
 static int ask_tree(struct question *q, unsigned nth, struct err *e)
 {
     struct inquiry *i = (struct inquiry *)q;
@@ -112,10 +127,9 @@ static int ask_tree(struct question *q, unsigned nth, struct err *e)
     struct tree tree;
 
     if (from->tree(from->self, nth, &i->repo, i->commit, &arena, &tree,
-            &q->refusal, e) != 0 ||
-        hubdir_init(i->u->dir, e) != 0)
+            &q->refusal, e) != 0)
         return -1;
-    return hubdir_set_tree(i->u->dir, &i->repo, i->commit, &tree, e);
+    return keep_tree(i, &tree, e);
 }
 
 static int put_tree(

@@ -3,6 +3,7 @@
 who ask, passed on while it comes, and kept. The Hub is slow, wrong, away;
 clients leave; the mirror is killed. --long: 1 GB, in place of 64 MiB."""
 import concurrent.futures
+import fcntl
 import hashlib
 import http.client
 import json
@@ -548,6 +549,11 @@ def unlisted(tap, hub, files):
                 os.remove(os.path.join(m.root, "models--acme--direct/trees",
                                        name))
 
+        def remove_all():  # it may be written to meanwhile
+            path = os.path.join(m.root, "models--acme--direct")
+            shutil.rmtree(path, ignore_errors=True)
+            return not os.path.exists(path)
+
         got = Answer(m.url, config)
         commit = got.header("X-Repo-Commit")
         path = os.path.join(m.root, "models--acme--direct/snapshots", commit)
@@ -568,9 +574,20 @@ def unlisted(tap, hub, files):
         got = Answer(m.url, "/api/models/acme/direct/tree/" + commit)
         tap.eq((got.status, got.body.count(b'"path"')), (200, 3),
                "also where it came a moment ago")
-        shutil.rmtree(os.path.join(m.root, "models--acme--direct"))
+        soon(remove_all)
         got = Answer(m.url, other)
         tap.eq((got.status, got.body), (200, b"{}"), "so is all of it")
+        lease = os.path.join(m.root, ".locks/models--acme--direct/ml.lease")
+        with open(lease, "r+b") as f, \
+                concurrent.futures.ThreadPoolExecutor(1) as pool:
+            fcntl.flock(f, fcntl.LOCK_EX)
+            soon(remove_all)
+            reader = pool.submit(Answer, m.url, other)
+            time.sleep(0.7)
+            early = m.names("trees", "acme/direct")
+            fcntl.flock(f, fcntl.LOCK_UN)
+            tap.eq((early, reader.result().status), ([], 200),
+                   "nothing is written while somebody removes")
     relay.cut()
 
 
