@@ -250,6 +250,8 @@ void watch_wrong(struct watch *w)
 {
     if (w == NULL)
         return;
+    if (w->misled != NULL)
+        w->misled(w->arg);
     pthread_mutex_lock(&w->lock);
     w->wrong = true;
     tell_all(w);

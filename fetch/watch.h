@@ -42,9 +42,12 @@ struct watch {
     bool over;             /* and so is the transfer; err says why, or NONE */
     struct err err;
     struct watch_reader *readers;
-    uint64_t left_ms;    /* when the last one left, or needed a byte */
-    uint64_t flushed_ms; /* when bytes were last written early */
-    struct http *http;   /* to be woken; NULL: none is at work */
+    uint64_t left_ms;          /* when the last one left, or needed a byte */
+    uint64_t flushed_ms;       /* when bytes were last written early */
+    struct http *http;         /* to be woken; NULL: none is at work */
+    void (*misled)(void *arg); /* who has read of it may have wrong bytes:
+                                  before they are told; or NULL */
+    void *arg;                 /* its own */
 };
 
 /*

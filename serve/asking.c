@@ -28,7 +28,6 @@ struct asking {
     pthread_mutex_t lock;
     pthread_cond_t changed; /* an answer came, or an asker is free */
     struct memos memos;
-    struct memos beliefs; /* their own: no stranger's question ends one */
     bool busy[PROVIDER_QUESTIONS];
     uint64_t down_until_ms;
     uint64_t up_ms;    /* when he answered last */
@@ -55,7 +54,7 @@ struct asking *asking_open(const char *name, struct err *e)
     pthread_cond_init(&a->changed, &attr);
     pthread_condattr_destroy(&attr);
     snprintf(a->name, sizeof(a->name), "%s", name);
-    if (memos_open(&a->memos, e) == 0 && memos_open(&a->beliefs, e) == 0)
+    if (memos_open(&a->memos, e) == 0)
         return a;
     asking_close(a);
     return NULL;
@@ -72,7 +71,6 @@ void asking_close(struct asking *a)
         pthread_cond_wait(&a->changed, &a->lock);
     pthread_mutex_unlock(&a->lock);
     memos_free(&a->memos);
-    memos_free(&a->beliefs);
     pthread_cond_destroy(&a->changed);
     pthread_mutex_destroy(&a->lock);
     free(a);
@@ -444,13 +442,10 @@ void asking_answered(struct asking *a)
 int asking_known(
     struct asking *a, const char *key, enum lack *lack, struct err *e)
 {
-    uint64_t now = clock_ms();
     int known;
 
     pthread_mutex_lock(&a->lock);
-    known = recall(memo_find(&a->beliefs, key, now), NULL, lack, e);
-    if (known == 0)
-        known = recall(memo_find(&a->memos, key, now), NULL, lack, e);
+    known = recall(memo_find(&a->memos, key, clock_ms()), NULL, lack, e);
     pthread_mutex_unlock(&a->lock);
     return known;
 }
@@ -463,19 +458,6 @@ bool asking_down(struct asking *a, enum lack *lack, struct err *e)
     down = recall_down(a, NULL, NULL, lack, e) < 0;
     pthread_mutex_unlock(&a->lock);
     return down;
-}
-
-void asking_believe(struct asking *a, const char *key, uint64_t ms)
-{
-    struct memo *m;
-
-    pthread_mutex_lock(&a->lock);
-    m = memo_make(&a->beliefs, key, clock_ms());
-    if (m != NULL) {
-        m->lack = LACK_NONE;
-        m->until_ms = clock_ms() + ms;
-    }
-    pthread_mutex_unlock(&a->lock);
 }
 
 size_t asking_with(struct asking *a, const char *front, const char *commit,

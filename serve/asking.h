@@ -68,7 +68,7 @@ void asking_forget(struct asking *a, const char *key);
 /* asking_answered - somebody is there: something has come from him. */
 void asking_answered(struct asking *a);
 
-/* asking_known - 0: nothing; 1: believed; -1 with *lack and *e. */
+/* asking_known - 0: nothing; 1: an answer; -1 with *lack and *e. */
 int asking_known(
     struct asking *a, const char *key, enum lack *lack, struct err *e);
 
@@ -86,8 +86,5 @@ struct asking_found {
 };
 size_t asking_with(struct asking *a, const char *front, const char *commit,
     struct asking_found *out, size_t max);
-
-/* asking_believe - that it is so, for so long, whatever else is asked. */
-void asking_believe(struct asking *a, const char *key, uint64_t ms);
 
 #endif

@@ -20,6 +20,7 @@ enum {
 
 struct flow {
     struct watch watch;
+    struct flows *all;
     struct repo repo;
     char commit[41];
     struct tree_file file; /* its path is the flow's */
@@ -127,7 +128,6 @@ static void fetch(struct flows *all, struct flow *f, unsigned nth)
         .begun_ms = clock_ms() };
 
     from->fetch(from->self, nth, &s, &refusal, &e);
-    end.misled = watch_doubtful(&f->watch);
     if (e.kind != ERR_NONE && e.kind != ERR_CANCELLED)
         log_warn("%s: %.*s: %s%s%s", f->repo.id, STR_ARG(f->file.path), e.msg,
             e.hint[0] != 0 ? "; " : "", e.hint);
@@ -257,8 +257,16 @@ static struct flow *find_flow(struct flows *all, const struct repo *r,
     return NULL;
 }
 
-static struct flow *new_flow(
-    const struct edition *ed, const struct tree_file *file, struct err *e)
+static void misled(void *arg)
+{
+    const struct flow *f = arg;
+    const struct flows_opts *opts = &f->all->opts;
+
+    opts->misled(opts->arg, &f->repo, tree_etag(&f->file));
+}
+
+static struct flow *new_flow(struct flows *all, const struct edition *ed,
+    const struct tree_file *file, struct err *e)
 {
     struct flow *f = calloc(1, sizeof(*f));
     char *path = strndup(file->path.p, file->path.len);
@@ -275,6 +283,9 @@ static struct flow *new_flow(
     f->file.path.p = path;
     f->uses = 1;
     watch_init(&f->watch, file->size, FEED_HELD_BACK);
+    f->watch.misled = misled;
+    f->watch.arg = f;
+    f->all = all;
     return f;
 }
 
@@ -305,7 +316,7 @@ static struct flow *add_flow(struct flows *all, const struct edition *ed,
             e, ERR_BUSY, "%zu files wait already to be fetched", all->waiting);
         return NULL;
     }
-    f = new_flow(ed, file, e);
+    f = new_flow(all, ed, file, e);
     if (f == NULL) {
         *lack = LACK_FAULT;
         return NULL;
@@ -366,18 +377,6 @@ bool flows_has(
         has = has || is_of(f, r, etag);
     pthread_mutex_unlock(&all->lock);
     return has;
-}
-
-bool flows_doubt(
-    struct flows *all, const struct repo *r, const struct digest *etag)
-{
-    bool doubt = false;
-
-    pthread_mutex_lock(&all->lock);
-    for (struct flow *f = all->list; f != NULL; f = f->next)
-        doubt = doubt || (is_of(f, r, etag) && watch_doubtful(&f->watch));
-    pthread_mutex_unlock(&all->lock);
-    return doubt;
 }
 
 static void name_repo(const struct repo *r, char *out, size_t len)

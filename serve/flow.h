@@ -17,7 +17,6 @@ struct flow_end {
     const struct repo *repo;
     const char *commit;
     const struct digest *etag;
-    bool misled; /* first bytes were given out that are wrong */
     const struct hub_refusal *refusal;
     uint64_t begun_ms;
 };
@@ -28,6 +27,8 @@ struct flows_opts {
     unsigned most; /* transfers at the same time; 0: what is good */
     /* Why it is over (kind NONE: all is well), and what to answer then. */
     enum lack (*ended)(void *arg, const struct flow_end *end, struct err *e);
+    /* First bytes were given out that are wrong; before it ends. */
+    void (*misled)(void *arg, const struct repo *r, const struct digest *etag);
     void *arg;
 };
 
@@ -51,13 +52,6 @@ void flow_leave(struct flows *all, struct flow *f, struct watch_reader *r);
 
 /* flows_has - is it under way, or waits for its turn? */
 bool flows_has(
-    struct flows *all, const struct repo *r, const struct digest *etag);
-
-/*
- * flows_doubt - have first bytes of a transfer under way been found wrong?
- * Who goes on behind them would have a file of two halves.
- */
-bool flows_doubt(
     struct flows *all, const struct repo *r, const struct digest *etag);
 
 /* flow_watch - what can be read of it. */

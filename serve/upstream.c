@@ -12,6 +12,7 @@
 #include "base/path.h"
 #include "cache/lease.h"
 #include "serve/asking.h"
+#include "serve/doubt.h"
 #include "serve/feed_make.h"
 #include "serve/reflist.h"
 
@@ -19,8 +20,7 @@ enum {
     BRANCHES_MAX = 8,
     BRANCH_MS = 30000, /* so long a branch is believed to stay, and a list */
     HELD_MS = 2000,    /* so long is waited where one is held */
-    KEPT_MS = 2000,    /* who waited for the same listing finds it kept */
-    DOUBT_MS = 600000  /* somebody may have wrong first bytes of a file */
+    KEPT_MS = 2000     /* who waited for the same listing finds it kept */
 };
 
 struct upstream {
@@ -251,14 +251,9 @@ static int open_file(void *self, const struct edition *ed,
 static bool is_doubtful(
     void *self, const struct repo *r, const struct digest *etag)
 {
-    struct upstream *u = self;
-    struct err ignored = ERR_INIT;
-    char key[MEMO_KEY_MAX];
-    enum lack lack;
+    const struct upstream *u = self;
 
-    name(key, "doubt", r, etag->hex);
-    return flows_doubt(u->flows, r, etag) ||
-           asking_known(u->asking, key, &lack, &ignored) > 0;
+    return doubt_is(u->dir, r, etag);
 }
 
 static void get_fetching(void *self,
@@ -316,15 +311,19 @@ static void note_branches(struct upstream *u, const struct flow_end *end)
     }
 }
 
+static void on_misled(
+    void *arg, const struct repo *r, const struct digest *etag)
+{
+    const struct upstream *u = arg;
+
+    doubt_note(u->dir, r, etag);
+}
+
 static enum lack on_end(void *arg, const struct flow_end *end, struct err *e)
 {
     struct upstream *u = arg;
     char key[MEMO_KEY_MAX];
 
-    if (end->misled) {
-        name(key, "doubt", end->repo, end->etag->hex);
-        asking_believe(u->asking, key, DOUBT_MS);
-    }
     if (e->kind == ERR_NONE) {
         asking_answered(u->asking);
         note_branches(u, end);
@@ -346,6 +345,7 @@ struct upstream *upstream_open(const struct upstream_opts *opts, struct err *e)
         .from = opts->from,
         .most = opts->fetches,
         .ended = on_end,
+        .misled = on_misled,
         .arg = u };
 
     if (u == NULL) {

@@ -377,6 +377,14 @@ def wrong_bytes(tap, hub, files):
                "a part is a part still", part.status)
     with Mirror(hub.url) as m:
         hub.faults([flipped(1)])
+        got = Answer(m.url, resolve())
+        m.stop(signal.SIGKILL)
+        m.start()
+        rest = Answer(m.url, resolve(), Range=f"bytes={4 * MIB}-")
+        tap.ok(not got.whole and rest.status == 200 and rest.body == want,
+               "also when the mirror was killed meanwhile", rest.status)
+    with Mirror(hub.url) as m:
+        hub.faults([flipped(1)])
         rest = Answer(m.url, resolve(), Range=f"bytes={len(want) - 9}-")
         tap.ok(rest.status == 200 and rest.body == want,
                "so is who went on before anybody knew of it", rest.status)

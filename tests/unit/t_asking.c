@@ -66,22 +66,17 @@ static void only_to_who_asked(void)
 }
 
 /* Whoever asks for what is not there, as often as he likes. */
-static void beliefs_stay(void)
+static void memory_ends(void)
 {
     struct asking *a = begin();
     char key[MEMO_KEY_MAX];
 
-    asking_believe(a, "doubt x", 600000);
-    is_int(known(a, "doubt x"), 1, "it is believed");
     for (int i = 0; i < 2 * MEMO_ENTRIES; i++) {
         snprintf(key, sizeof(key), "commit models--a--%d main", i);
         refuse(a, key, (struct hub_refusal){ .status = 404 }, ERR_MISSING);
     }
     is_int(known(a, key), -1, "the last refusal is known");
     is_int(known(a, "commit models--a--0 main"), 0, "the first is forgotten");
-    is_int(known(a, "doubt x"), 1, "what is believed is not");
-    asking_believe(a, "doubt y", 0);
-    is_int(known(a, "doubt y"), 0, "but in its time");
     asking_close(a);
 }
 
@@ -269,7 +264,7 @@ static void black_hole(void)
 
 int main(void)
 {
-    beliefs_stay();
+    memory_ends();
     who_is_at_fault();
     only_to_who_asked();
     what_was_said_stays();
