@@ -71,7 +71,6 @@ void intent_drop(struct intent *c)
 
 struct reading {
     struct bucket *b;
-    struct s3 *s3; /* another one than the list is read with */
     int64_t before_s;
     bool tidy;
     int (*found)(void *arg, const struct digest *sha256, struct err *e);
@@ -129,9 +128,9 @@ static int read_claim(void *arg, const struct s3_entry *entry, struct err *e)
     int rc;
 
     if (entry->modified_s > 0 && entry->modified_s < r->before_s)
-        return r->tidy ? s3_delete(r->s3, entry->key, e) : 0;
+        return r->tidy ? s3_delete(r->b->s3, entry->key, e) : 0;
     for (int tries = 0; tries < 2; tries++) {
-        rc = bucket_read(r->s3, entry->key, &text, NULL, e);
+        rc = bucket_read(r->b->s3, entry->key, &text, NULL, e);
         if (rc != 0)
             return rc < 0 ? -1 : 0;
         rc = tell(r, buf_str(&text), e);
@@ -156,14 +155,7 @@ int intent_all(struct bucket *b, int64_t now_s, bool tidy,
         .found = found,
         .arg = arg };
     struct s3_list l = { .prefix = prefix, .entry = read_claim, .arg = &r };
-    int rc;
 
-    if (bucket_key(b, prefix, e, "leases/") != 0)
-        return -1;
-    r.s3 = bucket_borrow(b, e);
-    if (r.s3 == NULL)
-        return -1;
-    rc = s3_list(b->s3, &l, e);
-    bucket_return(b, r.s3);
-    return rc;
+    return bucket_key(b, prefix, e, "leases/") != 0 ? -1
+                                                    : s3_list(b->s3, &l, e);
 }

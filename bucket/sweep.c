@@ -29,7 +29,6 @@ struct sweeping {
     struct err stuck; /* the first of them */
     struct survey survey;
     struct arena arena; /* of it */
-    struct s3 *s3;      /* for work while a list is read */
     int64_t now_s, before_s;
     enum content_kind kind;
     size_t front;      /* of a key, up to behind "v1/" */
@@ -74,7 +73,7 @@ static int take_out(struct sweeping *w, enum swept_kind kind,
 {
     if (!w->s->dry_run && !may_remove(w))
         return 0;
-    if (!w->s->dry_run && s3_delete(w->s3, entry->key, e) != 0)
+    if (!w->s->dry_run && s3_delete(w->s->b->s3, entry->key, e) != 0)
         return -1;
     return note(w->s, kind, name, entry->size, e);
 }
@@ -112,12 +111,14 @@ static int still(void *arg, struct err *e)
 static int set_aside(struct sweeping *w, const char *key,
     const struct digest *sha256, struct err *e)
 {
-    struct retire a = { .s3 = w->s3, .turn = &w->turn, .may = still, .arg = w };
+    struct retire a = {
+        .s3 = w->s->b->s3, .turn = &w->turn, .may = still, .arg = w
+    };
     struct s3_info info = { .found = false };
     char trash[S3_KEY_MAX + 1];
     int rc;
 
-    if (s3_head(w->s3, key, &info, e) != 0)
+    if (s3_head(w->s->b->s3, key, &info, e) != 0)
         return -1;
     if (!info.found || info.modified_s >= w->before_s)
         return 0;
@@ -204,12 +205,12 @@ static int put_back(struct sweeping *w, enum content_kind kind,
     char key[S3_KEY_MAX + 1];
 
     if (content_key(w->s->b, kind, sha256, key, e) != 0 ||
-        s3_head(w->s3, key, &info, e) != 0)
+        s3_head(w->s->b->s3, key, &info, e) != 0)
         return -1;
     if (info.found)
         return 0;
     c.to = key;
-    if (s3_copy(w->s3, &c, &why) != 0 && why.kind != ERR_MISSING) {
+    if (s3_copy(w->s->b->s3, &c, &why) != 0 && why.kind != ERR_MISSING) {
         *e = why;
         return -1;
     }
@@ -283,7 +284,7 @@ static int empty(void *arg, const struct s3_entry *entry, struct err *e)
     if (survey_find(&w->survey, kind, &sha256) != NULL)
         return w->s->dry_run || !may_remove(w)
                    ? 0
-                   : s3_delete(w->s3, entry->key, e);
+                   : s3_delete(w->s->b->s3, entry->key, e);
     if (content_key(w->s->b, kind, &sha256, was, e) != 0)
         return -1;
     return take_out(w, SWEPT_OBJECT, entry, was + w->front, e);
@@ -327,7 +328,8 @@ static int drop_upload(void *arg, const struct s3_upload *u, struct err *e)
         return 0;
     if (!w->s->dry_run && !may_remove(w))
         return 0;
-    if (!w->s->dry_run && s3_multipart_abort(w->s3, u->key, u->upload, e) != 0)
+    if (!w->s->dry_run &&
+        s3_multipart_abort(w->s->b->s3, u->key, u->upload, e) != 0)
         return -1;
     return note(w->s, SWEPT_LEFTOVER, u->key + w->front, 0, e);
 }
@@ -491,10 +493,8 @@ int sweep_run(struct sweep *s, struct err *e)
 
     if (begin(&w, &claim, e) != 0)
         return -1;
-    w.s3 = bucket_borrow(s->b, e);
-    rc = w.s3 == NULL ? -1 : run(&w, e);
+    rc = run(&w, e);
     turn_end(&w.turn);
     arena_free(&w.arena);
-    bucket_return(s->b, w.s3);
     return rc;
 }

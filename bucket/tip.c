@@ -373,7 +373,7 @@ int tip_names(struct bucket *b, const char *below, struct arena *arena,
 
 /* Moves behind which there is a higher one. */
 struct tidying {
-    struct s3 *s3; /* another one than the list is read with */
+    struct s3 *s3;
     size_t front;
     uint64_t below;
     int64_t before_s;
@@ -397,12 +397,11 @@ int tip_tidy(
     struct bucket *b, const char *name, int64_t before_s, struct err *e)
 {
     char prefix[S3_KEY_MAX + 1];
-    struct tidying t = { .before_s = before_s };
+    struct tidying t = { .s3 = b->s3, .before_s = before_s };
     struct s3_list l = {
         .prefix = prefix, .folders = true, .entry = drop_old, .arg = &t
     };
     struct highest h;
-    int rc;
 
     if (b->conditional)
         return 0;
@@ -411,10 +410,5 @@ int tip_tidy(
         return -1;
     t.front = strlen(prefix);
     t.below = h.number;
-    t.s3 = bucket_borrow(b, e);
-    if (t.s3 == NULL)
-        return -1;
-    rc = s3_list(b->s3, &l, e);
-    bucket_return(b, t.s3);
-    return rc;
+    return s3_list(b->s3, &l, e);
 }

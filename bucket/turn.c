@@ -227,7 +227,6 @@ static int take_head(struct turn *t, struct err *e)
 
 struct looking {
     struct turn *t;
-    struct s3 *s3; /* another one than the list is read with */
     int64_t now_s;
     int64_t mine_s;     /* when ours was written; 0: the list has it not */
     struct claim other; /* that holds, or else the first that asks */
@@ -265,12 +264,13 @@ static int look_at(void *arg, const struct s3_entry *entry, struct err *e)
         l->mine_s = entry->modified_s;
         return 0;
     }
-    if (read_claim(l->s3, entry->key, &c, e) != 0)
+    if (read_claim(l->t->b->s3, entry->key, &c, e) != 0)
         return -1;
     /* One that was over for long is not made to last any more. */
     if (is_over(&c, l->now_s))
-        return is_over(&c, l->now_s - TURN_S) ? s3_delete(l->s3, entry->key, e)
-                                              : 0;
+        return is_over(&c, l->now_s - TURN_S)
+                   ? s3_delete(l->t->b->s3, entry->key, e)
+                   : 0;
     if (!l->other.found || precedes(&c, &l->other))
         l->other = c;
     return 0;
@@ -280,18 +280,11 @@ static int look(struct turn *t, struct looking *out, struct err *e)
 {
     char prefix[S3_KEY_MAX + 1];
     struct s3_list l = { .prefix = prefix, .entry = look_at, .arg = out };
-    int rc;
 
     *out =
         (struct looking){ .t = t, .now_s = t->since_s + up_s() - t->since_up };
-    if (bucket_key(t->b, prefix, e, "turn/") != 0)
-        return -1;
-    out->s3 = bucket_borrow(t->b, e);
-    if (out->s3 == NULL)
-        return -1;
-    rc = s3_list(t->b->s3, &l, e);
-    bucket_return(t->b, out->s3);
-    return rc;
+    return bucket_key(t->b, prefix, e, "turn/") != 0 ? -1
+                                                     : s3_list(t->b->s3, &l, e);
 }
 
 /* Ours is said and not held yet: who holds, or asked before, goes first. */

@@ -57,6 +57,14 @@ bool s3_code(const struct s3 *s, const char *code)
     return strcmp(s->said.code, code) == 0;
 }
 
+struct buf s3_take_answer(struct s3 *s)
+{
+    struct buf taken = s->answer;
+
+    s->answer = (struct buf)BUF_INIT(ASK_WORDS_MAX);
+    return taken;
+}
+
 bool s3_late(const struct s3 *s)
 {
     return s->call.end == HTTP_STALLED ||

@@ -104,6 +104,12 @@ int s3_named(const struct s3 *s, const char *key, struct err *e);
 /* s3_finish - s3_do, and refusals are errors. */
 int s3_finish(struct s3 *s, struct s3_ask *a, struct err *e);
 
+/*
+ * s3_take_answer - the last answer, for good: it stays while this client asks
+ * something else
+ */
+struct buf s3_take_answer(struct s3 *s);
+
 /* reading_begin - the next answer is for s->reading. */
 void reading_begin(struct s3 *s);
 

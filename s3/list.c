@@ -12,6 +12,7 @@ int s3_list(struct s3 *s, const struct s3_list *l, struct err *e)
 
     do {
         struct s3_ask a = { .method = "GET", .answer_max = ASK_PAGE_MAX };
+        struct buf text AUTO(buf_free) = BUF_INIT(0);
         int rc;
 
         ask_query(&a, "list-type", "2");
@@ -29,7 +30,8 @@ int s3_list(struct s3 *s, const struct s3_list *l, struct err *e)
             ask_query(&a, "continuation-token", last);
         if (s3_finish(s, &a, e) != 0)
             return -1;
-        rc = answer_list(buf_str(&s->answer), l, &page, e);
+        text = s3_take_answer(s);
+        rc = answer_list(buf_str(&text), l, &page, e);
         if (rc == S3_LIST_ENOUGH)
             return 0;
         if (rc == 0 && page.more && strcmp(page.mark, last) == 0)

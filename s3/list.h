@@ -29,7 +29,10 @@ struct s3_list {
 
 enum { S3_LIST_ENOUGH = 2 };
 
-/* s3_list - 0 when all were told or it was enough; entries live for a call. */
+/*
+ * s3_list - 0 when all were told or it was enough; entries live for a call,
+ * which may ask the same client something
+ */
 int s3_list(struct s3 *s, const struct s3_list *l, struct err *e);
 
 #endif

@@ -183,13 +183,15 @@ int s3_parts(struct s3 *s, const char *key, const char *upload,
         struct s3_ask a = {
             .method = "GET", .key = key, .answer_max = ASK_PAGE_MAX
         };
+        struct buf text AUTO(buf_free) = BUF_INIT(0);
 
         ask_query(&a, "uploadId", upload);
         if (last[0] != '\0')
             ask_query(&a, "part-number-marker", last);
         if (s3_finish(s, &a, e) != 0)
             return -1;
-        if (answer_parts(buf_str(&s->answer), part, arg, &page, e) != 0)
+        text = s3_take_answer(s);
+        if (answer_parts(buf_str(&text), part, arg, &page, e) != 0)
             return s3_named(s, key, e);
         if (page.more && strcmp(page.mark, last) == 0) {
             err_set(e, ERR_REFUSED, "the list of parts goes round in a circle");
@@ -208,6 +210,7 @@ int s3_uploads(struct s3 *s, const char *prefix,
 
     do {
         struct s3_ask a = { .method = "GET", .answer_max = ASK_PAGE_MAX };
+        struct buf text AUTO(buf_free) = BUF_INIT(0);
 
         /* Not encoded: radosgw would not say that it did. */
         ask_query(&a, "uploads", "");
@@ -219,7 +222,8 @@ int s3_uploads(struct s3 *s, const char *prefix,
             ask_query(&a, "upload-id-marker", last.mark2);
         if (s3_finish(s, &a, e) != 0)
             return -1;
-        if (answer_uploads(buf_str(&s->answer), found, arg, &page, e) != 0)
+        text = s3_take_answer(s);
+        if (answer_uploads(buf_str(&text), found, arg, &page, e) != 0)
             return page.ended != 0 ? -1 : s3_named(s, prefix, e);
         if (page.more && strcmp(page.mark, last.mark) == 0 &&
             strcmp(page.mark2, last.mark2) == 0) {

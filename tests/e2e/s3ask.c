@@ -158,27 +158,37 @@ static int do_put(struct asker *a, struct err *e)
     return rc;
 }
 
+struct listing {
+    struct s3 *s;
+    long left;
+};
+
+/* The client that lists is asked for each key, too. */
 static int show_entry(void *arg, const struct s3_entry *entry, struct err *e)
 {
-    long *left = arg;
+    struct listing *l = arg;
+    struct s3_info info = { .found = entry->folder, .size = entry->size };
 
-    (void)e;
+    if (!entry->folder && s3_head(l->s, entry->key, &info, e) != 0)
+        return -1;
+    if (!info.found || info.size != entry->size)
+        return err_set(e, ERR_CORRUPT, "%s: not as it is listed", entry->key);
     printf("%s\t%llu\t%s\t%lld\t%s\n", entry->folder ? "folder" : "key",
         (unsigned long long)entry->size, entry->etag,
         (long long)entry->modified_s, entry->key);
-    return *left > 0 && --*left == 0 ? S3_LIST_ENOUGH : 0;
+    return l->left > 0 && --l->left == 0 ? S3_LIST_ENOUGH : 0;
 }
 
 /* list PREFIX folders|flat PAGE MOST [AFTER] */
 static int do_list(struct asker *a, struct err *e)
 {
-    long left = strtol(a->word[4], NULL, 10);
+    struct listing listing = { a->s, strtol(a->word[4], NULL, 10) };
     struct s3_list l = { .prefix = a->word[1],
         .folders = strcmp(a->word[2], "folders") == 0,
         .page_max = (unsigned)strtoul(a->word[3], NULL, 10),
         .after = a->n > 5 ? a->word[5] : NULL,
         .entry = show_entry,
-        .arg = &left };
+        .arg = &listing };
 
     if (s3_list(a->s, &l, e) != 0)
         return -1;
