@@ -14,8 +14,9 @@
 
 #define SURVEY_MAX ((uint64_t)16 << 30)
 
-/* Another's trash stays so long: it may be about to delete what it is of. */
-enum { TRASH_S = 86400 };
+/* Another's trash stays so long, and moves of refs: whoever is at work there
+   may be about to delete something. */
+enum { OTHERS_S = 86400 };
 
 struct sweeping {
     struct sweep *s;
@@ -279,7 +280,7 @@ static int empty(void *arg, const struct s3_entry *entry, struct err *e)
     what_of(entry, &kind);
     if (!digest_of(entry->key, &sha256) ||
         (!is_own(w, entry) && (entry->modified_s <= 0 ||
-                                  entry->modified_s >= w->now_s - TRASH_S)))
+                                  entry->modified_s >= w->now_s - OTHERS_S)))
         return 0;
     if (survey_find(&w->survey, kind, &sha256) != NULL)
         return w->s->dry_run || !may_remove(w)
@@ -366,12 +367,16 @@ static int drop_uploads(struct sweeping *w, struct err *e)
 
 static int leftovers(struct sweeping *w, struct err *e)
 {
+    int64_t before_s = w->now_s - OTHERS_S;
+
+    if (before_s > w->before_s)
+        before_s = w->before_s;
     if (each(w, "probe/", drop_probe, e) != 0 ||
         (w->s->quarantine && each(w, "quarantine/", drop_quarantine, e) != 0))
         return -1;
     for (uint64_t i = 0; i < w->survey.n_refs && !w->s->dry_run; i++)
         if (may_remove(w) &&
-            tip_tidy(w->s->b, w->survey.refs[i].p, w->before_s, e) != 0)
+            tip_tidy(w->s->b, w->survey.refs[i].p, before_s, e) != 0)
             return -1;
     return drop_uploads(w, e);
 }

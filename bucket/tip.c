@@ -123,7 +123,8 @@ int tip_key(const struct bucket *b, char *out, const char *name,
 
 /* The highest moves that a list of one name's objects has. */
 struct highest {
-    size_t front; /* of the key, before the tail */
+    size_t front;     /* of the key, before the tail */
+    int64_t before_s; /* only those written before; 0: all */
     uint64_t number;
     char tails[TIP_SIDES_MAX][TAIL + 1];
     size_t n;
@@ -138,6 +139,12 @@ bool tip_tail(const char *tail, uint64_t *number)
            decimal_u64((struct str){ tail + zeros, DIGITS - zeros }, number);
 }
 
+static bool is_older(const struct s3_entry *entry, int64_t before_s)
+{
+    return before_s == 0 ||
+           (entry->modified_s > 0 && entry->modified_s < before_s);
+}
+
 static int keep_highest(void *arg, const struct s3_entry *entry, struct err *e)
 {
     struct highest *h = arg;
@@ -148,7 +155,8 @@ static int keep_highest(void *arg, const struct s3_entry *entry, struct err *e)
     if (entry->folder || strlen(entry->key) < h->front)
         return 0;
     tail = entry->key + h->front;
-    if (!tip_tail(tail, &number) || number < h->number)
+    if (!tip_tail(tail, &number) || number < h->number ||
+        !is_older(entry, h->before_s))
         return 0;
     if (number > h->number)
         h->n = 0;
@@ -160,7 +168,7 @@ static int keep_highest(void *arg, const struct s3_entry *entry, struct err *e)
 
 /* Behind a number; 0: all of them. */
 static int find_highest(struct bucket *b, const char *name, uint64_t behind,
-    struct highest *out, struct err *e)
+    int64_t before_s, struct highest *out, struct err *e)
 {
     char prefix[S3_KEY_MAX + 1], from[S3_KEY_MAX + 1], tail[TAIL + 2];
     struct s3_list l = {
@@ -171,7 +179,7 @@ static int find_highest(struct bucket *b, const char *name, uint64_t behind,
     if (tip_key(b, prefix, name, "", e) != 0 ||
         tip_key(b, from, name, tail, e) != 0)
         return -1;
-    *out = (struct highest){ .front = strlen(prefix) };
+    *out = (struct highest){ .front = strlen(prefix), .before_s = before_s };
     if (behind > 0)
         l.after = from;
     return s3_list(b->s3, &l, e);
@@ -193,7 +201,7 @@ static int read_append(
     struct highest h;
     uint64_t number;
 
-    if (find_highest(b, name, 0, &h, e) != 0)
+    if (find_highest(b, name, 0, 0, &h, e) != 0)
         return -1;
     for (size_t i = 0; i < h.n; i++) {
         int rc;
@@ -281,7 +289,7 @@ static int append(struct bucket *b, const char *name, const struct tip *seen,
         (unsigned long long)seen->number + 1, random);
     if (tip_key(b, key, name, tail, e) != 0 ||
         bucket_write(b, key, text, e) != 0 ||
-        find_highest(b, name, seen->number, &h, e) != 0)
+        find_highest(b, name, seen->number, 0, &h, e) != 0)
         return -1;
     /* A list that is late may not have ours yet; another's must not be there.
      */
@@ -371,7 +379,7 @@ int tip_names(struct bucket *b, const char *below, struct arena *arena,
     return 0;
 }
 
-/* Moves behind which there is a higher one. */
+/* Moves behind which there is a higher one, which stands for good. */
 struct tidying {
     struct s3 *s3;
     size_t front;
@@ -387,8 +395,7 @@ static int drop_old(void *arg, const struct s3_entry *entry, struct err *e)
     if (entry->folder || strlen(entry->key) < t->front ||
         !tip_tail(entry->key + t->front, &number))
         return 0;
-    if (number >= t->below || entry->modified_s == 0 ||
-        entry->modified_s >= t->before_s)
+    if (number >= t->below || !is_older(entry, t->before_s))
         return 0;
     return s3_delete(t->s3, entry->key, e);
 }
@@ -405,7 +412,7 @@ int tip_tidy(
 
     if (b->conditional)
         return 0;
-    if (find_highest(b, name, 0, &h, e) != 0 ||
+    if (find_highest(b, name, 0, before_s, &h, e) != 0 ||
         tip_key(b, prefix, name, "", e) != 0)
         return -1;
     t.front = strlen(prefix);

@@ -73,8 +73,11 @@ int tip_salvage(struct bucket *b, const char *name, struct arena *arena,
 int tip_names(struct bucket *b, const char *below, struct arena *arena,
     struct str **out, uint64_t *n, struct err *e);
 
-/* tip_tidy - take away the moves that no longer count and are older than
- * before_s; nothing where one object is all there is. */
+/*
+ * tip_tidy - take away the moves that no longer count and are older than
+ * before_s; nothing where one object is all there is
+ * A younger move is no reason: its writer may be about to take it away again.
+ */
 int tip_tidy(
     struct bucket *b, const char *name, int64_t before_s, struct err *e);
 

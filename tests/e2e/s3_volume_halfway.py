@@ -454,6 +454,33 @@ def test_both_damaged(tap, b):
            f"{done.stdout}{done.stderr}{before}{b.bytes_of('a')}")
 
 
+def test_withdrawn(tap, b):
+    """Moves that two writers have begun, and each takes away again, since it
+    sees the other's: gc comes in between."""
+    b.next("withdrawn")
+    put(b, "one", "two")
+    at, _, tail = ref(b).rpartition("/")
+    text = b.plain.get(BUCKET, ref(b))
+    both = [f"{at}/{int(tail[:20]) + 1:020}-{side * 16}" for side in "ab"]
+    for key in both:
+        b.plain.put(BUCKET, key, text)
+    tick()
+    done = cache(b, "gc", *FREE)
+    for key in both:
+        b.plain.remove(BUCKET, key)
+    tap.ok(done.returncode == 0 and set(b.names()) == {"one", "two"},
+           "gc beside two writers that withdraw leaves the move before theirs",
+           f"{done.stderr}{b.names()}")
+    year = int(time.strftime("%Y", time.gmtime()))
+    b.harm(("GET", "refs%2F", s3_faults.changed(lambda a: a.replace(
+        b"<LastModified>%d" % year, b"<LastModified>%d" % (year - 1))), 99))
+    done = cache(b, "gc", *FREE, env=b.env)
+    b.harm()
+    tap.ok(done.returncode == 0 and len(b.keys("refs/")) == 1 and
+           set(b.names()) == {"one", "two"},
+           "moves behind one that has stood for a day go", done.stderr)
+
+
 def test_unread(tap, b):
     """One object that the store does not hand out."""
     b.next("unread")
@@ -650,11 +677,11 @@ def test_rollback(tap, b):
            done.stderr + early.stderr)
 
 
-APPEND = [test_both_damaged]
+APPEND = [test_both_damaged, test_withdrawn]
 # on the slower one, too, what depends on how a store keeps refs and turns
-BOTH = [test_interrupt, test_both_damaged]
+BOTH = [test_interrupt, test_both_damaged, test_withdrawn]
 TESTS = [test_gc_fails, test_gc_refused, test_interrupt, test_dry, test_refused, test_repair,
-         test_both_damaged, test_unread, test_pipe, test_verify_beside, test_main_beside,
+         test_both_damaged, test_withdrawn, test_unread, test_pipe, test_verify_beside, test_main_beside,
          test_rm_beside, test_rollback]
 
 
