@@ -128,6 +128,7 @@ struct highest {
     uint64_t number;
     char tails[TIP_SIDES_MAX][TAIL + 1];
     size_t n;
+    bool more; /* than tails has room for */
 };
 
 bool tip_tail(const char *tail, uint64_t *number)
@@ -161,7 +162,8 @@ static int keep_highest(void *arg, const struct s3_entry *entry, struct err *e)
     if (number > h->number)
         h->n = 0;
     h->number = number;
-    if (h->n < TIP_SIDES_MAX)
+    h->more = h->n == TIP_SIDES_MAX;
+    if (!h->more)
         memcpy(h->tails[h->n++], tail, TAIL + 1);
     return 0;
 }
@@ -203,6 +205,9 @@ static int read_append(
 
     if (find_highest(b, name, 0, 0, &h, e) != 0)
         return -1;
+    /* One of them may count for good: none is left out. */
+    if (h.more)
+        return 1;
     for (size_t i = 0; i < h.n; i++) {
         int rc;
 

@@ -24,7 +24,7 @@
 #include "base/arena.h"
 #include "bucket/bucket.h"
 
-enum { TIP_SIDES_MAX = 16, TIP_SALVAGE_MAX = 16 };
+enum { TIP_SIDES_MAX = 32, TIP_SALVAGE_MAX = 16 };
 
 struct tip_side {
     struct digest catalog; /* its SHA-256 */

@@ -61,16 +61,20 @@ def catalog(b, name="files"):
     return f"{b.prefix}/v1/manifests/sha256/{h[:2]}/{h[2:4]}/{h}"
 
 
-def lie(b, change):
-    """The put files' catalog is another one."""
-    now = catalog(b)
-    text = change(b.plain.get(BUCKET, now))
+def point(b, at, text, move):
+    """A move at that key as this one, but that it leads to another catalog."""
     h = sha(text)
     b.plain.put(BUCKET, f"{b.prefix}/v1/manifests/sha256/{h[:2]}/{h[2:4]}/{h}",
                 text)
-    body = re.sub(rb"\ncatalog .*", b"\ncatalog %s %d" % (h.encode(), len(
-        text)), b.plain.get(BUCKET, ref(b)).split(b"sum ")[0])
-    b.plain.put(BUCKET, ref(b), body + b"sum " + sha(body).encode() + b"\n")
+    body = re.sub(rb"\ncatalog .*", b"\ncatalog %s %d" % (
+        h.encode(), len(text)), move.split(b"sum ")[0])
+    b.plain.put(BUCKET, at, body + b"sum " + sha(body).encode() + b"\n")
+
+
+def lie(b, change):
+    """The put files' catalog is another one."""
+    point(b, ref(b), change(b.plain.get(BUCKET, catalog(b))),
+          b.plain.get(BUCKET, ref(b)))
 
 
 class Beside:
@@ -481,6 +485,24 @@ def test_withdrawn(tap, b):
            "moves behind one that has stood for a day go", done.stderr)
 
 
+def test_crowd(tap, b):
+    """So many moves of one number as few ever begin at once."""
+    b.next("crowd")
+    put(b, "x")
+    own = ref(b)
+    move, text = b.plain.get(BUCKET, own), b.plain.get(BUCKET, catalog(b))
+    for i in range(20):
+        point(b, f"{own[:-16]}{i:016x}",
+              text.replace(b" + x\n", b" + x%d\n" % i), move)
+    tap.eq(set(b.names()), {"x", *(f"x{i}" for i in range(20))},
+           "what 21 writers have begun is read together")
+    for i in range(20, 32):
+        b.plain.put(BUCKET, f"{own[:-16]}{i:016x}", move)
+    done = b.ml("put", "x", "y")
+    tap.ok(done.returncode == 1 and "faster than" in done.stderr,
+           "and of more than that none is left out", done.stderr)
+
+
 def test_unread(tap, b):
     """One object that the store does not hand out."""
     b.next("unread")
@@ -677,11 +699,11 @@ def test_rollback(tap, b):
            done.stderr + early.stderr)
 
 
-APPEND = [test_both_damaged, test_withdrawn]
+APPEND = [test_both_damaged, test_withdrawn, test_crowd]
 # on the slower one, too, what depends on how a store keeps refs and turns
 BOTH = [test_interrupt, test_both_damaged, test_withdrawn]
 TESTS = [test_gc_fails, test_gc_refused, test_interrupt, test_dry, test_refused, test_repair,
-         test_both_damaged, test_withdrawn, test_unread, test_pipe, test_verify_beside, test_main_beside,
+         test_both_damaged, test_withdrawn, test_crowd, test_unread, test_pipe, test_verify_beside, test_main_beside,
          test_rm_beside, test_rollback]
 
 
