@@ -176,6 +176,21 @@ int bucket_now(struct bucket *b, const char *key, int64_t *out, struct err *e)
     return 0;
 }
 
+int bucket_date(struct bucket *b, int64_t *out, struct err *e)
+{
+    struct s3_info info = { .found = false };
+    char key[S3_KEY_MAX + 1];
+
+    if (bucket_key(b, key, e, "store") != 0 ||
+        s3_head(b->s3, key, &info, e) != 0)
+        return -1;
+    if (info.date_s <= 0)
+        return err_set(
+            e, ERR_REFUSED, "%s: the store does not say its time", b->shown);
+    *out = info.date_s;
+    return 0;
+}
+
 /* ---- what the store can do ---- */
 
 /*

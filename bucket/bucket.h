@@ -100,4 +100,7 @@ int bucket_random(char out[17], struct err *e);
  */
 int bucket_now(struct bucket *b, const char *key, int64_t *out, struct err *e);
 
+/* bucket_date - the same where nothing may be written: what an answer says. */
+int bucket_date(struct bucket *b, int64_t *out, struct err *e);
+
 #endif

@@ -480,9 +480,15 @@ static int begin(struct sweeping *w, struct intent *claim, struct err *e)
 {
     struct sweep *s = w->s;
 
-    if (bucket_need(s->b, e) != 0 || intent_add(claim, s->b, NULL, 0, e) != 0 ||
-        bucket_now(s->b, claim->key, &w->now_s, e) != 0)
+    if (bucket_need(s->b, e) != 0)
         return -1;
+    if (s->dry_run) {
+        if (bucket_date(s->b, &w->now_s, e) != 0)
+            return -1;
+    } else if (intent_add(claim, s->b, NULL, 0, e) != 0 ||
+               bucket_now(s->b, claim->key, &w->now_s, e) != 0) {
+        return -1;
+    }
     w->before_s = w->now_s - s->grace_s;
     return s->dry_run ? 0 : turn_take(&w->turn, s->b, "gc", w->now_s, e);
 }

@@ -83,6 +83,7 @@ struct s3_info {
     uint64_t size;
     char etag[S3_ETAG_MAX]; /* without quotes; no digest of the content */
     int64_t modified_s;     /* since 1970, by the store's clock; 0 unknown */
+    int64_t date_s;         /* of the answer, in the same way */
 };
 
 /* s3_head - 0, also where there is no such key. */

@@ -46,7 +46,8 @@ int s3_multipart_abort(
 
 /*
  * s3_parts - what the store has of an upload, by number, from all pages
- * Non-zero with *e from part(), which may ask the same client, ends it. -1 with MISSING: no such upload.
+ * Non-zero with *e from part(), which may ask the same client, ends it. -1 with
+ * MISSING: no such upload.
  */
 int s3_parts(struct s3 *s, const char *key, const char *upload,
     int (*part)(void *arg, const struct s3_part *part, struct err *e),

@@ -10,6 +10,7 @@ void s3_info_of(const struct http_call *c, struct s3_info *out)
     const char *length = http_header(c, "Content-Length");
     const char *range = http_header(c, "Content-Range");
     const char *modified = http_header(c, "Last-Modified");
+    const char *date = http_header(c, "Date");
     struct content_range r;
 
     *out = (struct s3_info){ .found = true };
@@ -20,6 +21,8 @@ void s3_info_of(const struct http_call *c, struct s3_info *out)
     answer_etag(out->etag, http_header(c, "ETag"));
     if (modified != NULL)
         stamp_http(str_of(modified), &out->modified_s);
+    if (date != NULL)
+        stamp_http(str_of(date), &out->date_s);
 }
 
 static uint64_t first_byte(const struct s3_reading *r)

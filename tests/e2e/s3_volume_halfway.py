@@ -346,9 +346,14 @@ def test_dry(tap, b):
     old = f"{b.prefix}/v1/leases/" + "0" * 16
     b.plain.put(BUCKET, old, b"ml-lease 1\nwho eve\n" + b"0" * 64 + b"\n")
     before = b.keys()
-    done = cache(b, "gc", "--dry-run", *FREE)
-    tap.ok(done.returncode == 0 and b.keys() == before,
-           "gc --dry-run changes nothing", done.stderr)
+    b.watch()
+    done = cache(b, "gc", "--dry-run", *FREE,
+                 env=through(b, b.faults))
+    asked = {method for method, _, _ in b.faults.seen}
+    tap.ok(done.returncode == 0 and b.keys() == before and
+           "object " in done.stdout and asked == {"GET", "HEAD"},
+           "gc --dry-run changes nothing, and writes nothing",
+           f"{asked}{done.stdout}{done.stderr}")
     b.plain.put(BUCKET, old, b"ml-lease 2\nwho eve\n" + b"0" * 64 + b"\n")
     blobs = b.keys("blobs/")
     done = cache(b, "gc", *FREE)
