@@ -1,5 +1,6 @@
 #include <stdio.h>
 
+#include "bucket/stock.h"
 #include "cache/commands.h"
 #include "cache/look.h"
 
@@ -18,7 +19,7 @@ static const struct opt opts[] = {
         .type = OPT_STR,
         .at = offsetof(struct ls_opts, volume),
         .arg = "VOLUME",
-        .help = "list this volume, not the hub cache" },
+        .help = "list this volume, not the hub cache; also s3://..." },
     { .name = "json",
         .type = OPT_FLAG,
         .at = offsetof(struct ls_opts, json),
@@ -149,6 +150,14 @@ static void print_table(const struct look *l)
     }
 }
 
+static int look_bucket(
+    const char *volume, struct look *out, struct arena *arena, struct err *e)
+{
+    struct bucket b AUTO(bucket_close) = BUCKET_INIT;
+
+    return bucket_open(&b, volume, e) != 0 ? -1 : stock_look(&b, out, arena, e);
+}
+
 static int run(const struct cmd_ctx *ctx, void *values, int argc, char **argv,
     struct err *e)
 {
@@ -159,7 +168,9 @@ static int run(const struct cmd_ctx *ctx, void *values, int argc, char **argv,
     (void)ctx;
     (void)argc;
     (void)argv;
-    if (look(o->volume, LOOK_FILES, &l, &arena, e) != 0)
+    if ((o->volume != NULL && bucket_is(o->volume)
+                ? look_bucket(o->volume, &l, &arena, e)
+                : look(o->volume, LOOK_FILES, &l, &arena, e)) != 0)
         return -1;
     if (o->json)
         return print_json(&l, e);

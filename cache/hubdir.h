@@ -82,6 +82,9 @@ int repo_parse(
 /* repo_is_commit - 40 hexadecimal digits: the revision cannot move. */
 bool repo_is_commit(const char *revision);
 
+/* repo_of_folder - "models--org--name"; false when it is not one. */
+bool repo_of_folder(struct repo *out, const char *folder);
+
 /* hubdir_default - HF_HUB_CACHE, HUGGINGFACE_HUB_CACHE, HF_HOME/hub,
  * XDG_CACHE_HOME/huggingface/hub, ~/.cache/huggingface/hub. */
 int hubdir_default(struct hubdir *out, struct err *e);
@@ -120,9 +123,7 @@ int hubdir_set_ref(const struct hubdir *h, const struct repo *r,
 int hubdir_have(const struct hubdir *h, const struct repo *r,
     const char *commit, const struct tree_file *f, struct err *e);
 
-/*
- * hubdir_have_blob - the same of the blob alone, whatever commit has it.
- */
+/* hubdir_have_blob - the same of the blob alone, whatever commit has it. */
 int hubdir_have_blob(const struct hubdir *h, const struct repo *r,
     const struct tree_file *f, struct err *e);
 
@@ -192,9 +193,7 @@ int hubdir_folders(const char *root, struct str path, struct err *e);
 int hubdir_repos(const struct hubdir *h, struct arena *arena, struct repo **out,
     uint64_t *out_n, struct err *e);
 
-/*
- * hubdir_mode - the mode a new blob gets: 0444 masked by the umask.
- */
+/* hubdir_mode - the mode a new blob gets: 0444 masked by the umask. */
 unsigned hubdir_mode(void);
 
 #endif

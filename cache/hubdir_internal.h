@@ -5,9 +5,6 @@
 #include "base/buf.h"
 #include "cache/hubdir.h"
 
-/* repo_of_folder - "models--org--name"; false when it is not one. */
-bool repo_of_folder(struct repo *out, const char *folder);
-
 /*
  * hubdir_put - a small file of a repository, in one call
  * The temporary name is in the repository's ml/ folder: a leftover beside a

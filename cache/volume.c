@@ -50,7 +50,8 @@ int volume_locate(struct volume *out, const char *text, struct err *e)
             text);
         return err_hint(e,
             "s3://BUCKET/PREFIX is for mlfetch put, get, ls, rm, log, "
-            "rollback, pull, warm, lock and serve, mlcache rm, gc and verify");
+            "rollback, pull, warm, lock and serve, mlcache ls, rm, gc and "
+            "verify");
     }
     if (text[0] == '\0')
         return err_set(e, ERR_USAGE, "the volume's name is empty");

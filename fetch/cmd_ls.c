@@ -141,7 +141,7 @@ const struct cmd cmd_ls = {
         "or those below it: "
         "name, size, the first digits of the SHA-256, and when it was put "
         "(UTC). Repositories pulled with --volume are listed by mlcache "
-        "ls, but not those in s3://.\n\n"
+        "ls --volume VOLUME.\n\n"
         "With --json: volume; files, a list of name, size, sha256, date.",
     .opts = opts,
     .opts_size = sizeof(struct ls_opts),

@@ -803,7 +803,7 @@ def test_verify(tap, b):
     for args in (("verify", "--volume", b.url, "name"),
                  ("verify", "--volume", b.url, "--sample", "1/2"),
                  ("gc", "--volume", b.url, "--partial"),
-                 ("ls", "--volume", b.url), ("du", "--volume", b.url)):
+                 ("du", "--volume", b.url)):
         done = b.run("mlcache", *args)
         tap.ok(done.returncode == 2 and b.url in done.stderr,
                f"mlcache {args[0]} {' '.join(args[3:])}: not on a bucket, "
@@ -925,6 +925,14 @@ def beside_removal(tap, b, commit):
            "a listing beside its removal counts, and all of it")
 
 
+def held(b):
+    """The repositories that mlcache ls tells of."""
+    done = b.run("mlcache", "ls", "--volume", b.url, "--json")
+    doc = json.loads(done.stdout or '{"repositories": [{"id": 1}]}')
+    return [(r["id"], r.get("bytes"), r.get("revisions"))
+            for r in doc["repositories"]]
+
+
 def test_warm(tap, b):
     """Two machines warm from one bucket, and the hub is gone."""
     b.next("warm")
@@ -943,6 +951,10 @@ def test_warm(tap, b):
         tap.ok(done.returncode == 0 and doc["volume"] == b.url and
                doc["files"] == len(files) and doc["sent_bytes"] > 0 and
                sound(b) == [], "a bucket is warmed by a lock", done.stderr)
+        tap.eq(held(b), [("org/m", sum(map(len, set(files.values()))), [{
+            "commit": doc["commit"], "refs": ["main"], "files": doc["files"],
+            "missing": 0, "bytes": doc["bytes"], "pinned": False}])],
+               "mlcache ls tells what it has")
         hub.reset()
         done = one.run("warm", *ask)
         tap.ok(done.returncode == 0 and hub.log() == [] and
@@ -964,6 +976,7 @@ def test_warm(tap, b):
         again = rm("org/m", "-y")
         tap.ok(done.returncode == 0 and none.returncode == 3 and
                again.returncode == 3 and "no org/m there" in again.stderr and
+               held(b) == [] and
                set(b.keys("blobs/")) == blobs and sound(b) == [],
                "a revision is removed, and its bytes stay for now",
                done.stderr + none.stderr + again.stderr)
