@@ -298,7 +298,8 @@ int bucket_know(struct bucket *b, bool make, struct err *e)
         return 0;
     err_set(e, ERR_UNSUPPORTED, "%s: v1/store is not as this program knows it",
         b->shown);
-    return err_hint(e, "a newer version may have written it");
+    return err_hint(e, "a newer version may have written it, or it is damaged: "
+                       "ml-bucket(5) tells its two lines");
 }
 
 int bucket_need(struct bucket *b, struct err *e)

@@ -266,7 +266,7 @@ bool catalog_same(const struct catalog_file *a, const struct catalog_file *b)
 
 /* ---- one over another ---- */
 
-static bool goes(const struct catalog_file *f)
+bool catalog_goes(const struct catalog_file *f)
 {
     return !f->held && f->size == 0 && f->oid.hex[0] == '\0';
 }
@@ -291,7 +291,7 @@ int catalog_lay(struct catalog *out, const struct catalog *under,
         }
         if (c == 0)
             i++;
-        if (!goes(&changes[k]))
+        if (!catalog_goes(&changes[k]))
             v[count++] = changes[k];
         k++;
     }

@@ -70,9 +70,12 @@ struct catalog_file *catalog_find(const struct catalog *c, struct str name);
 /* catalog_same - do the two mean the same bytes? NULL: no such name. */
 bool catalog_same(const struct catalog_file *a, const struct catalog_file *b);
 
+/* catalog_goes - as a change: is the name to be taken away? */
+bool catalog_goes(const struct catalog_file *f);
+
 /*
  * catalog_lay - a catalog over another: the names of changes take their
- * meaning in out; one whose held is false and size 0 goes
+ * meaning in out
  * changes  sorted by name, each once
  */
 int catalog_lay(struct catalog *out, const struct catalog *under,

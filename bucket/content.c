@@ -3,7 +3,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/cancel.h"
 #include "base/log.h"
+#include "bucket/crew.h"
 
 enum { URL_VALID_S = 3600 };
 
@@ -31,6 +33,30 @@ int content_there(struct bucket *b, struct s3 *s, enum content_kind kind,
             b->shown, sha256->hex, (unsigned long long)info.size,
             (unsigned long long)size);
     return 0;
+}
+
+struct holding {
+    struct bucket *b;
+    struct catalog_file *const *v;
+};
+
+static int look_at(void *arg, size_t i, struct s3 *s, struct err *e)
+{
+    const struct holding *h = arg;
+    struct catalog_file *f = h->v[i];
+
+    return cancel_check(e) != 0 ? -1
+                                : content_there(h->b, s, CONTENT_BLOB,
+                                      &f->sha256, f->size, &f->held, e);
+}
+
+int content_held(
+    struct bucket *b, struct catalog_file *const *v, uint64_t n, struct err *e)
+{
+    struct pool *pool AUTO(pool_close_auto) = pool_open(BUCKET_JOBS, e);
+    struct holding h = { b, v };
+
+    return pool == NULL ? -1 : crew_run(b, pool, n, look_at, &h, e);
 }
 
 int content_url(struct bucket *b, const struct digest *sha256, struct buf *out,

@@ -24,6 +24,12 @@ int content_there(struct bucket *b, struct s3 *s, enum content_kind kind,
     const struct digest *sha256, uint64_t size, bool *out, struct err *e);
 
 /*
+ * content_held - the same of many, several at a time: each one's held is set
+ */
+int content_held(
+    struct bucket *b, struct catalog_file *const *v, uint64_t n, struct err *e);
+
+/*
  * content_url - append where its bytes are to be had for an hour, without
  * asking whether they are (s3_url); who takes them there checks them
  */

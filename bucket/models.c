@@ -273,18 +273,20 @@ static int claim_known(struct keeping *w, struct err *e)
 /* The bucket itself is asked, also for what its listing says it has. */
 static int find_held(struct keeping *w, struct err *e)
 {
-    for (uint64_t i = 0; i < w->k->tree->n; i++) {
+    uint64_t n = w->k->tree->n, count = 0;
+    struct catalog_file **v = arena_alloc(&w->arena, n, sizeof(*v), e);
+
+    if (v == NULL)
+        return -1;
+    for (uint64_t i = 0; i < n; i++) {
         struct catalog_file *f = &w->files[i];
         const struct catalog_file *was = catalog_find(&w->seen, f->name);
 
-        if (f->sha256.hex[0] == '\0' ||
-            (!w->k->chosen[i] && (was == NULL || !was->held)))
-            continue;
-        if (content_there(w->b, w->b->s3, CONTENT_BLOB, &f->sha256, f->size,
-                &f->held, e) != 0)
-            return -1;
+        if (f->sha256.hex[0] != '\0' &&
+            (w->k->chosen[i] || (was != NULL && was->held)))
+            v[count++] = f;
     }
-    return 0;
+    return content_held(w->b, v, count, e);
 }
 
 /* Are these the bytes that the listing speaks of? */

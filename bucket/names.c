@@ -133,14 +133,9 @@ struct volume_entry names_entry(const struct catalog_file *f)
 
 /* ---- changing ---- */
 
-static bool goes(const struct catalog_file *f)
-{
-    return !f->held && f->size == 0 && f->oid.hex[0] == '\0';
-}
-
 static const struct catalog_file *meant(const struct catalog_file *f)
 {
-    return goes(f) ? NULL : f;
+    return catalog_goes(f) ? NULL : f;
 }
 
 /* What is to be done still, with what is there now. */
@@ -201,7 +196,7 @@ static int check_folders(const struct catalog *c,
         struct str name = files[i].name;
         const struct catalog_file *below = first_below(c, name);
 
-        if (goes(&files[i]))
+        if (catalog_goes(&files[i]))
             continue;
         if (below != NULL)
             return err_set(e, ERR_REFUSED,

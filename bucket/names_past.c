@@ -317,26 +317,25 @@ static int claim_all(struct bucket *b, const struct names_change *c,
     struct arena *arena, struct err *e)
 {
     const struct digest **v = arena_alloc(arena, c->n, sizeof(*v), e);
+    struct catalog_file **files = arena_alloc(arena, c->n, sizeof(*files), e);
     uint64_t n = 0;
 
-    if (v == NULL)
-        return -1;
-    for (uint64_t i = 0; i < c->n; i++)
-        if (c->files[i].held)
-            v[n++] = &c->files[i].sha256;
-    if (intent_add(c->claim, b, v, n, e) != 0)
+    if (v == NULL || files == NULL)
         return -1;
     for (uint64_t i = 0; i < c->n; i++) {
-        const struct catalog_file *f = &c->files[i];
-        bool there = true;
-
-        if (f->held && content_there(b, b->s3, CONTENT_BLOB, &f->sha256,
-                           f->size, &there, e) != 0)
-            return -1;
-        if (there)
+        if (!c->files[i].held)
+            continue;
+        files[n] = &c->files[i];
+        v[n++] = &c->files[i].sha256;
+    }
+    if (intent_add(c->claim, b, v, n, e) != 0 ||
+        content_held(b, files, n, e) != 0)
+        return -1;
+    for (uint64_t i = 0; i < n; i++) {
+        if (files[i]->held)
             continue;
         err_set(e, ERR_MISSING, "'%.*s': its content of then is no longer held",
-            STR_ARG(f->name));
+            STR_ARG(files[i]->name));
         return err_hint(e,
             "mlcache gc removes what no name has led to for a day; put the "
             "file again, or roll back other names only");
