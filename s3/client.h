@@ -47,7 +47,8 @@ struct s3_opts {
     unsigned retry_s;  /* without one new byte; 0: S3_RETRY_S */
     unsigned answer_s; /* an answer is whole by then, however often it is asked
                           for, or none comes: NET; 0: no limit. Anew while 16
-                          MiB come in it; not where a get has room. A wait
+                          MiB come in it; not where a get has room. A list
+                          is whole by then, with all its pages. A wait
                           that the store names is not longer than retry_s */
     /* While it is true, S3_HURRY_S at most, also of what is under way. May be
        NULL; any thread may set it. */

@@ -532,8 +532,15 @@ LENGTH = 20 * MIB
 def slow_answer(c):
     """An answer that never ends, though something comes all the time; one
     that is long, and stands still in its middle; one that begins late; one
-    that asks for a wait."""
+    that asks for a wait; a list that always has one more page."""
     asked = c.recv(65536)
+    if b"list-type" in asked:
+        body = (b"<ListBucketResult><IsTruncated>true</IsTruncated>"
+                b"<NextContinuationToken>%d</NextContinuationToken>"
+                b"</ListBucketResult>" % time.monotonic_ns())
+        c.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\n"
+                  b"Content-Length: %d\r\n\r\n" % len(body) + body)
+        return
     if b"/named" in asked:
         c.sendall(b"HTTP/1.1 503 X\r\nRetry-After: 30\r\n"
                   b"Content-Length: 0\r\n\r\n")
@@ -598,6 +605,12 @@ def slow_end():
             tap.ok(row[:3] == ["err", "4", "5"] and took < 3,
                    "who wants his answer in time does not wait for a store "
                    "that asks for half a minute", f"{took:.1f} s: {row}")
+            begin = time.monotonic()
+            row = ask("list", "p", "flat", 0, 0)[1]
+            took = time.monotonic() - begin
+            tap.ok(row[:3] == ["err", "4", "5"] and took < 6,
+                   "nor for the end of a list that has none",
+                   f"{took:.1f} s: {row}")
         with Ask(env, "bucket", "retry=4", "answer=9", "silent=4") as ask:
             tap.eq(ask("head", "late")[1][:2], ["ok", "found"],
                    "a store may be silent for as long as is said")
