@@ -4,13 +4,6 @@
 
 #include "bucket/content.h"
 
-static void go_on(void *arg)
-{
-    struct err ignored = ERR_INIT; /* it counts when something goes */
-
-    turn_check(arg, &ignored);
-}
-
 bool retire_same(const struct s3_info *was, const struct s3_info *now)
 {
     return now->found && now->modified_s == was->modified_s &&
@@ -47,9 +40,11 @@ static int stays(struct retire *a, const char *key, const char *to,
 int retire_move(struct retire *a, const char *key, const char *to,
     const struct s3_info *was, bool *moved, struct err *e)
 {
-    const struct s3_copy c = {
-        .from = key, .to = to, .size = was->size, .part = go_on, .arg = a->turn
-    };
+    const struct s3_copy c = { .from = key,
+        .to = to,
+        .size = was->size,
+        .part = a->go_on,
+        .arg = a->arg };
     struct s3_info now = { .found = false };
 
     if (moved != NULL)

@@ -7,11 +7,11 @@
 #ifndef BUCKET_RETIRE_H
 #define BUCKET_RETIRE_H
 
-#include "bucket/turn.h"
+#include "bucket/bucket.h"
 
 struct retire {
     struct s3 *s3;
-    struct turn *turn; /* made to last while a copy takes its time */
+    void (*go_on)(void *arg); /* called while a copy takes its time */
     /* May it go? Asked when the copy is there; 0, or -1 with *e. */
     int (*may)(void *arg, struct err *e);
     void *arg;

@@ -1,9 +1,11 @@
 #include "bucket/sweep.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/hex.h"
 #include "base/log.h"
+#include "bucket/crew.h"
 #include "bucket/ending.h"
 #include "bucket/intent.h"
 #include "bucket/retire.h"
@@ -18,8 +20,22 @@
    may be about to delete something. */
 enum { OTHERS_S = 86400 };
 
+/* So many are moved together, eight at a time. */
+enum { ASIDE_MAX = 512 };
+
+/* What is to be moved. */
+struct aside {
+    struct digest sha256;
+    uint64_t size;
+    char key[S3_KEY_MAX + 1];
+};
+
 struct sweeping {
     struct sweep *s;
+    pthread_mutex_t lock; /* while several are moved: of all but aside */
+    struct aside *aside;
+    size_t n_aside, at;
+    struct pool *pool;
     struct turn turn;
     struct err why; /* what ended it: from then on nothing is removed */
     struct ending ending;
@@ -101,64 +117,107 @@ static int trash_key(const struct sweeping *w, const struct digest *sha256,
 static int still(void *arg, struct err *e)
 {
     struct sweeping *w = arg;
+    bool may;
 
-    if (may_remove(w))
-        return 0;
-    *e = w->why;
-    return -1;
+    pthread_mutex_lock(&w->lock);
+    may = may_remove(w);
+    if (!may)
+        *e = w->why;
+    pthread_mutex_unlock(&w->lock);
+    return may ? 0 : -1;
+}
+
+static void go_on(void *arg)
+{
+    struct sweeping *w = arg;
+    struct err ignored = ERR_INIT; /* it counts when something goes */
+
+    pthread_mutex_lock(&w->lock);
+    turn_check(&w->turn, &ignored);
+    pthread_mutex_unlock(&w->lock);
 }
 
 /* It may have been written again since the list was made. */
-static int set_aside(struct sweeping *w, const char *key,
-    const struct digest *sha256, struct err *e)
+static int set_aside(struct sweeping *w, const struct aside *x, struct s3 *s3,
+    bool *left, struct err *e)
 {
-    struct retire a = {
-        .s3 = w->s->b->s3, .turn = &w->turn, .may = still, .arg = w
-    };
+    struct retire a = { .s3 = s3, .go_on = go_on, .may = still, .arg = w };
     struct s3_info info = { .found = false };
     char trash[S3_KEY_MAX + 1];
     int rc;
 
-    if (s3_head(w->s->b->s3, key, &info, e) != 0)
+    *left = false;
+    if (s3_head(s3, x->key, &info, e) != 0)
         return -1;
     if (!info.found || info.modified_s >= w->before_s)
         return 0;
-    if (trash_key(w, sha256, trash, e) != 0)
+    if (trash_key(w, &x->sha256, trash, e) != 0)
         return -1;
-    w->moved = true;
-    rc = retire_move(&a, key, trash, &info, NULL, e);
-    /* Who may not take it away again would only make the bucket larger. */
-    if (a.left)
-        give_up(w, e);
+    rc = retire_move(&a, x->key, trash, &info, NULL, e);
+    *left = a.left;
     return rc;
 }
 
-/* Archived, or not ours to touch: no reason to leave the others. */
-static int try_aside(struct sweeping *w, const struct s3_entry *entry,
-    const struct digest *sha256, struct err *e)
+/* 0: no reason to leave the others. */
+static int stays(struct sweeping *w, const struct aside *x, bool left,
+    const struct err *why, struct err *e)
 {
-    struct err why = ERR_INIT;
-
-    if (set_aside(w, entry->key, sha256, &why) == 0 ||
-        why.kind == ERR_MISSING || w->why.kind != ERR_NONE)
+    /* Who may not take it away again would only make the bucket larger. */
+    if (left)
+        give_up(w, why);
+    if (why->kind == ERR_MISSING || w->why.kind != ERR_NONE)
         return 0;
-    if (why.kind != ERR_AUTH && why.kind != ERR_UNSUPPORTED &&
-        why.kind != ERR_CORRUPT) {
-        *e = why;
+    /* Archived, or not ours to touch. */
+    if (why->kind != ERR_AUTH && why->kind != ERR_UNSUPPORTED &&
+        why->kind != ERR_CORRUPT) {
+        *e = *why;
         return -1;
     }
     if (w->n_stuck++ == 0)
-        w->stuck = why;
-    w->s->left_bytes += entry->size;
+        w->stuck = *why;
+    w->s->left_bytes += x->size;
     return 0;
+}
+
+static int try_aside(void *arg, size_t i, struct s3 *s3, struct err *e)
+{
+    struct sweeping *w = arg;
+    const struct aside *x = &w->aside[w->at + i];
+    struct err why = ERR_INIT;
+    bool left;
+    int rc;
+
+    if (still(w, &why) != 0 || set_aside(w, x, s3, &left, &why) == 0)
+        return 0;
+    pthread_mutex_lock(&w->lock);
+    rc = stays(w, x, left, &why, e);
+    pthread_mutex_unlock(&w->lock);
+    return rc;
+}
+
+static int move_some(struct sweeping *w, struct err *e)
+{
+    size_t n = w->n_aside, first = w->moved ? 0 : 1;
+
+    w->n_aside = 0;
+    if (n == 0 || !may_remove(w))
+        return 0;
+    w->moved = true;
+    w->at = 0;
+    /* What the very first tells of our rights may end it. */
+    if (first > 0 && crew_run(w->s->b, NULL, first, try_aside, w, e) != 0)
+        return -1;
+    w->at = first;
+    return crew_run(w->s->b, w->pool, n - first, try_aside, w, e);
 }
 
 static int look_at(void *arg, const struct s3_entry *entry, struct err *e)
 {
     struct sweeping *w = arg;
     struct digest sha256;
+    struct aside *x;
 
-    if (!digest_of(entry->key, &sha256) ||
+    if (!digest_of(entry->key, &sha256) || strlen(entry->key) > S3_KEY_MAX ||
         survey_find(&w->survey, w->kind, &sha256) != NULL ||
         entry->modified_s <= 0 || entry->modified_s >= w->before_s) {
         w->s->left_bytes += entry->size;
@@ -168,7 +227,11 @@ static int look_at(void *arg, const struct s3_entry *entry, struct err *e)
         return note(w->s, SWEPT_OBJECT, entry->key + w->front, entry->size, e);
     if (!may_remove(w))
         return S3_LIST_ENOUGH;
-    return try_aside(w, entry, &sha256, e);
+    x = &w->aside[w->n_aside++];
+    x->sha256 = sha256;
+    x->size = entry->size;
+    snprintf(x->key, sizeof(x->key), "%s", entry->key);
+    return w->n_aside == ASIDE_MAX ? move_some(w, e) : 0;
 }
 
 static int each(struct sweeping *w, const char *below,
@@ -185,14 +248,6 @@ static int each(struct sweeping *w, const char *below,
 }
 
 /* ---- the trash ---- */
-
-static void go_on(void *arg)
-{
-    struct sweeping *w = arg;
-    struct err ignored = ERR_INIT; /* it counts when something goes */
-
-    turn_check(&w->turn, &ignored);
-}
 
 /* Gone in between: only who had moved it may have done that, rightly. */
 static int put_back(struct sweeping *w, enum content_kind kind,
@@ -403,11 +458,17 @@ static int survey(struct sweeping *w, struct err *e)
 static void move_all(struct sweeping *w)
 {
     struct err why = ERR_INIT;
+    struct pool *pool AUTO(pool_close_auto) = pool_open(BUCKET_JOBS, &why);
 
+    w->pool = pool;
+    w->aside = arena_alloc(&w->arena, ASIDE_MAX, sizeof(*w->aside), &why);
     w->kind = CONTENT_BLOB;
-    if (each(w, "blobs/", look_at, &why) == 0 && w->why.kind == ERR_NONE) {
+    if (pool != NULL && w->aside != NULL &&
+        each(w, "blobs/", look_at, &why) == 0 && move_some(w, &why) == 0 &&
+        w->why.kind == ERR_NONE) {
         w->kind = CONTENT_MANIFEST;
-        each(w, "manifests/", look_at, &why);
+        if (each(w, "manifests/", look_at, &why) == 0)
+            move_some(w, &why);
     }
     if (why.kind != ERR_NONE)
         give_up(w, &why);
@@ -497,6 +558,7 @@ int sweep_run(struct sweep *s, struct err *e)
 {
     struct intent claim AUTO(intent_drop) = INTENT_INIT;
     struct sweeping w = { .s = s,
+        .lock = PTHREAD_MUTEX_INITIALIZER,
         .why = ERR_INIT,
         .stuck = ERR_INIT,
         .arena = ARENA_INIT(SURVEY_MAX) };
