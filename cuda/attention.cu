@@ -26,23 +26,6 @@ __device__ static inline float share(float a, float top)
     return a == -INFINITY ? 0.0f : expf(a - top);
 }
 
-template <int E>
-__device__ static inline void merge(struct mixing<E> &m, float top, float sum,
-    const float *v, uint32_t head_dim)
-{
-    float most = fmaxf(m.top, top);
-    float mine = share(m.top, most);
-    float its = share(top, most);
-
-    for (int i = 0; i < E; i++) {
-        uint32_t at = threadIdx.x % WARP + i * WARP;
-
-        m.v[i] = m.v[i] * mine + (at < head_dim ? v[at] * its : 0.0f);
-    }
-    m.sum = m.sum * mine + sum * its;
-    m.top = most;
-}
-
 /* A query and what it sees. */
 struct query {
     uint32_t t, h, g;    /* token, head, key head */
@@ -77,28 +60,33 @@ __device__ static inline float score_of(
     return p;
 }
 
-/* KEYS keys from `key` on, of which those from `end` on do not count. */
+/*
+ * KEYS keys from `key` on, of which those from `end` on do not count. Their
+ * values are loaded with them, before it is known what they weigh.
+ */
 template <int E>
 __device__ static inline void take_keys(const struct gpu_attention &a,
     const struct query &s, uint32_t key, struct mixing<E> &m, const float q[E])
 {
-    const size_t head = (size_t)s.g * a.capacity;
-    float p[KEYS];
+    const size_t head = ((size_t)s.g * a.capacity + key) * a.head_dim;
+    float p[KEYS], v[KEYS][E];
     float top = m.top;
     float old;
 
 #pragma unroll
     for (int k = 0; k < KEYS; k++) {
-        const float *row = a.keys + (head + key + k) * a.head_dim;
-
         p[k] = 0;
+#pragma unroll
         for (int i = 0; i < E; i++) {
             uint32_t at = threadIdx.x % WARP + i * WARP;
+            bool there = key + k < s.end && at < a.head_dim;
+            size_t place = head + k * a.head_dim + at;
 
-            if (key + k < s.end && at < a.head_dim)
-                p[k] += q[i] * row[at];
+            p[k] += there ? q[i] * a.keys[place] : 0.0f;
+            v[k][i] = there ? a.values[place] : 0.0f;
         }
     }
+    HOLD_LOADS();
 #pragma unroll
     for (int k = 0; k < KEYS; k++) {
         p[k] = warp_sum(p[k]);
@@ -107,20 +95,17 @@ __device__ static inline void take_keys(const struct gpu_attention &a,
     }
     old = share(m.top, top);
     m.sum *= old;
+#pragma unroll
     for (int i = 0; i < E; i++)
         m.v[i] *= old;
 #pragma unroll
     for (int k = 0; k < KEYS; k++) {
-        const float *row = a.values + (head + key + k) * a.head_dim;
         float w = share(p[k], top);
 
         m.sum += w;
-        for (int i = 0; i < E; i++) {
-            uint32_t at = threadIdx.x % WARP + i * WARP;
-
-            if (key + k < s.end && at < a.head_dim)
-                m.v[i] += w * row[at];
-        }
+#pragma unroll
+        for (int i = 0; i < E; i++)
+            m.v[i] += w * v[k][i];
     }
     m.top = top;
 }
@@ -157,9 +142,23 @@ template <int E>
 __device__ static inline struct mixing<E> join_parts(
     const float *parts, uint32_t n, uint32_t head_dim) {
     struct mixing<E> m = nothing_yet<E>();
+    const uint32_t step = head_dim + 2;
 
-    for (uint32_t i = 0; i < n; i++, parts += head_dim + 2)
-        merge(m, parts[head_dim], parts[head_dim + 1], parts, head_dim);
+    for (uint32_t i = threadIdx.x % WARP; i < n; i += WARP)
+        m.top = fmaxf(m.top, parts[i * step + head_dim]);
+    m.top = warp_max(m.top);
+#pragma unroll 4
+    for (uint32_t i = 0; i < n; i++, parts += step) {
+        float w = share(parts[head_dim], m.top);
+
+        m.sum += parts[head_dim + 1] * w;
+#pragma unroll
+        for (int k = 0; k < E; k++) {
+            uint32_t at = threadIdx.x % WARP + k * WARP;
+
+            m.v[k] += at < head_dim ? parts[at] * w : 0.0f;
+        }
+    }
     return m;
 }
 
@@ -204,6 +203,10 @@ __device__ static inline void join_blocks(
 template <int E> static __global__ void attention_kernel(struct gpu_attention a)
 {
     SHARED(float, parts); /* (TUNE_HEAD_WARPS, head_dim + 2) */
+
+    others_may_start();
+    wait_for_others();
+
     struct query s = query_of(a);
     struct mixing<E> m = nothing_yet<E>();
     const float *query = a.q + ((size_t)s.t * a.heads + s.h) * a.head_dim;
@@ -231,7 +234,7 @@ template <int E> static __global__ void attention_kernel(struct gpu_attention a)
 template <int E>
 static void launch(cudaStream_t q, const struct gpu_attention *a)
 {
-    LAUNCH(attention_kernel<E>, dim3(a->heads, a->n, a->splits),
+    LAUNCH_EARLY(a->early, attention_kernel<E>, dim3(a->heads, a->n, a->splits),
         TUNE_HEAD_WARPS * WARP,
         TUNE_HEAD_WARPS * (a->head_dim + 2) * sizeof(float), q, *a);
 }

@@ -38,6 +38,17 @@ struct gpu_graph {
     uint32_t n_marks;
 };
 
+/*
+ * The pass that is under way before somebody asks for it: of the token that
+ * was chosen, at the place behind. So the device does not wait for whoever
+ * looks at the logits.
+ */
+struct gpu_guess {
+    bool there;
+    bool logits;
+    uint32_t pos, token;
+};
+
 /* Weights that come together: what exists once, or a layer. */
 struct gpu_group {
     size_t first; /* of its pieces */
@@ -51,7 +62,7 @@ struct plugin_state {
     cudaStream_t q;
     struct gpu_weight *table; /* as plugin_model's; on the device */
     struct blas *blas;        /* NULL until it is needed */
-    bool no_blas;             /* it is not there */
+    bool no_blas;             /* it is not there, or cannot do it */
     uint64_t taken;           /* bytes of the device: weights and buffers */
     uint64_t uploaded;        /* bytes of weights */
     double upload_seconds;
@@ -63,6 +74,7 @@ struct plugin_state {
     bool roomy;                /* there is memory to spare */
     struct cufile *cufile;     /* NULL: it is not there */
     struct ring *ring;         /* that brings them; NULL: all stay */
+    bool again;                /* the page cache keeps what passes */
     cudaEvent_t read[2];       /* by slot: what is in it is not needed more */
     uint32_t block;            /* tokens that pass together, at most */
     uint32_t splits;           /* of the attention of one token */
@@ -70,13 +82,16 @@ struct plugin_state {
     struct gpu_mark *marks; /* by step */
     uint32_t n_marks, max_marks;
     struct gpu_graph graphs[2]; /* without logits; with them */
-    uint32_t *input;            /* pinned: pos, then tokens (1 + block) */
-    struct gpu_answer *answer;  /* pinned */
-    struct gpu_choice *chosen;  /* pinned (block, experts_used) */
-    uint32_t *rows;             /* pinned, as chosen: tokens by expert */
-    float *shares;              /* pinned, as chosen: their weights */
-    struct gpu_range *seen;     /* pinned (layers + 1, TUNE_RANGE_BLOCKS) */
-    float *logits;              /* pinned (vocab) */
+    struct gpu_guess guess;
+    uint32_t filled;           /* positions of this text that the cache has */
+    bool early;                /* one token's kernels may start early */
+    uint32_t *input;           /* pinned: pos, then tokens (1 + block) */
+    struct gpu_answer *answer; /* pinned */
+    struct gpu_choice *chosen; /* pinned (block, experts_used) */
+    uint32_t *rows;            /* pinned, as chosen: tokens by expert */
+    float *shares;             /* pinned, as chosen: their weights */
+    struct gpu_range *seen;    /* pinned (layers + 1, TUNE_RANGE_BLOCKS) */
+    float *logits;             /* pinned (vocab) */
     /* device; (block, ...) of dim floats unless said otherwise */
     void *weights;  /* one allocation */
     uint32_t *step; /* (1 + block) */

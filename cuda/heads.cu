@@ -113,6 +113,8 @@ static __global__ void heads_kernel(struct gpu_heads a)
     uint32_t t = blockIdx.y;
     const float *z = a.qkv + (size_t)t * a.step;
 
+    others_may_start();
+    wait_for_others();
     if (h < a.heads)
         do_query(a, z, t, h);
     else if (h < a.heads + a.kv_heads)
@@ -123,6 +125,7 @@ void gpu_heads(cudaStream_t q, const struct gpu_heads *a)
 {
     uint32_t warps = a->heads + a->kv_heads;
 
-    LAUNCH(heads_kernel, dim3((warps + HEADS_WARPS - 1) / HEADS_WARPS, a->n),
-        HEADS_WARPS * WARP, 0, q, *a);
+    LAUNCH_EARLY(a->early, heads_kernel,
+        dim3((warps + HEADS_WARPS - 1) / HEADS_WARPS, a->n), HEADS_WARPS * WARP,
+        0, q, *a);
 }

@@ -20,6 +20,7 @@ extern "C" {
 struct gpu_device {
     unsigned processors; /* multiprocessors */
     size_t shared_max;   /* bytes a block may have */
+    bool early;          /* kernels start before the one in front is done */
 };
 
 /* Where values that are no numbers are noted: the smallest step wins. */
@@ -133,6 +134,7 @@ struct gpu_heads {
     const float *q_norm, *k_norm; /* by norm: (head_dim) or (heads, head_dim) */
     float *q;                     /* (n, heads, head_dim) */
     float *keys, *values;         /* (kv_heads, capacity, head_dim) */
+    bool early;                   /* as in gpu_device */
 };
 void gpu_heads(cudaStream_t q, const struct gpu_heads *a);
 
@@ -150,6 +152,7 @@ struct gpu_attention {
     float *parts;      /* (n, heads, splits, head_dim + 2), with splits > 1 */
     uint32_t *arrived; /* (n, heads), zero before and after */
     float *out;        /* (n, heads, head_dim) */
+    bool early;        /* as in gpu_device */
 };
 void gpu_attention(cudaStream_t q, const struct gpu_attention *a);
 

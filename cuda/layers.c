@@ -80,6 +80,7 @@ static struct gpu_heads heads_of(
         .q = s->queries,
         .keys = s->keys + cache_at(s, layer),
         .values = s->values + cache_at(s, layer),
+        .early = s->device.early,
     };
 
     place_heads(&a, m);
@@ -109,6 +110,7 @@ static void attend(struct plugin_state *s, uint32_t layer, uint32_t n)
         .parts = s->parts,
         .arrived = s->arrived,
         .out = s->heads,
+        .early = s->device.early,
     };
 
     gpu_heads(s->q, &heads);

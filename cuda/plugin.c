@@ -30,6 +30,7 @@ static int read_device(struct plugin_state *s, struct err *e)
 {
     int processors = 1;
     int shared = 48 << 10;
+    int major = 0;
     cudaError_t rc = cudaDeviceGetAttribute(
         &processors, cudaDevAttrMultiProcessorCount, s->number);
 
@@ -37,10 +38,15 @@ static int read_device(struct plugin_state *s, struct err *e)
         rc = cudaDeviceGetAttribute(
             &shared, cudaDevAttrMaxSharedMemoryPerBlockOptin, s->number);
     if (rc == cudaSuccess)
+        rc = cudaDeviceGetAttribute(
+            &major, cudaDevAttrComputeCapabilityMajor, s->number);
+    if (rc == cudaSuccess)
         rc = cudaStreamCreateWithFlags(&s->q, cudaStreamNonBlocking);
     if (rc != cudaSuccess)
         return gpu_failed(e, "the device", rc);
-    s->device = (struct gpu_device){ (unsigned)processors, (size_t)shared };
+    s->device =
+        (struct gpu_device){ (unsigned)processors, (size_t)shared, false };
+    s->early = TUNE_EARLY && major >= 9;
     return 0;
 }
 

@@ -13,7 +13,7 @@
 #include "cuda/widen.h"
 
 enum {
-    DEEP = 4,      /* loads of a row under way */
+    DEEP = 4,      /* loads of a row under way, and TUNE_AHEAD before */
     ROWS_ROOM = 36 /* REDUCE_ROOM, and the vector at 16 bytes */
 };
 
@@ -39,31 +39,57 @@ __host__ __device__ static inline uint32_t place(uint32_t c)
     return group * WARP * N + j / 4 * (WARP * 4) + lane * 4 + j % 4;
 }
 
-/* What a lane adds up of two rows: from column c on, `deep` warps' widths. */
-template <typename W, bool WIDE, int deep>
-__device__ static inline void add_products(
-    const W *a, const W *b, const float *x, uint32_t c, float sum[2])
+/* Adds the products of one load of each row, and of the vector from x on. */
+template <typename W, bool WIDE>
+__device__ static inline void add_pack(const pack<W, WIDE> &a,
+    const pack<W, WIDE> &b, const float *x, float sum[2])
 {
-    constexpr uint32_t N = lane<W, WIDE>::n;
-    pack<W, WIDE> wa[deep], wb[deep];
-
+    if constexpr (WIDE) {
 #pragma unroll
-    for (int d = 0; d < deep; d++) {
-        wa[d] = load_pack<W, WIDE>(a + c + d * lane<W, WIDE>::warp);
-        wb[d] = load_pack<W, WIDE>(b + c + d * lane<W, WIDE>::warp);
-    }
-#pragma unroll
-    for (int d = 0; d < deep; d++) {
-        const float *at = x + place<N>(c + d * lane<W, WIDE>::warp);
+        for (uint32_t j = 0; j < lane<W, WIDE>::n / 4; j++) {
+            float4 v = *reinterpret_cast<const float4 *>(x + j * WARP * 4);
+            float wa[4], wb[4];
 
-#pragma unroll
-        for (uint32_t j = 0; j < N; j++) {
-            float v = at[N == 1 ? 0 : j / 4 * (WARP * 4) + j % 4];
-
-            sum[0] += widen(wa[d].v[j]) * v;
-            sum[1] += widen(wb[d].v[j]) * v;
+            widen_four<W>(a.v, j, wa);
+            widen_four<W>(b.v, j, wb);
+            sum[0] += wa[0] * v.x;
+            sum[0] += wa[1] * v.y;
+            sum[0] += wa[2] * v.z;
+            sum[0] += wa[3] * v.w;
+            sum[1] += wb[0] * v.x;
+            sum[1] += wb[1] * v.y;
+            sum[1] += wb[2] * v.z;
+            sum[1] += wb[3] * v.w;
         }
+    } else {
+        sum[0] += widen(a.v) * *x;
+        sum[1] += widen(b.v) * *x;
     }
+}
+
+/*
+ * What a lane adds up of two rows: DEEP loads of each, from column c on; of
+ * the last ones those before `end`.
+ */
+template <typename W, bool WIDE, bool LAST>
+__device__ static inline void add_products(const W *a, const W *b,
+    const float *x, uint32_t c, uint32_t end, float sum[2])
+{
+    constexpr uint32_t step = lane<W, WIDE>::warp;
+    pack<W, WIDE> wa[DEEP], wb[DEEP];
+
+#pragma unroll
+    for (int d = 0; d < DEEP; d++)
+        if (!LAST || c + d * step < end) {
+            wa[d] = load_pack<W, WIDE>(a + c + d * step);
+            wb[d] = load_pack<W, WIDE>(b + c + d * step);
+        }
+    HOLD_LOADS();
+#pragma unroll
+    for (int d = 0; d < DEEP; d++)
+        if (!LAST || c + d * step < end)
+            add_pack<W, WIDE>(
+                wa[d], wb[d], x + place<lane<W, WIDE>::n>(c + d * step), sum);
 }
 
 /* The whole warp's sums of two rows over `cols` columns. */
@@ -71,13 +97,14 @@ template <typename W, bool WIDE>
 __device__ static inline void sum_rows(
     const W *a, const W *b, const float *x, uint32_t cols, float sum[2])
 {
-    constexpr uint32_t step = lane<W, WIDE>::warp;
-    uint32_t c = threadIdx.x % WARP * lane<W, WIDE>::n;
+    constexpr uint32_t deep = DEEP * lane<W, WIDE>::warp;
+    uint32_t at = threadIdx.x % WARP * lane<W, WIDE>::n;
+    uint32_t c = 0;
 
-    for (; c + (DEEP - 1) * step < cols; c += DEEP * step)
-        add_products<W, WIDE, DEEP>(a, b, x, c, sum);
-    for (; c < cols; c += step)
-        add_products<W, WIDE, 1>(a, b, x, c, sum);
+    for (; c + deep <= cols; c += deep)
+        add_products<W, WIDE, false>(a, b, x, c + at, cols, sum);
+    if (c < cols)
+        add_products<W, WIDE, true>(a, b, x, c + at, cols, sum);
 }
 
 /* Columns from .. from+cols-1 of the vector, normed if that is asked for. */
@@ -138,6 +165,27 @@ __device__ static inline void finish_two(const struct gpu_rows &a,
 }
 
 /*
+ * The beginning of what the warp reads first: while it is brought, the kernel
+ * in front ends, and its values become the vector.
+ */
+template <typename W, bool WIDE>
+__device__ static inline void fetch_first(
+    const struct gpu_rows &a, uint32_t rows, uint32_t turns)
+{
+    uint32_t i = (blockIdx.x * blockDim.x + threadIdx.x) / WARP;
+
+    if (!WIDE || gridDim.y > 1 || threadIdx.x % WARP != 0 || i >= turns)
+        return;
+
+    struct two_rows r = rows_of(a, i, rows);
+    size_t all = (size_t)a.cols * sizeof(W);
+    uint32_t n = all < TUNE_AHEAD ? (uint32_t)all : TUNE_AHEAD;
+
+    fetch_ahead((const W *)a.part[r.a.part].data + (size_t)r.a.row * a.cols, n);
+    fetch_ahead((const W *)a.part[r.b.part].data + (size_t)r.b.row * a.cols, n);
+}
+
+/*
  * span     columns that fit in shared memory; a norm wants them all. With
  *          fewer the vector is taken in pieces again for every turn.
  */
@@ -153,6 +201,9 @@ static __global__ void __launch_bounds__(TUNE_ROWS_THREADS)
     uint32_t t = blockIdx.y;
     bool whole = span >= a.cols;
 
+    others_may_start();
+    fetch_first<W, WIDE>(a, rows, turns);
+    wait_for_others();
     if (whole)
         take_vector<N>(a, norm, a.norm != nullptr, t, 0, a.cols, x, room);
     for (uint32_t first = blockIdx.x * warps; first < turns;
@@ -217,8 +268,8 @@ static void launch(
         blocks = (turns + warps - 1) / warps;
     if (a->norm != nullptr)
         norm = *a->norm;
-    LAUNCH((rows_kernel<W, WIDE>), dim3(blocks, a->n), TUNE_ROWS_THREADS,
-        shared, q, *a, norm, rows, turns, span);
+    LAUNCH_EARLY(d->early, (rows_kernel<W, WIDE>), dim3(blocks, a->n),
+        TUNE_ROWS_THREADS, shared, q, *a, norm, rows, turns, span);
 }
 
 /* May every row be read 16 bytes at a time? */

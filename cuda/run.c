@@ -89,10 +89,13 @@ static void read_answer(const struct plugin_state *s,
 
 static int put_single(struct plugin_state *s, bool logits, struct err *e)
 {
-    if (begin(s, e) != 0 || put_input(s, 1, e) != 0 ||
-        gpu_block(s, 1, false, e) != 0 || gpu_head(s, 0, 1, e) != 0)
-        return -1;
-    return bring_answer(s, 0, logits, e);
+    bool good;
+
+    s->device.early = s->early;
+    good = begin(s, e) == 0 && put_input(s, 1, e) == 0 &&
+           gpu_block(s, 1, false, e) == 0 && gpu_head(s, 0, 1, e) == 0;
+    s->device.early = false;
+    return good ? bring_answer(s, 0, logits, e) : -1;
 }
 
 /* What a graph's steps look at, for as long as it is there. */
@@ -107,24 +110,83 @@ static bool keep_marks(const struct plugin_state *s, struct gpu_graph *g)
     return g->marks != NULL;
 }
 
-static void make_graph(struct plugin_state *s, struct gpu_graph *g, bool logits)
+/* A kernel that could not be started would only be missing in the graph. */
+static bool capture(struct plugin_state *s, struct gpu_graph *g, bool logits)
 {
     struct err why = ERR_INIT;
     cudaGraph_t graph = NULL;
     bool good;
 
-    g->refused = true;
     if (cudaStreamBeginCapture(s->q, cudaStreamCaptureModeThreadLocal) !=
         cudaSuccess)
-        return;
+        return false;
     good = put_single(s, logits, &why) == 0;
-    if (cudaStreamEndCapture(s->q, &graph) != cudaSuccess || graph == NULL)
-        return;
-    if (good && keep_marks(s, g) &&
-        cudaGraphInstantiate(&g->exec, graph, 0) == cudaSuccess)
-        g->refused = false;
+    good = cudaGetLastError() == cudaSuccess && good;
+    good = cudaStreamEndCapture(s->q, &graph) == cudaSuccess && good;
+    if (graph == NULL)
+        return false;
+    good = good && keep_marks(s, g) &&
+           cudaGraphInstantiate(&g->exec, graph, 0) == cudaSuccess;
     cudaGraphDestroy(graph);
-    cudaGetLastError(); /* a refusal is no failure of the pass */
+    return good;
+}
+
+/* A driver that keeps no early starts may keep the rest. */
+static void make_graph(struct plugin_state *s, struct gpu_graph *g, bool logits)
+{
+    cudaGetLastError();
+    while (!capture(s, g, logits)) {
+        cudaGetLastError(); /* a refusal is no failure of the pass */
+        g->exec = NULL;
+        free(g->marks);
+        g->marks = NULL;
+        g->refused = !s->early;
+        if (g->refused)
+            return;
+        s->early = false;
+    }
+}
+
+static bool was_guessed(
+    const struct plugin_state *s, const struct backend_pass *p)
+{
+    return s->guess.there && s->guess.pos == p->pos &&
+           s->guess.token == p->tokens[0] &&
+           s->guess.logits == (p->logits != NULL);
+}
+
+/* Where nobody has written yet; nothing is under way now. */
+static void guess_next(struct plugin_state *s, const struct gpu_graph *g,
+    const struct backend_pass *p)
+{
+    s->guess =
+        (struct gpu_guess){ false, p->logits != NULL, p->pos + 1, p->argmax };
+    if (p->fault.found || s->guess.pos >= s->m->capacity ||
+        s->guess.pos < s->filled)
+        return;
+    s->input[0] = s->guess.pos;
+    s->input[1] = s->guess.token;
+    s->guess.there = cudaGraphLaunch(g->exec, s->q) == cudaSuccess;
+}
+
+static int run_graph(struct plugin_state *s, const struct gpu_graph *g,
+    struct backend_pass *p, struct err *e)
+{
+    cudaError_t rc = cudaSuccess;
+
+    if (!was_guessed(s, p)) {
+        if (fill_input(s, p, 0, 1, e) != 0)
+            return -1;
+        rc = cudaGraphLaunch(g->exec, s->q);
+    }
+    s->guess.there = false;
+    if (rc != cudaSuccess)
+        return gpu_failed(e, "pass", rc);
+    if (wait_for_all(s, e) != 0)
+        return -1;
+    read_answer(s, g->marks, g->n_marks, p);
+    guess_next(s, g, p);
+    return 0;
 }
 
 static int run_single(
@@ -132,25 +194,17 @@ static int run_single(
 {
     bool logits = p->logits != NULL;
     struct gpu_graph *g = &s->graphs[logits];
-    cudaError_t rc;
 
-    if (fill_input(s, p, 0, 1, e) != 0)
-        return -1;
     if (g->warm && g->exec == NULL && !g->refused)
         make_graph(s, g, logits);
     g->warm = true;
-    if (g->refused || g->exec == NULL) {
-        if (put_single(s, logits, e) != 0 || wait_for_all(s, e) != 0)
-            return -1;
-        read_answer(s, s->marks, s->n_marks, p);
-        return 0;
-    }
-    rc = cudaGraphLaunch(g->exec, s->q);
-    if (rc != cudaSuccess)
-        return gpu_failed(e, "pass", rc);
-    if (wait_for_all(s, e) != 0)
+    if (g->exec != NULL)
+        return run_graph(s, g, p, e);
+    s->guess.there = false;
+    if (fill_input(s, p, 0, 1, e) != 0 || put_single(s, logits, e) != 0 ||
+        wait_for_all(s, e) != 0)
         return -1;
-    read_answer(s, g->marks, g->n_marks, p);
+    read_answer(s, s->marks, s->n_marks, p);
     return 0;
 }
 
@@ -256,14 +310,18 @@ static int run_blocks(
 
 int gpu_forward(struct plugin_state *s, struct backend_pass *p, struct err *e)
 {
+    uint32_t end = p->pos + p->n;
     cudaError_t rc = gpu_use(s);
 
     if (rc != cudaSuccess)
         return gpu_failed(e, "pass", rc);
+    if (p->pos == 0 || end > s->filled)
+        s->filled = end;
     /* a graph cannot wait for the host, which hands experts their tokens and
        brings layers that pass */
     if (p->n == 1 && !p->all && p->ranges == NULL && s->m->experts == 0 &&
         !gpu_passes(s))
         return run_single(s, p, e);
+    s->guess.there = false;
     return run_blocks(s, p, e);
 }

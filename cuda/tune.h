@@ -14,11 +14,19 @@
 #ifndef TUNE_ROWS_THREADS
 #define TUNE_ROWS_THREADS 256 /* of a block that multiplies rows */
 #endif
+#ifndef TUNE_AHEAD
+#define TUNE_AHEAD                                                             \
+    2048 /* bytes of a row that are fetched before its vector                  \
+          */
+#endif
+#ifndef TUNE_EARLY
+#define TUNE_EARLY 1 /* a token's kernels start before the last one ends */
+#endif
 #ifndef TUNE_HEAD_WARPS
 #define TUNE_HEAD_WARPS 4 /* that share the keys of one query */
 #endif
 #ifndef TUNE_SPLIT_KEYS
-#define TUNE_SPLIT_KEYS 128 /* keys for which one more block is worth it */
+#define TUNE_SPLIT_KEYS 32 /* keys for which one more block is worth it */
 #endif
 #ifndef TUNE_GEMM_FROM
 #define TUNE_GEMM_FROM 8 /* tokens from which the library multiplies */

@@ -34,26 +34,63 @@ __device__ static inline float widen(int8_t v)
     return (float)v;
 }
 
-/* What one load brings: 16 bytes, or one weight where they are not aligned. */
+/*
+ * What one load brings: 16 bytes, or one weight where they are not aligned.
+ * The 16 bytes stay in four registers until they are used.
+ */
 template <typename W, bool WIDE> struct pack {
     static constexpr uint32_t n = WIDE ? 16 / sizeof(W) : 1;
-    W v[n];
+    std::conditional_t<WIDE, uint4, W> v;
 };
 
 /* Of weights, which are read once: they need not stay in the caches. */
 template <typename W, bool WIDE>
 __device__ static inline pack<W, WIDE> load_pack(const W *p)
 {
-    pack<W, WIDE> out;
+    if constexpr (WIDE)
+        return { __ldcs(reinterpret_cast<const uint4 *>(p)) };
+    else
+        return { *p };
+}
 
-    if constexpr (WIDE) {
-        uint4 bits = __ldcs(reinterpret_cast<const uint4 *>(p));
+__device__ static inline uint32_t word_of(const uint4 &v, uint32_t i)
+{
+    return i == 0 ? v.x : i == 1 ? v.y : i == 2 ? v.z : v.w;
+}
 
-        memcpy(out.v, &bits, sizeof(bits));
+/*
+ * Four bytes as numbers: each becomes the lowest bits of a float32 of 2^23,
+ * which costs a quarter of what a conversion does.
+ */
+__device__ static inline void widen_bytes(uint32_t word, float out[4])
+{
+    const float zero = 8388608.0f + 128.0f;
+
+    word ^= 0x80808080u;
+    for (uint32_t i = 0; i < 4; i++)
+        out[i] =
+            __uint_as_float(__byte_perm(word, 0x4b000000u, 0x7540u + i)) - zero;
+}
+
+/* Weights 4 i .. 4 i + 3 of a pack. */
+template <typename W>
+__device__ static inline void widen_four(
+    const uint4 &v, uint32_t i, float out[4])
+{
+    constexpr uint32_t words = sizeof(W);
+
+    if constexpr (words == 1) {
+        widen_bytes(word_of(v, i), out);
     } else {
-        out.v[0] = *p;
+        uint32_t bits[words];
+        W w[4];
+
+        for (uint32_t k = 0; k < words; k++)
+            bits[k] = word_of(v, words * i + k);
+        memcpy(w, bits, sizeof(bits));
+        for (uint32_t k = 0; k < 4; k++)
+            out[k] = widen(w[k]);
     }
-    return out;
 }
 
 template <typename W> struct type_tag {

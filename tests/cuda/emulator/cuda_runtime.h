@@ -46,7 +46,10 @@ extern dim3 blockIdx, blockDim, gridDim;
 #define threadIdx (emulated_self->index)
 
 void emulated_launch(const char *name, dim3 grid, dim3 block, size_t shared,
-    cudaStream_t q, std::function<void()> body);
+    cudaStream_t q, std::function<void()> body, bool early = false);
+/* A thread of a kernel that started early: what is in front of it is done. */
+void emulated_others(const char *file, int line);
+void emulated_fetch(const void *p, size_t n);
 void *emulated_shared(void);
 void emulated_meet_block(const char *file, int line);
 void emulated_meet_warp(const char *file, int line);
@@ -55,13 +58,24 @@ uint64_t emulated_exchange(uint64_t mine, unsigned from);
 
 #define SHARED(type, name) type *name = (type *)emulated_shared()
 #define LAUNCH(kernel, grid, block, shared, stream, ...)                       \
-    emulated_start(#kernel, grid, block, shared, stream, kernel, __VA_ARGS__)
+    emulated_start(                                                            \
+        #kernel, false, grid, block, shared, stream, kernel, __VA_ARGS__)
+#define LAUNCH_EARLY(early, kernel, grid, block, shared, stream, ...)          \
+    emulated_start(                                                            \
+        #kernel, early, grid, block, shared, stream, kernel, __VA_ARGS__)
+#define HOLD_LOADS() ((void)0)
+#define wait_for_others() emulated_others(__FILE__, __LINE__)
+#define fetch_ahead(p, n) emulated_fetch(p, n)
+static inline void others_may_start(void)
+{
+}
 
 template <typename K, typename... A>
-static inline void emulated_start(const char *name, dim3 grid, dim3 block,
-    size_t shared, cudaStream_t q, K kernel, A... args)
+static inline void emulated_start(const char *name, bool early, dim3 grid,
+    dim3 block, size_t shared, cudaStream_t q, K kernel, A... args)
 {
-    emulated_launch(name, grid, block, shared, q, [=] { kernel(args...); });
+    emulated_launch(
+        name, grid, block, shared, q, [=] { kernel(args...); }, early);
 }
 
 #define __syncthreads() emulated_meet_block(__FILE__, __LINE__)
@@ -92,6 +106,17 @@ template <typename T> static inline T __ldcs(const T *p)
     if ((uintptr_t)p % alignof(T) != 0 || (uintptr_t)p % sizeof(T) != 0)
         __builtin_trap(); /* a device would stop here, too */
     return *p;
+}
+
+/* Bytes of both, by the numbers in `how`: 4 to 7 are b's. */
+static inline uint32_t __byte_perm(uint32_t a, uint32_t b, uint32_t how)
+{
+    uint64_t both = (uint64_t)b << 32 | a;
+    uint32_t out = 0;
+
+    for (int i = 0; i < 4; i++)
+        out |= (uint32_t)(both >> (how >> 4 * i & 7) * 8 & 255) << 8 * i;
+    return out;
 }
 
 template <typename T> static inline T atomicMin(T *p, T v)

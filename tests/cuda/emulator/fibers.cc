@@ -51,7 +51,7 @@ struct warp {
 struct emulated_thread *emulated_self;
 dim3 blockIdx, blockDim, gridDim;
 
-static struct {
+struct running {
     std::vector<fiber> fibers;
     std::vector<warp> warps;
     bool hasty;
@@ -62,7 +62,9 @@ static struct {
     std::function<void()> *body;
     void *shared;
     uint64_t chance;
-} now;
+};
+
+static struct running now;
 
 [[noreturn]] static void stop(const char *what, const fiber *f)
 {
@@ -264,6 +266,29 @@ void emulated_block(std::function<void()> *body, void *shared)
     emulated_self = &now.home;
     go_on(false);
     emulated_self = nullptr;
+}
+
+void emulated_aside(const std::function<void()> &f)
+{
+    static std::vector<running> spare; /* they keep their stacks */
+    running here = std::move(now);
+    emulated_thread *thread = emulated_self;
+    dim3 at = blockIdx, block = blockDim, grid = gridDim;
+
+    now = running();
+    if (!spare.empty()) {
+        now = std::move(spare.back());
+        spare.pop_back();
+    }
+    now.chance = here.chance;
+    f();
+    here.chance = now.chance;
+    spare.push_back(std::move(now));
+    now = std::move(here);
+    emulated_self = thread;
+    blockIdx = at;
+    blockDim = block;
+    gridDim = grid;
 }
 
 void *emulated_shared(void)

@@ -10,6 +10,9 @@ bool emulated_holds(const void *p, size_t n);
 /* emulated_block - one block, of which blockIdx and blockDim are set. */
 void emulated_block(std::function<void()> *body, void *shared);
 
+/* emulated_aside - other blocks, while the threads of this one stand still. */
+void emulated_aside(const std::function<void()> &f);
+
 /* emulated_chance - a number below this; EMULATE_SEED makes it another one. */
 uint32_t emulated_chance(uint32_t below);
 

@@ -21,7 +21,10 @@
 
 #include "fibers.h"
 
-typedef std::function<void()> work;
+struct work {
+    std::function<void()> run;
+    bool kernel = false, early = false;
+};
 
 struct emulated_stream {
     std::deque<work> queue;
@@ -88,14 +91,41 @@ bool emulated_holds(const void *p, size_t n)
     return lies_in(device, p, n);
 }
 
-static bool run_one(emulated_stream *q)
+/* Kernels in front of the one that runs: they are done when it waits. */
+static std::vector<work> in_front;
+
+static void run_with(work w, std::vector<work> before)
 {
-    if (q->queue.empty())
-        return false;
+    in_front = std::move(before);
+    w.run();
+    before = std::move(in_front); /* for which it should have waited */
+    in_front.clear();
+    for (work &late : before)
+        late.run();
+}
+
+static work take(emulated_stream *q)
+{
     work w = std::move(q->queue.front());
 
     q->queue.pop_front();
-    w();
+    return w;
+}
+
+static bool run_one(emulated_stream *q)
+{
+    std::vector<work> before;
+
+    if (q->queue.empty())
+        return false;
+    work w = take(q);
+
+    while (w.kernel && !q->queue.empty() && q->queue.front().early &&
+           emulated_chance(3) > 0) {
+        before.push_back(w);
+        w = take(q);
+    }
+    run_with(w, before);
     return true;
 }
 
@@ -105,7 +135,7 @@ static void put(emulated_stream *q, work w)
         q->captures->all.push_back(w);
         return;
     }
-    q->queue.push_back(w);
+    q->queue.push_back(std::move(w));
     if (emulated_chance(8) == 0)
         while (run_one(q))
             ;
@@ -131,8 +161,21 @@ bool emulated_drops(const char *file, int line)
     return drop != nullptr && at == drop;
 }
 
+void emulated_others(const char *file, int line)
+{
+    if (emulated_drops(file, line) || in_front.empty())
+        return;
+    emulated_aside([] {
+        std::vector<work> before = std::move(in_front);
+        work last = std::move(before.back());
+
+        before.pop_back();
+        run_with(last, before);
+    });
+}
+
 void emulated_launch(const char *name, dim3 grid, dim3 block, size_t shared,
-    cudaStream_t q, std::function<void()> body)
+    cudaStream_t q, std::function<void()> body, bool early)
 {
     LOCKED;
 
@@ -146,26 +189,35 @@ void emulated_launch(const char *name, dim3 grid, dim3 block, size_t shared,
         fails(cudaErrorInvalidResourceHandle);
         return;
     }
-    put(q, [=]() mutable {
-        unsigned n = grid.x * grid.y * grid.z;
-        unsigned first = emulated_chance(n);
+    put(q, { [=]() mutable {
+                unsigned n = grid.x * grid.y * grid.z;
+                unsigned first = emulated_chance(n);
 
-        blockDim = block;
-        gridDim = grid;
-        for (unsigned i = 0; i < n; i++) {
-            unsigned at = (first + i) % n; /* any order will do */
-            void *room = malloc(shared);
+                blockDim = block;
+                gridDim = grid;
+                for (unsigned i = 0; i < n; i++) {
+                    unsigned at = (first + i) % n; /* any order will do */
+                    void *room = malloc(shared);
 
-            memset(room, 0xff, shared);
-            blockIdx =
-                dim3(at % grid.x, at / grid.x % grid.y, at / grid.x / grid.y);
-            if (block.x == 1)
-                body(); /* a product of the library */
-            else
-                emulated_block(&body, room);
-            free(room);
-        }
-    });
+                    memset(room, 0xff, shared);
+                    blockIdx = dim3(at % grid.x, at / grid.x % grid.y,
+                        at / grid.x / grid.y);
+                    if (block.x == 1)
+                        body(); /* a product of the library */
+                    else
+                        emulated_block(&body, room);
+                    free(room);
+                }
+            },
+               true, early });
+}
+
+void emulated_fetch(const void *p, size_t n)
+{
+    if ((uintptr_t)p % 16 != 0 || n % 16 != 0 || !emulated_holds(p, n)) {
+        fprintf(stderr, "emulator: what is fetched ahead is not there\n");
+        abort();
+    }
 }
 
 extern "C" {
@@ -324,7 +376,7 @@ static cudaError_t go_wrong(cudaStream_t q)
         truncate(strchr(cut, ':') + 1, 4096) != 0)
         abort();
     if (lose != nullptr && count == strtoull(lose, nullptr, 10))
-        put(q, [] { lost = true; });
+        put(q, { [] { lost = true; } });
     return fail != nullptr && count >= strtoull(fail, nullptr, 10)
                ? cudaErrorUnknown
                : cudaSuccess;
@@ -346,13 +398,13 @@ cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t n,
     if (in && go_wrong(q) != cudaSuccess)
         return fails(cudaErrorUnknown);
     if (kind == cudaMemcpyDeviceToDevice || lies_in(pinned, here, n)) {
-        put(q, [=] { memcpy(to, from, n); });
+        put(q, { [=] { memcpy(to, from, n); } });
     } else if (in) {
         std::vector<char> kept((const char *)from, (const char *)from + n);
 
-        put(q, [=] { memcpy(to, kept.data(), n); });
+        put(q, { [=] { memcpy(to, kept.data(), n); } });
     } else {
-        put(q, [=] { memcpy(to, from, n); });
+        put(q, { [=] { memcpy(to, from, n); } });
         cudaStreamSynchronize(q);
     }
     return cudaSuccess;
@@ -362,7 +414,7 @@ cudaError_t cudaMemsetAsync(void *p, int value, size_t n, cudaStream_t q)
 {
     LOCKED;
 
-    put(q, [=] { memset(p, value, n); });
+    put(q, { [=] { memset(p, value, n); } });
     return cudaSuccess;
 }
 
@@ -407,7 +459,7 @@ cudaError_t cudaEventRecord(cudaEvent_t e, cudaStream_t q)
     uint64_t n = ++e->asked;
 
     e->q = q;
-    put(q, [=] { e->done = n; });
+    put(q, { [=] { e->done = n; } });
     return cudaSuccess;
 }
 
@@ -439,7 +491,7 @@ cudaError_t emulated_wait(
     uint64_t n = e->asked;
 
     if (!emulated_drops(file, line))
-        put(q, [=] { wait_for(e, n); });
+        put(q, { [=] { wait_for(e, n); } });
     return cudaSuccess;
 }
 
