@@ -88,6 +88,9 @@ int blas_products(struct blas *b, enum dtype t, const void *w, uint32_t rows,
 
     if (rc == CUBLAS_STATUS_SUCCESS)
         return 0;
-    return err_set(e, ERR_IO, "cuBLAS: product of %u x %u and %u: status %d",
-        rows, cols, n, (int)rc);
+    return err_set(e,
+        rc == CUBLAS_STATUS_NOT_SUPPORTED || rc == CUBLAS_STATUS_ARCH_MISMATCH
+            ? ERR_UNSUPPORTED
+            : ERR_IO,
+        "cuBLAS: product of %u x %u and %u: status %d", rows, cols, n, (int)rc);
 }

@@ -26,6 +26,7 @@ void blas_close(struct blas *b);
  * w        (rows, cols) of F32, F16 or BF16
  * x        (n, cols) of the same type
  * c        (n, c_step) of F32, of which the first rows of each are written
+ * Returns  0, or -1 with *e: UNSUPPORTED (not on this device), IO
  */
 int blas_products(struct blas *b, enum dtype t, const void *w, uint32_t rows,
     uint32_t cols, const void *x, uint32_t n, float *c, uint32_t c_step,

@@ -51,7 +51,8 @@ static double copy_rate(struct plugin_state *s, size_t bytes)
     double rate = 0;
 
     if (cudaMalloc(&a, bytes) == cudaSuccess &&
-        cudaMalloc(&b, bytes) == cudaSuccess)
+        cudaMalloc(&b, bytes) == cudaSuccess &&
+        cudaMemsetAsync(b, 0x5a, bytes, s->q) == cudaSuccess)
         rate = 2 * best_rate(s, a, b, bytes, cudaMemcpyDeviceToDevice);
     cudaFree(a);
     cudaFree(b);

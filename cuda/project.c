@@ -112,10 +112,21 @@ static bool wants_library(struct plugin_state *s, const struct gpu_rows *a)
     return !s->no_blas;
 }
 
+/* What the library cannot do on this device, as BF16 before Ampere, our own
+   kernel does from then on. */
 static int run(struct plugin_state *s, struct gpu_rows *a, struct err *e)
 {
-    if (wants_library(s, a))
-        return by_library(s, a, e);
+    struct err why = ERR_INIT;
+
+    if (wants_library(s, a)) {
+        if (by_library(s, a, &why) == 0)
+            return 0;
+        if (why.kind != ERR_UNSUPPORTED) {
+            *e = why;
+            return -1;
+        }
+        s->no_blas = true;
+    }
     if (!gpu_rows_hold(&s->device, a->cols))
         norm_first(s, a);
     gpu_rows(s->q, &s->device, a);

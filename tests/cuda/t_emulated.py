@@ -529,6 +529,33 @@ def test_script(tap, env, home):
            done.stderr)
 
 
+def test_old(tap, env, home, golden):
+    """A library that has no BF16 on this device: our own kernels do it."""
+    case = next(c for c in golden["cases"] if c["name"] == "llama_gqa")
+    tensors = forms.tensors_of(case, golden["layers"], "BF16")
+    model = forms.put(home, case, tensors, "model.safetensors",
+                      forms.as_safetensors)
+    want, _ = logits_of(None, env, home, model, golden["ids"])
+    got, said = logits_of("blas", env, home, model, golden["ids"],
+                          EMULATE_OLD=1)
+    tap.ok(far(got, want) <= NEAR["own", "BF16"],
+           "what the library cannot do, the plugin does itself", said)
+
+
+def test_guess(tap, env):
+    """A pass that nobody asked for changes nothing of what follows."""
+    words = "--tokens", "1,5,9", "-n", 9, "--perplexity", "none"
+    first = run("own", env, TOWN, *words, "--json")
+    one = json.loads(first.stdout)
+    want = json.loads(run(None, env, TOWN, *words, "--json").stdout)
+    tap.eq((one["tokens"], [c["result"] for c in one["checks"]]),
+           (want["tokens"], [c["result"] for c in want["checks"]]),
+           "steps that were begun before they were asked for: the same tokens")
+    done = run("own", env, TOWN, "--against", TOWN, *words)
+    tap.ok(done.returncode == 0, "and two models in turn do not meet",
+           done.stdout[-600:] + done.stderr)
+
+
 def test_memory(tap, env, home, golden):
     _, model = next(small_models(home, golden, ["llama_gqa"]))
     words = (model, "--perplexity", "none", "-n", 0, "-t", "1,2")
@@ -644,6 +671,8 @@ def main():
     test_no_device(tap, env, home, golden)
     test_memory(tap, env, home, golden)
     test_devices(tap, env)
+    test_old(tap, env, home, golden)
+    test_guess(tap, env)
     test_text(tap, env)
     test_bench(tap, env)
     test_script(tap, env, home)

@@ -1,4 +1,6 @@
 /* The products of cuBLAS as plain loops: the library of the emulator. */
+#include <cstdlib>
+
 #include "cublas_v2.h"
 #include "cuda_bf16.h"
 #include "cuda_fp16.h"
@@ -46,6 +48,8 @@ cublasStatus_t cublasGemmEx(cublasHandle_t h, cublasOperation_t ta,
         *(const float *)beta != 0 || c_type != CUDA_R_32F || a_type != b_type ||
         lda < k || ldb < k || ldc < m)
         return CUBLAS_STATUS_INVALID_VALUE;
+    if (getenv("EMULATE_OLD") != nullptr && a_type == CUDA_R_16BF)
+        return CUBLAS_STATUS_NOT_SUPPORTED;
     emulated_launch("gemm", 1, 1, 0, h->q, [=] {
         for (int j = 0; j < n; j++)
             for (int i = 0; i < m; i++) {
