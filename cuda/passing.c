@@ -38,6 +38,7 @@ int gpu_passing_open(struct plugin_state *s, struct err *e)
         gpu_passing_close(s);
         return 0;
     }
+    s->again = gpu_passing_bytes(s) <= s->m->host_memory;
     for (int i = 0; i < SLOTS && rc == cudaSuccess; i++)
         rc = cudaEventCreateWithFlags(&s->read[i], cudaEventDisableTiming);
     return rc == cudaSuccess ? 0 : gpu_failed(e, "weights", rc);
@@ -60,7 +61,7 @@ int gpu_layer_comes(struct plugin_state *s, uint32_t layer, struct err *e)
     if (layer < s->stay)
         return 0;
     if (ring_copy(s->ring, s->weights, s->pieces + first, n,
-            s->read[gpu_slot(s, layer)], true, e) != 0)
+            s->read[gpu_slot(s, layer)], s->again, e) != 0)
         return -1;
     return ring_wait(s->ring, s->q, e);
 }

@@ -1,12 +1,13 @@
 #include "cuda/ring.h"
 
 #include <cuda_runtime_api.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "base/pool.h"
@@ -80,24 +81,6 @@ static int failed(struct err *e, cudaError_t rc)
 
 /* ---- reading ---- */
 
-/* Is all of it in memory? Nobody is asked for what does not say. */
-static bool is_there(const uint8_t *p, uint64_t len)
-{
-    unsigned char seen[TUNE_RING_BYTES / PAGE + 2];
-    uintptr_t first = (uintptr_t)p & ~(uintptr_t)(PAGE - 1);
-    size_t bytes = (uintptr_t)p + len - first;
-
-    if (!TUNE_USE_CACHE)
-        return false;
-    if (sysconf(_SC_PAGESIZE) != PAGE ||
-        mincore((void *)first, bytes, seen) != 0)
-        return true;
-    for (size_t i = 0; i < (bytes + PAGE - 1) / PAGE; i++)
-        if ((seen[i] & 1) == 0)
-            return false;
-    return true;
-}
-
 static void leave_file(const struct ring *r, struct lane *l)
 {
     cufile_remove(r->cufile, l->file);
@@ -126,15 +109,42 @@ static int direct(
     return l->fd[0];
 }
 
+static uint64_t place_in_file(const struct chunk *c)
+{
+    return (uint64_t)(c->piece->p - (const uint8_t *)c->piece->file->map) +
+           c->at;
+}
+
+enum cached { CACHED, NOT_CACHED, WHO_KNOWS };
+
+/* What the page cache has of it, and only that: the kernel reads no disk, and
+   unlike mincore it says so to everybody who may read. */
+static enum cached from_cache(struct lane *l, const struct chunk *c)
+{
+    uint64_t from = place_in_file(c);
+    uint64_t got = 0;
+
+    while (TUNE_USE_CACHE && got < c->len) {
+        struct iovec v = { l->room[l->b] + got, c->len - got };
+        ssize_t n =
+            preadv2(c->piece->file->fd, &v, 1, (off_t)(from + got), RWF_NOWAIT);
+
+        if (n < 0 && errno == EOPNOTSUPP)
+            return WHO_KNOWS;
+        if (n <= 0)
+            return NOT_CACHED;
+        got += (uint64_t)n;
+    }
+    return TUNE_USE_CACHE ? CACHED : NOT_CACHED;
+}
+
 /*
  * The chunk from the file, with whole pages around it; where it starts in the
  * room, or -1 when the file system or the file's end does not allow it.
  */
-static int64_t read_file(
-    struct lane *l, int fd, const struct ring_piece *v, const struct chunk *c)
+static int64_t read_file(struct lane *l, int fd, const struct chunk *c)
 {
-    const uint8_t *map = v->file->map;
-    uint64_t from = (uint64_t)(v->p - map) + c->at;
+    uint64_t from = place_in_file(c);
     uint64_t start = from & ~(uint64_t)(PAGE - 1);
     uint64_t end = size_align(from + c->len, PAGE);
     uint64_t got = 0;
@@ -162,21 +172,32 @@ static bool read_there(
     if (r->cufile == NULL || r->after != NULL || direct(r, l, v->file) < 0 ||
         l->file == NULL)
         return false;
-    return cufile_read(r->cufile, l->file, r->to + v->to + c->at,
-        (uint64_t)(v->p - (const uint8_t *)v->file->map) + c->at, c->len);
+    return cufile_read(
+        r->cufile, l->file, r->to + v->to + c->at, place_in_file(c), c->len);
 }
 
-/* Into a room; where in it. */
-static uint64_t take(
-    const struct ring *r, struct lane *l, const struct chunk *c, bool file)
+/*
+ * Into a room; where in it, or -1: it is on the device already. Whoever maps
+ * a file and touches it first pays for every page, so it is read, as long as
+ * that can be done.
+ */
+static int64_t take(const struct ring *r, struct lane *l, const struct chunk *c)
 {
     const struct ring_piece *v = c->piece;
+    enum cached cached = v->file != NULL ? from_cache(l, c) : WHO_KNOWS;
     int64_t at = -1;
 
-    if (file)
-        at = read_file(l, r->again ? v->file->fd : direct(r, l, v->file), v, c);
+    if (cached == CACHED)
+        return 0;
+    if (cached == NOT_CACHED && !r->again) {
+        if (read_there(r, l, c))
+            return -1;
+        at = read_file(l, direct(r, l, v->file), c);
+    }
+    if (at < 0 && v->file != NULL)
+        at = read_file(l, v->file->fd, c);
     if (at >= 0)
-        return (uint64_t)at;
+        return at;
     memcpy(l->room[l->b], v->p + c->at, c->len);
     return 0;
 }
@@ -186,18 +207,17 @@ static uint64_t take(
 static int pass_on(struct ring *r, struct lane *l, uint64_t number)
 {
     struct chunk c = chunk_of(r, number);
-    bool file = c.piece->file != NULL && !is_there(c.piece->p + c.at, c.len);
     cudaError_t rc;
-    uint64_t at;
+    int64_t at;
 
     if (r->cancelled())
         return err_set(&l->e, ERR_CANCELLED, "interrupted");
-    if (file && read_there(r, l, &c))
-        return 0;
     rc = cudaEventSynchronize(l->gone[l->b]);
     if (rc != cudaSuccess)
         return failed(&l->e, rc);
-    at = take(r, l, &c, file);
+    at = take(r, l, &c);
+    if (at < 0)
+        return 0;
     rc = cudaMemcpyAsync(r->to + c.piece->to + c.at, l->room[l->b] + at, c.len,
         cudaMemcpyHostToDevice, l->q);
     if (rc == cudaSuccess)
@@ -206,9 +226,12 @@ static int pass_on(struct ring *r, struct lane *l, uint64_t number)
     return rc == cudaSuccess ? 0 : failed(&l->e, rc);
 }
 
-static cudaError_t make_lane(struct lane *l)
+/* Before the first copy, so that none waits for pinned memory. */
+static void make_lane(void *ctx, size_t number)
 {
-    cudaError_t rc = cudaSuccess;
+    struct ring *r = ctx;
+    struct lane *l = &r->lanes[number];
+    cudaError_t rc = cudaSetDevice(r->device);
 
     l->fd[0] = l->fd[1] = -1;
     for (int i = 0; i < BUFFERS && rc == cudaSuccess; i++) {
@@ -223,7 +246,8 @@ static cudaError_t make_lane(struct lane *l)
         rc = cudaEventCreateWithFlags(&l->done, cudaEventDisableTiming);
     if (rc == cudaSuccess)
         rc = cudaStreamCreateWithFlags(&l->q, cudaStreamNonBlocking);
-    return rc;
+    if (rc != cudaSuccess)
+        failed(&l->e, rc);
 }
 
 static void free_lane(const struct ring *r, struct lane *l)
@@ -246,8 +270,6 @@ static int start_lane(const struct ring *r, struct lane *l)
 {
     cudaError_t rc = cudaSetDevice(r->device);
 
-    if (rc == cudaSuccess && l->q == NULL)
-        rc = make_lane(l);
     if (rc == cudaSuccess && r->after != NULL)
         rc = cudaStreamWaitEvent(l->q, r->after, 0);
     return rc == cudaSuccess ? 0 : failed(&l->e, rc);
@@ -270,6 +292,17 @@ static void run_lane(void *ctx, size_t i)
         atomic_store(&r->failed, true);
 }
 
+/* The first of the lanes' failures. */
+static int failure(const struct ring *r, struct err *e)
+{
+    for (unsigned i = 0; i < r->threads; i++)
+        if (r->lanes[i].e.kind != ERR_NONE) {
+            *e = r->lanes[i].e;
+            return -1;
+        }
+    return 0;
+}
+
 struct ring *ring_open(
     int device, bool (*cancelled)(void), struct cufile *c, struct err *e)
 {
@@ -284,9 +317,14 @@ struct ring *ring_open(
     r->cufile = c;
     r->threads = (unsigned)size_min(pool_cores(), THREADS_MAX);
     r->pool = pool_open(r->threads, e);
-    if (r->pool != NULL)
+    if (r->pool == NULL) {
+        free(r);
+        return NULL;
+    }
+    pool_run(r->pool, r->threads, make_lane, r);
+    if (failure(r, e) == 0)
         return r;
-    free(r);
+    ring_close(r);
     return NULL;
 }
 
@@ -308,7 +346,6 @@ static void count_chunks(uint64_t *first, const struct ring_piece *v, size_t n)
             first[i] + (v[i].len + TUNE_RING_BYTES - 1) / TUNE_RING_BYTES;
 }
 
-/* What the lanes find; the first of their failures. */
 static int run_lanes(struct ring *r, struct err *e)
 {
     atomic_store(&r->next, 0);
@@ -316,12 +353,7 @@ static int run_lanes(struct ring *r, struct err *e)
     for (unsigned i = 0; i < r->threads; i++)
         r->lanes[i].e = (struct err)ERR_INIT;
     pool_run(r->pool, size_min(r->threads, r->first[r->n]), run_lane, r);
-    for (unsigned i = 0; i < r->threads; i++)
-        if (r->lanes[i].e.kind != ERR_NONE) {
-            *e = r->lanes[i].e;
-            return -1;
-        }
-    return 0;
+    return failure(r, e);
 }
 
 int ring_copy(struct ring *r, void *to, const struct ring_piece *v, size_t n,

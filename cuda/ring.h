@@ -39,8 +39,8 @@ void ring_close(struct ring *r);
  * ring_copy - all of v to their places in `to`; returns when all is read, and
  * may still be under way: see ring_wait
  * after    nothing is written before this has happened; NULL: at once
- * again    it will be read again, so the page cache may keep it; else what is
- *          not in memory is read past it, where the file system can
+ * again    it will be read again and the page cache can keep it; else what is
+ *          not there is read past it, where the file system can
  * Returns  0, or -1 with *e: IO, NOMEM, CANCELLED
  */
 int ring_copy(struct ring *r, void *to, const struct ring_piece *v, size_t n,

@@ -12,7 +12,7 @@
 #include "formats/dtype.h"
 #include "verify-run/pass.h"
 
-enum { PLUGIN_ABI = 4 };
+enum { PLUGIN_ABI = 5 };
 
 /* The one symbol of a plugin: a const struct plugin of this name. */
 #define PLUGIN_SYMBOL "ml_backend_plugin"
@@ -72,6 +72,7 @@ struct plugin_model {
     const struct plugin_file *files;
     uint32_t n_files;
     uint64_t memory;         /* of the device to use at most; 0: what it has */
+    uint64_t host_memory;    /* that the page cache may fill with weights */
     bool (*cancelled)(void); /* has the user interrupted? */
 };
 
@@ -99,7 +100,10 @@ struct plugin {
      */
     struct plugin_state *(*open)(const struct plugin_model *m,
         struct backend_opened *out, struct err *e);
-    /* forward - pos + n is at most capacity; as in struct backend */
+    /*
+     * forward - pos + n is at most capacity; as in struct backend. A pass at
+     * 0 begins another text: what was behind its end is forgotten.
+     */
     int (*forward)(
         struct plugin_state *s, struct backend_pass *p, struct err *e);
     /* facts - measures copies, for about a tenth of a second. */
