@@ -4,10 +4,14 @@ of noise, each held against the device's own copies in the same run, and
 beside transformers where that can be imported. Called by gpu.sh.
 
     gpu.py [--build DIR] [--out DIR] [--runs N] [--tiny] [--until SECONDS]
+    gpu.py --peer NAME [--compiled] [--tiny]
 
-Writes OUT/gpu-DATE.md and .json; every figure is a median, with the least and
-the most. --tiny is for trying this script where there is no device: small
-shapes, and by --build the emulator's.
+Writes OUT/gpu-DATE.md and .json anew after every model, so that what is cut
+off leaves what it has; every figure is a median, with the least and the most.
+Nothing is begun that would not end before --until. --tiny is for trying this
+script where there is no device: small shapes, and by --build the emulator's.
+--peer is one model by transformers, in a process of its own, since nobody
+knows what becomes of it.
 """
 import argparse
 import datetime
@@ -25,7 +29,9 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 START = time.monotonic()
 BLOCK = 32 << 20
-NEW = 128
+NEW = 200
+LEAST_RUNS = 3
+PEER_SECONDS = 75
 PROMPT = [1, 15, 9, 200, 33, 17, 60]
 
 # name, family, type, dim, inner, layers, heads, key heads, vocabulary; the bar
@@ -151,60 +157,76 @@ def write_model(folder, m):
     return at
 
 
-def run(build, folder, new, memory=None):
+def left(o):
+    return o.until - (time.monotonic() - START)
+
+
+def run(o, folder, new, memory=None):
+    """The program's report; whatever checks failed are noted in it."""
     done = subprocess.run(
-        [os.path.join(build, "mlverify-run"), "--backend", "cuda",
+        [os.path.join(o.build, "mlverify-run"), "--backend", "cuda",
          "--perplexity", "none", "--ignore-eos", "--json", "-n", str(new),
          "-t", ",".join(map(str, PROMPT)), folder,
          *(["--memory", str(memory)] if memory else [])], text=True,
-        capture_output=True, stdin=subprocess.DEVNULL)
+        capture_output=True, stdin=subprocess.DEVNULL, timeout=left(o))
     if done.returncode not in (0, 9):
-        raise RuntimeError(done.stderr.strip())
+        raise RuntimeError(done.stderr.strip() or
+                           f"exit status {done.returncode}")
     out = json.loads(done.stdout)
-    bad = [c["name"] for c in out["checks"] if c["result"] == "failed"]
-    if bad:
-        raise RuntimeError(f"checks failed: {bad}")
+    out["bad"] = [c["name"] for c in out["checks"] if c["result"] == "failed"]
     return out
 
 
-def peer(m, new):
-    """The same shapes by transformers on the same card: tokens a second, and
-    what it was; or None and why not."""
-    _, family, dtype, *_ = m
-    if dtype != "F16":
-        return None, "transformers has no such type without another package"
-    try:
-        import torch
-        import transformers
-    except ImportError as why:
-        return None, str(why)
+def be_peer(m, new, compiled):
+    """The same shapes by transformers on the same card: tokens a second."""
+    import torch
+    import transformers
     if not torch.cuda.is_available():
-        return None, "torch sees no device"
-    kind = {"llama": "Llama", "gpt_neox": "GPTNeoX"}[family]
+        raise RuntimeError("torch sees no device")
+    kind = {"llama": "Llama", "gpt_neox": "GPTNeoX"}[m[1]]
     numbers = {k: v for k, v in config(m).items() if k != "model_type"}
     made = getattr(transformers, kind + "Config")(**numbers)
-    before = torch.get_default_dtype()
-    try:
-        torch.set_default_dtype(torch.float16)
-        with torch.device("cuda"):
-            model = getattr(transformers, kind + "ForCausalLM")(made).eval()
-    finally:
-        torch.set_default_dtype(before)
+    torch.set_default_dtype(torch.float16)
+    with torch.device("cuda"):
+        model = getattr(transformers, kind + "ForCausalLM")(made).eval()
     ids = torch.tensor([PROMPT], device="cuda")
+    more = {"cache_implementation": "static"} if compiled else {}
     best = 0.0
+    if compiled:
+        model.forward = torch.compile(model.forward, mode="reduce-overhead")
     with torch.inference_mode():
-        for n in (8, new, new):
+        for n in (new, new, new) if compiled else (8, new, new):
             torch.cuda.synchronize()
             start = time.monotonic()
             model.generate(ids, max_new_tokens=n, min_new_tokens=n,
-                           do_sample=False)
+                           do_sample=False, **more)
             torch.cuda.synchronize()
-            if n == new:
-                best = max(best, n / (time.monotonic() - start))
-    del model
-    torch.cuda.empty_cache()
-    return best, (f"transformers {transformers.__version__}, torch "
-                  f"{torch.__version__}, eager")
+            best = max(best, n / (time.monotonic() - start)) if n == new \
+                else best
+    how = "compiled, static cache" if compiled else "eager"
+    return {"rate": best, "is": f"transformers {transformers.__version__}, "
+            f"torch {torch.__version__}, {how}"}
+
+
+def peer(o, m, compiled=False):
+    """(tokens a second or None, what it was or why not)."""
+    if m[2] != "F16":
+        return None, "transformers has no such type without another package"
+    words = [sys.executable, os.path.abspath(__file__), "--peer", m[0]]
+    words += ["--compiled"] * compiled + ["--tiny"] * o.tiny
+    limit = min(left(o), PEER_SECONDS * (1 + compiled))
+    if limit < 20:
+        return None, "no time was left"
+    try:
+        done = subprocess.run(words, text=True, capture_output=True,
+                              stdin=subprocess.DEVNULL, timeout=limit)
+        found = json.loads(done.stdout.splitlines()[-1])
+        return found["rate"], found["is"]
+    except subprocess.TimeoutExpired:
+        return None, f"it took longer than {limit:.0f} s"
+    except (ValueError, LookupError):
+        said = done.stderr.strip().splitlines()
+        return None, said[-1][:200] if said else "it said nothing"
 
 
 def spread(values):
@@ -220,7 +242,7 @@ def passing(o, folder, whole):
     memory = whole["device_memory_bytes"] * 2 // 3
     if memory < 16 * least:
         memory = whole["device_memory_bytes"] + least - 1
-    got = run(o.build, folder, 4, memory)
+    got = run(o, folder, 4, memory)
     rate = got["passing_bytes"] * got["tokens_per_second"]
     return {"layers": got["passing_layers"], "bytes": got["passing_bytes"],
             "memory": memory, "tokens_per_second": got["tokens_per_second"],
@@ -228,16 +250,56 @@ def passing(o, folder, whole):
             "pinned_share": rate / 1e9 / whole["pinned_gb_per_second"]}
 
 
-def measure(o, m, home):
-    folder = os.path.join(home, "model")
-    size = write_model(folder, m)
+def runs_of(o, folder):
+    """As many as are asked for, or as there is time for."""
+    out, longest = [], 0.0
+    while len(out) < o.runs:
+        before = time.monotonic()
+        try:
+            out.append(run(o, folder, o.new))
+        except subprocess.TimeoutExpired:
+            break
+        longest = max(longest, time.monotonic() - before)
+        if len(out) >= LEAST_RUNS and left(o) < 2 * longest:
+            break
+    if not out:
+        raise RuntimeError("no time was left")
+    return out
+
+
+def room_for(o, m):
+    """A folder with room for the model, on a disk or in memory, if there is
+    time to fill it and to see something of it."""
+    need = 2 << 20
+    for _, shape, _ in shapes(m):
+        n = 2
+        for v in shape:
+            n *= v
+        need += n
+    if left(o) < need / 1e9 + (1 if o.tiny else 15):
+        raise RuntimeError("no time was left")
+    for place in (tempfile.gettempdir(), "/dev/shm"):
+        if os.path.isdir(place) and shutil.disk_usage(place).free > need * 1.1:
+            return tempfile.mkdtemp(prefix="mlgpu.", dir=place)
+    raise RuntimeError(f"no folder has room for {need / 1e9:.0f} GB")
+
+
+def measure(o, m):
+    home = room_for(o, m)
+    passed = None
     try:
-        runs = [run(o.build, folder, o.new) for _ in range(o.runs)]
-        passed = passing(o, folder, runs[0])
+        folder = os.path.join(home, "model")
+        size = write_model(folder, m)
+        runs = runs_of(o, folder)
+        try:
+            passed = passing(o, folder, runs[0])
+        except (subprocess.TimeoutExpired, RuntimeError, KeyError) as why:
+            print(f"{m[0]}: layers that pass: {why}", flush=True)
     finally:
-        shutil.rmtree(folder)
+        shutil.rmtree(home)
     out = {"model": m[0], "bytes": size, "bar": m[-1],
-           "device": runs[0]["device"], "runs": o.runs, "passing": passed,
+           "device": runs[0]["device"], "runs": len(runs), "passing": passed,
+           "bad": sorted({b for r in runs for b in r["bad"]}),
            "device_memory_bytes": runs[0]["device_memory_bytes"]}
     for key in ("load_seconds", "first_token_seconds", "tokens_per_second",
                 "gb_per_second", "copy_gb_per_second", "copy_share",
@@ -245,7 +307,6 @@ def measure(o, m, home):
         out[key] = spread([r[key] for r in runs])
     out["load_share"] = spread([r["upload_gb_per_second"] /
                                 r["pinned_gb_per_second"] for r in runs])
-    out["peer"], out["peer_is"] = peer(m, o.new)
     return out
 
 
@@ -254,48 +315,68 @@ def figure(v, digits=1):
             f"{v['most']:.{digits}f})")
 
 
-def page(o, rows, skipped):
-    device = rows[0]["device"] if rows else "no device"
-    out = [f"# The CUDA backend, {o.date}, {device}", "",
-           f"Made by `tests/perf/gpu.sh`, {os.cpu_count()} cores beside it; "
-           f"commit {o.commit}. Models of noise at "
-           f"the shapes named; prompt of {len(PROMPT)} tokens, {o.new} new "
-           f"ones; medians of {o.runs} runs, least to most. The divisor of "
-           "decoding is a copy on the device in the same run, bytes read and "
-           "written; that of loading a copy from pinned memory.", "",
-           "| model | load, GB/s | of a pinned copy (bar 0.90) | first token, "
-           "s | tokens/s | GB/s | of a copy | bar | transformers, tokens/s |",
-           "|---|---|---|---|---|---|---|---|---|"]
-    for r in rows:
-        other = f"{r['peer']:.1f}" if r["peer"] else "-"
-        met = "" if r["copy_share"]["median"] >= r["bar"] else ": missed"
-        out.append(
-            f"| {r['model']} | {figure(r['upload_gb_per_second'])} | "
-            f"{figure(r['load_share'], 3)} | "
-            f"{figure(r['first_token_seconds'], 3)} | "
-            f"{figure(r['tokens_per_second'])} | "
-            f"{figure(r['gb_per_second'])} | {figure(r['copy_share'], 3)}"
-            f"{met} | {r['bar']} | {other} |")
-    out += ["", "Layers that pass, with less memory than the model takes:", "",
-            "| model | --memory, GB | layers | GB a token | tokens/s | GB/s | "
-            "of a pinned copy |", "|---|---|---|---|---|---|---|"]
+def passing_table(rows):
+    out = ["", "Layers that pass, with less memory than the model takes:", "",
+           "| model | --memory, GB | layers | GB a token | tokens/s | GB/s | "
+           "of a pinned copy |", "|---|---|---|---|---|---|---|"]
     for r in rows:
         p = r["passing"]
         out.append(
             f"| {r['model']} | {p['memory'] / 1e9:.1f} | {p['layers']} | "
             f"{p['bytes'] / 1e9:.2f} | {p['tokens_per_second']:.2f} | "
-            f"{p['gb_per_second']:.1f} | {p['pinned_share']:.3f} |")
-    out += ["", PUBLISHED, ""]
+            f"{p['gb_per_second']:.1f} | {p['pinned_share']:.3f} |"
+            if p else f"| {r['model']} | - | - | - | - | - | - |")
+    return out
+
+
+def page(o, rows, skipped):
+    device = rows[0]["device"] if rows else "nothing measured yet"
+    out = [f"# The CUDA backend, {o.date}, {device}", "",
+           f"Made by `tests/perf/gpu.sh`, {os.cpu_count()} cores beside it; "
+           f"commit {o.commit}. Models of noise at "
+           f"the shapes named; prompt of {len(PROMPT)} tokens, {o.new} new "
+           "ones; medians of the runs, least to most. The divisor of "
+           "decoding is a copy on the device in the same run, bytes read and "
+           "written; that of loading a copy from pinned memory.", "",
+           "| model | runs | load, GB/s | of a pinned copy (bar 0.90) | first "
+           "token, s | tokens/s | GB/s | of a copy | bar | transformers, "
+           "tokens/s |", "|---|---|---|---|---|---|---|---|---|---|"]
+    for r in rows:
+        other = f"{r['peer']:.1f}" if r["peer"] else "-"
+        met = "" if r["copy_share"]["median"] >= r["bar"] else ": missed"
+        out.append(
+            f"| {r['model']} | {r['runs']} | "
+            f"{figure(r['upload_gb_per_second'])} | "
+            f"{figure(r['load_share'], 3)} | "
+            f"{figure(r['first_token_seconds'], 3)} | "
+            f"{figure(r['tokens_per_second'])} | "
+            f"{figure(r['gb_per_second'])} | {figure(r['copy_share'], 3)}"
+            f"{met} | {r['bar']} | {other} |")
+    out += [*passing_table(rows), "", PUBLISHED, ""]
     for r in rows:
         out.append(f"- {r['model']}: beside it {r['peer_is']}.")
+        if r.get("compiled_is"):
+            rate = f"{r['compiled']:.1f} tokens/s, " if r["compiled"] else ""
+            out.append(f"- {r['model']}: and {rate}{r['compiled_is']}.")
+        if r["bad"]:
+            out.append(f"- {r['model']}: checks FAILED: {', '.join(r['bad'])}")
     out += [f"- Not measured: {name}: {why}." for name, why in skipped]
-    for name in ("checks.txt",):
-        path = os.path.join(o.out, name)
-        if os.path.exists(path):
-            with open(path, encoding="utf-8") as f:
-                out += ["", "## Checks", "", *f.read().splitlines()]
-            os.remove(path)
+    path = os.path.join(o.out, "checks.txt")
+    if os.path.exists(path):
+        with open(path, encoding="utf-8") as f:
+            out += ["", "## Checks", "", *f.read().splitlines()]
     return "\n".join(out) + "\n"
+
+
+def write(o, rows, skipped):
+    name = os.path.join(o.out, f"gpu-{o.date}")
+    with open(name + ".json", "w", encoding="utf-8") as f:
+        json.dump({"date": o.date, "commit": o.commit, "rows": rows,
+                   "skipped": skipped}, f, indent=1)
+        f.write("\n")
+    with open(name + ".md", "w", encoding="utf-8") as f:
+        f.write(page(o, rows, skipped))
+    return name
 
 
 def options():
@@ -304,48 +385,66 @@ def options():
     p.add_argument("--out", default=os.path.join(ROOT, "docs/benchmarks"))
     p.add_argument("--runs", type=int, default=5)
     p.add_argument("--until", type=float, default=420)
+    p.add_argument("--peer")
+    p.add_argument("--compiled", action="store_true")
     p.add_argument("--tiny", action="store_true")
     o = p.parse_args()
     o.new = 4 if o.tiny else NEW
+    o.models = TINY if o.tiny else MODELS
     o.date = datetime.date.today().isoformat()
-    o.commit = subprocess.run(
-        ["git", "-C", ROOT, "rev-parse", "--short", "HEAD"], text=True,
-        capture_output=True).stdout.strip() or "unknown"
+    o.commit = "unknown"
+    try:
+        o.commit = subprocess.run(
+            ["git", "-C", ROOT, "rev-parse", "--short", "HEAD"], text=True,
+            capture_output=True).stdout.strip() or o.commit
+    except OSError:
+        pass
     return o
+
+
+def all_of(o, rows, skipped):
+    """Our own figures first, and the others' while there is time."""
+    for m in o.models:
+        try:
+            row = measure(o, m)
+        except (RuntimeError, OSError, ValueError, KeyError,
+                subprocess.TimeoutExpired) as why:
+            lines = str(why).splitlines() or [type(why).__name__]
+            skipped.append((m[0], lines[0]))
+            print(f"{m[0]}: {why}", flush=True)
+            write(o, rows, skipped)
+            continue
+        row["peer"], row["peer_is"] = None, "nothing: no time was left"
+        rows.append(row)
+        write(o, rows, skipped)
+        print(f"{m[0]}: {row['tokens_per_second']['median']:.1f} tokens/s, "
+              f"{row['copy_share']['median']:.3f} of a copy, loaded at "
+              f"{row['load_share']['median']:.3f} of one", flush=True)
+    by_name = {m[0]: m for m in o.models}
+    for key in ("peer", "compiled"):
+        for row in rows:
+            if key == "compiled" and by_name[row["model"]][2] != "F16":
+                continue
+            row[key], row[key + "_is"] = peer(o, by_name[row["model"]],
+                                              key == "compiled")
+            print(f"{row['model']}: {row[key]}: {row[key + '_is']}",
+                  flush=True)
+            write(o, rows, skipped)
 
 
 def main():
     o = options()
-    rows, skipped = [], []
-    home = tempfile.mkdtemp(prefix="mlgpu.")
-    slowest = 0.0
-    try:
-        for m in TINY if o.tiny else MODELS:
-            before = time.monotonic()
-            if before - START + slowest > o.until:
-                skipped.append((m[0], "no time was left"))
-                continue
-            try:
-                rows.append(measure(o, m, home))
-                print(f"{m[0]}: {rows[-1]['tokens_per_second']['median']:.1f}"
-                      f" tokens/s, {rows[-1]['copy_share']['median']:.3f} of "
-                      "a copy", flush=True)
-            except (RuntimeError, OSError) as why:
-                skipped.append((m[0], str(why).splitlines()[0]))
-                print(f"{m[0]}: {why}", flush=True)
-            slowest = max(slowest, time.monotonic() - before)
-    finally:
-        shutil.rmtree(home)
+    if o.peer:
+        m = next(m for m in o.models if m[0] == o.peer)
+        print(json.dumps(be_peer(m, o.new, o.compiled)))
+        return 0
     os.makedirs(o.out, exist_ok=True)
-    name = os.path.join(o.out, f"gpu-{o.date}")
-    with open(name + ".json", "w", encoding="utf-8") as f:
-        json.dump({"date": o.date, "commit": o.commit, "rows": rows,
-                   "skipped": skipped}, f, indent=1)
-        f.write("\n")
-    with open(name + ".md", "w", encoding="utf-8") as f:
-        f.write(page(o, rows, skipped))
+    rows, skipped = [], []
+    name = write(o, rows, skipped)
+    all_of(o, rows, skipped)
     print(name + ".md")
-    return 0 if rows and not skipped else 1
+    whole = rows and not skipped and not any(r["bad"] for r in rows)
+    return 0 if whole else 1
 
 
 if __name__ == "__main__":
