@@ -9,6 +9,7 @@
 #define CUDA_GPU_INTERNAL_H
 
 #include "cuda/kernels.h"
+#include "cuda/replay.h"
 
 struct blas;
 struct cufile;
@@ -16,38 +17,6 @@ struct ring;
 struct ring_piece;
 
 enum { HEAD_BLOCK = 64 /* tokens whose logits are made together */ };
-
-/* Which value a step of a pass looks at. */
-struct gpu_mark {
-    uint32_t layer;
-    enum role role;
-};
-
-/* What comes back from a pass; it lies in pinned memory. */
-struct gpu_answer {
-    uint32_t first_bad;      /* step, or UINT32_MAX */
-    unsigned long long best; /* as of gpu_argmax */
-};
-
-/* One token's pass, kept: the device gets it with one call. */
-struct gpu_graph {
-    cudaGraphExec_t exec;   /* NULL: not yet */
-    bool warm;              /* its kernels were run once, so they are loaded */
-    bool refused;           /* by the runtime: it goes step by step */
-    struct gpu_mark *marks; /* its steps */
-    uint32_t n_marks;
-};
-
-/*
- * The pass that is under way before somebody asks for it: of the token that
- * was chosen, at the place behind. So the device does not wait for whoever
- * looks at the logits.
- */
-struct gpu_guess {
-    bool there;
-    bool logits;
-    uint32_t pos, token;
-};
 
 /* Weights that come together: what exists once, or a layer. */
 struct gpu_group {

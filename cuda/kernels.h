@@ -23,7 +23,7 @@ struct gpu_device {
     bool early;          /* kernels start before the one in front is done */
 };
 
-/* Where values that are no numbers are noted: the smallest step wins. */
+/* Where values that are no numbers are noted: ~step of the first; 0: none. */
 struct gpu_watch {
     uint32_t *first;
     uint32_t step;
@@ -156,8 +156,7 @@ struct gpu_attention {
 };
 void gpu_attention(cudaStream_t q, const struct gpu_attention *a);
 
-/* attention_head_max - entries of a head that gpu_attention can take. */
-enum { ATTENTION_HEAD_MAX = 512 };
+enum { ATTENTION_HEAD_MAX = 512 /* entries of a head */ };
 
 /* Tokens to experts: the best few of each, by the smaller expert first. */
 struct gpu_choice {
@@ -176,9 +175,6 @@ void gpu_scatter(cudaStream_t q, float *y, const float *x, const uint32_t *rows,
 /* y[i] += scale * x[i] */
 void gpu_add(cudaStream_t q, float *y, const float *x, float scale, size_t n,
     struct gpu_watch watch);
-
-/* gpu_look - is every x[i] a number? */
-void gpu_look(cudaStream_t q, const float *x, size_t n, struct gpu_watch watch);
 
 /*
  * gpu_argmax - *out has the index in its lower half, as ~index; the first of

@@ -28,18 +28,6 @@ void gpu_add(cudaStream_t q, float *y, const float *x, float scale, size_t n,
         add_kernel, blocks_for(n), TUNE_THREADS, 0, q, y, x, scale, n, watch);
 }
 
-static __global__ void look_kernel(const float *x, size_t n, struct gpu_watch w)
-{
-    for (size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x; i < n;
-         i += (size_t)gridDim.x * blockDim.x)
-        watch_value(watch_of(w), x[i]);
-}
-
-void gpu_look(cudaStream_t q, const float *x, size_t n, struct gpu_watch watch)
-{
-    LAUNCH(look_kernel, blocks_for(n), TUNE_THREADS, 0, q, x, n, watch);
-}
-
 /*
  * A number whose order is that of (value, then the smaller index first):
  * 0 is less than every one. Both zeros are one value; a NaN is the least.

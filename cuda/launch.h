@@ -47,6 +47,10 @@ static inline void launch_early(bool early, void (*kernel)(P...), dim3 grid,
     c.stream = q;
     c.attrs = &how;
     c.numAttrs = early ? 1 : 0;
+    if (early) /* one cut of the memory for all, or they would not overlap */
+        cudaFuncSetAttribute((const void *)kernel,
+            cudaFuncAttributePreferredSharedMemoryCarveout,
+            cudaSharedmemCarveoutMaxShared);
     cudaLaunchKernelEx(&c, kernel, args...);
 }
 

@@ -58,14 +58,14 @@ __device__ static inline float block_max(float v, float *room)
 
 /* Where in a pass a value that is no number came first. */
 struct watch {
-    uint32_t *first; /* the smallest step so far */
+    uint32_t *first; /* ~ of the smallest step so far; 0: none */
     uint32_t step;   /* of this kernel */
 };
 
 __device__ static inline void watch_value(struct watch w, float v)
 {
     if (!isfinite(v))
-        atomicMin(w.first, w.step);
+        atomicMax(w.first, ~w.step);
 }
 
 #endif

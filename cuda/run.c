@@ -15,9 +15,6 @@ static int begin(struct plugin_state *s, struct err *e)
 {
     cudaError_t rc = cudaMemsetAsync(s->out, 0, sizeof(*s->out), s->q);
 
-    if (rc == cudaSuccess)
-        rc = cudaMemsetAsync(
-            &s->out->first_bad, 0xff, sizeof(s->out->first_bad), s->q);
     s->n_marks = 0;
     return rc == cudaSuccess ? 0 : gpu_failed(e, "pass", rc);
 }
@@ -72,7 +69,7 @@ static int wait_for_all(struct plugin_state *s, struct err *e)
 static void read_answer(const struct plugin_state *s,
     const struct gpu_mark *marks, uint32_t n, struct backend_pass *p)
 {
-    uint32_t step = s->answer->first_bad;
+    uint32_t step = ~s->answer->first_bad;
 
     p->argmax = ~(uint32_t)s->answer->best;
     p->fault = (struct backend_fault){ .found = step != UINT32_MAX };

@@ -119,14 +119,6 @@ static inline uint32_t __byte_perm(uint32_t a, uint32_t b, uint32_t how)
     return out;
 }
 
-template <typename T> static inline T atomicMin(T *p, T v)
-{
-    T old = *p;
-
-    *p = v < old ? v : old;
-    return old;
-}
-
 template <typename T> static inline T atomicMax(T *p, T v)
 {
     T old = *p;
