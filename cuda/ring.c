@@ -177,9 +177,8 @@ static bool read_there(
 }
 
 /*
- * Into a room; where in it, or -1: it is on the device already. Whoever maps
- * a file and touches it first pays for every page, so it is read, as long as
- * that can be done.
+ * Into a room; where in it, or -1: it is on the device already. A file is
+ * read as long as that can be done, which costs what its mapping would.
  */
 static int64_t take(const struct ring *r, struct lane *l, const struct chunk *c)
 {
