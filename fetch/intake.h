@@ -12,8 +12,8 @@
  * Memory is the blocks alone, whatever the files' sizes. Where all blocks
  * hold bytes that lie behind a gap, or behind more bytes on disk than memory
  * has room for, the last ones that are on disk are given up, and read back
- * later. Not yet on disk are never more bytes than a kill may cost: a block
- * per lane in hand, and one and a half queued.
+ * later. Not yet on disk, or in no journal, are never more bytes than a kill
+ * may cost: 1 MiB per lane.
  */
 #ifndef FETCH_INTAKE_H
 #define FETCH_INTAKE_H

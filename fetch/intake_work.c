@@ -14,8 +14,10 @@ enum {
     AHEAD_PART = 16,
     /* What the hasher takes at once: each time it may have to wait. */
     GULP = 8,
-    SAVE_MS = 1000,           /* what a loss of power may cost */
-    NOTE_BYTES = BLOCK_BYTES, /* and a kill, per lane, beside the queue */
+    SAVE_MS = 1000, /* what a loss of power may cost */
+    /* And a kill: 1 MiB per lane, with what TLS and a lane's block hold. */
+    KILL_BYTES = 704 << 10,
+    NOTE_BYTES = BLOCK_BYTES, /* of them, without being noted */
     SCRIBE_MS = 100
 };
 
@@ -52,12 +54,30 @@ static uint64_t spare_from(struct intake *in, const struct sink *s)
     return run == s->taken || end - run >= all_memory(in) ? run : UINT64_MAX;
 }
 
-/* So few blocks wait for the disk that a kill costs less than it may. */
+/* Bytes that are written, but in no journal; *most: the file with the most. */
+static uint64_t unnoted(const struct intake *in, struct sink **most)
+{
+    uint64_t sum = 0;
+
+    *most = NULL;
+    for (struct sink *s = in->sinks; s != NULL; s = s->next) {
+        if (s->partial->journal[0] == '\0')
+            continue;
+        sum += s->partial->unnoted;
+        if (*most == NULL || s->partial->unnoted > (*most)->partial->unnoted)
+            *most = s;
+    }
+    return sum;
+}
+
+/* A kill costs what waits for the disk, too: less than it may? */
 static bool may_queue(const struct intake *in)
 {
-    unsigned lanes = in->opts.lanes;
+    uint64_t waits = in->unwritten * (uint64_t)BLOCK_BYTES;
+    struct sink *most;
 
-    return in->unwritten < size_max(2, lanes + lanes / 2);
+    return in->unwritten < 2 ||
+           waits + unnoted(in, &most) < in->opts.lanes * (uint64_t)KILL_BYTES;
 }
 
 /* Would the owner get a block now? */
@@ -206,21 +226,10 @@ static void written(struct sink *s, struct block *b, struct err *e)
 /* All files share what a kill may cost: the one with the most is noted. */
 static struct sink *find_unnoted(const struct intake *in)
 {
-    uint64_t sum = 0, most = 0;
-    struct sink *found = NULL;
+    struct sink *most;
 
-    for (struct sink *s = in->sinks; s != NULL; s = s->next) {
-        const struct partial *p = s->partial;
-
-        if (p->journal[0] == '\0')
-            continue;
-        sum += p->unnoted;
-        if (p->unnoted > most) {
-            most = p->unnoted;
-            found = s;
-        }
-    }
-    return sum >= (uint64_t)in->opts.lanes * NOTE_BYTES ? found : NULL;
+    return unnoted(in, &most) >= (uint64_t)in->opts.lanes * NOTE_BYTES ? most
+                                                                       : NULL;
 }
 
 /* Nobody but the writer changes what is read here. */

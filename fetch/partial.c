@@ -276,18 +276,12 @@ static bool is_ours(const struct partial *p)
            named.st_dev == opened.st_dev && named.st_ino == opened.st_ino;
 }
 
-void partial_note(struct partial *p, uint64_t behind)
+static void write_live(struct partial *p)
 {
     struct buf text AUTO(buf_free) = BUF_INIT(JOURNAL_MAX);
     struct err ignored = ERR_INIT;
     char path[PATH_MAX];
 
-    if (p->unnoted < behind || p->journal[0] == '\0' || p->lost ||
-        p->boot[0] == '\0')
-        return;
-    p->unnoted = 0;
-    if (!is_ours(p))
-        return;
     journal_live(p->journal, path);
     if (p->live < 0)
         p->live = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
@@ -296,6 +290,15 @@ void partial_note(struct partial *p, uint64_t behind)
         file_write_at(p->live, text.p, text.len, 0, p->journal, &ignored);
     if (p->lost) /* meanwhile */
         unlink(path);
+}
+
+void partial_note(struct partial *p, uint64_t behind)
+{
+    if (p->unnoted < behind || p->journal[0] == '\0')
+        return;
+    if (!p->lost && p->boot[0] != '\0' && is_ours(p))
+        write_live(p);
+    p->unnoted = 0; /* not before: a kill may come between */
 }
 
 /*

@@ -35,13 +35,13 @@ struct partial {
     char boot[BOOT_ID_MAX];
     struct digest want;
     uint64_t size;
-    struct ranges have;  /* bytes written */
-    uint64_t unsaved;    /* of them, the journal does not know of */
-    uint64_t unnoted;    /* the live journal does not know of */
-    uint64_t saved_ms;   /* when the journal was written last */
-    bool named;          /* its name in the directory is synced */
-    bool thin;           /* no room is reserved; the owner's */
-    _Atomic bool lost;   /* a sync failed: nothing more is vouched for */
+    struct ranges have;       /* bytes written */
+    uint64_t unsaved;         /* of them, the journal does not know of */
+    uint64_t saved_ms;        /* when the journal was written last */
+    bool named;               /* its name in the directory is synced */
+    bool thin;                /* no room is reserved; the owner's */
+    _Atomic uint64_t unnoted; /* of them, the live journal does not know of */
+    _Atomic bool lost;        /* a sync failed: nothing more is vouched for */
     _Atomic bool plain;  /* not past the page cache: refused, or not wanted */
     struct watch *watch; /* who reads it meanwhile; NULL: nobody */
     struct map lent;     /* all of it, once some was */
