@@ -244,10 +244,11 @@ static void tick_one(
 
 void traffic_tick(struct traffic *t)
 {
-    uint64_t now = clock_ms();
+    uint64_t now;
     double seconds;
 
     pthread_mutex_lock(&t->lock);
+    now = clock_ms(); /* no passage is of a later time */
     seconds = (double)size_max(now - t->ticked_ms, 1) / 1000.0;
     for (struct passage *p = t->first; p != NULL; p = p->next)
         tick_one(t, p, now, seconds);
