@@ -1,15 +1,12 @@
 #include "serve/doubt.h"
 
-#include <fcntl.h>
+#include <stdio.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/file.h"
-#include "base/log.h"
 #include "base/path.h"
-
-enum { DOUBT_S = 600 };
 
 /* Beside the locks: gc, which may take the repository away, leaves it. */
 static int doubt_path(const struct hubdir *h, const struct repo *r,
@@ -19,21 +16,30 @@ static int doubt_path(const struct hubdir *h, const struct repo *r,
         out, e, "%s/.locks/%s/%s.doubt", h->root, r->folder, etag->hex);
 }
 
-/* The folder is there: the content's lock lies in it. */
-void doubt_note(
-    const struct hubdir *h, const struct repo *r, const struct digest *etag)
+/*
+ * A new file takes the old one's place: that may be another user's, or a link
+ * to anywhere. No descriptor is needed for it, as there may be none left.
+ */
+int doubt_note(const struct hubdir *h, const struct repo *r,
+    const struct digest *etag, struct err *e)
 {
-    int fd AUTO(fd_close) = -1;
-    struct err e = ERR_INIT;
-    char path[PATH_MAX];
+    char path[PATH_MAX], dir[PATH_MAX], fresh[PATH_MAX];
 
-    if (doubt_path(h, r, etag, path, &e) == 0)
-        fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0664);
-    if (fd < 0 || futimens(fd, NULL) != 0)
-        log_warn("%s: who goes on behind wrong bytes of %s will not be noticed",
-            r->id, etag->hex);
+    if (doubt_path(h, r, etag, path, e) != 0)
+        return -1;
+    path_dir(dir, sizeof(dir), path);
+    if (dir_make(dir, e) != 0 || file_temp_name(fresh, dir, path, e) != 0)
+        return -1;
+    if (mknod(fresh, S_IFREG | 0664, 0) != 0)
+        return err_sys(e, "%s", path);
+    if (rename(fresh, path) == 0)
+        return 0;
+    err_sys(e, "%s", path);
+    unlink(fresh);
+    return -1;
 }
 
+/* One that is over stays: it could be a new one by the time it is removed. */
 bool doubt_is(
     const struct hubdir *h, const struct repo *r, const struct digest *etag)
 {
@@ -41,10 +47,6 @@ bool doubt_is(
     char path[PATH_MAX];
     struct stat st;
 
-    if (doubt_path(h, r, etag, path, &ignored) != 0 || stat(path, &st) != 0)
-        return false;
-    if (time(NULL) - st.st_mtime < DOUBT_S)
-        return true;
-    unlink(path);
-    return false;
+    return doubt_path(h, r, etag, path, &ignored) == 0 &&
+           stat(path, &st) == 0 && time(NULL) - st.st_mtime < DOUBT_S;
 }

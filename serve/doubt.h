@@ -8,9 +8,11 @@
 
 #include "cache/hubdir.h"
 
-/* doubt_note - from now on. */
-void doubt_note(
-    const struct hubdir *h, const struct repo *r, const struct digest *etag);
+enum { DOUBT_S = 600 };
+
+/* doubt_note - from now on. 0, or -1 with *e: it will not be known. */
+int doubt_note(const struct hubdir *h, const struct repo *r,
+    const struct digest *etag, struct err *e);
 
 /* doubt_is - may somebody have wrong first bytes of it? */
 bool doubt_is(

@@ -30,6 +30,7 @@ struct upstream {
     struct asking *asking;
     struct flows *flows;
     struct reflist refs;
+    _Atomic uint64_t doubt_until_ms; /* of all: one could not be noted */
 };
 
 /* A question. It may outlive who asks. */
@@ -253,7 +254,7 @@ static bool is_doubtful(
 {
     const struct upstream *u = self;
 
-    return doubt_is(u->dir, r, etag);
+    return clock_ms() < u->doubt_until_ms || doubt_is(u->dir, r, etag);
 }
 
 static void get_fetching(void *self,
@@ -314,9 +315,16 @@ static void note_branches(struct upstream *u, const struct flow_end *end)
 static void on_misled(
     void *arg, const struct repo *r, const struct digest *etag)
 {
-    const struct upstream *u = arg;
+    struct upstream *u = arg;
+    struct err why = ERR_INIT;
 
-    doubt_note(u->dir, r, etag);
+    if (doubt_note(u->dir, r, etag, &why) == 0)
+        return;
+    /* A full disk, perhaps: until it is over nobody goes on behind anything. */
+    u->doubt_until_ms = clock_ms() + DOUBT_S * 1000;
+    log_warn("that wrong bytes were given out could not be noted, and is "
+             "forgotten if the mirror ends: %s",
+        why.msg);
 }
 
 static enum lack on_end(void *arg, const struct flow_end *end, struct err *e)

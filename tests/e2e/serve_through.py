@@ -384,6 +384,17 @@ def wrong_bytes(tap, hub, files):
         tap.ok(not got.whole and rest.status == 200 and rest.body == want,
                "also when the mirror was killed meanwhile", rest.status)
     with Mirror(hub.url) as m:
+        note = os.path.join(m.root, ".locks/models--acme--m", sha + ".doubt")
+        os.makedirs(os.path.join(note, "x"))
+        os.utime(note, (1, 1))
+        hub.faults([flipped(1)])
+        got = Answer(m.url, resolve())
+        rest = [Answer(m.url, resolve(), Range=f"bytes={4 * MIB}-")
+                for _ in range(2) if m.published(sha)]
+        tap.ok(not got.whole and [(r.status, r.body == want) for r in rest] ==
+               [(200, True)] * 2 and "could not be noted" in m.said(),
+               "and where that cannot be noted", [r.status for r in rest])
+    with Mirror(hub.url) as m:
         hub.faults([flipped(1)])
         rest = Answer(m.url, resolve(), Range=f"bytes={len(want) - 9}-")
         tap.ok(rest.status == 200 and rest.body == want,
