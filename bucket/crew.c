@@ -36,6 +36,25 @@ static void work_one(void *ctx, size_t i)
         bucket_return(c->b, s);
 }
 
+/*
+ * A new client is made after b->s3, which work may use (a turn is renewed with
+ * it): all are made before that.
+ */
+static int hire(struct bucket *b, size_t n, struct err *e)
+{
+    struct s3 *v[BUCKET_JOBS];
+    size_t count = 0;
+    int rc;
+
+    n = size_min(n, BUCKET_JOBS);
+    while (count < n && (v[count] = bucket_borrow(b, e)) != NULL)
+        count++;
+    rc = count == n ? 0 : -1;
+    while (count > 0)
+        bucket_return(b, v[--count]);
+    return rc;
+}
+
 int crew_run(struct bucket *b, struct pool *pool, size_t n,
     int (*work)(void *arg, size_t i, struct s3 *s, struct err *e), void *arg,
     struct err *e)
@@ -46,6 +65,9 @@ int crew_run(struct bucket *b, struct pool *pool, size_t n,
         .lock = PTHREAD_MUTEX_INITIALIZER,
         .why = ERR_INIT };
 
+    if (b != NULL && pool != NULL &&
+        hire(b, size_min(n, pool_size(pool)), e) != 0)
+        return -1;
     if (pool != NULL)
         pool_run(pool, n, work_one, &c);
     else

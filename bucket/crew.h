@@ -11,7 +11,7 @@
 /*
  * crew_run - work(arg, i, ...) for every i < n, each once, in any order
  * b     NULL: nobody is asked, and work gets no client
- * pool  NULL: by the caller alone
+ * pool  of BUCKET_JOBS threads at most; NULL: by the caller alone
  * Returns 0, or -1 with *e: the first failure; what had not begun by then is
  *         left
  */
