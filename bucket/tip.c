@@ -4,14 +4,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
+#include "base/cancel.h"
 #include "base/decimal.h"
 #include "base/hex.h"
 #include "base/log.h"
 #include "base/rd.h"
 #include "s3/list.h"
 
-enum { DIGITS = 20, TAIL = DIGITS + 1 + 16 };
+enum { DIGITS = 20, TAIL = DIGITS + 1 + 16, READ_TRIES = 8 };
 
 /* ---- the text ---- */
 
@@ -226,6 +228,15 @@ static int read_append(
     return h.n > 0 && out->n == 0 ? 1 : 0;
 }
 
+/* Who has seen the others takes his own away: that wants some questions. */
+static int nap(int tries, struct err *e)
+{
+    const struct timespec t = { .tv_nsec = (10000000L << tries) / 2 };
+
+    nanosleep(&t, NULL);
+    return cancel_check(e);
+}
+
 int tip_read(struct bucket *b, const char *name, struct tip *out, struct err *e)
 {
     char key[S3_KEY_MAX + 1];
@@ -239,7 +250,9 @@ int tip_read(struct bucket *b, const char *name, struct tip *out, struct err *e)
         out->n = rc == 0 ? 1 : 0;
         return rc < 0 ? -1 : 0;
     }
-    for (int tries = 0; tries < 8 && rc == 1; tries++) {
+    for (int tries = 0; tries < READ_TRIES && rc == 1; tries++) {
+        if (tries > 0 && nap(tries, e) != 0)
+            return -1;
         *out = (struct tip){ .n = 0 };
         rc = read_append(b, name, out, e);
     }
