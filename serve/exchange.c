@@ -323,6 +323,7 @@ static enum MHD_Result send_when_begun(struct exchange *x, bool last)
     if (n > 0 && feed != NULL && x->answer.goes_on && feed_doubtful(feed)) {
         response_free(&x->answer);
         x->answer = (struct response)RESPONSE_INIT;
+        x->asked.anew = true; /* not once more, whatever is known by then */
         return make_answer(x);
     }
     if (n != 0)

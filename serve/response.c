@@ -222,15 +222,15 @@ struct part {
  * Who goes on behind first bytes that were wrong gets all of it instead. That
  * is looked at behind the opening: what is found wrong later, its feed tells.
  */
-static int open_part(struct responder *by, const struct edition *ed,
-    const struct tree_file *f, struct part *p, struct response *a,
-    enum lack *lack, struct err *why)
+static int open_part(struct responder *by, const struct asked *q,
+    const struct edition *ed, const struct tree_file *f, struct part *p,
+    struct response *a, enum lack *lack, struct err *why)
 {
     int rc =
         supply_open(by->supply, ed, f, p->from, p->to, &a->source, lack, why);
 
     a->goes_on = p->kind == SPAN_REST && p->from > 0;
-    if (rc != 0 || !a->goes_on || !is_doubtful(by->supply, ed, f))
+    if (rc != 0 || !a->goes_on || !(q->anew || is_doubtful(by->supply, ed, f)))
         return rc;
     source_free(&a->source);
     a->goes_on = false;
@@ -264,7 +264,7 @@ static void answer_file(struct responder *by, const struct asked *q,
         return;
     }
     rc = q->route.head ? supply_check(by->supply, ed, f, &lack, &why)
-                       : open_part(by, ed, f, &part, a, &lack, &why);
+                       : open_part(by, q, ed, f, &part, a, &lack, &why);
     if (rc != 0) {
         refuse_lack(by, q, a, lack, &why);
         field(a, "X-Repo-Commit", ed->commit);

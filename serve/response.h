@@ -23,6 +23,7 @@ struct asked {
     const char *mark; /* SUPPLY_MARK */
     const char *host;
     struct str body; /* of a POST */
+    bool anew;       /* who wants the rest gets all of it */
 };
 
 enum response_from {

@@ -395,6 +395,17 @@ def wrong_bytes(tap, hub, files):
                [(200, True)] * 2 and "could not be noted" in m.said(),
                "and where that cannot be noted", [r.status for r in rest])
     with Mirror(hub.url) as m:
+        note = os.path.join(m.root, ".locks/models--acme--m", sha + ".doubt")
+        hub.faults([dict(flipped(1), rate=8 * MIB),
+                    {"host": "bytes", "path": "*" + FILE,
+                     "rate": MIB // 4, "times": -1}])
+        got = Answer(m.url, resolve())
+        os.utime(note, (1, 1))
+        rest = Answer(m.url, resolve(), Range=f"bytes={4 * MIB}-")
+        tap.ok(not got.whole and rest.status == 200 and rest.body == want,
+               "and while it is fetched anew, however long that takes",
+               rest.status)
+    with Mirror(hub.url) as m:
         hub.faults([flipped(1)])
         rest = Answer(m.url, resolve(), Range=f"bytes={len(want) - 9}-")
         tap.ok(rest.status == 200 and rest.body == want,
