@@ -148,7 +148,7 @@ static size_t repo_of(struct str ref, struct repo *out)
 {
     static const char top[] = "hub/";
     size_t n = strlen(top);
-    const char *slash = strchr(ref.p + n, '/');
+    const char *slash = ref.len > n ? strchr(ref.p + n, '/') : NULL;
     char folder[sizeof(out->folder)];
     size_t len = slash != NULL ? (size_t)(slash - ref.p) - n : 0;
 
