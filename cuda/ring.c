@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -27,6 +28,7 @@ struct lane {
     int b;            /* the next room */
     int fd[2];        /* of the file last read past the page cache, and which */
     void *file;       /* the same for cuFile; NULL: it does not read it */
+    int veiled;       /* a file of which mincore does not tell; -1: none */
     struct err e;
 };
 
@@ -117,25 +119,52 @@ static uint64_t place_in_file(const struct chunk *c)
 
 enum cached { CACHED, NOT_CACHED, WHO_KNOWS };
 
-/* What the page cache has of it, and only that: the kernel reads no disk, and
-   unlike mincore it says so to everybody who may read. */
+/*
+ * May all of it be in the page cache? For a file that is not ours mincore
+ * says so of everything; what it denies is never there.
+ */
+static bool may_be_cached(const struct chunk *c)
+{
+    unsigned char seen[TUNE_RING_BYTES / PAGE + 2];
+    uintptr_t from = (uintptr_t)c->piece->p + c->at;
+    uintptr_t first = from & ~(uintptr_t)(PAGE - 1);
+    size_t bytes = from + c->len - first;
+
+    if (sysconf(_SC_PAGESIZE) != PAGE ||
+        mincore((void *)first, bytes, seen) != 0)
+        return true;
+    for (size_t i = 0; i < (bytes + PAGE - 1) / PAGE; i++)
+        if ((seen[i] & 1) == 0)
+            return false;
+    return true;
+}
+
+/*
+ * What the page cache has of it, and only that. Where it lacks something the
+ * kernel would begin to read that for us, and we read it once more past the
+ * cache; so nothing is asked for that cannot be there.
+ */
 static enum cached from_cache(struct lane *l, const struct chunk *c)
 {
+    int fd = c->piece->file->fd;
     uint64_t from = place_in_file(c);
     uint64_t got = 0;
 
-    while (TUNE_USE_CACHE && got < c->len) {
+    if (!TUNE_USE_CACHE || fd == l->veiled || !may_be_cached(c))
+        return NOT_CACHED;
+    while (got < c->len) {
         struct iovec v = { l->room[l->b] + got, c->len - got };
-        ssize_t n =
-            preadv2(c->piece->file->fd, &v, 1, (off_t)(from + got), RWF_NOWAIT);
+        ssize_t n = preadv2(fd, &v, 1, (off_t)(from + got), RWF_NOWAIT);
 
         if (n < 0 && errno == EOPNOTSUPP)
             return WHO_KNOWS;
+        if (n < 0)
+            l->veiled = fd;
         if (n <= 0)
             return NOT_CACHED;
         got += (uint64_t)n;
     }
-    return TUNE_USE_CACHE ? CACHED : NOT_CACHED;
+    return CACHED;
 }
 
 /*
@@ -232,7 +261,7 @@ static void make_lane(void *ctx, size_t number)
     struct lane *l = &r->lanes[number];
     cudaError_t rc = cudaSetDevice(r->device);
 
-    l->fd[0] = l->fd[1] = -1;
+    l->fd[0] = l->fd[1] = l->veiled = -1;
     for (int i = 0; i < BUFFERS && rc == cudaSuccess; i++) {
         void *p = NULL;
 
