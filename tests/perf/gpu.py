@@ -32,6 +32,7 @@ BLOCK = 32 << 20
 NEW = 200
 LEAST_RUNS = 3
 PEER_SECONDS = 75
+RUN_SECONDS = 90  # beside those for its file, at half a GB each
 PROMPT = [1, 15, 9, 200, 33, 17, 60]
 
 # name, family, type, dim, inner, layers, heads, key heads, vocabulary; the bar
@@ -163,12 +164,14 @@ def left(o):
 
 def run(o, folder, new, memory=None):
     """The program's report; whatever checks failed are noted in it."""
+    size = os.path.getsize(os.path.join(folder, "model.safetensors"))
     done = subprocess.run(
         [os.path.join(o.build, "mlverify-run"), "--backend", "cuda",
          "--perplexity", "none", "--ignore-eos", "--json", "-n", str(new),
          "-t", ",".join(map(str, PROMPT)), folder,
          *(["--memory", str(memory)] if memory else [])], text=True,
-        capture_output=True, stdin=subprocess.DEVNULL, timeout=left(o))
+        capture_output=True, stdin=subprocess.DEVNULL,
+        timeout=min(left(o), RUN_SECONDS + size / 5e8))
     if done.returncode not in (0, 9):
         raise RuntimeError(done.stderr.strip() or
                            f"exit status {done.returncode}")
@@ -230,6 +233,8 @@ def peer(o, m, compiled=False):
 
 
 def spread(values):
+    if None in values:
+        raise ValueError("a rate is not known")
     values = sorted(values)
     return {"median": statistics.median(values), "least": values[0],
             "most": values[-1]}
@@ -258,12 +263,13 @@ def runs_of(o, folder):
         try:
             out.append(run(o, folder, o.new))
         except subprocess.TimeoutExpired:
+            longest = time.monotonic() - before
             break
         longest = max(longest, time.monotonic() - before)
         if len(out) >= LEAST_RUNS and left(o) < 2 * longest:
             break
     if not out:
-        raise RuntimeError("no time was left")
+        raise RuntimeError(f"no run ended within {longest:.0f} s")
     return out
 
 
@@ -293,7 +299,8 @@ def measure(o, m):
         runs = runs_of(o, folder)
         try:
             passed = passing(o, folder, runs[0])
-        except (subprocess.TimeoutExpired, RuntimeError, KeyError) as why:
+        except (subprocess.TimeoutExpired, RuntimeError, KeyError,
+                TypeError) as why:
             print(f"{m[0]}: layers that pass: {why}", flush=True)
     finally:
         shutil.rmtree(home)
