@@ -110,6 +110,9 @@ struct gpu_rows {
 void gpu_rows(
     cudaStream_t q, const struct gpu_device *d, const struct gpu_rows *a);
 
+/* gpu_rows_wait - are the kernels compiled so that they may start early? */
+bool gpu_rows_wait(void);
+
 /* gpu_rows_hold - is there room for a whole vector, as a norm needs it? */
 bool gpu_rows_hold(const struct gpu_device *d, uint32_t cols);
 

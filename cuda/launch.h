@@ -4,11 +4,12 @@
  * CUDA's words are no C++; the emulator of tests/cuda brings its own before
  * this header is read.
  *
- * A kernel of LAUNCH_EARLY may start (where `early` is set, and the device is
- * of generation 9 or later) as soon as all blocks of the kernel in front of it
- * have called others_may_start. So before it reads what another kernel wrote,
- * or writes anything, all its threads call wait_for_others: then all kernels
- * in front of it are done. Weights it may fetch before that.
+ * A kernel of LAUNCH_EARLY may start (where `early` is set, which wants a
+ * device of generation 9 or later and code that was compiled for one:
+ * knows_waiting) as soon as all blocks of the kernel in front of it have called
+ * others_may_start. So before it reads what another kernel wrote, or writes
+ * anything, all its threads call wait_for_others: then all kernels in front of
+ * it are done. Weights it may fetch before that.
  */
 #ifndef CUDA_LAUNCH_H
 #define CUDA_LAUNCH_H
@@ -30,6 +31,15 @@
 
 #define LAUNCH_EARLY(early, kernel, grid, block, shared, stream, ...)          \
     launch_early(early, kernel, grid, block, shared, stream, __VA_ARGS__)
+
+/* Code of an older generation has no word to wait, whatever runs it. */
+static inline bool knows_waiting(const void *kernel)
+{
+    cudaFuncAttributes a = {};
+
+    return cudaFuncGetAttributes(&a, kernel) == cudaSuccess &&
+           a.ptxVersion >= 90;
+}
 
 /* A failure stays with the runtime, as with LAUNCH. */
 template <typename... P, typename... A>

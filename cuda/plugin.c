@@ -46,7 +46,7 @@ static int read_device(struct plugin_state *s, struct err *e)
         return gpu_failed(e, "the device", rc);
     s->device =
         (struct gpu_device){ (unsigned)processors, (size_t)shared, false };
-    s->early = TUNE_EARLY && major >= 9;
+    s->early = TUNE_EARLY && major >= 9 && gpu_rows_wait();
     return 0;
 }
 

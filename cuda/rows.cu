@@ -272,6 +272,11 @@ static void launch(
         TUNE_ROWS_THREADS, shared, q, *a, norm, rows, turns, span);
 }
 
+bool gpu_rows_wait(void)
+{
+    return knows_waiting((const void *)rows_kernel<float, true>);
+}
+
 /* May every row be read 16 bytes at a time? */
 static bool is_wide(const struct gpu_rows *a, size_t size)
 {
