@@ -7,11 +7,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "serve/exchange.h"
 #include "serve/head.h"
 #include "serve/listen.h"
+
+enum { LET_GO_NS = 5000000, LET_GO_TRIES = 400 };
 
 struct daemon {
     struct MHD_Daemon *mhd;
@@ -136,6 +139,22 @@ void daemon_quiet(struct daemon *d)
     setsockopt(d->fd, SOL_SOCKET, SO_ATTACH_FILTER, &all, sizeof(all));
 }
 
+/*
+ * The library is stopped when nobody is left: a bad request that it reads
+ * while it stops it answers out of nothing, and the process ends (0.9.75,
+ * MHD_queue_response says yes and does nothing, build_header_response counts
+ * on it).
+ */
+static void let_go(struct daemon *d)
+{
+    const struct timespec pause = { 0, LET_GO_NS };
+    unsigned tries = 0;
+
+    do
+        nanosleep(&pause, NULL); /* for whom the kernel had taken in */
+    while (traffic_shut(d->traffic) > 0 && ++tries < LET_GO_TRIES);
+}
+
 void daemon_close(struct daemon *d)
 {
     if (d == NULL)
@@ -144,8 +163,10 @@ void daemon_close(struct daemon *d)
         daemon_quiet(d);
     if (d->all != NULL)
         exchanges_stop(d->all);
-    if (d->mhd != NULL)
+    if (d->mhd != NULL) {
+        let_go(d);
         MHD_stop_daemon(d->mhd); /* which closes what it listens on */
+    }
     exchanges_free(d->all);
     free(d);
 }

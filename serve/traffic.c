@@ -271,6 +271,20 @@ unsigned traffic_busy(struct traffic *t)
     return n;
 }
 
+unsigned traffic_shut(struct traffic *t)
+{
+    unsigned n = 0;
+
+    pthread_mutex_lock(&t->lock);
+    for (struct passage *p = t->first; p != NULL; p = p->next, n++)
+        if (!p->shut) {
+            p->shut = true;
+            shutdown(p->fd, SHUT_RDWR);
+        }
+    pthread_mutex_unlock(&t->lock);
+    return n;
+}
+
 /* Where it belongs among the largest, if it does. */
 static void add_sending(struct tally *out, const struct passage *p)
 {

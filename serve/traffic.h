@@ -88,6 +88,9 @@ struct tally {
 /* traffic_busy - requests that are being answered. */
 unsigned traffic_busy(struct traffic *t);
 
+/* traffic_shut - all connections are told to end; how many have not yet. */
+unsigned traffic_shut(struct traffic *t);
+
 void traffic_tally(struct traffic *t, struct tally *out);
 
 #endif

@@ -7,6 +7,7 @@ import re
 import resource
 import socket
 import sys
+import threading
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -149,6 +150,29 @@ def noise(m):
             except OSError:
                 pass
     tap.eq(m.ask("/healthz").status, 200, "noise: it goes on")
+
+
+def ending(cache):
+    """Bad requests while it ends: its library answers some out of nothing."""
+    ends = []
+    for _ in range(4 if kit.BRIEF else 10):
+        with serving.Mirror(cache.root, "-q") as m:
+            every = [m.connect() for _ in range(250)]
+            for s in every:
+                s.sendall(GET)
+            m.ask("/healthz")
+            end = threading.Thread(target=lambda m=m: ends.append(m.stop()))
+            end.start()
+            for s in every:
+                try:
+                    s.sendall(HOST + b"no colon\r\n\r\n")
+                except OSError:
+                    pass
+                time.sleep(.0002)
+            end.join()
+            for s in every:
+                s.close()
+    tap.eq(set(ends), {0}, "it ends well while bad requests come")
 
 
 def forms(cache):
@@ -342,6 +366,7 @@ with serving.Cache() as hub:
         LOG = "".join(mirror.log)
         tap.ok(SECRET not in LOG and "\x1b" not in LOG and "GET /acme/m" in LOG,
                "no secret, and nothing for a terminal, in its log", LOG[-800:])
+    ending(hub)
     forms(hub)
     links(hub)
     short(hub)
