@@ -1,7 +1,6 @@
 /*
- * kernels.h - the steps of a pass on the device. Each call puts one kernel
- * into a stream and returns; failures are the stream's. All pointers are the
- * device's, all vectors float32 and rows of what is written in brackets.
+ * kernels.h - the steps of a pass on the device. Each call puts one kernel into
+ * a stream, whose the failures are. Pointers are the device's, vectors float32.
  * `watch` has the step under which a value that is no number is noted.
  */
 #ifndef CUDA_KERNELS_H
