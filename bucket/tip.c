@@ -13,7 +13,7 @@
 #include "base/rd.h"
 #include "s3/list.h"
 
-enum { DIGITS = 20, TAIL = DIGITS + 1 + 16, READ_TRIES = 8 };
+enum { DIGITS = 20, TAIL = TIP_TAIL, READ_TRIES = 8 };
 
 /* ---- the text ---- */
 
@@ -125,8 +125,10 @@ int tip_key(const struct bucket *b, char *out, const char *name,
 
 /* The highest moves that a list of one name's objects has. */
 struct highest {
-    size_t front;     /* of the key, before the tail */
-    int64_t before_s; /* only those written before; 0: all */
+    size_t front;           /* of the key, before the tail */
+    int64_t before_s;       /* only those written before; 0: all */
+    const struct tip *seen; /* is there another one of its number? or NULL */
+    bool unseen;            /* there is */
     uint64_t number;
     char tails[TIP_SIDES_MAX][TAIL + 1];
     size_t n;
@@ -148,6 +150,14 @@ static bool is_older(const struct s3_entry *entry, int64_t before_s)
            (entry->modified_s > 0 && entry->modified_s < before_s);
 }
 
+static bool was_read(const struct tip *t, const char *tail)
+{
+    for (size_t i = 0; i < t->n_tails; i++)
+        if (strcmp(t->tails[i], tail) == 0)
+            return true;
+    return false;
+}
+
 static int keep_highest(void *arg, const struct s3_entry *entry, struct err *e)
 {
     struct highest *h = arg;
@@ -158,8 +168,11 @@ static int keep_highest(void *arg, const struct s3_entry *entry, struct err *e)
     if (entry->folder || strlen(entry->key) < h->front)
         return 0;
     tail = entry->key + h->front;
-    if (!tip_tail(tail, &number) || number < h->number ||
-        !is_older(entry, h->before_s))
+    if (!tip_tail(tail, &number))
+        return 0;
+    h->unseen = h->unseen || (h->seen != NULL && number == h->seen->number &&
+                                 !was_read(h->seen, tail));
+    if (number < h->number || !is_older(entry, h->before_s))
         return 0;
     if (number > h->number)
         h->n = 0;
@@ -172,7 +185,7 @@ static int keep_highest(void *arg, const struct s3_entry *entry, struct err *e)
 
 /* Behind a number; 0: all of them. */
 static int find_highest(struct bucket *b, const char *name, uint64_t behind,
-    int64_t before_s, struct highest *out, struct err *e)
+    struct highest *out, struct err *e)
 {
     char prefix[S3_KEY_MAX + 1], from[S3_KEY_MAX + 1], tail[TAIL + 2];
     struct s3_list l = {
@@ -183,7 +196,7 @@ static int find_highest(struct bucket *b, const char *name, uint64_t behind,
     if (tip_key(b, prefix, name, "", e) != 0 ||
         tip_key(b, from, name, tail, e) != 0)
         return -1;
-    *out = (struct highest){ .front = strlen(prefix), .before_s = before_s };
+    out->front = strlen(prefix);
     if (behind > 0)
         l.after = from;
     return s3_list(b->s3, &l, e);
@@ -202,10 +215,10 @@ static int read_append(
     struct bucket *b, const char *name, struct tip *out, struct err *e)
 {
     char key[S3_KEY_MAX + 1];
-    struct highest h;
+    struct highest h = { .n = 0 };
     uint64_t number;
 
-    if (find_highest(b, name, 0, 0, &h, e) != 0)
+    if (find_highest(b, name, 0, &h, e) != 0)
         return -1;
     /* One of them may count for good: none is left out. */
     if (h.more)
@@ -218,8 +231,10 @@ static int read_append(
         rc = read_one(b, name, key, &number, &out->sides[out->n], NULL, e);
         if (rc < 0)
             return -1;
-        if (rc == 0)
-            out->n++;
+        if (rc != 0)
+            continue;
+        out->n++;
+        memcpy(out->tails[out->n_tails++], h.tails[i], TAIL + 1);
     }
     out->number = h.number;
     if (out->n > 1)
@@ -298,8 +313,9 @@ static int swap(struct bucket *b, const char *name, const struct tip *seen,
 static int append(struct bucket *b, const char *name, const struct tip *seen,
     struct str text, struct err *e)
 {
+    struct highest h = { .seen = seen->n_tails > 0 ? seen : NULL };
     char key[S3_KEY_MAX + 1], tail[TAIL + 1], random[17];
-    struct highest h;
+    uint64_t behind = seen->number - (h.seen != NULL ? 1 : 0);
 
     if (bucket_random(random, e) != 0)
         return -1;
@@ -307,11 +323,15 @@ static int append(struct bucket *b, const char *name, const struct tip *seen,
         (unsigned long long)seen->number + 1, random);
     if (tip_key(b, key, name, tail, e) != 0 ||
         bucket_write(b, key, text, e) != 0 ||
-        find_highest(b, name, seen->number, 0, &h, e) != 0)
+        find_highest(b, name, behind, &h, e) != 0)
         return -1;
-    /* A list that is late may not have ours yet; another's must not be there.
+    /*
+     * A list that is late may not have ours yet; another's must not be there.
+     * Nor one beside those that ours is put on top of: its writer came when
+     * they were being taken away, and may have seen none but itself.
      */
-    if (h.n == 0 || (h.n == 1 && strcmp(h.tails[0], tail) == 0))
+    if (!h.unseen && (h.n == 0 || h.number == seen->number ||
+                         (h.n == 1 && strcmp(h.tails[0], tail) == 0)))
         return 0;
     log_debug("%s: '%s' was moved by another at the same time", b->shown, name);
     return s3_delete(b->s3, key, e) != 0 ? -1 : 1;
@@ -426,11 +446,11 @@ int tip_tidy(
     struct s3_list l = {
         .prefix = prefix, .folders = true, .entry = drop_old, .arg = &t
     };
-    struct highest h;
+    struct highest h = { .before_s = before_s };
 
     if (b->conditional)
         return 0;
-    if (find_highest(b, name, 0, before_s, &h, e) != 0 ||
+    if (find_highest(b, name, 0, &h, e) != 0 ||
         tip_key(b, prefix, name, "", e) != 0)
         return -1;
     t.front = strlen(prefix);

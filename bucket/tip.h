@@ -24,7 +24,11 @@
 #include "base/arena.h"
 #include "bucket/bucket.h"
 
-enum { TIP_SIDES_MAX = 32, TIP_SALVAGE_MAX = 16 };
+enum {
+    TIP_SIDES_MAX = 32,
+    TIP_SALVAGE_MAX = 16,
+    TIP_TAIL = 20 + 1 + 16 /* number, '-', random */
+};
 
 struct tip_side {
     struct digest catalog; /* its SHA-256 */
@@ -38,6 +42,9 @@ struct tip {
     size_t n; /* 1; 0: there is none; more: written at the same time,
                  the oldest first */
     char etag[S3_ETAG_MAX];
+    /* Where refs are appended, the ends of the keys of what was read. */
+    char tails[TIP_SIDES_MAX][TIP_TAIL + 1];
+    size_t n_tails;
 };
 
 /* tip_read - the ref called name. 0, or -1 with *e: CORRUPT, ... */

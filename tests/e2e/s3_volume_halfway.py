@@ -490,6 +490,29 @@ def test_withdrawn(tap, b):
            "moves behind one that has stood for a day go", done.stderr)
 
 
+def test_unseen(tap, b):
+    """A writer saw one move of two: the other came late, and was let stand,
+    as the first was being taken away and the next was not there yet."""
+    b.next("unseen")
+    put(b, "one")
+    put(b, "late")
+    late, text = ref(b), b.plain.get(BUCKET, ref(b))
+    b.plain.remove(BUCKET, late)
+    put(b, "seen")
+
+    def meanwhile(request, forward):
+        b.plain.put(BUCKET, late, text)
+        return forward()
+
+    b.harm(("PUT", "/refs/", meanwhile, 1))
+    done = b.ml("put", b.write("next", b"next"))
+    b.harm()
+    tap.ok(done.returncode == 0 and
+           set(b.names()) == {"one", "late", "seen", "next"},
+           "a move that another was put on top of unseen is not lost",
+           f"{done.stderr}{b.names()}")
+
+
 def test_crowd(tap, b):
     """So many moves of one number as few ever begin at once."""
     b.next("crowd")
@@ -704,11 +727,11 @@ def test_rollback(tap, b):
            done.stderr + early.stderr)
 
 
-APPEND = [test_both_damaged, test_withdrawn, test_crowd]
+APPEND = [test_both_damaged, test_withdrawn, test_unseen, test_crowd]
 # on the slower one, too, what depends on how a store keeps refs and turns
-BOTH = [test_interrupt, test_both_damaged, test_withdrawn]
+BOTH = [test_interrupt, test_both_damaged, test_withdrawn, test_unseen]
 TESTS = [test_gc_fails, test_gc_refused, test_interrupt, test_dry, test_refused, test_repair,
-         test_both_damaged, test_withdrawn, test_crowd, test_unread, test_pipe, test_verify_beside, test_main_beside,
+         test_both_damaged, test_withdrawn, test_unseen, test_crowd, test_unread, test_pipe, test_verify_beside, test_main_beside,
          test_rm_beside, test_rollback]
 
 
