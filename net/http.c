@@ -264,7 +264,9 @@ static void say_stalled(const struct http *h, struct http_call *c)
 
     if (c->limit_ms > 0)
         curl_easy_getinfo(easy_of(c), CURLINFO_TOTAL_TIME_T, &us);
-    if (c->limit_ms > 0 && (uint64_t)us / 1000 >= c->limit_ms)
+    /* The shorter one comes first, whatever libcurl's clock says. */
+    if (c->limit_ms > 0 && (c->limit_ms < h->opts.stall_s * UINT64_C(1000) ||
+                               (uint64_t)us / 1000 >= c->limit_ms))
         snprintf(c->why, sizeof(c->why), "its answer was not whole after %u s",
             (unsigned)(c->limit_ms / 1000));
     else
