@@ -292,7 +292,7 @@ int names_restore(struct bucket *b, const char *ref, const struct tip *seen,
 
 /* 0 with *number; 1: once more; -1 with *e. */
 static int try_commit(struct bucket *b, const struct names_change *c,
-    uint64_t *number, struct err *e)
+    bool again, uint64_t *number, struct err *e)
 {
     struct arena arena AUTO(arena_free) = ARENA_INIT(NAMES_ARENA_MAX);
     struct tip_side next;
@@ -308,8 +308,10 @@ static int try_commit(struct bucket *b, const struct names_change *c,
         return 0;
     if (still_to_do(b, c, &now, &todo, e) != 0)
         return -1;
+    /* Ours may be there by way of a move that is taken away, too: who has
+       withdrawn his writes another one. */
     if (!todo && strcmp(now.commit, c->commit) == 0 &&
-        (!c->all || now.n == c->n) && head.n > 0)
+        (!c->all || now.n == c->n) && head.n > 0 && !(again && !b->conditional))
         return 0;
     if (!todo && head.n == 0 && !c->all)
         return 0;
@@ -346,7 +348,7 @@ int names_commit(struct bucket *b, const struct names_change *asked,
     if (with.claim == NULL)
         with.claim = &claim;
     for (int tries = 0; tries < MOVE_TRIES; tries++) {
-        int rc = try_commit(b, change, number, e);
+        int rc = try_commit(b, change, tries > 0, number, e);
 
         if (rc <= 0)
             return rc;
