@@ -53,9 +53,12 @@ static int look_at(void *arg, size_t i, struct s3 *s, struct err *e)
 int content_held(
     struct bucket *b, struct catalog_file *const *v, uint64_t n, struct err *e)
 {
-    struct pool *pool AUTO(pool_close_auto) = pool_open(BUCKET_JOBS, e);
+    struct pool *pool AUTO(pool_close_auto) = NULL;
     struct holding h = { b, v };
 
+    if (n == 0)
+        return 0;
+    pool = pool_open(BUCKET_JOBS, e);
     return pool == NULL ? -1 : crew_run(b, pool, n, look_at, &h, e);
 }
 

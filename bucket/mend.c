@@ -174,13 +174,18 @@ static int find_alike(struct mending *w, struct digest *at, struct err *e)
 /* ---- all ---- */
 
 /*
- * What its moves of the highest number meant together, as far as they are
- * whole: each is another writer's. before gets what the others were made from.
+ * What its moves that count meant together, as far as they are whole: each is
+ * another writer's. before gets what the others were made from.
  */
 static int find_top(
     struct mending *w, struct digest *before, bool *last, struct err *e)
 {
     struct tip whole = { .n = 0 };
+
+    whole.sides =
+        arena_alloc(&w->arena, w->left.top, sizeof(*whole.sides), e);
+    if (whole.sides == NULL)
+        return -1;
 
     for (size_t i = 0; i < w->left.top; i++) {
         struct digest at = w->left.tip.sides[i].catalog;
@@ -245,7 +250,7 @@ static int mend(struct mending *w, struct mended *out, struct err *e)
     out->when = w->catalog.when;
     out->files = w->catalog.n;
     seen = w->left.tip;
-    seen.n = 1;
+    seen.n = w->left.top;
     /* A number is never another's again, also where the ref's is not known. */
     if (seen.number < w->catalog.number + w->steps)
         seen.number = w->catalog.number + w->steps;

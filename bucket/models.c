@@ -141,11 +141,12 @@ static int check_time(const struct bucket *b, const struct repo *r,
 static int is_living(struct bucket *b, const struct repo *r, const char *name,
     bool *out, struct err *e)
 {
+    struct arena arena AUTO(arena_free) = ARENA_INIT(NAMES_ARENA_MAX);
     char ref[REF_MAX], commit[41];
     struct tip tip;
 
     ref_of(ref, r, name);
-    if (tip_read(b, ref, &tip, e) != 0)
+    if (tip_read(b, ref, &arena, &tip, e) != 0)
         return -1;
     *out = false;
     for (size_t i = 0; i < tip.n; i++)

@@ -42,15 +42,36 @@ static int load_parent(struct bucket *b, const struct catalog *of,
     return names_catalog(b, &sha256, of->parent_size, arena, out, e);
 }
 
-/* Two writers moved the ref at the same time, and neither was there to see. */
+/* What a side has in common with those that are put together already. */
+static int load_base(struct bucket *b, const struct tip_side *s,
+    const struct catalog *first, const struct catalog *side,
+    struct arena *arena, struct catalog *out, struct err *e)
+{
+    struct err why = ERR_INIT;
+
+    *out = (struct catalog){ .n = 0 };
+    if (s->base.hex[0] != '\0')
+        names_catalog(b, &s->base, s->base_size, arena, out, &why);
+    else if (strcmp(side->parent, first->parent) == 0)
+        load_parent(b, first, arena, out, &why);
+    /* Without it what either has is there. */
+    if (why.kind == ERR_NONE || why.kind == ERR_CORRUPT ||
+        why.kind == ERR_MISSING) {
+        if (why.kind != ERR_NONE)
+            *out = (struct catalog){ .n = 0 };
+        return 0;
+    }
+    *e = why;
+    return -1;
+}
+
+/* Writers moved the ref who did not know of each other. */
 static int load_sides(struct bucket *b, const char *ref, const struct tip *head,
     struct arena *arena, struct catalog *out, struct err *e)
 {
     struct catalog base, side;
     struct str clash = { NULL, 0 };
 
-    if (load_parent(b, out, arena, &base, e) != 0)
-        return -1;
     for (size_t i = 1; i < head->n; i++) {
         const struct tip_side *s = &head->sides[i];
         struct catalog first = *out;
@@ -65,9 +86,8 @@ static int load_sides(struct bucket *b, const char *ref, const struct tip *head,
             *out = side;
             continue;
         }
-        if (strcmp(side.parent, first.parent) != 0)
-            base = (struct catalog){ .n = 0 };
-        if (catalog_merge(out, &base, &first, &side, &clash, arena, e) != 0)
+        if (load_base(b, s, &first, &side, arena, &base, e) != 0 ||
+            catalog_merge(out, &base, &first, &side, &clash, arena, e) != 0)
             return -1;
     }
     if (clash.len > 0)
@@ -93,7 +113,7 @@ int names_load(struct bucket *b, const char *ref, struct arena *arena,
     struct tip here;
 
     *out = (struct catalog){ .n = 0 };
-    if (tip_read(b, ref, &here, e) != 0)
+    if (tip_read(b, ref, arena, &here, e) != 0)
         return -1;
     if (head != NULL)
         *head = here;
@@ -277,50 +297,147 @@ int names_restore(struct bucket *b, const char *ref, const struct tip *seen,
     struct intent claim AUTO(intent_drop) = INTENT_INIT;
     struct catalog next = *c;
     struct tip_side side;
+    char id[MOVE_ID + 1];
     int rc;
 
     next.number = seen->number + 1;
     snprintf(next.what, sizeof(next.what), "repair");
     if (write_catalog(b, &next, at, &claim, &side, e) != 0)
         return -1;
-    rc = tip_move(b, ref, seen, &side, e);
+    rc = tip_move(b, ref, seen, &side, id, e);
     if (rc <= 0)
         return rc;
     return err_set(
         e, ERR_BUSY, "%s: '%s' is changed by another program", b->shown, ref);
 }
 
+/* ---- beside others ---- */
+
+/* So many moved at once that one move cannot cover all: some, as they are. */
+static int cover_some(struct bucket *b, const struct names_change *c,
+    struct tip head, struct arena *arena, struct err *e)
+{
+    struct names_change as_is = {
+        .ref = c->ref, .what = "merge", .claim = c->claim
+    };
+    struct tip_side next;
+    struct catalog now;
+    char id[MOVE_ID + 1];
+
+    head.n = MOVE_OVER_MAX;
+    if (names_sides(b, c->ref, &head, arena, &now, e) != 0)
+        return -1;
+    as_is.commit = now.commit;
+    return add_catalog(b, &as_is, &now, &head, arena, &next, e) != 0 ||
+                   tip_move(b, c->ref, &head, &next, id, e) < 0
+               ? -1
+               : 1;
+}
+
+/* Do others, who did not know of it, mean something else by a name of it? */
+static bool clashes(const struct names_change *c, const struct catalog *before,
+    const struct catalog *others)
+{
+    struct err why = ERR_INIT;
+
+    for (uint64_t i = 0; i < c->n; i++) {
+        struct str name = c->files[i].name;
+        const struct catalog_file *is = catalog_find(others, name);
+
+        if (!catalog_same(is, catalog_find(before, name)) &&
+            !catalog_same(is, meant(&c->files[i])))
+            return true;
+    }
+    return check_folders(others, c->files, c->n, &why) != 0;
+}
+
+/* What counts without one move; false: it counts no more by itself. */
+static bool leave_out(struct tip *head, const char *id)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < head->n; i++)
+        if (strcmp(head->sides[i].id, id) != 0)
+            head->sides[n++] = head->sides[i];
+    if (n == head->n)
+        return false;
+    head->n = n;
+    return n > 0;
+}
+
+/*
+ * The move was made, and others were that its writer did not know of. Where
+ * both mean something by one name, each of the two that sees the other takes
+ * his back, by one more move.
+ * 0: it stands; 1: once more, on top of the others'; -1 with *e.
+ */
+static int stand(struct bucket *b, const struct names_change *c,
+    const struct catalog *before, const char *id, struct err *e)
+{
+    struct arena arena AUTO(arena_free) = ARENA_INIT(NAMES_ARENA_MAX);
+    struct names_change back = {
+        .ref = c->ref, .what = "withdraw", .claim = c->claim
+    };
+    struct tip all, others;
+    struct catalog now;
+    struct tip_side next;
+    char own[MOVE_ID + 1];
+
+    if (names_load(b, c->ref, &arena, &now, &all, e) != 0)
+        return -1;
+    if (strcmp(now.commit, c->commit) != 0)
+        return 1;
+    others = all;
+    others.sides = arena_alloc(&arena, all.n, sizeof(*others.sides), e);
+    if (others.sides == NULL)
+        return -1;
+    memcpy(others.sides, all.sides, all.n * sizeof(*others.sides));
+    if (!leave_out(&others, id))
+        return 0;
+    if (names_sides(b, c->ref, &others, &arena, &now, e) != 0)
+        return -1;
+    if (!clashes(c, before, &now))
+        return 0;
+    back.commit = now.commit;
+    if (add_catalog(b, &back, &now, &all, &arena, &next, e) != 0 ||
+        tip_move(b, c->ref, &all, &next, own, e) < 0)
+        return -1;
+    return 1;
+}
+
 /* 0 with *number; 1: once more; -1 with *e. */
 static int try_commit(struct bucket *b, const struct names_change *c,
-    bool again, uint64_t *number, struct err *e)
+    uint64_t *number, struct err *e)
 {
     struct arena arena AUTO(arena_free) = ARENA_INIT(NAMES_ARENA_MAX);
     struct tip_side next;
     struct catalog now;
     struct tip head;
-    bool todo;
+    char id[MOVE_ID + 1];
+    bool todo, beside;
     int rc;
 
     *number = 0;
     if (names_load(b, c->ref, &arena, &now, &head, e) != 0)
         return -1;
+    if (head.n > MOVE_OVER_MAX)
+        return cover_some(b, c, head, &arena, e);
     if (c->only != NULL && strcmp(now.commit, c->only) != 0)
         return 0;
     if (still_to_do(b, c, &now, &todo, e) != 0)
         return -1;
-    /* Ours may be there by way of a move that is taken away, too: who has
-       withdrawn his writes another one. */
     if (!todo && strcmp(now.commit, c->commit) == 0 &&
-        (!c->all || now.n == c->n) && head.n > 0 && !(again && !b->conditional))
+        (!c->all || now.n == c->n) && head.n > 0)
         return 0;
     if (!todo && head.n == 0 && !c->all)
         return 0;
     if (add_catalog(b, c, &now, &head, &arena, &next, e) != 0)
         return -1;
-    rc = tip_move(b, c->ref, &head, &next, e);
-    if (rc == 0)
-        *number = head.number + 1;
-    return rc;
+    rc = tip_move(b, c->ref, &head, &next, id, e);
+    if (rc != 0 || tip_beside(b, c->ref, &head, id, &beside, e) != 0)
+        return rc != 0 ? rc : -1;
+    *number = head.number + 1;
+    return beside ? stand(b, c, &now, id, e) : 0;
 }
 
 /* Longer and longer, and never as long as another one. */
@@ -348,7 +465,7 @@ int names_commit(struct bucket *b, const struct names_change *asked,
     if (with.claim == NULL)
         with.claim = &claim;
     for (int tries = 0; tries < MOVE_TRIES; tries++) {
-        int rc = try_commit(b, change, tries > 0, number, e);
+        int rc = try_commit(b, change, number, e);
 
         if (rc <= 0)
             return rc;

@@ -144,10 +144,15 @@ static int add_ref(struct bucket *b, struct survey *s, struct str ref,
 
     if (names_load(b, ref.p, s->arena, &c, &head, e) != 0)
         return -1;
-    /* Several are put together over what they were made from. */
+    /* Several are put together over what they have in common. */
     if (head.n > 1 && digest_parse(&base, str_of(c.parent)) &&
         add_manifest(s, ref, &base, c.parent_size, e) != 0)
         return -1;
+    for (size_t i = 0; i < head.n; i++)
+        if (head.sides[i].base.hex[0] != '\0' &&
+            add_manifest(s, ref, &head.sides[i].base, head.sides[i].base_size,
+                e) != 0)
+            return -1;
     for (size_t i = 0; i < head.n; i++)
         if (add_manifest(
                 s, ref, &head.sides[i].catalog, head.sides[i].size, e) != 0)

@@ -13,7 +13,7 @@
 #include "base/rd.h"
 #include "s3/list.h"
 
-enum { DIGITS = 20, TAIL = TIP_TAIL, READ_TRIES = 8 };
+enum { READ_TRIES = 8, MOVES_MAX = 1 << 28 };
 
 /* ---- the text ---- */
 
@@ -123,83 +123,34 @@ int tip_key(const struct bucket *b, char *out, const char *name,
     return bucket_key(b, out, e, "refs/%s/%s", name, tail);
 }
 
-/* The highest moves that a list of one name's objects has. */
-struct highest {
-    size_t front;           /* of the key, before the tail */
-    int64_t before_s;       /* only those written before; 0: all */
-    const struct tip *seen; /* is there another one of its number? or NULL */
-    bool unseen;            /* there is */
-    uint64_t number;
-    char tails[TIP_SIDES_MAX][TAIL + 1];
-    size_t n;
-    bool more; /* than tails has room for */
+struct listing {
+    struct lineage *to;
+    size_t front; /* of the key, before the tail */
 };
 
-bool tip_tail(const char *tail, uint64_t *number)
+static int keep_move(void *arg, const struct s3_entry *entry, struct err *e)
 {
-    size_t zeros = strspn(tail, "0");
+    struct listing *l = arg;
 
-    return strlen(tail) == TAIL && tail[DIGITS] == '-' &&
-           hex_is(str_of(tail + DIGITS + 1), 16) && zeros < DIGITS &&
-           decimal_u64((struct str){ tail + zeros, DIGITS - zeros }, number);
+    return entry->folder || strlen(entry->key) < l->front
+               ? 0
+               : lineage_add(l->to, str_of(entry->key + l->front),
+                     entry->modified_s, e);
 }
 
-static bool is_older(const struct s3_entry *entry, int64_t before_s)
+int tip_lineage(struct bucket *b, const char *name, int64_t before_s,
+    struct lineage *out, struct err *e)
 {
-    return before_s == 0 ||
-           (entry->modified_s > 0 && entry->modified_s < before_s);
-}
-
-static bool was_read(const struct tip *t, const char *tail)
-{
-    for (size_t i = 0; i < t->n_tails; i++)
-        if (strcmp(t->tails[i], tail) == 0)
-            return true;
-    return false;
-}
-
-static int keep_highest(void *arg, const struct s3_entry *entry, struct err *e)
-{
-    struct highest *h = arg;
-    uint64_t number;
-    const char *tail;
-
-    (void)e;
-    if (entry->folder || strlen(entry->key) < h->front)
-        return 0;
-    tail = entry->key + h->front;
-    if (!tip_tail(tail, &number))
-        return 0;
-    h->unseen = h->unseen || (h->seen != NULL && number == h->seen->number &&
-                                 !was_read(h->seen, tail));
-    if (number < h->number || !is_older(entry, h->before_s))
-        return 0;
-    if (number > h->number)
-        h->n = 0;
-    h->number = number;
-    h->more = h->n == TIP_SIDES_MAX;
-    if (!h->more)
-        memcpy(h->tails[h->n++], tail, TAIL + 1);
-    return 0;
-}
-
-/* Behind a number; 0: all of them. */
-static int find_highest(struct bucket *b, const char *name, uint64_t behind,
-    struct highest *out, struct err *e)
-{
-    char prefix[S3_KEY_MAX + 1], from[S3_KEY_MAX + 1], tail[TAIL + 2];
+    char prefix[S3_KEY_MAX + 1];
+    struct listing own = { .to = out };
     struct s3_list l = {
-        .prefix = prefix, .folders = true, .entry = keep_highest, .arg = out
+        .prefix = prefix, .folders = true, .entry = keep_move, .arg = &own
     };
 
-    snprintf(tail, sizeof(tail), "%020llu-~", (unsigned long long)behind);
-    if (tip_key(b, prefix, name, "", e) != 0 ||
-        tip_key(b, from, name, tail, e) != 0)
+    if (tip_key(b, prefix, name, "", e) != 0)
         return -1;
-    out->front = strlen(prefix);
-    if (behind > 0)
-        l.after = from;
-    return s3_list(b->s3, &l, e);
+    own.front = strlen(prefix);
+    return s3_list(b->s3, &l, e) != 0 ? -1 : lineage_sort(out, before_s, e);
 }
 
 int tip_order(const void *a, const void *b)
@@ -211,39 +162,85 @@ int tip_order(const void *a, const void *b)
     return strcmp(x->catalog.hex, y->catalog.hex);
 }
 
-static int read_append(
-    struct bucket *b, const char *name, struct tip *out, struct err *e)
+static int read_move(struct bucket *b, const char *name, const struct move *m,
+    struct tip_side *out, struct err *e)
 {
     char key[S3_KEY_MAX + 1];
-    struct highest h = { .n = 0 };
     uint64_t number;
 
-    if (find_highest(b, name, 0, &h, e) != 0)
+    if (tip_key(b, key, name, m->tail.p, e) != 0)
         return -1;
-    /* One of them may count for good: none is left out. */
-    if (h.more)
-        return 1;
-    for (size_t i = 0; i < h.n; i++) {
-        int rc;
-
-        if (tip_key(b, key, name, h.tails[i], e) != 0)
-            return -1;
-        rc = read_one(b, name, key, &number, &out->sides[out->n], NULL, e);
-        if (rc < 0)
-            return -1;
-        if (rc != 0)
-            continue;
-        out->n++;
-        memcpy(out->tails[out->n_tails++], h.tails[i], TAIL + 1);
-    }
-    out->number = h.number;
-    if (out->n > 1)
-        qsort(out->sides, out->n, sizeof(*out->sides), tip_order);
-    /* Who had written it has taken it away meanwhile. */
-    return h.n > 0 && out->n == 0 ? 1 : 0;
+    snprintf(out->id, sizeof(out->id), "%.*s", MOVE_ID, move_id(m));
+    return read_one(b, name, key, &number, out, NULL, e);
 }
 
-/* Who has seen the others takes his own away: that wants some questions. */
+/* What each has in common with those before it. */
+static int find_bases(struct bucket *b, const char *name, struct lineage *m,
+    struct tip *t, struct err *e)
+{
+    struct move **v = arena_alloc(m->arena, t->n, sizeof(struct move *), e);
+    const struct move *was = NULL;
+
+    if (v == NULL)
+        return -1;
+    for (size_t i = 0; i < t->n; i++) {
+        struct tip_side base = { .size = 0 }, *side = &t->sides[i];
+        const struct move *common;
+
+        v[i] = lineage_find(m, side->id);
+        common = i > 0 ? lineage_base(m, v, i + 1) : NULL;
+        if (common == NULL)
+            continue;
+        if (common == was) {
+            side->base = side[-1].base;
+            side->base_size = side[-1].base_size;
+            continue;
+        }
+        /* 1: taken away by now, as gc does after a day. */
+        if (read_move(b, name, common, &base, e) < 0)
+            return -1;
+        side->base = base.catalog;
+        side->base_size = base.size;
+        was = common;
+    }
+    return 0;
+}
+
+/* 1: what the list had is not there any more. */
+static int read_append(struct bucket *b, const char *name, struct arena *arena,
+    struct tip *out, struct err *e)
+{
+    struct arena own AUTO(arena_free) = ARENA_INIT(MOVES_MAX);
+    struct lineage m = { .arena = &own };
+    size_t n = 0;
+
+    if (tip_lineage(b, name, 0, &m, e) != 0)
+        return -1;
+    for (uint64_t i = 0; i < m.n; i++)
+        n += !m.v[i].covered;
+    out->sides = arena_alloc(arena, n, sizeof(*out->sides), e);
+    if (out->sides == NULL)
+        return -1;
+    for (uint64_t i = 0; i < m.n; i++) {
+        int rc;
+
+        if (m.v[i].covered)
+            continue;
+        rc = read_move(b, name, &m.v[i], &out->sides[out->n], e);
+        if (rc < 0)
+            return -1;
+        if (rc > 0)
+            continue;
+        out->n++;
+        out->number = m.v[i].number;
+    }
+    if (out->n > 1)
+        qsort(out->sides, out->n, sizeof(*out->sides), tip_order);
+    if (n > 0 && out->n == 0)
+        return 1;
+    return out->n > 1 ? find_bases(b, name, &m, out, e) : 0;
+}
+
 static int nap(int tries, struct err *e)
 {
     const struct timespec t = { .tv_nsec = (10000000L << tries) / 2 };
@@ -252,14 +249,16 @@ static int nap(int tries, struct err *e)
     return cancel_check(e);
 }
 
-int tip_read(struct bucket *b, const char *name, struct tip *out, struct err *e)
+int tip_read(struct bucket *b, const char *name, struct arena *arena,
+    struct tip *out, struct err *e)
 {
     char key[S3_KEY_MAX + 1];
     int rc = 1;
 
     *out = (struct tip){ .n = 0 };
     if (b->conditional) {
-        if (tip_key(b, key, name, "head", e) != 0)
+        out->sides = arena_alloc(arena, 1, sizeof(*out->sides), e);
+        if (out->sides == NULL || tip_key(b, key, name, "head", e) != 0)
             return -1;
         rc = read_one(b, name, key, &out->number, &out->sides[0], out->etag, e);
         out->n = rc == 0 ? 1 : 0;
@@ -269,12 +268,11 @@ int tip_read(struct bucket *b, const char *name, struct tip *out, struct err *e)
         if (tries > 0 && nap(tries, e) != 0)
             return -1;
         *out = (struct tip){ .n = 0 };
-        rc = read_append(b, name, out, e);
+        rc = read_append(b, name, arena, out, e);
     }
     if (rc == 1)
         return err_set(e, ERR_BUSY,
-            "%s: others change '%s' faster than it can be read", b->shown,
-            name);
+            "%s: what is listed of '%s' is not there", b->shown, name);
     return rc;
 }
 
@@ -293,6 +291,7 @@ static int swap(struct bucket *b, const char *name, const struct tip *seen,
     struct s3_cond cond = { .when = seen->n > 0 ? S3_IF_MATCH : S3_IF_ABSENT,
         .etag = seen->etag };
     struct s3_body body = { .bytes = text.p, .fd = -1, .len = text.len };
+    struct arena arena AUTO(arena_free) = ARENA_INIT(MOVES_MAX);
     enum s3_did did = S3_NOT_SO;
     char key[S3_KEY_MAX + 1];
     struct tip now;
@@ -305,48 +304,40 @@ static int swap(struct bucket *b, const char *name, const struct tip *seen,
             "%s: the store had conditional writes, and has none now", b->shown);
     if (did != S3_UNSURE)
         return did == S3_DONE ? 0 : 1;
-    if (tip_read(b, name, &now, e) != 0)
+    if (tip_read(b, name, &arena, &now, e) != 0)
         return -1;
     return is_ours(&now, seen->number + 1, next) ? 0 : 1;
 }
 
 static int append(struct bucket *b, const char *name, const struct tip *seen,
-    struct str text, struct err *e)
+    struct str text, char *id, struct err *e)
 {
-    struct highest h = { .seen = seen->n_tails > 0 ? seen : NULL };
-    char key[S3_KEY_MAX + 1], tail[TAIL + 1], random[17];
-    uint64_t behind = seen->number - (h.seen != NULL ? 1 : 0);
+    char key[S3_KEY_MAX + 1], tail[MOVE_TAIL_MAX + 1];
+    const char *over[MOVE_OVER_MAX];
+    unsigned n = 0;
 
-    if (bucket_random(random, e) != 0)
+    for (size_t i = 0; i < seen->n && n < MOVE_OVER_MAX; i++)
+        if (seen->sides[i].id[0] != '\0')
+            over[n++] = seen->sides[i].id;
+    if (bucket_random(id, e) != 0)
         return -1;
-    snprintf(tail, sizeof(tail), "%020llu-%s",
-        (unsigned long long)seen->number + 1, random);
-    if (tip_key(b, key, name, tail, e) != 0 ||
-        bucket_write(b, key, text, e) != 0 ||
-        find_highest(b, name, behind, &h, e) != 0)
-        return -1;
-    /*
-     * A list that is late may not have ours yet; another's must not be there.
-     * Nor one beside those that ours is put on top of: its writer came when
-     * they were being taken away, and may have seen none but itself.
-     */
-    if (!h.unseen && (h.n == 0 || h.number == seen->number ||
-                         (h.n == 1 && strcmp(h.tails[0], tail) == 0)))
-        return 0;
-    log_debug("%s: '%s' was moved by another at the same time", b->shown, name);
-    return s3_delete(b->s3, key, e) != 0 ? -1 : 1;
+    move_tail(tail, seen->number + 1, id, over, n);
+    return tip_key(b, key, name, tail, e) != 0
+               ? -1
+               : bucket_write(b, key, text, e);
 }
 
 int tip_move(struct bucket *b, const char *name, const struct tip *seen,
-    const struct tip_side *next, struct err *e)
+    const struct tip_side *next, char *id, struct err *e)
 {
     struct buf text AUTO(buf_free) = BUF_INIT(TIP_TEXT_MAX);
     int rc;
 
+    id[0] = '\0';
     if (tip_text(&text, seen->number + 1, next, e) != 0)
         return -1;
     rc = b->conditional ? swap(b, name, seen, next, buf_str(&text), e)
-                        : append(b, name, seen, buf_str(&text), e);
+                        : append(b, name, seen, buf_str(&text), id, e);
     /* It was sent, and nobody has said what became of it. */
     if (rc < 0 && (e->kind == ERR_NET || e->kind == ERR_CANCELLED)) {
         e->hint[0] = '\0';
@@ -354,6 +345,29 @@ int tip_move(struct bucket *b, const char *name, const struct tip *seen,
                     "or do it again");
     }
     return rc;
+}
+
+int tip_beside(struct bucket *b, const char *name, const struct tip *seen,
+    const char *id, bool *out, struct err *e)
+{
+    struct arena arena AUTO(arena_free) = ARENA_INIT(MOVES_MAX);
+    struct lineage m = { .arena = &arena };
+
+    *out = false;
+    if (id[0] == '\0')
+        return 0;
+    if (tip_lineage(b, name, 0, &m, e) != 0)
+        return -1;
+    for (uint64_t i = 0; i < m.n && !*out; i++) {
+        const char *other = move_id(&m.v[i]);
+        bool known = m.v[i].covered || memcmp(other, id, MOVE_ID) == 0;
+
+        /* A list that is late has what ours covers, and not ours. */
+        for (size_t k = 0; k < seen->n && !known; k++)
+            known = memcmp(other, seen->sides[k].id, MOVE_ID) == 0;
+        *out = !known;
+    }
+    return 0;
 }
 
 /* ---- all of them ---- */
@@ -374,7 +388,8 @@ static int keep_name(void *arg, const struct s3_entry *entry, struct err *e)
 
     if (entry->folder || slash == NULL || strlen(entry->key) <= g->front ||
         slash <= entry->key + g->front ||
-        (strcmp(slash + 1, "head") != 0 && !tip_tail(slash + 1, &number)))
+        (strcmp(slash + 1, "head") != 0 &&
+            !move_number(str_of(slash + 1), &number)))
         return 0;
     name = entry->key + g->front;
     text = (struct str){ name, (size_t)(slash - name) };
@@ -417,43 +432,27 @@ int tip_names(struct bucket *b, const char *below, struct arena *arena,
     return 0;
 }
 
-/* Moves behind which there is a higher one, which stands for good. */
-struct tidying {
-    struct s3 *s3;
-    size_t front;
-    uint64_t below;
-    int64_t before_s;
-};
-
-static int drop_old(void *arg, const struct s3_entry *entry, struct err *e)
-{
-    struct tidying *t = arg;
-    uint64_t number;
-
-    if (entry->folder || strlen(entry->key) < t->front ||
-        !tip_tail(entry->key + t->front, &number))
-        return 0;
-    if (number >= t->below || !is_older(entry, t->before_s))
-        return 0;
-    return s3_delete(t->s3, entry->key, e);
-}
-
+/* What is below first: else it would count again. */
 int tip_tidy(
     struct bucket *b, const char *name, int64_t before_s, struct err *e)
 {
-    char prefix[S3_KEY_MAX + 1];
-    struct tidying t = { .s3 = b->s3, .before_s = before_s };
-    struct s3_list l = {
-        .prefix = prefix, .folders = true, .entry = drop_old, .arg = &t
-    };
-    struct highest h = { .before_s = before_s };
+    struct arena arena AUTO(arena_free) = ARENA_INIT(MOVES_MAX);
+    struct lineage m = { .arena = &arena };
+    char key[S3_KEY_MAX + 1];
 
     if (b->conditional)
         return 0;
-    if (find_highest(b, name, 0, &h, e) != 0 ||
-        tip_key(b, prefix, name, "", e) != 0)
+    if (tip_lineage(b, name, before_s, &m, e) != 0)
         return -1;
-    t.front = strlen(prefix);
-    t.below = h.number;
-    return s3_list(b->s3, &l, e);
+    for (uint64_t i = 0; i < m.n; i++) {
+        struct move *of = &m.v[i];
+
+        if (!of->covered || !of->settled || !lineage_bare(&m, of))
+            continue;
+        if (tip_key(b, key, name, of->tail.p, e) != 0 ||
+            s3_delete(b->s3, key, e) != 0)
+            return -1;
+        of->gone = true;
+    }
+    return 0;
 }

@@ -4,67 +4,68 @@
  *
  *   refs/<name>/head                     stores with conditional writes:
  *                                        one object, compared and swapped
- *   refs/<name>/<20 digits>-<16 hex>     stores without: one object for each
- *                                        move, never changed, the highest
- *                                        number counts
+ *   refs/<name>/<20 digits>-...          stores without: one object for each
+ *                                        move, never changed (lineage.h)
  *
  *   ml-ref 1
  *   number 7
  *   catalog <64 hex> 1234
  *   sum <SHA-256 of the lines above>
  *
- * Without conditions two writers may write the same number. Each looks what
- * is there after it has written: who sees another's takes its own away, and
- * tries again on top of the other's. Where both were killed before that, both
- * stand, and a reader takes both together (catalog.h).
+ * Without conditions two writers may move on from the same. Then both count,
+ * and a reader takes both together over what they have in common (catalog.h),
+ * until the next writer has put that down.
  */
 #ifndef BUCKET_TIP_H
 #define BUCKET_TIP_H
 
 #include "base/arena.h"
 #include "bucket/bucket.h"
+#include "bucket/lineage.h"
 
-enum {
-    TIP_SIDES_MAX = 32,
-    TIP_SALVAGE_MAX = 16,
-    TIP_TAIL = 20 + 1 + 16 /* number, '-', random */
-};
+enum { TIP_SALVAGE_MAX = MOVE_OVER_MAX };
 
 struct tip_side {
     struct digest catalog; /* its SHA-256 */
     uint64_t size;         /* bytes of it */
     int64_t written_s;     /* by the store's clock; tip_read's */
+    char id[MOVE_ID + 1];  /* of the move; "" where refs are swapped */
+    struct digest base;    /* the catalog it has in common with one of the
+                              sides before it; hex "": not known, or none */
+    uint64_t base_size;
 };
 
 struct tip {
-    uint64_t number; /* of moves; 0: there was none */
-    struct tip_side sides[TIP_SIDES_MAX];
-    size_t n; /* 1; 0: there is none; more: written at the same time,
-                 the oldest first */
+    uint64_t number; /* of moves, the highest; 0: there was none */
+    struct tip_side *sides; /* in arena */
+    size_t n; /* 1; 0: there is none; more: of writers that did not know of
+                 each other, the oldest first */
     char etag[S3_ETAG_MAX];
-    /* Where refs are appended, the ends of the keys of what was read. */
-    char tails[TIP_SIDES_MAX][TIP_TAIL + 1];
-    size_t n_tails;
 };
 
 /* tip_read - the ref called name. 0, or -1 with *e: CORRUPT, ... */
-int tip_read(
-    struct bucket *b, const char *name, struct tip *out, struct err *e);
+int tip_read(struct bucket *b, const char *name, struct arena *arena,
+    struct tip *out, struct err *e);
 
 /*
- * tip_move - from what was read to the next
- * Returns 0; 1: somebody else was faster, nothing has changed: read again;
- *         or -1 with *e
+ * tip_move - from what was read, of at most MOVE_OVER_MAX sides, to the next
+ * id       of the move, MOVE_ID + 1 bytes; "": nobody can have moved beside it
+ * Returns  0: it counts from now on, whatever others do; 1: somebody else was
+ *          faster, nothing has changed: read again; or -1 with *e
  */
 int tip_move(struct bucket *b, const char *name, const struct tip *seen,
-    const struct tip_side *next, struct err *e);
+    const struct tip_side *next, char *id, struct err *e);
+
+/* tip_beside - does a move count that is neither of seen nor that one? */
+int tip_beside(struct bucket *b, const char *name, const struct tip *seen,
+    const char *id, bool *out, struct err *e);
 
 /* What is left of a ref. */
 struct tip_left {
-    struct tip tip; /* what it was lately, the newest first; nothing of its
+    struct tip tip; /* what counts, and what did, the newest first; nothing of its
                        sides is proven, not even that they are digests. Number
                        and etag are for tip_move; number 0: not known */
-    size_t top;     /* so many of its sides have the highest number */
+    size_t top;     /* so many of its sides, the first, count */
     struct str damaged[TIP_SALVAGE_MAX]; /* of those: keys, in arena */
     size_t n_damaged;
 };
@@ -81,9 +82,8 @@ int tip_names(struct bucket *b, const char *below, struct arena *arena,
     struct str **out, uint64_t *n, struct err *e);
 
 /*
- * tip_tidy - take away the moves that no longer count and are older than
- * before_s; nothing where one object is all there is
- * A younger move is no reason: its writer may be about to take it away again.
+ * tip_tidy - take away the moves that no longer count since before before_s
+ * Nothing where one object is all there is.
  */
 int tip_tidy(
     struct bucket *b, const char *name, int64_t before_s, struct err *e);

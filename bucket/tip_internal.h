@@ -13,7 +13,8 @@ int tip_key(const struct bucket *b, char *out, const char *name,
 /* tip_order - of sides: the older first, by the store's clock. */
 int tip_order(const void *a, const void *b);
 
-/* tip_tail - the number in "<20 digits>-<16 hex>"; false: it is not that. */
-bool tip_tail(const char *tail, uint64_t *number);
+/* tip_lineage - all there are of one ref, sorted; before_s: of lineage_sort. */
+int tip_lineage(struct bucket *b, const char *name, int64_t before_s,
+    struct lineage *out, struct err *e);
 
 #endif

@@ -4,7 +4,6 @@
 
 #include <string.h>
 
-#include "s3/list.h"
 
 /* What stands where a catalog's digest does, damaged or not. */
 static void read_roughly(struct str text, struct tip_side *out)
@@ -54,68 +53,50 @@ static int salvage_one(struct bucket *b, const char *key, struct arena *arena,
     return 0;
 }
 
-/* The highest moves, the highest first. */
-struct moves {
-    struct arena *arena;
-    size_t front;
-    uint64_t number[TIP_SALVAGE_MAX];
-    struct str key[TIP_SALVAGE_MAX];
-    size_t n;
-};
-
-static int keep_move(void *arg, const struct s3_entry *entry, struct err *e)
+/* Those that count first, then those that did, the newest before the others. */
+static int salvage_moves(struct bucket *b, const char *name, struct lineage *m,
+    bool covered, struct arena *arena, struct tip_left *out, struct err *e)
 {
-    struct moves *m = arg;
-    uint64_t number;
-    size_t at = 0;
+    char key[S3_KEY_MAX + 1];
 
-    if (entry->folder || strlen(entry->key) < m->front ||
-        !tip_tail(entry->key + m->front, &number))
-        return 0;
-    while (at < m->n && m->number[at] >= number)
-        at++;
-    if (at == TIP_SALVAGE_MAX)
-        return 0;
-    if (m->n < TIP_SALVAGE_MAX)
-        m->n++;
-    for (size_t i = m->n - 1; i > at; i--) {
-        m->number[i] = m->number[i - 1];
-        m->key[i] = m->key[i - 1];
+    for (uint64_t i = m->n; i-- > 0 && out->tip.n < TIP_SALVAGE_MAX;) {
+        size_t n_damaged = out->n_damaged, n = out->tip.n;
+        const struct move *of = &m->v[i];
+
+        if (of->covered != covered)
+            continue;
+        if (tip_key(b, key, name, of->tail.p, e) != 0 ||
+            salvage_one(b, key, arena, out, e) != 0)
+            return -1;
+        if (out->tip.n > n)
+            memcpy(out->tip.sides[n].id, move_id(of), MOVE_ID);
+        if (covered)
+            out->n_damaged = n_damaged; /* it counts no more as it is */
     }
-    m->number[at] = number;
-    m->key[at] = arena_str(m->arena, str_of(entry->key), e);
-    return m->key[at].p != NULL ? 0 : -1;
+    return 0;
 }
 
 int tip_salvage(struct bucket *b, const char *name, struct arena *arena,
     struct tip_left *out, struct err *e)
 {
     char key[S3_KEY_MAX + 1];
-    struct moves m = { .arena = arena };
-    struct s3_list l = {
-        .prefix = key, .folders = true, .entry = keep_move, .arg = &m
-    };
+    struct lineage m = { .arena = arena };
 
     *out = (struct tip_left){ .top = 1 };
+    out->tip.sides =
+        arena_alloc(arena, TIP_SALVAGE_MAX, sizeof(*out->tip.sides), e);
+    if (out->tip.sides == NULL)
+        return -1;
     if (b->conditional)
         return tip_key(b, key, name, "head", e) != 0
                    ? -1
                    : salvage_one(b, key, arena, out, e);
-    if (tip_key(b, key, name, "", e) != 0)
+    if (tip_lineage(b, name, 0, &m, e) != 0 ||
+        salvage_moves(b, name, &m, false, arena, out, e) != 0)
         return -1;
-    m.front = strlen(key);
-    if (s3_list(b->s3, &l, e) != 0)
+    out->top = out->tip.n;
+    if (salvage_moves(b, name, &m, true, arena, out, e) != 0)
         return -1;
-    for (size_t i = 0; i < m.n; i++) {
-        size_t n_damaged = out->n_damaged;
-
-        if (salvage_one(b, m.key[i].p, arena, out, e) != 0)
-            return -1;
-        if (m.number[i] == m.number[0])
-            out->top = out->tip.n;
-        else
-            out->n_damaged = n_damaged; /* it counts no more as it is */
-    }
-    out->tip.number = m.n > 0 ? m.number[0] : 0;
+    out->tip.number = m.n > 0 ? m.v[m.n - 1].number : 0;
     return 0;
 }

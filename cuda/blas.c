@@ -21,7 +21,6 @@ struct blas {
         int, cublasComputeType_t, cublasGemmAlgo_t);
 };
 
-/* C cannot turn an object's address into a function's but by its bytes. */
 static bool load(struct blas *b)
 {
     void *lib = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL);

@@ -1,7 +1,7 @@
 /*
  * kernels.h - the steps of a pass on the device. Each call puts one kernel into
- * a stream, whose the failures are. Pointers are the device's, vectors float32.
- * `watch` has the step under which a value that is no number is noted.
+ * a stream, and what fails shows there. Pointers are the device's, vectors
+ * float32. `watch` has the step under which a value that is no number is noted.
  */
 #ifndef CUDA_KERNELS_H
 #define CUDA_KERNELS_H

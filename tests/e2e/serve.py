@@ -334,6 +334,15 @@ def unread(cache):
             tap.eq(m.proc.wait(20), 0, "and it can be ended meanwhile")
 
 
+def soon(mirror, url, token, status, tries):
+    """The status of the answer, once it is that one or tries are spent."""
+    for _ in range(tries):
+        if mirror.ask(url, Authorization=token).status == status:
+            break
+        time.sleep(0.1)
+    return mirror.ask(url, Authorization=token).status
+
+
 def guarded(cache):
     folder = kit.scratch()
     path = os.path.join(folder, "guests")
@@ -371,11 +380,7 @@ def guarded(cache):
                "which is asked for it")
         with open(path, "w", encoding="utf-8") as f:
             f.write(f"{BOB} *\n")
-        for _ in range(100):
-            if m.ask(url, Authorization=alice).status == 401:
-                break
-            time.sleep(0.1)
-        tap.eq(m.ask(url, Authorization=alice).status, 401,
+        tap.eq(soon(m, url, alice, 401, 100), 401,
                "a changed file is read again")
         st = os.stat(path)
         with open(path + "-new", "w", encoding="utf-8") as f:
@@ -383,11 +388,7 @@ def guarded(cache):
         os.chmod(path + "-new", 0o600)
         os.utime(path + "-new", ns=(st.st_atime_ns, st.st_mtime_ns))
         os.rename(path + "-new", path)
-        for _ in range(30):
-            if m.ask(url, Authorization=alice).status == 200:
-                break
-            time.sleep(0.1)
-        tap.eq(m.ask(url, Authorization=alice).status, 200,
+        tap.eq(soon(m, url, alice, 200, 30), 200,
                "so is another one of the same time")
         with open(path, "w", encoding="utf-8") as f:
             f.write("nonsense\n")

@@ -1,0 +1,74 @@
+/*
+ * lineage.h - the moves of one ref, where a store has no conditional writes:
+ * which of them count, and what they have in common. Pure: a list of names.
+ *
+ *   <20 digits>-<16 hex>[-<16 hex>...]
+ *
+ * The number of the move, its id, which is random, and the ids of those that
+ * it was put on top of: theirs is in it, they are covered. No move is ever
+ * changed or taken back, so what one writer does is lost to no other: who did
+ * not know of another's move did not cover it, and then both count.
+ */
+#ifndef BUCKET_LINEAGE_H
+#define BUCKET_LINEAGE_H
+
+#include "base/arena.h"
+
+enum {
+    MOVE_ID = 16,
+    MOVE_NUMBER = 20,
+    MOVE_HEAD = MOVE_NUMBER + 1 + MOVE_ID,
+    MOVE_OVER_MAX = 16, /* so many one can cover */
+    MOVE_TAIL_MAX = MOVE_HEAD + MOVE_OVER_MAX * (1 + MOVE_ID)
+};
+
+struct move {
+    struct str tail; /* of its key */
+    uint64_t number;
+    int64_t written_s; /* by the store's clock */
+    bool covered;
+    bool settled; /* by one that was written before the time of lineage_sort */
+    bool gone;    /* the owner's: it was taken away since */
+    unsigned char seen; /* lineage_base's */
+};
+
+struct lineage {
+    struct arena *arena;
+    struct move *v; /* by number, then by id */
+    uint64_t n, room;
+    struct move **by_id;
+};
+
+/* move_number - the number in a tail; false: it is not one. */
+bool move_number(struct str tail, uint64_t *number);
+
+/* move_tail - write one, of MOVE_TAIL_MAX + 1 bytes; n_over ids of over. */
+void move_tail(char *out, uint64_t number, const char *id,
+    const char *const *over, unsigned n_over);
+
+/* move_id - MOVE_ID digits in its tail. */
+const char *move_id(const struct move *m);
+
+/* lineage_add - one more; what is no tail is passed over. -1 with *e: NOMEM */
+int lineage_add(
+    struct lineage *m, struct str tail, int64_t written_s, struct err *e);
+
+/* lineage_sort - when all are there: who is covered. -1 with *e: NOMEM */
+int lineage_sort(struct lineage *m, int64_t before_s, struct err *e);
+
+/* lineage_find - the one of that id, or NULL. */
+struct move *lineage_find(const struct lineage *m, const char *id);
+
+/* lineage_bare - is all gone that it was put on top of? Else that would count
+ * again without it. */
+bool lineage_bare(const struct lineage *m, const struct move *of);
+
+/*
+ * lineage_base - what the last of n moves has in common with any of those before
+ * it: the highest that it is, or was put on top of, and one of them, too
+ * Returns NULL: nothing, or it was taken away long ago
+ */
+const struct move *lineage_base(
+    struct lineage *m, struct move *const *v, uint64_t n);
+
+#endif
