@@ -128,8 +128,8 @@ int lineage_sort(struct lineage *m, int64_t before_s, struct err *e)
 
         for (size_t at = 0; (under = next_over(m, of, &at)) != NULL;) {
             under->covered = true;
-            under->settled =
-                under->settled || (of->written_s > 0 && of->written_s < before_s);
+            under->settled = under->settled ||
+                             (of->written_s > 0 && of->written_s < before_s);
         }
     }
     return 0;
@@ -149,8 +149,8 @@ const struct move *lineage_base(
 
         if (of->seen == (OF_OTHERS | OF_LAST))
             return of;
-        for (size_t at = 0; of->seen != 0 &&
-                            (under = next_over(m, of, &at)) != NULL;)
+        for (size_t at = 0;
+             of->seen != 0 && (under = next_over(m, of, &at)) != NULL;)
             under->seen |= of->seen;
     }
     return NULL;

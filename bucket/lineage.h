@@ -64,8 +64,8 @@ struct move *lineage_find(const struct lineage *m, const char *id);
 bool lineage_bare(const struct lineage *m, const struct move *of);
 
 /*
- * lineage_base - what the last of n moves has in common with any of those before
- * it: the highest that it is, or was put on top of, and one of them, too
+ * lineage_base - what the last of n moves has in common with any of those
+ * before it: the highest that it is, or was put on top of, and one of them, too
  * Returns NULL: nothing, or it was taken away long ago
  */
 const struct move *lineage_base(

@@ -182,8 +182,7 @@ static int find_top(
 {
     struct tip whole = { .n = 0 };
 
-    whole.sides =
-        arena_alloc(&w->arena, w->left.top, sizeof(*whole.sides), e);
+    whole.sides = arena_alloc(&w->arena, w->left.top, sizeof(*whole.sides), e);
     if (whole.sides == NULL)
         return -1;
 

@@ -296,15 +296,14 @@ int names_restore(struct bucket *b, const char *ref, const struct tip *seen,
 {
     struct intent claim AUTO(intent_drop) = INTENT_INIT;
     struct catalog next = *c;
-    struct tip_side side;
-    char id[MOVE_ID + 1];
+    struct tip_side side = { .size = 0 };
     int rc;
 
     next.number = seen->number + 1;
     snprintf(next.what, sizeof(next.what), "repair");
     if (write_catalog(b, &next, at, &claim, &side, e) != 0)
         return -1;
-    rc = tip_move(b, ref, seen, &side, id, e);
+    rc = tip_move(b, ref, seen, &side, e);
     if (rc <= 0)
         return rc;
     return err_set(
@@ -320,16 +319,15 @@ static int cover_some(struct bucket *b, const struct names_change *c,
     struct names_change as_is = {
         .ref = c->ref, .what = "merge", .claim = c->claim
     };
-    struct tip_side next;
+    struct tip_side next = { .size = 0 };
     struct catalog now;
-    char id[MOVE_ID + 1];
 
     head.n = MOVE_OVER_MAX;
     if (names_sides(b, c->ref, &head, arena, &now, e) != 0)
         return -1;
     as_is.commit = now.commit;
     return add_catalog(b, &as_is, &now, &head, arena, &next, e) != 0 ||
-                   tip_move(b, c->ref, &head, &next, id, e) < 0
+                   tip_move(b, c->ref, &head, &next, e) < 0
                ? -1
                : 1;
 }
@@ -351,58 +349,61 @@ static bool clashes(const struct names_change *c, const struct catalog *before,
     return check_folders(others, c->files, c->n, &why) != 0;
 }
 
-/* What counts without one move; false: it counts no more by itself. */
-static bool leave_out(struct tip *head, const char *id)
+/* One more move, to what counts without ours. Beside too many ours stays. */
+static int take_back(struct bucket *b, const struct names_change *c,
+    const struct tip *others, const struct catalog *as_is,
+    const struct tip_side *ours, uint64_t number, struct arena *arena,
+    struct err *e)
 {
-    size_t n = 0;
+    const struct names_change none = { .ref = c->ref,
+        .what = "withdraw",
+        .commit = as_is->commit,
+        .claim = c->claim };
+    struct tip all = *others;
+    struct tip_side next = { .size = 0 };
 
-    for (size_t i = 0; i < head->n; i++)
-        if (strcmp(head->sides[i].id, id) != 0)
-            head->sides[n++] = head->sides[i];
-    if (n == head->n)
-        return false;
-    head->n = n;
-    return n > 0;
+    if (others->n >= MOVE_OVER_MAX)
+        return 0;
+    all.sides = arena_alloc(arena, others->n + 1, sizeof(*all.sides), e);
+    if (all.sides == NULL)
+        return -1;
+    for (size_t i = 0; i < others->n; i++)
+        all.sides[i] = others->sides[i];
+    all.sides[all.n++] = *ours;
+    all.number = size_max(others->number, number);
+    return add_catalog(b, &none, as_is, &all, arena, &next, e) != 0 ||
+                   tip_move(b, c->ref, &all, &next, e) < 0
+               ? -1
+               : 0;
 }
 
 /*
- * The move was made, and others were that its writer did not know of. Where
- * both mean something by one name, each of the two that sees the other takes
- * his back, by one more move.
- * 0: it stands; 1: once more, on top of the others'; -1 with *e.
+ * The move was made, and others count beside it. Where one of them means
+ * something else by a name of it, each who sees the other takes his back.
+ * 0: it stands; 1: once more, on top of the others; -1 with *e.
  */
 static int stand(struct bucket *b, const struct names_change *c,
-    const struct catalog *before, const char *id, struct err *e)
+    const struct catalog *before, const struct tip_side *ours, uint64_t number,
+    struct err *e)
 {
     struct arena arena AUTO(arena_free) = ARENA_INIT(NAMES_ARENA_MAX);
-    struct names_change back = {
-        .ref = c->ref, .what = "withdraw", .claim = c->claim
-    };
-    struct tip all, others;
     struct catalog now;
-    struct tip_side next;
-    char own[MOVE_ID + 1];
+    struct tip others;
 
-    if (names_load(b, c->ref, &arena, &now, &all, e) != 0)
+    if (names_load(b, c->ref, &arena, &now, NULL, e) != 0)
         return -1;
     if (strcmp(now.commit, c->commit) != 0)
         return 1;
-    others = all;
-    others.sides = arena_alloc(&arena, all.n, sizeof(*others.sides), e);
-    if (others.sides == NULL)
+    if (tip_read_without(b, c->ref, ours->id, &arena, &others, e) != 0)
         return -1;
-    memcpy(others.sides, all.sides, all.n * sizeof(*others.sides));
-    if (!leave_out(&others, id))
+    if (others.n == 0)
         return 0;
     if (names_sides(b, c->ref, &others, &arena, &now, e) != 0)
         return -1;
     if (!clashes(c, before, &now))
         return 0;
-    back.commit = now.commit;
-    if (add_catalog(b, &back, &now, &all, &arena, &next, e) != 0 ||
-        tip_move(b, c->ref, &all, &next, own, e) < 0)
-        return -1;
-    return 1;
+    return take_back(b, c, &others, &now, ours, number, &arena, e) != 0 ? -1
+                                                                        : 1;
 }
 
 /* 0 with *number; 1: once more; -1 with *e. */
@@ -410,10 +411,9 @@ static int try_commit(struct bucket *b, const struct names_change *c,
     uint64_t *number, struct err *e)
 {
     struct arena arena AUTO(arena_free) = ARENA_INIT(NAMES_ARENA_MAX);
-    struct tip_side next;
+    struct tip_side next = { .size = 0 };
     struct catalog now;
     struct tip head;
-    char id[MOVE_ID + 1];
     bool todo, beside;
     int rc;
 
@@ -433,11 +433,11 @@ static int try_commit(struct bucket *b, const struct names_change *c,
         return 0;
     if (add_catalog(b, c, &now, &head, &arena, &next, e) != 0)
         return -1;
-    rc = tip_move(b, c->ref, &head, &next, id, e);
-    if (rc != 0 || tip_beside(b, c->ref, &head, id, &beside, e) != 0)
+    rc = tip_move(b, c->ref, &head, &next, e);
+    if (rc != 0 || tip_beside(b, c->ref, &head, next.id, &beside, e) != 0)
         return rc != 0 ? rc : -1;
     *number = head.number + 1;
-    return beside ? stand(b, c, &now, id, e) : 0;
+    return beside ? stand(b, c, &now, &next, *number, e) : 0;
 }
 
 /* Longer and longer, and never as long as another one. */

@@ -27,7 +27,7 @@
 int names_load(struct bucket *b, const char *ref, struct arena *arena,
     struct catalog *out, struct tip *head, struct err *e);
 
-/* names_sides - what the moves of one number mean together: 1 or more. */
+/* names_sides - what several moves mean together: 1 or more. */
 int names_sides(struct bucket *b, const char *ref, const struct tip *head,
     struct arena *arena, struct catalog *out, struct err *e);
 

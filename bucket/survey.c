@@ -150,8 +150,8 @@ static int add_ref(struct bucket *b, struct survey *s, struct str ref,
         return -1;
     for (size_t i = 0; i < head.n; i++)
         if (head.sides[i].base.hex[0] != '\0' &&
-            add_manifest(s, ref, &head.sides[i].base, head.sides[i].base_size,
-                e) != 0)
+            add_manifest(
+                s, ref, &head.sides[i].base, head.sides[i].base_size, e) != 0)
             return -1;
     for (size_t i = 0; i < head.n; i++)
         if (add_manifest(

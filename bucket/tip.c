@@ -125,24 +125,29 @@ int tip_key(const struct bucket *b, char *out, const char *name,
 
 struct listing {
     struct lineage *to;
-    size_t front; /* of the key, before the tail */
+    const char *without; /* an id, or NULL */
+    size_t front;        /* of the key, before the tail */
 };
 
 static int keep_move(void *arg, const struct s3_entry *entry, struct err *e)
 {
     struct listing *l = arg;
+    struct str tail = str_of(entry->key);
 
-    return entry->folder || strlen(entry->key) < l->front
-               ? 0
-               : lineage_add(l->to, str_of(entry->key + l->front),
-                     entry->modified_s, e);
+    if (entry->folder || tail.len < l->front + MOVE_HEAD)
+        return 0;
+    tail = (struct str){ tail.p + l->front, tail.len - l->front };
+    if (l->without != NULL &&
+        memcmp(tail.p + MOVE_NUMBER + 1, l->without, MOVE_ID) == 0)
+        return 0;
+    return lineage_add(l->to, tail, entry->modified_s, e);
 }
 
-int tip_lineage(struct bucket *b, const char *name, int64_t before_s,
-    struct lineage *out, struct err *e)
+static int list_moves(struct bucket *b, const char *name, const char *without,
+    int64_t before_s, struct lineage *out, struct err *e)
 {
     char prefix[S3_KEY_MAX + 1];
-    struct listing own = { .to = out };
+    struct listing own = { .to = out, .without = without };
     struct s3_list l = {
         .prefix = prefix, .folders = true, .entry = keep_move, .arg = &own
     };
@@ -151,6 +156,12 @@ int tip_lineage(struct bucket *b, const char *name, int64_t before_s,
         return -1;
     own.front = strlen(prefix);
     return s3_list(b->s3, &l, e) != 0 ? -1 : lineage_sort(out, before_s, e);
+}
+
+int tip_lineage(struct bucket *b, const char *name, int64_t before_s,
+    struct lineage *out, struct err *e)
+{
+    return list_moves(b, name, NULL, before_s, out, e);
 }
 
 int tip_order(const void *a, const void *b)
@@ -207,14 +218,14 @@ static int find_bases(struct bucket *b, const char *name, struct lineage *m,
 }
 
 /* 1: what the list had is not there any more. */
-static int read_append(struct bucket *b, const char *name, struct arena *arena,
-    struct tip *out, struct err *e)
+static int read_append(struct bucket *b, const char *name, const char *without,
+    struct arena *arena, struct tip *out, struct err *e)
 {
     struct arena own AUTO(arena_free) = ARENA_INIT(MOVES_MAX);
     struct lineage m = { .arena = &own };
     size_t n = 0;
 
-    if (tip_lineage(b, name, 0, &m, e) != 0)
+    if (list_moves(b, name, without, 0, &m, e) != 0)
         return -1;
     for (uint64_t i = 0; i < m.n; i++)
         n += !m.v[i].covered;
@@ -249,31 +260,43 @@ static int nap(int tries, struct err *e)
     return cancel_check(e);
 }
 
-int tip_read(struct bucket *b, const char *name, struct arena *arena,
+static int read_swapped(struct bucket *b, const char *name, struct arena *arena,
     struct tip *out, struct err *e)
 {
     char key[S3_KEY_MAX + 1];
+    int rc;
+
+    out->sides = arena_alloc(arena, 1, sizeof(*out->sides), e);
+    if (out->sides == NULL || tip_key(b, key, name, "head", e) != 0)
+        return -1;
+    rc = read_one(b, name, key, &out->number, &out->sides[0], out->etag, e);
+    out->n = rc == 0 ? 1 : 0;
+    return rc < 0 ? -1 : 0;
+}
+
+int tip_read_without(struct bucket *b, const char *name, const char *id,
+    struct arena *arena, struct tip *out, struct err *e)
+{
     int rc = 1;
 
-    *out = (struct tip){ .n = 0 };
-    if (b->conditional) {
-        out->sides = arena_alloc(arena, 1, sizeof(*out->sides), e);
-        if (out->sides == NULL || tip_key(b, key, name, "head", e) != 0)
-            return -1;
-        rc = read_one(b, name, key, &out->number, &out->sides[0], out->etag, e);
-        out->n = rc == 0 ? 1 : 0;
-        return rc < 0 ? -1 : 0;
-    }
     for (int tries = 0; tries < READ_TRIES && rc == 1; tries++) {
         if (tries > 0 && nap(tries, e) != 0)
             return -1;
         *out = (struct tip){ .n = 0 };
-        rc = read_append(b, name, arena, out, e);
+        rc = read_append(b, name, id, arena, out, e);
     }
     if (rc == 1)
-        return err_set(e, ERR_BUSY,
-            "%s: what is listed of '%s' is not there", b->shown, name);
+        return err_set(e, ERR_BUSY, "%s: what is listed of '%s' is not there",
+            b->shown, name);
     return rc;
+}
+
+int tip_read(struct bucket *b, const char *name, struct arena *arena,
+    struct tip *out, struct err *e)
+{
+    *out = (struct tip){ .n = 0 };
+    return b->conditional ? read_swapped(b, name, arena, out, e)
+                          : tip_read_without(b, name, NULL, arena, out, e);
 }
 
 /* ---- moving ---- */
@@ -322,22 +345,21 @@ static int append(struct bucket *b, const char *name, const struct tip *seen,
     if (bucket_random(id, e) != 0)
         return -1;
     move_tail(tail, seen->number + 1, id, over, n);
-    return tip_key(b, key, name, tail, e) != 0
-               ? -1
-               : bucket_write(b, key, text, e);
+    return tip_key(b, key, name, tail, e) != 0 ? -1
+                                               : bucket_write(b, key, text, e);
 }
 
 int tip_move(struct bucket *b, const char *name, const struct tip *seen,
-    const struct tip_side *next, char *id, struct err *e)
+    struct tip_side *next, struct err *e)
 {
     struct buf text AUTO(buf_free) = BUF_INIT(TIP_TEXT_MAX);
     int rc;
 
-    id[0] = '\0';
+    next->id[0] = '\0';
     if (tip_text(&text, seen->number + 1, next, e) != 0)
         return -1;
     rc = b->conditional ? swap(b, name, seen, next, buf_str(&text), e)
-                        : append(b, name, seen, buf_str(&text), id, e);
+                        : append(b, name, seen, buf_str(&text), next->id, e);
     /* It was sent, and nobody has said what became of it. */
     if (rc < 0 && (e->kind == ERR_NET || e->kind == ERR_CANCELLED)) {
         e->hint[0] = '\0';

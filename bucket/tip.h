@@ -36,7 +36,7 @@ struct tip_side {
 };
 
 struct tip {
-    uint64_t number; /* of moves, the highest; 0: there was none */
+    uint64_t number;        /* of moves, the highest; 0: there was none */
     struct tip_side *sides; /* in arena */
     size_t n; /* 1; 0: there is none; more: of writers that did not know of
                  each other, the oldest first */
@@ -49,12 +49,16 @@ int tip_read(struct bucket *b, const char *name, struct arena *arena,
 
 /*
  * tip_move - from what was read, of at most MOVE_OVER_MAX sides, to the next
- * id       of the move, MOVE_ID + 1 bytes; "": nobody can have moved beside it
+ * next     its id is set
  * Returns  0: it counts from now on, whatever others do; 1: somebody else was
  *          faster, nothing has changed: read again; or -1 with *e
  */
 int tip_move(struct bucket *b, const char *name, const struct tip *seen,
-    const struct tip_side *next, char *id, struct err *e);
+    struct tip_side *next, struct err *e);
+
+/* tip_read_without - what would count if the move of that id were not there. */
+int tip_read_without(struct bucket *b, const char *name, const char *id,
+    struct arena *arena, struct tip *out, struct err *e);
 
 /* tip_beside - does a move count that is neither of seen nor that one? */
 int tip_beside(struct bucket *b, const char *name, const struct tip *seen,
@@ -62,9 +66,9 @@ int tip_beside(struct bucket *b, const char *name, const struct tip *seen,
 
 /* What is left of a ref. */
 struct tip_left {
-    struct tip tip; /* what counts, and what did, the newest first; nothing of its
-                       sides is proven, not even that they are digests. Number
-                       and etag are for tip_move; number 0: not known */
+    struct tip tip; /* what counts, and what did, the newest first; nothing of
+                       its sides is proven, not even that they are digests.
+                       Number and etag are for tip_move; number 0: not known */
     size_t top;     /* so many of its sides, the first, count */
     struct str damaged[TIP_SALVAGE_MAX]; /* of those: keys, in arena */
     size_t n_damaged;

@@ -4,7 +4,6 @@
 
 #include <string.h>
 
-
 /* What stands where a catalog's digest does, damaged or not. */
 static void read_roughly(struct str text, struct tip_side *out)
 {

@@ -416,7 +416,7 @@ def test_damage(tap, b):
 def test_writers(tap, b):
     """Everybody's files are there at the end, and who lost is told."""
     b.next("writers")
-    n, each = (8, 6) if LONG else (4, 2) if b.server.conditional else (2, 2)
+    n, each = (8, 6) if LONG else (4, 2)
     said = []
 
     def write_some(w):
