@@ -454,19 +454,25 @@ int tip_names(struct bucket *b, const char *below, struct arena *arena,
     return 0;
 }
 
-/* What is below first: else it would count again. */
+/*
+ * What is below first: else it would count again. Nothing while several count:
+ * what they have in common is needed to put them together.
+ */
 int tip_tidy(
     struct bucket *b, const char *name, int64_t before_s, struct err *e)
 {
     struct arena arena AUTO(arena_free) = ARENA_INIT(MOVES_MAX);
     struct lineage m = { .arena = &arena };
     char key[S3_KEY_MAX + 1];
+    uint64_t count = 0;
 
     if (b->conditional)
         return 0;
     if (tip_lineage(b, name, before_s, &m, e) != 0)
         return -1;
-    for (uint64_t i = 0; i < m.n; i++) {
+    for (uint64_t i = 0; i < m.n; i++)
+        count += !m.v[i].covered;
+    for (uint64_t i = 0; i < m.n && count == 1; i++) {
         struct move *of = &m.v[i];
 
         if (!of->covered || !of->settled || !lineage_bare(&m, of))

@@ -1,12 +1,16 @@
 /*
  * What stands in a bucket: a catalog has safe names, sorted and once; what
  * was read is written as it stood; two of one parent are put together, and
- * nothing of either is lost. A ref is one with its sum, or none.
+ * nothing of either is lost. A ref is one with its sum, or none. Whatever
+ * moves there are, one counts, and what two have in common is below neither.
  */
 // seeds: tests/fuzz/catalog/*
 #include "kit.h"
 
+#include <stdio.h>
+
 #include "bucket/catalog.h"
+#include "bucket/lineage.h"
 #include "bucket/tip.h"
 
 #include "base/path.h"
@@ -68,11 +72,48 @@ static void check_ref(struct str text)
     must(str_eq(buf_str(&again), buf_str(&mended)));
 }
 
+static void id_of(uint8_t byte, char out[MOVE_ID + 1])
+{
+    snprintf(out, MOVE_ID + 1, "%016x", byte);
+}
+
+/* Of four bytes each: a number, an id, and two that it was put on top of. */
+static void check_lineage(const uint8_t *data, size_t size)
+{
+    struct arena arena AUTO(arena_free) = ARENA_INIT(ARENA_MAX);
+    struct lineage l = { .arena = &arena };
+    struct move *count[2] = { NULL, NULL };
+    struct err e = ERR_INIT;
+
+    for (size_t i = 0; i + 4 <= size && i < 4096; i += 4) {
+        char tail[MOVE_TAIL_MAX + 1], id[3][MOVE_ID + 1];
+        const char *const over[] = { id[1], id[2] };
+
+        for (size_t k = 0; k < 3; k++)
+            id_of(data[i + 1 + k], id[k]);
+        move_tail(tail, data[i], id[0], over, 2);
+        must(lineage_add(&l, str_of(tail), (int64_t)i, &e) == 0);
+    }
+    must(lineage_sort(&l, 100, &e) == 0);
+    for (uint64_t i = 0; i < l.n; i++)
+        if (!l.v[i].covered) {
+            count[1] = count[0];
+            count[0] = &l.v[i];
+        }
+    must((l.n > 0) == (count[0] != NULL));
+    if (count[1] != NULL) {
+        const struct move *base = lineage_base(&l, count, 2);
+
+        must(base == NULL || base->covered);
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct str text = { (const char *)data, size };
 
     check_catalog(text);
     check_ref(text);
+    check_lineage(data, size);
     return 0;
 }
