@@ -13,7 +13,7 @@
 enum { STORE_TEXT_MAX = 4096, PROBES_MAX = 4 };
 
 static const char store_conditional[] = "ml-bucket 1\nrefs conditional\n";
-static const char store_append[] = "ml-bucket 1\nrefs append\n";
+static const char store_append[] = "ml-bucket 1\nrefs lineage\n";
 
 bool bucket_is(const char *text)
 {

@@ -7,7 +7,7 @@
 #include "base/decimal.h"
 #include "base/hex.h"
 
-enum { OF_OTHERS = 1, OF_LAST = 2 };
+enum { OF_OTHERS = 1, OF_LAST = 2, OF_BOTH = 3, BELOW = 4 };
 
 bool move_number(struct str tail, uint64_t *number)
 {
@@ -24,7 +24,8 @@ bool move_number(struct str tail, uint64_t *number)
         digits.p++;
         digits.len--;
     }
-    return decimal_u64(digits, number) && *number > 0;
+    return decimal_u64(digits, number) && *number > 0 &&
+           *number <= MOVE_NUMBER_MAX;
 }
 
 void move_tail(char *out, uint64_t number, const char *id,
@@ -135,9 +136,11 @@ int lineage_sort(struct lineage *m, int64_t before_s, struct err *e)
     return 0;
 }
 
-const struct move *lineage_base(
-    struct lineage *m, struct move *const *v, uint64_t n)
+unsigned lineage_bases(struct lineage *m, struct move *const *v, uint64_t n,
+    const struct move **out)
 {
+    unsigned count = 0;
+
     for (uint64_t i = 0; i < m->n; i++)
         m->v[i].seen = 0;
     for (uint64_t i = 0; i < n; i++)
@@ -145,15 +148,28 @@ const struct move *lineage_base(
     /* Whoever covers a move stands behind it. */
     for (uint64_t i = m->n; i-- > 0;) {
         const struct move *of = &m->v[i];
+        bool both = (of->seen & OF_BOTH) == OF_BOTH;
         struct move *under;
 
-        if (of->seen == (OF_OTHERS | OF_LAST))
-            return of;
+        if (both && (of->seen & BELOW) == 0 && count < MOVE_OVER_MAX)
+            out[count++] = of;
         for (size_t at = 0;
              of->seen != 0 && (under = next_over(m, of, &at)) != NULL;)
-            under->seen |= of->seen;
+            under->seen |= of->seen | (both ? BELOW : 0);
     }
-    return NULL;
+    return count;
+}
+
+bool lineage_whole(const struct lineage *m)
+{
+    for (uint64_t i = 0; i < m->n; i++) {
+        struct str tail = m->v[i].tail;
+
+        for (size_t at = MOVE_HEAD; at < tail.len; at += 1 + MOVE_ID)
+            if (lineage_find(m, tail.p + at + 1) == NULL)
+                return false;
+    }
+    return true;
 }
 
 bool lineage_bare(const struct lineage *m, const struct move *of)
@@ -164,4 +180,35 @@ bool lineage_bare(const struct lineage *m, const struct move *of)
         if (!under->gone)
             return false;
     return true;
+}
+
+void lineage_since(struct lineage *m, int64_t since_s)
+{
+    for (uint64_t i = 0; i < m->n; i++) {
+        struct move *of = &m->v[i], *under;
+
+        if (of->written_s < since_s)
+            continue;
+        of->seen = 1;
+        for (size_t at = 0; (under = next_over(m, of, &at)) != NULL;)
+            under->seen = 1;
+    }
+}
+
+int lineage_leave_out(struct lineage *m, const char *id, struct err *e)
+{
+    struct move *gone = lineage_find(m, id);
+    uint64_t n = 0;
+
+    if (gone == NULL || gone->covered)
+        return 0;
+    for (uint64_t i = 0; i < m->n; i++) {
+        if (&m->v[i] == gone)
+            continue;
+        m->v[n] = m->v[i];
+        m->v[n].covered = m->v[n].settled = false;
+        n++;
+    }
+    m->n = n;
+    return lineage_sort(m, 0, e);
 }

@@ -14,6 +14,8 @@
 
 #include "base/arena.h"
 
+#define MOVE_NUMBER_MAX ((uint64_t)1 << 60)
+
 enum {
     MOVE_ID = 16,
     MOVE_NUMBER = 20,
@@ -29,7 +31,7 @@ struct move {
     bool covered;
     bool settled; /* by one that was written before the time of lineage_sort */
     bool gone;    /* the owner's: it was taken away since */
-    unsigned char seen; /* lineage_base's */
+    unsigned char seen; /* a mark: lineage_bases, lineage_since */
 };
 
 struct lineage {
@@ -39,7 +41,7 @@ struct lineage {
     struct move **by_id;
 };
 
-/* move_number - the number in a tail; false: it is not one. */
+/* move_number - the number in a tail, up to MOVE_NUMBER_MAX; false: none. */
 bool move_number(struct str tail, uint64_t *number);
 
 /* move_tail - write one, of MOVE_TAIL_MAX + 1 bytes; n_over ids of over. */
@@ -56,6 +58,12 @@ int lineage_add(
 /* lineage_sort - when all are there: who is covered. -1 with *e: NOMEM */
 int lineage_sort(struct lineage *m, int64_t before_s, struct err *e);
 
+/* lineage_leave_out - as if it were not there, if nothing covers it. */
+int lineage_leave_out(struct lineage *m, const char *id, struct err *e);
+
+/* lineage_since - mark what was written since then, and what that covers. */
+void lineage_since(struct lineage *m, int64_t since_s);
+
 /* lineage_find - the one of that id, or NULL. */
 struct move *lineage_find(const struct lineage *m, const char *id);
 
@@ -64,11 +72,16 @@ struct move *lineage_find(const struct lineage *m, const char *id);
 bool lineage_bare(const struct lineage *m, const struct move *of);
 
 /*
- * lineage_base - what the last of n moves has in common with any of those
- * before it: the highest that it is, or was put on top of, and one of them, too
- * Returns NULL: nothing, or it was taken away long ago
+ * lineage_bases - what the last of n moves has in common with any of those
+ * before it: of the moves that it is, or was put on top of, and one of them,
+ * too, those that no other such move was put on top of
+ * out      room for MOVE_OVER_MAX; the highest of more
+ * Returns  how many
  */
-const struct move *lineage_base(
-    struct lineage *m, struct move *const *v, uint64_t n);
+unsigned lineage_bases(struct lineage *m, struct move *const *v, uint64_t n,
+    const struct move **out);
+
+/* lineage_whole - is all there that any was put on top of? */
+bool lineage_whole(const struct lineage *m);
 
 #endif

@@ -201,6 +201,7 @@ static int find_top(
         if (rc > 0)
             continue;
         w->at.written_s = w->left.tip.sides[i].written_s;
+        memcpy(w->at.id, w->left.tip.sides[i].id, sizeof(w->at.id));
         whole.sides[whole.n++] = w->at;
     }
     if (whole.n == 0)
@@ -208,6 +209,8 @@ static int find_top(
     *last = whole.n == w->left.top;
     qsort(whole.sides, whole.n, sizeof(*whole.sides), tip_order);
     w->at = whole.sides[0];
+    if (tip_bases(w->b, w->ref, &w->arena, whole.sides, whole.n, e) != 0)
+        return -1;
     return names_sides(w->b, w->ref, &whole, &w->arena, &w->catalog, e);
 }
 

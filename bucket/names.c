@@ -43,26 +43,20 @@ static int load_parent(struct bucket *b, const struct catalog *of,
 }
 
 /* What a side has in common with those that are put together already. */
-static int load_base(struct bucket *b, const struct tip_side *s,
-    const struct catalog *first, const struct catalog *side,
-    struct arena *arena, struct catalog *out, struct err *e)
+static int load_base(struct bucket *b, const char *ref,
+    const struct tip_side *s, const struct catalog *first,
+    const struct catalog *side, struct arena *arena, struct catalog *out,
+    struct err *e)
 {
-    struct err why = ERR_INIT;
+    const struct tip bases = { .sides = s->bases, .n = s->n_bases };
 
     *out = (struct catalog){ .n = 0 };
-    if (s->base.hex[0] != '\0')
-        names_catalog(b, &s->base, s->base_size, arena, out, &why);
-    else if (strcmp(side->parent, first->parent) == 0)
-        load_parent(b, first, arena, out, &why);
-    /* Without it what either has is there. */
-    if (why.kind == ERR_NONE || why.kind == ERR_CORRUPT ||
-        why.kind == ERR_MISSING) {
-        if (why.kind != ERR_NONE)
-            *out = (struct catalog){ .n = 0 };
-        return 0;
-    }
-    *e = why;
-    return -1;
+    if (bases.n > 0)
+        return names_sides(b, ref, &bases, arena, out, e);
+    /* Nothing: what either has is there. */
+    return strcmp(side->parent, first->parent) == 0
+               ? load_parent(b, first, arena, out, e)
+               : 0;
 }
 
 /* Writers moved the ref who did not know of each other. */
@@ -86,7 +80,7 @@ static int load_sides(struct bucket *b, const char *ref, const struct tip *head,
             *out = side;
             continue;
         }
-        if (load_base(b, s, &first, &side, arena, &base, e) != 0 ||
+        if (load_base(b, ref, s, &first, &side, arena, &base, e) != 0 ||
             catalog_merge(out, &base, &first, &side, &clash, arena, e) != 0)
             return -1;
     }

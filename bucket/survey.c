@@ -135,6 +135,43 @@ static int add_past(struct bucket *b, struct survey *s, struct str ref,
     return 0;
 }
 
+/* Several are put together over what they have in common. */
+static int add_sides(struct survey *s, struct str ref, const struct tip_side *v,
+    size_t n, struct err *e)
+{
+    for (size_t i = 0; i < n; i++)
+        if (add_manifest(s, ref, &v[i].catalog, v[i].size, e) != 0 ||
+            add_sides(s, ref, v[i].bases, v[i].n_bases, e) != 0)
+            return -1;
+    return 0;
+}
+
+/* What a move meant that counted since, whoever else has covered it. */
+static int add_recent(struct bucket *b, struct survey *s, struct str ref,
+    int64_t since_s, struct err *e)
+{
+    struct tip_side *v;
+    uint64_t n;
+
+    if (tip_recent(b, ref.p, since_s, s->arena, &v, &n, e) != 0)
+        return -1;
+    for (uint64_t i = 0; i < n; i++) {
+        struct arena arena AUTO(arena_free) = ARENA_INIT(NAMES_ARENA_MAX);
+        struct err why = ERR_INIT;
+        struct catalog c;
+
+        if (names_catalog(b, &v[i].catalog, v[i].size, &arena, &c, &why) == 0) {
+            if (add_sides(s, ref, &v[i], 1, e) != 0 ||
+                add_catalog(s, ref, &c, false, e) != 0)
+                return -1;
+        } else if (why.kind != ERR_CORRUPT) {
+            *e = why;
+            return -1;
+        }
+    }
+    return 0;
+}
+
 static int add_ref(struct bucket *b, struct survey *s, struct str ref,
     int64_t since_s, struct err *e)
 {
@@ -144,22 +181,15 @@ static int add_ref(struct bucket *b, struct survey *s, struct str ref,
 
     if (names_load(b, ref.p, s->arena, &c, &head, e) != 0)
         return -1;
-    /* Several are put together over what they have in common. */
+    if (head.n == 0)
+        return 0;
+    /* Where nothing in common is known. */
     if (head.n > 1 && digest_parse(&base, str_of(c.parent)) &&
         add_manifest(s, ref, &base, c.parent_size, e) != 0)
         return -1;
-    for (size_t i = 0; i < head.n; i++)
-        if (head.sides[i].base.hex[0] != '\0' &&
-            add_manifest(
-                s, ref, &head.sides[i].base, head.sides[i].base_size, e) != 0)
-            return -1;
-    for (size_t i = 0; i < head.n; i++)
-        if (add_manifest(
-                s, ref, &head.sides[i].catalog, head.sides[i].size, e) != 0)
-            return -1;
-    if (head.n == 0)
-        return 0;
-    if (add_catalog(s, ref, &c, true, e) != 0)
+    if (add_sides(s, ref, head.sides, head.n, e) != 0 ||
+        add_catalog(s, ref, &c, true, e) != 0 ||
+        add_recent(b, s, ref, since_s, e) != 0)
         return -1;
     return add_past(
         b, s, ref, &c, head.sides[head.n - 1].written_s, since_s, e);

@@ -13,7 +13,7 @@
 #include "base/rd.h"
 #include "s3/list.h"
 
-enum { READ_TRIES = 8, MOVES_MAX = 1 << 28 };
+enum { READ_TRIES = 8, MOVES_MAX = 1 << 28, DEPTH_MAX = 8 };
 
 /* ---- the text ---- */
 
@@ -125,29 +125,24 @@ int tip_key(const struct bucket *b, char *out, const char *name,
 
 struct listing {
     struct lineage *to;
-    const char *without; /* an id, or NULL */
-    size_t front;        /* of the key, before the tail */
+    size_t front; /* of the key, before the tail */
 };
 
 static int keep_move(void *arg, const struct s3_entry *entry, struct err *e)
 {
     struct listing *l = arg;
-    struct str tail = str_of(entry->key);
 
-    if (entry->folder || tail.len < l->front + MOVE_HEAD)
-        return 0;
-    tail = (struct str){ tail.p + l->front, tail.len - l->front };
-    if (l->without != NULL &&
-        memcmp(tail.p + MOVE_NUMBER + 1, l->without, MOVE_ID) == 0)
-        return 0;
-    return lineage_add(l->to, tail, entry->modified_s, e);
+    return entry->folder || strlen(entry->key) < l->front
+               ? 0
+               : lineage_add(l->to, str_of(entry->key + l->front),
+                     entry->modified_s, e);
 }
 
-static int list_moves(struct bucket *b, const char *name, const char *without,
-    int64_t before_s, struct lineage *out, struct err *e)
+int tip_lineage(struct bucket *b, const char *name, int64_t before_s,
+    struct lineage *out, struct err *e)
 {
     char prefix[S3_KEY_MAX + 1];
-    struct listing own = { .to = out, .without = without };
+    struct listing own = { .to = out };
     struct s3_list l = {
         .prefix = prefix, .folders = true, .entry = keep_move, .arg = &own
     };
@@ -156,12 +151,6 @@ static int list_moves(struct bucket *b, const char *name, const char *without,
         return -1;
     own.front = strlen(prefix);
     return s3_list(b->s3, &l, e) != 0 ? -1 : lineage_sort(out, before_s, e);
-}
-
-int tip_lineage(struct bucket *b, const char *name, int64_t before_s,
-    struct lineage *out, struct err *e)
-{
-    return list_moves(b, name, NULL, before_s, out, e);
 }
 
 int tip_order(const void *a, const void *b)
@@ -185,71 +174,140 @@ static int read_move(struct bucket *b, const char *name, const struct move *m,
     return read_one(b, name, key, &number, out, NULL, e);
 }
 
-/* What each has in common with those before it. */
-static int find_bases(struct bucket *b, const char *name, struct lineage *m,
-    struct tip *t, struct err *e)
+static bool same_base(const struct tip_side *s, const struct move *m)
 {
-    struct move **v = arena_alloc(m->arena, t->n, sizeof(struct move *), e);
-    const struct move *was = NULL;
+    return s->n_bases == 1 && memcmp(s->bases[0].id, move_id(m), MOVE_ID) == 0;
+}
+
+/* Where two have several moves in common, those have some in common, too. */
+static int find_bases(struct bucket *b, const char *name, struct lineage *m,
+    struct arena *arena, struct tip_side *sides, size_t n, unsigned depth,
+    struct err *e)
+{
+    const struct move *bases[MOVE_OVER_MAX];
+    struct move **v = arena_alloc(m->arena, n, sizeof(struct move *), e);
 
     if (v == NULL)
         return -1;
-    for (size_t i = 0; i < t->n; i++) {
-        struct tip_side base = { .size = 0 }, *side = &t->sides[i];
-        const struct move *common;
+    for (size_t i = 0; i < n; i++) {
+        struct tip_side *s = &sides[i];
+        unsigned common;
 
-        v[i] = lineage_find(m, side->id);
-        common = i > 0 ? lineage_base(m, v, i + 1) : NULL;
-        if (common == NULL)
-            continue;
-        if (common == was) {
-            side->base = side[-1].base;
-            side->base_size = side[-1].base_size;
+        v[i] = lineage_find(m, s->id);
+        if (v[i] == NULL || depth == DEPTH_MAX)
+            return 0;
+        common = i > 0 ? lineage_bases(m, v, i + 1, bases) : 0;
+        if (common == 1 && same_base(&s[-1], bases[0])) {
+            s->bases = s[-1].bases;
+            s->n_bases = 1;
             continue;
         }
-        /* 1: taken away by now, as gc does after a day. */
-        if (read_move(b, name, common, &base, e) < 0)
+        s->bases = arena_alloc(arena, common, sizeof(*s->bases), e);
+        if (s->bases == NULL)
             return -1;
-        side->base = base.catalog;
-        side->base_size = base.size;
-        was = common;
+        for (unsigned k = 0; k < common; k++) {
+            int rc = read_move(b, name, bases[k], &s->bases[s->n_bases], e);
+
+            if (rc < 0)
+                return -1;
+            s->n_bases += rc == 0;
+        }
+        if (s->n_bases > 1)
+            qsort(s->bases, s->n_bases, sizeof(*s->bases), tip_order);
+        if (s->n_bases > 1 && find_bases(b, name, m, arena, s->bases,
+                                  s->n_bases, depth + 1, e) != 0)
+            return -1;
     }
     return 0;
 }
 
-/* 1: what the list had is not there any more. */
-static int read_append(struct bucket *b, const char *name, const char *without,
-    struct arena *arena, struct tip *out, struct err *e)
+int tip_bases(struct bucket *b, const char *name, struct arena *arena,
+    struct tip_side *sides, size_t n, struct err *e)
 {
     struct arena own AUTO(arena_free) = ARENA_INIT(MOVES_MAX);
     struct lineage m = { .arena = &own };
-    size_t n = 0;
 
-    if (list_moves(b, name, without, 0, &m, e) != 0)
+    if (b->conditional || n < 2)
+        return 0;
+    return tip_lineage(b, name, 0, &m, e) != 0
+               ? -1
+               : find_bases(b, name, &m, arena, sides, n, 0, e);
+}
+
+/* Read those that are marked, or count; what is gone is left out. */
+static int read_moves(struct bucket *b, const char *name, struct lineage *m,
+    struct arena *arena, struct tip_side **out, size_t *n, struct err *e)
+{
+    size_t room = 0;
+
+    for (uint64_t i = 0; i < m->n; i++)
+        room += !m->v[i].covered || m->v[i].seen != 0;
+    *n = 0;
+    *out = arena_alloc(arena, room, sizeof(**out), e);
+    if (*out == NULL)
         return -1;
-    for (uint64_t i = 0; i < m.n; i++)
-        n += !m.v[i].covered;
-    out->sides = arena_alloc(arena, n, sizeof(*out->sides), e);
-    if (out->sides == NULL)
-        return -1;
-    for (uint64_t i = 0; i < m.n; i++) {
+    for (uint64_t i = 0; i < m->n; i++) {
         int rc;
 
-        if (m.v[i].covered)
+        if (m->v[i].covered && m->v[i].seen == 0)
             continue;
-        rc = read_move(b, name, &m.v[i], &out->sides[out->n], e);
+        rc = read_move(b, name, &m->v[i], &(*out)[*n], e);
         if (rc < 0)
             return -1;
-        if (rc > 0)
-            continue;
-        out->n++;
-        out->number = m.v[i].number;
+        *n += rc == 0;
     }
-    if (out->n > 1)
-        qsort(out->sides, out->n, sizeof(*out->sides), tip_order);
-    if (n > 0 && out->n == 0)
+    return 0;
+}
+
+int tip_recent(struct bucket *b, const char *name, int64_t since_s,
+    struct arena *arena, struct tip_side **out, uint64_t *n, struct err *e)
+{
+    struct arena own AUTO(arena_free) = ARENA_INIT(MOVES_MAX);
+    struct lineage m = { .arena = &own };
+    size_t count;
+
+    *n = 0;
+    if (b->conditional)
+        return 0;
+    if (tip_lineage(b, name, 0, &m, e) != 0)
+        return -1;
+    lineage_since(&m, since_s);
+    if (read_moves(b, name, &m, arena, out, &count, e) != 0)
+        return -1;
+    *n = count;
+    return 0;
+}
+
+/*
+ * 1: what the list had is not there any more, or it seems to hide something;
+ * last: that is how it is, then, a writer that slept for a day has left it.
+ */
+static int read_append(struct bucket *b, const char *name, const char *without,
+    bool last, struct arena *arena, struct tip *out, struct err *e)
+{
+    struct arena own AUTO(arena_free) = ARENA_INIT(MOVES_MAX);
+    struct lineage m = { .arena = &own };
+
+    if (tip_lineage(b, name, 0, &m, e) != 0 ||
+        (without != NULL && lineage_leave_out(&m, without, e) != 0) ||
+        read_moves(b, name, &m, arena, &out->sides, &out->n, e) != 0)
+        return -1;
+    for (size_t i = 0; i < out->n; i++) {
+        const struct move *is = lineage_find(&m, out->sides[i].id);
+
+        out->number = size_max(out->number, is->number);
+    }
+    if (m.n > 0 && out->n == 0)
         return 1;
-    return out->n > 1 ? find_bases(b, name, &m, out, e) : 0;
+    if (out->n < 2)
+        return 0;
+    qsort(out->sides, out->n, sizeof(*out->sides), tip_order);
+    if (find_bases(b, name, &m, arena, out->sides, out->n, 0, e) != 0)
+        return -1;
+    for (size_t i = 1; i < out->n && !last; i++)
+        if (out->sides[i].n_bases == 0 && !lineage_whole(&m))
+            return 1;
+    return 0;
 }
 
 static int nap(int tries, struct err *e)
@@ -283,7 +341,7 @@ int tip_read_without(struct bucket *b, const char *name, const char *id,
         if (tries > 0 && nap(tries, e) != 0)
             return -1;
         *out = (struct tip){ .n = 0 };
-        rc = read_append(b, name, id, arena, out, e);
+        rc = read_append(b, name, id, tries + 1 == READ_TRIES, arena, out, e);
     }
     if (rc == 1)
         return err_set(e, ERR_BUSY, "%s: what is listed of '%s' is not there",
@@ -356,6 +414,9 @@ int tip_move(struct bucket *b, const char *name, const struct tip *seen,
     int rc;
 
     next->id[0] = '\0';
+    if (seen->number >= MOVE_NUMBER_MAX)
+        return err_set(e, ERR_REFUSED, "%s: the ref '%s' has no numbers left",
+            b->shown, name);
     if (tip_text(&text, seen->number + 1, next, e) != 0)
         return -1;
     rc = b->conditional ? swap(b, name, seen, next, buf_str(&text), e)

@@ -26,13 +26,13 @@
 enum { TIP_SALVAGE_MAX = MOVE_OVER_MAX };
 
 struct tip_side {
-    struct digest catalog; /* its SHA-256 */
-    uint64_t size;         /* bytes of it */
-    int64_t written_s;     /* by the store's clock; tip_read's */
-    char id[MOVE_ID + 1];  /* of the move; "" where refs are swapped */
-    struct digest base;    /* the catalog it has in common with one of the
-                              sides before it; hex "": not known, or none */
-    uint64_t base_size;
+    struct digest catalog;  /* its SHA-256 */
+    uint64_t size;          /* bytes of it */
+    int64_t written_s;      /* by the store's clock; tip_read's */
+    char id[MOVE_ID + 1];   /* of the move; "" where refs are swapped */
+    struct tip_side *bases; /* what it has in common with the sides before it;
+                               put together like sides, the oldest first */
+    size_t n_bases;         /* 0: not known, or there is nothing */
 };
 
 struct tip {
@@ -56,9 +56,22 @@ int tip_read(struct bucket *b, const char *name, struct arena *arena,
 int tip_move(struct bucket *b, const char *name, const struct tip *seen,
     struct tip_side *next, struct err *e);
 
-/* tip_read_without - what would count if the move of that id were not there. */
+/* tip_read_without - what would count if the move of that id were not there;
+ * where it is covered it is in what counts. */
 int tip_read_without(struct bucket *b, const char *name, const char *id,
     struct arena *arena, struct tip *out, struct err *e);
+
+/* tip_bases - find those of sides that were read one by one, the oldest first.
+ */
+int tip_bases(struct bucket *b, const char *name, struct arena *arena,
+    struct tip_side *sides, size_t n, struct err *e);
+
+/*
+ * tip_recent - the sides that count, or did since then
+ * Only where refs are appended: else n is 0.
+ */
+int tip_recent(struct bucket *b, const char *name, int64_t since_s,
+    struct arena *arena, struct tip_side **out, uint64_t *n, struct err *e);
 
 /* tip_beside - does a move count that is neither of seen nor that one? */
 int tip_beside(struct bucket *b, const char *name, const struct tip *seen,

@@ -102,9 +102,11 @@ static void check_lineage(const uint8_t *data, size_t size)
         }
     must((l.n > 0) == (count[0] != NULL));
     if (count[1] != NULL) {
-        const struct move *base = lineage_base(&l, count, 2);
+        const struct move *bases[MOVE_OVER_MAX];
+        unsigned n = lineage_bases(&l, count, 2, bases);
 
-        must(base == NULL || base->covered);
+        for (unsigned i = 0; i < n; i++)
+            must(bases[i]->covered);
     }
 }
 

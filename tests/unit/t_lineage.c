@@ -60,16 +60,26 @@ static const char *counts(const struct lineage *l)
     return out;
 }
 
-static char base(struct lineage *l, const char *names)
+/* What they have in common, as names, the highest first. */
+static const char *base(struct lineage *l, const char *names)
 {
+    static char out[MOVE_OVER_MAX + 1];
+    const struct move *found[MOVE_OVER_MAX];
     struct move *v[8];
-    const struct move *m;
-    size_t n = strlen(names);
+    unsigned n = (unsigned)strlen(names);
 
-    for (size_t i = 0; i < n; i++)
+    for (unsigned i = 0; i < n; i++)
         v[i] = named(l, names[i]);
-    m = lineage_base(l, v, n);
-    return m != NULL ? *move_id(m) : '-';
+    n = lineage_bases(l, v, n, found);
+    for (unsigned i = 0; i < n; i++)
+        out[i] = *move_id(found[i]);
+    out[n] = '\0';
+    return out;
+}
+
+static bool shares(struct lineage *l, const char *names, const char *want)
+{
+    return strcmp(base(l, names), want) == 0;
 }
 
 static void test_names(void)
@@ -114,16 +124,17 @@ static void test_counts(void)
     l = of(&arena, beside, 0);
     ok(strcmp(counts(&l), "cd") == 0,
         "what a later one did not know of counts beside it");
-    ok(base(&l, "cd") == 'a' && base(&l, "dc") == 'a', "over the first");
+    ok(shares(&l, "cd", "a") && shares(&l, "dc", "a"), "over the first");
     l = of(&arena, joined, 0);
     ok(strcmp(counts(&l), "d") == 0, "one covers two");
-    ok(base(&l, "db") == 'b', "and has each in it");
+    ok(shares(&l, "db", "b"), "and has each in it");
     l = of(&arena, circle, 0);
-    ok(strcmp(counts(&l), "bcde") == 0 && base(&l, "de") == '-',
+    ok(strcmp(counts(&l), "bcde") == 0 && shares(&l, "de", ""),
         "names that somebody has made up make no circle");
     l = of(&arena, gone, 0);
-    ok(strcmp(counts(&l), "12") == 0 && base(&l, "12") == '-',
+    ok(strcmp(counts(&l), "12") == 0 && shares(&l, "12", ""),
         "what is not there any more is in common with nobody");
+    ok(!lineage_whole(&l), "and is missed");
     arena_free(&arena);
 }
 
@@ -135,15 +146,29 @@ static void test_base(void)
     /* e was put on top of two, f on one of them. */
     static const char *const cross[] = { "1:a", "2:b<a", "2:c<a", "3:e<bc",
         "3:f<c", NULL };
+    static const char *const twice[] = { "1:a", "2:b<a", "2:c<a", "3:e<bc",
+        "3:f<bc", NULL };
     struct arena arena = ARENA_INIT(ARENA_BYTES);
     struct lineage l = of(&arena, three, 0);
+    struct err e = ERR_INIT;
 
-    ok(base(&l, "ce") == 'a' && base(&l, "ced") == 'b' &&
-            base(&l, "cde") == 'a',
+    ok(shares(&l, "ce", "a") && shares(&l, "ced", "b") &&
+            shares(&l, "cde", "a"),
         "of all that are put together the nearest is told");
     l = of(&arena, cross, 0);
-    ok(strcmp(counts(&l), "ef") == 0 && base(&l, "ef") == 'c',
+    ok(strcmp(counts(&l), "ef") == 0 && shares(&l, "ef", "c"),
         "also by way of the second that one was put on top of");
+    l = of(&arena, twice, 0);
+    ok(strcmp(counts(&l), "ef") == 0 && shares(&l, "ef", "cb"),
+        "where both were put on top of the same two, those two");
+    ok(lineage_leave_out(&l, move_id(named(&l, 'e')), &e) == 0 &&
+            strcmp(counts(&l), "f") == 0 &&
+            lineage_leave_out(&l, move_id(named(&l, 'f')), &e) == 0 &&
+            strcmp(counts(&l), "bc") == 0 &&
+            lineage_leave_out(&l, move_id(named(&l, 'a')), &e) == 0 &&
+            strcmp(counts(&l), "bc") == 0,
+        "without one what it alone covers counts");
+    ok(lineage_whole(&l), "all is there that any covers");
     arena_free(&arena);
 }
 
