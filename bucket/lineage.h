@@ -5,9 +5,10 @@
  *   <20 digits>-<16 hex>[-<16 hex>...]
  *
  * The number of the move, its id, which is random, and the ids of those that
- * it was put on top of: theirs is in it, they are covered. No move is ever
- * changed or taken back, so what one writer does is lost to no other: who did
- * not know of another's move did not cover it, and then both count.
+ * it was put on top of: theirs is in it, they are covered. No writer changes
+ * or deletes a move, so what one does is lost to no other: who did not know of
+ * another's move did not cover it, and then both count. Who wants to undo his
+ * own puts one more on top of it.
  */
 #ifndef BUCKET_LINEAGE_H
 #define BUCKET_LINEAGE_H

@@ -42,7 +42,8 @@ static int load_parent(struct bucket *b, const struct catalog *of,
     return names_catalog(b, &sha256, of->parent_size, arena, out, e);
 }
 
-/* What a side has in common with those that are put together already. */
+/* What a side has in common with those that are put together already; several
+ * moves, none made from another, are put together for it in turn. */
 static int load_base(struct bucket *b, const char *ref,
     const struct tip_side *s, const struct catalog *first,
     const struct catalog *side, struct arena *arena, struct catalog *out,
@@ -428,10 +429,13 @@ static int try_commit(struct bucket *b, const struct names_change *c,
     if (add_catalog(b, c, &now, &head, &arena, &next, e) != 0)
         return -1;
     rc = tip_move(b, c->ref, &head, &next, e);
-    if (rc != 0 || tip_beside(b, c->ref, &head, next.id, &beside, e) != 0)
-        return rc != 0 ? rc : -1;
+    if (rc != 0)
+        return rc;
+    if (tip_beside(b, c->ref, &head, next.id, &beside, e) != 0)
+        return tip_unsure(e);
     *number = head.number + 1;
-    return beside ? stand(b, c, &now, &next, *number, e) : 0;
+    rc = beside ? stand(b, c, &now, &next, *number, e) : 0;
+    return rc < 0 ? tip_unsure(e) : rc;
 }
 
 /* Longer and longer, and never as long as another one. */
@@ -468,5 +472,6 @@ int names_commit(struct bucket *b, const struct names_change *asked,
     }
     err_set(e, ERR_BUSY, "%s: others change it faster than this process can",
         b->shown);
-    return err_hint(e, "nothing was changed; do it again");
+    return err_hint(
+        e, "see what is there, mlfetch ls %s, and do it again", b->shown);
 }

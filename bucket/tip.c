@@ -407,6 +407,15 @@ static int append(struct bucket *b, const char *name, const struct tip *seen,
                                                : bucket_write(b, key, text, e);
 }
 
+int tip_unsure(struct err *e)
+{
+    if (e->kind != ERR_NET && e->kind != ERR_CANCELLED)
+        return -1;
+    e->hint[0] = '\0';
+    return err_hint(e, "it may have been done all the same: see what is there, "
+                       "or do it again");
+}
+
 int tip_move(struct bucket *b, const char *name, const struct tip *seen,
     struct tip_side *next, struct err *e)
 {
@@ -421,13 +430,7 @@ int tip_move(struct bucket *b, const char *name, const struct tip *seen,
         return -1;
     rc = b->conditional ? swap(b, name, seen, next, buf_str(&text), e)
                         : append(b, name, seen, buf_str(&text), next->id, e);
-    /* It was sent, and nobody has said what became of it. */
-    if (rc < 0 && (e->kind == ERR_NET || e->kind == ERR_CANCELLED)) {
-        e->hint[0] = '\0';
-        err_hint(e, "it may have been done all the same: see what is there, "
-                    "or do it again");
-    }
-    return rc;
+    return rc < 0 ? tip_unsure(e) : rc;
 }
 
 int tip_beside(struct bucket *b, const char *name, const struct tip *seen,

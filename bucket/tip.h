@@ -50,11 +50,16 @@ int tip_read(struct bucket *b, const char *name, struct arena *arena,
 /*
  * tip_move - from what was read, of at most MOVE_OVER_MAX sides, to the next
  * next     its id is set
- * Returns  0: it counts from now on, whatever others do; 1: somebody else was
- *          faster, nothing has changed: read again; or -1 with *e
+ * Returns  0: it counts from now on, until a move covers it that was made from
+ *          it; 1: somebody else was faster, nothing has changed: read again;
+ *          or -1 with *e
  */
 int tip_move(struct bucket *b, const char *name, const struct tip *seen,
     struct tip_side *next, struct err *e);
+
+/* tip_unsure - -1, and *e of a request that was broken off after the move was
+ * sent says that it may have been done. */
+int tip_unsure(struct err *e);
 
 /* tip_read_without - what would count if the move of that id were not there;
  * where it is covered it is in what counts. */

@@ -542,6 +542,112 @@ def test_unseen(tap, b):
     tap.eq(set(b.names()), {"one", "three"}, "and what goes then is gone")
 
 
+def beside(b, *args):
+    """The same command line by somebody else."""
+    return kit.run(["mlfetch", args[0], b.url, *args[1:]], direct(b),
+                   cwd=b.cwd).returncode
+
+
+def ahead(b, said, *args):
+    """Another one's move is made right before the next one through b."""
+    def act(request, forward):
+        said.append(beside(b, *args))
+        tick()
+        return forward()
+
+    b.harm(("PUT", "/refs/", act, 1))
+
+
+def test_crossed(tap, b):
+    """Each of two covers what two others have left: two moves in common."""
+    b.next("crossed")
+    put(b, "base")
+    for name in "xyp":
+        b.write(name, name.encode())
+    said = []
+    ahead(b, said, "put", "x")
+    said.append(b.ml("put", "y").returncode)
+    ahead(b, said, "put", "p")
+    said.append(b.ml("rm", "x").returncode)
+    b.harm()
+    tap.ok(said == [0] * 4 and set(b.names()) == {"base", "y", "p"},
+           "what goes beside another's put is gone, whatever both were made of",
+           f"{said}{b.names()}{b.keys('refs/')}")
+    said.clear()
+    put(b, "x")
+    for name, data in (("x", b"new"), ("z", b"z"), ("q", b"q")):
+        b.write(name, data)
+    ahead(b, said, "put", "-f", "x")
+    said.append(b.ml("put", "z").returncode)
+    b.write("x", b"newest")
+    ahead(b, said, "put", "q")
+    said.append(b.ml("put", "-f", "x").returncode)
+    b.harm()
+    tap.ok(said == [0] * 4 and b.bytes_of("x") == (0, b"newest") and
+           sound(b) == [], "and what is put is what counts",
+           f"{said}{b.bytes_of('x')}{b.keys('refs/')}")
+
+
+def test_slow_beside(tap, b):
+    """B reads, A moves, A2 reads; B moves, A2 moves: gc may take nothing."""
+    b.next("slow-beside")
+    put(b, "g", "f")
+    b.write("f", b"new")
+    b.write("b", b"b")
+    said, read, moved = [], threading.Event(), threading.Event()
+    slow = s3_faults.Faults(b.server)
+
+    def wait(request, forward):
+        read.set()
+        moved.wait(60)
+        tick()
+        return forward()
+
+    slow.add("PUT", "/refs/", wait, 1)
+    a2 = threading.Thread(target=lambda: said.append(kit.run(
+        ["mlfetch", "rm", b.url, "g"], through(b, slow)).returncode))
+
+    def between(request, forward):
+        said.append(beside(b, "put", "-f", "f"))
+        tick()
+        a2.start()
+        read.wait(60)
+        return forward()
+
+    b.harm(("PUT", "/refs/", between, 1))
+    said.append(b.ml("put", "b").returncode)
+    b.harm()
+    moved.set()
+    a2.join()
+    slow.stop()
+    before = b.names()
+    tick()
+    a_year_old(b)
+    done = cache(b, "gc", *FREE, env=b.env)
+    b.harm()
+    tap.ok(said == [0] * 3 and done.returncode == 0 and
+           set(before) == {"b", "f"} and b.names() == before and
+           b.bytes_of("f") == (0, b"new") and sound(b) == [],
+           "what a move beside others was made from stays",
+           f"{said}{done.stderr}{before}{b.names()}{b.keys('refs/')}")
+
+
+def test_last(tap, b):
+    """A number behind which there is none."""
+    b.next("last")
+    put(b, "one")
+    key, text = ref(b), b.plain.get(BUCKET, ref(b))
+    folder = key.rsplit("/", 1)[0]
+    b.plain.put(BUCKET, f"{folder}/{2 ** 64 - 1:020}-{'f' * 16}", text)
+    tap.ok(b.ml("put", b.write("two", b"2")).returncode == 0 and
+           set(b.names()) == {"one", "two"}, "what is no move is passed over")
+    b.plain.put(BUCKET, f"{folder}/{2 ** 60:020}-{'f' * 16}", text)
+    done = b.ml("put", b.write("three", b"3"))
+    tap.ok(done.returncode == 8 and "no numbers left" in done.stderr and
+           set(b.names()) == {"one", "two"}, "and behind the last none is made",
+           f"{done.returncode}{done.stderr}{b.names()}")
+
+
 def test_clash(tap, b):
     """Two who do not know of each other mean different things by one name."""
     b.next("clash")
@@ -786,12 +892,15 @@ def test_rollback(tap, b):
            done.stderr + early.stderr)
 
 
-APPEND = [test_both_damaged, test_tidy, test_unseen, test_clash, test_crowd]
+APPEND = [test_both_damaged, test_tidy, test_unseen, test_crossed,
+          test_slow_beside, test_last, test_clash, test_crowd]
 # on the slower one, too, what depends on how a store keeps refs and turns
-BOTH = [test_interrupt, test_both_damaged, test_tidy, test_unseen, test_clash]
+BOTH = [test_interrupt, test_both_damaged, test_tidy, test_unseen, test_crossed,
+        test_clash]
 TESTS = [test_gc_fails, test_gc_refused, test_interrupt, test_dry,
          test_refused, test_repair, test_both_damaged, test_tidy, test_unseen,
-         test_clash, test_crowd, test_unread, test_pipe, test_verify_beside,
+         test_crossed, test_slow_beside, test_last, test_clash, test_crowd,
+         test_unread, test_pipe, test_verify_beside,
          test_main_beside, test_rm_beside, test_rollback]
 
 
