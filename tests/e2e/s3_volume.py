@@ -300,7 +300,7 @@ def test_refused(tap, b):
 
 def test_begun(tap, b):
     """What a store can do is noted for good: a lost answer proves nothing."""
-    want = "conditional" if b.server.conditional else "append"
+    want = "conditional" if b.server.conditional else "lineage"
     b.next("begun")
     b.write("x", b"x")
     for skip in (0, 2):
