@@ -20,6 +20,22 @@ static const char *or_none(const char *text)
     return text[0] != '\0' ? text : "-";
 }
 
+static bool same_origin(const struct origin *a, const struct origin *b)
+{
+    if (a == NULL || b == NULL || a == b)
+        return a == b;
+    return a->number == b->number && strcmp(a->id, b->id) == 0;
+}
+
+static void move_text(const struct origin *from, struct buf *out)
+{
+    if (from == NULL)
+        buf_puts(out, "move -\n");
+    else
+        buf_printf(
+            out, "move %llu %s\n", (unsigned long long)from->number, from->id);
+}
+
 static void file_text(const struct catalog_file *f, struct buf *out)
 {
     uint64_t pieces = f->pieces != NULL ? catalog_pieces(f->size) : 0;
@@ -43,8 +59,13 @@ int catalog_text(const struct catalog *c, struct buf *out, struct err *e)
     buf_printf(out, "when %lld\nwhat %s\nwho %s\ncommit %s\nfiles %llu\n",
         (long long)c->when, or_none(c->what), or_none(c->who),
         or_none(c->commit), (unsigned long long)c->n);
-    for (uint64_t i = 0; i < c->n; i++)
+    for (uint64_t i = 0; i < c->n; i++) {
+        const struct origin *from = c->files[i].from;
+
+        if (!same_origin(from, i > 0 ? c->files[i - 1].from : NULL))
+            move_text(from, out);
         file_text(&c->files[i], out);
+    }
     return buf_check(out, e);
 }
 
@@ -170,12 +191,12 @@ static bool file_words(struct str line, struct catalog_file *f)
            (!f->held || f->sha256.hex[0] != '\0') && f->name.len > 0;
 }
 
-static bool next_is_piece(const struct reader *in)
+static bool next_is(const struct reader *in, const char *word)
 {
     struct str rest = { (const char *)in->r.p + in->r.pos,
         (size_t)rd_left(&in->r) };
 
-    return str_starts(rest, "piece ");
+    return str_starts(rest, word);
 }
 
 static int read_pieces(struct reader *in, struct catalog_file *f,
@@ -183,7 +204,7 @@ static int read_pieces(struct reader *in, struct catalog_file *f,
 {
     uint64_t n = f->held ? catalog_pieces(f->size) : 0;
 
-    if (n == 0 || !next_is_piece(in))
+    if (n == 0 || !next_is(in, "piece "))
         return 0;
     /* Each takes a line of 71 bytes: what is not there is not made room for. */
     if (n > rd_left(&in->r) / 71)
@@ -201,17 +222,47 @@ static int read_pieces(struct reader *in, struct catalog_file *f,
     return 0;
 }
 
+/* Who gave the names from here on their meaning; each line tells another. */
+static int read_move(struct reader *in, const struct origin **from,
+    struct arena *arena, struct err *e)
+{
+    struct str line = next_line(in), number;
+    struct origin *is = NULL;
+
+    next_word(&line);
+    if (in->r.bad || (str_is(line, "-") && *from == NULL))
+        return bad(in, "not a move", e);
+    if (!str_is(line, "-")) {
+        is = arena_alloc(arena, 1, sizeof(*is), e);
+        if (is == NULL)
+            return -1;
+        number = next_word(&line);
+        if (!decimal_u64(number, &is->number) || is->number == 0 ||
+            is->number > MOVE_NUMBER_MAX || !hex_is(line, MOVE_ID))
+            return bad(in, "not a move", e);
+        memcpy(is->id, line.p, MOVE_ID);
+        if (same_origin(is, *from))
+            return bad(in, "the same move once more", e);
+    }
+    *from = is;
+    return 0;
+}
+
 static int read_file(struct reader *in, struct catalog_file *f,
-    struct str before, struct arena *arena, struct err *e)
+    const struct catalog_file *last, struct arena *arena, struct err *e)
 {
     struct err why = ERR_INIT;
-    struct str line = next_line(in);
+    struct str line;
 
+    f->from = last != NULL ? last->from : NULL;
+    if (next_is(in, "move ") && read_move(in, &f->from, arena, e) != 0)
+        return -1;
+    line = next_line(in);
     if (in->r.bad || !file_words(line, f))
         return bad(in, "not a file", e);
     if (path_check(f->name, &why) != 0)
         return bad(in, why.msg, e);
-    if (before.len > 0 && str_cmp(before, f->name) >= 0)
+    if (last != NULL && str_cmp(last->name, f->name) >= 0)
         return bad(in, "names are not in order", e);
     f->name = arena_str(arena, f->name, e);
     return f->name.p != NULL ? read_pieces(in, f, arena, e) : -1;
@@ -221,7 +272,6 @@ int catalog_parse(
     struct catalog *out, struct str text, struct arena *arena, struct err *e)
 {
     struct reader in = { .r = rd_of(text.p, text.len) };
-    struct str before = { NULL, 0 };
 
     *out = (struct catalog){ .n = 0 };
     if (!read_head(&in, out))
@@ -232,11 +282,10 @@ int catalog_parse(
     out->files = arena_alloc(arena, out->n, sizeof(*out->files), e);
     if (out->files == NULL)
         return -1;
-    for (uint64_t i = 0; i < out->n; i++) {
-        if (read_file(&in, &out->files[i], before, arena, e) != 0)
+    for (uint64_t i = 0; i < out->n; i++)
+        if (read_file(&in, &out->files[i], i > 0 ? &out->files[i - 1] : NULL,
+                arena, e) != 0)
             return -1;
-        before = out->files[i].name;
-    }
     return rd_left(&in.r) == 0 ? 0 : bad(&in, "more than its files", e);
 }
 
@@ -262,6 +311,12 @@ bool catalog_same(const struct catalog_file *a, const struct catalog_file *b)
     return a->size == b->size && a->held == b->held &&
            strcmp(a->sha256.hex, b->sha256.hex) == 0 &&
            strcmp(a->oid.hex, b->oid.hex) == 0;
+}
+
+bool catalog_alike(const struct catalog_file *a, const struct catalog_file *b)
+{
+    return a != NULL && b != NULL && a->size == b->size &&
+           a->oid.hex[0] != '\0' && strcmp(a->oid.hex, b->oid.hex) == 0;
 }
 
 /* ---- one over another ---- */
@@ -300,51 +355,111 @@ int catalog_lay(struct catalog *out, const struct catalog *under,
     return 0;
 }
 
-/* The name that comes first of three lists, and each one's meaning of it. */
-struct trio {
-    const struct catalog *c[3];
-    uint64_t at[3];
+/* The name that comes first of all lists, and each one's meaning of it. */
+struct row {
+    const struct catalog *sides;
+    size_t n;
+    uint64_t *at;
+    const struct catalog_file **is;
 };
 
-static bool next_name(struct trio *t, const struct catalog_file *out[3])
+static bool next_name(struct row *r)
 {
-    struct str first = { NULL, 0 };
-    bool any = false;
+    const struct catalog_file *first = NULL;
 
-    for (int k = 0; k < 3; k++)
-        if (t->at[k] < t->c[k]->n &&
-            (!any || str_cmp(t->c[k]->files[t->at[k]].name, first) < 0)) {
-            first = t->c[k]->files[t->at[k]].name;
-            any = true;
-        }
-    for (int k = 0; k < 3 && any; k++) {
-        bool here = t->at[k] < t->c[k]->n &&
-                    str_eq(t->c[k]->files[t->at[k]].name, first);
+    for (size_t k = 0; k < r->n; k++) {
+        const struct catalog *c = &r->sides[k];
 
-        out[k] = here ? &t->c[k]->files[t->at[k]++] : NULL;
+        r->is[k] = r->at[k] < c->n ? &c->files[r->at[k]] : NULL;
+        if (r->is[k] != NULL &&
+            (first == NULL || str_cmp(r->is[k]->name, first->name) < 0))
+            first = r->is[k];
     }
-    return any;
+    for (size_t k = 0; k < r->n && first != NULL; k++) {
+        if (r->is[k] != NULL && !str_eq(r->is[k]->name, first->name))
+            r->is[k] = NULL;
+        r->at[k] += r->is[k] != NULL;
+    }
+    return first != NULL;
 }
 
-int catalog_merge(struct catalog *out, const struct catalog *base,
-    const struct catalog *a, const struct catalog *b, struct str *clash,
-    struct arena *arena, struct err *e)
+static bool better(const struct kin *kin, const struct catalog_file *a,
+    const struct catalog_file *b)
 {
-    struct trio t = { .c = { base, a, b } };
-    const struct catalog_file *is[3] = { NULL, NULL, NULL };
-    struct catalog_file *v = arena_alloc(arena, a->n + b->n, sizeof(*v), e);
-    uint64_t count = 0;
+    if (b == NULL || a->held != b->held)
+        return b == NULL || a->held;
+    return kin_order(kin, a->from, b->from) < 0;
+}
 
-    if (v == NULL)
+/* Has a side that knew of it given the name another meaning, or none? */
+static bool replaced(
+    const struct row *r, const struct kin *kin, const struct catalog_file *f)
+{
+    for (size_t k = 0; k < r->n; k++)
+        if ((r->is[k] == NULL || !same_origin(r->is[k]->from, f->from)) &&
+            kin_knows(kin, k, f->from))
+            return true;
+    return false;
+}
+
+/* Has one removed it that knew of it? */
+static bool removed(
+    const struct row *r, const struct kin *kin, const struct catalog_file *f)
+{
+    for (size_t k = 0; k < r->n; k++)
+        if (r->is[k] == NULL && kin_knows(kin, k, f->from))
+            return true;
+    return false;
+}
+
+/* NULL: it is gone. */
+static const struct catalog_file *choose(
+    const struct row *r, const struct kin *kin, struct str *clash)
+{
+    const struct catalog_file *best = NULL, *any = NULL;
+    size_t same = 0;
+
+    while (same < r->n && r->is[same] != NULL && r->is[0] != NULL &&
+           same_origin(r->is[same]->from, r->is[0]->from))
+        same++;
+    if (same == r->n)
+        return r->is[0];
+
+    for (size_t k = 0; k < r->n; k++) {
+        const struct catalog_file *f = r->is[k];
+
+        if (f != NULL && better(kin, f, any))
+            any = f;
+        if (f == NULL || replaced(r, kin, f))
+            continue;
+        if (best != NULL && !catalog_same(best, f) && !catalog_alike(best, f))
+            *clash = f->name;
+        if (better(kin, f, best))
+            best = f;
+    }
+    /* Each in place of the other: two writers have left it to each other. */
+    return best != NULL || removed(r, kin, any) ? best : any;
+}
+
+int catalog_join(struct catalog *out, const struct catalog *sides, size_t n,
+    const struct kin *kin, struct str *clash, struct arena *arena,
+    struct err *e)
+{
+    struct row r = { .sides = sides, .n = n };
+    struct catalog_file *v;
+    uint64_t room = 0, count = 0;
+
+    for (size_t k = 0; k < n; k++)
+        room += sides[k].n;
+    r.at = arena_alloc(arena, n, sizeof(*r.at), e);
+    r.is = arena_alloc(arena, n, sizeof(struct catalog_file *), e);
+    v = arena_alloc(arena, room, sizeof(*v), e);
+    if (r.at == NULL || r.is == NULL || v == NULL)
         return -1;
-    *out = *a;
-    while (next_name(&t, is)) {
-        const struct catalog_file *chosen = is[1];
+    *out = sides[0];
+    while (next_name(&r)) {
+        const struct catalog_file *chosen = choose(&r, kin, clash);
 
-        if (catalog_same(is[0], is[1]))
-            chosen = is[2];
-        else if (!catalog_same(is[0], is[2]) && !catalog_same(is[1], is[2]))
-            *clash = is[1] != NULL ? is[1]->name : is[2]->name;
         if (chosen != NULL)
             v[count++] = *chosen;
     }

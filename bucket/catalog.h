@@ -10,6 +10,8 @@
  *   who ann@host
  *   commit <40 hex>                 of a repository's; else "-"
  *   files 2
+ *   move 7 <16 hex>                 that gave the names from here on their
+ *                                   meaning, where refs have lineages
  *   <sha256> <size> <date> - - + run/a
  *   <sha256> <size> 0 <oid> lfs - config.json
  *   piece <sha256>                  of each 64 MiB of a put file that is longer
@@ -24,6 +26,7 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/hash.h"
+#include "bucket/lineage.h"
 
 #define CATALOG_PIECE ((uint64_t)64 << 20)
 
@@ -37,7 +40,8 @@ struct catalog_file {
     struct digest oid;    /* hex "": none */
     bool lfs;
     bool held;
-    struct digest *pieces; /* catalog_pieces(size) of them, or NULL */
+    struct digest *pieces;     /* catalog_pieces(size) of them, or NULL */
+    const struct origin *from; /* NULL: refs have no lineages */
 };
 
 struct catalog {
@@ -70,6 +74,9 @@ struct catalog_file *catalog_find(const struct catalog *c, struct str name);
 /* catalog_same - do the two mean the same bytes? NULL: no such name. */
 bool catalog_same(const struct catalog_file *a, const struct catalog_file *b);
 
+/* catalog_alike - are they one file of a commit, held or not? */
+bool catalog_alike(const struct catalog_file *a, const struct catalog_file *b);
+
 /* catalog_goes - as a change: is the name to be taken away? */
 bool catalog_goes(const struct catalog_file *f);
 
@@ -83,12 +90,16 @@ int catalog_lay(struct catalog *out, const struct catalog *under,
     struct err *e);
 
 /*
- * catalog_merge - what two writers made of base at the same time
- * What one of them changed counts; where both did, and not alike, a's does,
- * and *clash is such a name.
+ * catalog_join - what n of one ref mean together, none of which was made from
+ * another, or all the same
+ * A name's meaning counts unless a side that knew of it gives it another, or
+ * none. Of several the one that is held does, then by kin_order; *clash is
+ * such a name.
+ * kin      of the sides, in their order
+ * out      all but its files is that of the first
  */
-int catalog_merge(struct catalog *out, const struct catalog *base,
-    const struct catalog *a, const struct catalog *b, struct str *clash,
-    struct arena *arena, struct err *e);
+int catalog_join(struct catalog *out, const struct catalog *sides, size_t n,
+    const struct kin *kin, struct str *clash, struct arena *arena,
+    struct err *e);
 
 #endif

@@ -7,8 +7,6 @@
 #include "base/decimal.h"
 #include "base/hex.h"
 
-enum { OF_OTHERS = 1, OF_LAST = 2, OF_BOTH = 3, BELOW = 4 };
-
 bool move_number(struct str tail, uint64_t *number)
 {
     struct str digits = { tail.p, MOVE_NUMBER };
@@ -136,40 +134,95 @@ int lineage_sort(struct lineage *m, int64_t before_s, struct err *e)
     return 0;
 }
 
-unsigned lineage_bases(struct lineage *m, struct move *const *v, uint64_t n,
-    const struct move **out)
+static bool lacks(const struct lineage *m, const struct move *of)
 {
-    unsigned count = 0;
+    for (size_t at = MOVE_HEAD; at < of->tail.len; at += 1 + MOVE_ID)
+        if (lineage_find(m, of->tail.p + at + 1) == NULL)
+            return true;
+    return false;
+}
 
-    for (uint64_t i = 0; i < m->n; i++)
-        m->v[i].seen = 0;
-    for (uint64_t i = 0; i < n; i++)
-        v[i]->seen |= i + 1 < n ? OF_OTHERS : OF_LAST;
+static bool bit(const unsigned char *row, size_t at)
+{
+    return (row[at / 8] >> at % 8 & 1) != 0;
+}
+
+/* What the row's sides were made from goes no further than this move. */
+static void ends_here(struct kin *k, const unsigned char *row,
+    const struct move *of, bool lacking)
+{
+    size_t count = 0;
+
+    for (size_t side = 0; side < k->n; side++) {
+        if (!bit(row, side))
+            continue;
+        k->whole_to[side] = size_max(k->whole_to[side], of->number);
+        count++;
+    }
+    if (lacking && count > 0 && count < k->n)
+        k->torn = true;
+}
+
+int lineage_kin(struct lineage *m, struct move *const *v, size_t n,
+    struct kin *out, struct err *e)
+{
+    size_t row = n / 8 + 1;
+
+    *out = (struct kin){ .moves = m, .n = n };
+    out->bits = arena_alloc(m->arena, m->n, row, e);
+    out->whole_to = arena_alloc(m->arena, n, sizeof(*out->whole_to), e);
+    if (out->bits == NULL || out->whole_to == NULL)
+        return -1;
+    for (size_t i = 0; i < n; i++)
+        out->bits[(size_t)(v[i] - m->v) * row + i / 8] |=
+            (unsigned char)(1 << i % 8);
     /* Whoever covers a move stands behind it. */
     for (uint64_t i = m->n; i-- > 0;) {
         const struct move *of = &m->v[i];
-        bool both = (of->seen & OF_BOTH) == OF_BOTH;
+        const unsigned char *from = out->bits + i * row;
+        bool lacking = lacks(m, of);
         struct move *under;
 
-        if (both && (of->seen & BELOW) == 0 && count < MOVE_OVER_MAX)
-            out[count++] = of;
-        for (size_t at = 0;
-             of->seen != 0 && (under = next_over(m, of, &at)) != NULL;)
-            under->seen |= of->seen | (both ? BELOW : 0);
+        for (size_t at = 0; (under = next_over(m, of, &at)) != NULL;)
+            for (size_t k = 0; k < row; k++)
+                out->bits[(size_t)(under - m->v) * row + k] |= from[k];
+        if (lacking || of->tail.len == MOVE_HEAD)
+            ends_here(out, from, of, lacking);
     }
-    return count;
+    return 0;
 }
 
-bool lineage_whole(const struct lineage *m)
+bool kin_knows(const struct kin *k, size_t side, const struct origin *of)
 {
-    for (uint64_t i = 0; i < m->n; i++) {
-        struct str tail = m->v[i].tail;
+    const struct move *m;
 
-        for (size_t at = MOVE_HEAD; at < tail.len; at += 1 + MOVE_ID)
-            if (lineage_find(m, tail.p + at + 1) == NULL)
-                return false;
-    }
-    return true;
+    if (of == NULL)
+        return true;
+    m = lineage_find(k->moves, of->id);
+    if (m == NULL || m->number != of->number)
+        return of->number < k->whole_to[side];
+    return bit(k->bits + (size_t)(m - k->moves->v) * (k->n / 8 + 1), side);
+}
+
+static int64_t written(const struct kin *k, const struct origin *of)
+{
+    const struct move *m = lineage_find(k->moves, of->id);
+
+    return m != NULL ? m->written_s : 0;
+}
+
+int kin_order(
+    const struct kin *k, const struct origin *a, const struct origin *b)
+{
+    int64_t x, y;
+
+    if (a == NULL || b == NULL)
+        return (a == NULL) - (b == NULL);
+    if (a->number != b->number)
+        return a->number > b->number ? -1 : 1;
+    x = written(k, a);
+    y = written(k, b);
+    return x != y ? (x < y ? -1 : 1) : strcmp(a->id, b->id);
 }
 
 bool lineage_bare(const struct lineage *m, const struct move *of)
@@ -189,26 +242,8 @@ void lineage_since(struct lineage *m, int64_t since_s)
 
         if (of->written_s < since_s)
             continue;
-        of->seen = 1;
+        of->marked = true;
         for (size_t at = 0; (under = next_over(m, of, &at)) != NULL;)
-            under->seen = 1;
+            under->marked = true;
     }
-}
-
-int lineage_leave_out(struct lineage *m, const char *id, struct err *e)
-{
-    struct move *gone = lineage_find(m, id);
-    uint64_t n = 0;
-
-    if (gone == NULL || gone->covered)
-        return 0;
-    for (uint64_t i = 0; i < m->n; i++) {
-        if (&m->v[i] == gone)
-            continue;
-        m->v[n] = m->v[i];
-        m->v[n].covered = m->v[n].settled = false;
-        n++;
-    }
-    m->n = n;
-    return lineage_sort(m, 0, e);
 }

@@ -1,6 +1,6 @@
 /*
  * lineage.h - the moves of one ref, where a store has no conditional writes:
- * which of them count, and what they have in common. Pure: a list of names.
+ * which of them count, and what each of those knows of. Pure: a list of names.
  *
  *   <20 digits>-<16 hex>[-<16 hex>...]
  *
@@ -25,6 +25,12 @@ enum {
     MOVE_TAIL_MAX = MOVE_HEAD + MOVE_OVER_MAX * (1 + MOVE_ID)
 };
 
+/* The move that gave a name its meaning. */
+struct origin {
+    uint64_t number;
+    char id[MOVE_ID + 1];
+};
+
 struct move {
     struct str tail; /* of its key */
     uint64_t number;
@@ -32,7 +38,7 @@ struct move {
     bool covered;
     bool settled; /* by one that was written before the time of lineage_sort */
     bool gone;    /* the owner's: it was taken away since */
-    unsigned char seen; /* a mark: lineage_bases, lineage_since */
+    bool marked;  /* by lineage_since */
 };
 
 struct lineage {
@@ -59,9 +65,6 @@ int lineage_add(
 /* lineage_sort - when all are there: who is covered. -1 with *e: NOMEM */
 int lineage_sort(struct lineage *m, int64_t before_s, struct err *e);
 
-/* lineage_leave_out - as if it were not there, if nothing covers it. */
-int lineage_leave_out(struct lineage *m, const char *id, struct err *e);
-
 /* lineage_since - mark what was written since then, and what that covers. */
 void lineage_since(struct lineage *m, int64_t since_s);
 
@@ -72,17 +75,27 @@ struct move *lineage_find(const struct lineage *m, const char *id);
  * again without it. */
 bool lineage_bare(const struct lineage *m, const struct move *of);
 
-/*
- * lineage_bases - what the last of n moves has in common with any of those
- * before it: of the moves that it is, or was put on top of, and one of them,
- * too, those that no other such move was put on top of
- * out      room for MOVE_OVER_MAX; the highest of more
- * Returns  how many
- */
-unsigned lineage_bases(struct lineage *m, struct move *const *v, uint64_t n,
-    const struct move **out);
+/* What moves know of: each was made from others, and those from others. */
+struct kin {
+    const struct lineage *moves;
+    size_t n;            /* moves; "side" is an index */
+    unsigned char *bits; /* of each move of the list, in rows: of each side */
+    uint64_t *whole_to;  /* of each side: below this number what is not in the
+                            list any more was known, too */
+    bool torn; /* the list lacks something, and not for all sides alike */
+};
 
-/* lineage_whole - is all there that any was put on top of? */
-bool lineage_whole(const struct lineage *m);
+/* lineage_kin - of n moves that are in the list. -1 with *e: NOMEM */
+int lineage_kin(struct lineage *m, struct move *const *v, size_t n,
+    struct kin *out, struct err *e);
+
+/* kin_knows - was the side made from that move, or is it that? NULL: so old
+ * that everybody knows it. */
+bool kin_knows(const struct kin *k, size_t side, const struct origin *of);
+
+/* kin_order - below 0: of two that did not know of each other the first one
+ * counts: the higher, or the one written first. */
+int kin_order(
+    const struct kin *k, const struct origin *a, const struct origin *b);
 
 #endif

@@ -180,7 +180,7 @@ static int find_alike(struct mending *w, struct digest *at, struct err *e)
 static int find_top(
     struct mending *w, struct digest *before, bool *last, struct err *e)
 {
-    struct tip whole = { .n = 0 };
+    struct tip whole = { .moves = w->left.tip.moves };
 
     whole.sides = arena_alloc(&w->arena, w->left.top, sizeof(*whole.sides), e);
     if (whole.sides == NULL)
@@ -209,8 +209,6 @@ static int find_top(
     *last = whole.n == w->left.top;
     qsort(whole.sides, whole.n, sizeof(*whole.sides), tip_order);
     w->at = whole.sides[0];
-    if (tip_bases(w->b, w->ref, &w->arena, whole.sides, whole.n, e) != 0)
-        return -1;
     return names_sides(w->b, w->ref, &whole, &w->arena, &w->catalog, e);
 }
 

@@ -31,64 +31,39 @@ int names_catalog(struct bucket *b, const struct digest *sha256, uint64_t size,
     return 0;
 }
 
-static int load_parent(struct bucket *b, const struct catalog *of,
-    struct arena *arena, struct catalog *out, struct err *e)
-{
-    struct digest sha256;
-
-    *out = (struct catalog){ .n = 0 };
-    if (of->parent[0] == '\0' || !digest_parse(&sha256, str_of(of->parent)))
-        return 0;
-    return names_catalog(b, &sha256, of->parent_size, arena, out, e);
-}
-
-/* What a side has in common with those that are put together already; several
- * moves, none made from another, are put together for it in turn. */
-static int load_base(struct bucket *b, const char *ref,
-    const struct tip_side *s, const struct catalog *first,
-    const struct catalog *side, struct arena *arena, struct catalog *out,
-    struct err *e)
-{
-    const struct tip bases = { .sides = s->bases, .n = s->n_bases };
-
-    *out = (struct catalog){ .n = 0 };
-    if (bases.n > 0)
-        return names_sides(b, ref, &bases, arena, out, e);
-    /* Nothing: what either has is there. */
-    return strcmp(side->parent, first->parent) == 0
-               ? load_parent(b, first, arena, out, e)
-               : 0;
-}
-
 /* Writers moved the ref who did not know of each other. */
-static int load_sides(struct bucket *b, const char *ref, const struct tip *head,
+static int load_sides(struct bucket *b, const char *ref, struct tip head,
     struct arena *arena, struct catalog *out, struct err *e)
 {
-    struct catalog base, side;
+    struct catalog *v = arena_alloc(arena, head.n, sizeof(*v), e);
+    const struct tip_side *from = head.sides;
     struct str clash = { NULL, 0 };
+    size_t n = 0, with_commit = 0;
+    struct kin kin;
 
-    for (size_t i = 1; i < head->n; i++) {
-        const struct tip_side *s = &head->sides[i];
-        struct catalog first = *out;
-
-        if (names_catalog(b, &s->catalog, s->size, arena, &side, e) != 0)
+    head.sides = arena_alloc(arena, head.n, sizeof(*head.sides), e);
+    if (v == NULL || head.sides == NULL)
+        return -1;
+    for (size_t i = 0; i < head.n; i++) {
+        if (names_catalog(b, &from[i].catalog, from[i].size, arena, &v[i], e) !=
+            0)
             return -1;
-        /* A repository that one has emptied and another has brought is
-           there: a listing is all of a commit, or none. */
-        if (side.commit[0] == '\0' && first.commit[0] != '\0')
-            continue;
-        if (side.commit[0] != '\0' && first.commit[0] == '\0') {
-            *out = side;
-            continue;
-        }
-        if (load_base(b, ref, s, &first, &side, arena, &base, e) != 0 ||
-            catalog_merge(out, &base, &first, &side, &clash, arena, e) != 0)
-            return -1;
+        with_commit += v[i].commit[0] != '\0';
     }
+    /* A repository that one has emptied and another has brought is there: a
+       listing is all of a commit, or none. */
+    for (size_t i = 0; i < head.n; i++)
+        if (with_commit == 0 || v[i].commit[0] != '\0') {
+            head.sides[n] = from[i];
+            v[n++] = v[i];
+        }
+    head.n = n;
+    if (tip_kin(&head, &kin, e) != 0 ||
+        catalog_join(out, v, n, &kin, &clash, arena, e) != 0)
+        return -1;
     if (clash.len > 0)
-        log_warn("%s: '%.*s' was changed twice at the same time (%s); the "
-                 "first of them counts: put it again if it is not the right "
-                 "one",
+        log_warn("%s: '%.*s' was changed twice at the same time (%s); one of "
+                 "them counts: put it again if it is not the right one",
             b->shown, STR_ARG(clash), ref);
     return 0;
 }
@@ -96,10 +71,9 @@ static int load_sides(struct bucket *b, const char *ref, const struct tip *head,
 int names_sides(struct bucket *b, const char *ref, const struct tip *head,
     struct arena *arena, struct catalog *out, struct err *e)
 {
-    if (names_catalog(b, &head->sides[0].catalog, head->sides[0].size, arena,
-            out, e) != 0)
-        return -1;
-    return head->n > 1 ? load_sides(b, ref, head, arena, out, e) : 0;
+    return head->n > 1 ? load_sides(b, ref, *head, arena, out, e)
+                       : names_catalog(b, &head->sides[0].catalog,
+                             head->sides[0].size, arena, out, e);
 }
 
 int names_load(struct bucket *b, const char *ref, struct arena *arena,
@@ -154,8 +128,8 @@ static const struct catalog_file *meant(const struct catalog_file *f)
 }
 
 /* What is to be done still, with what is there now. */
-static int still_to_do(const struct bucket *b, const struct names_change *c,
-    const struct catalog *now, bool *out, struct err *e)
+static int still_to_do(const struct names_change *c, const struct catalog *now,
+    bool *out, struct err *e)
 {
     *out = false;
     for (uint64_t i = 0; i < c->n; i++) {
@@ -167,11 +141,9 @@ static int still_to_do(const struct bucket *b, const struct names_change *c,
         *out = true;
         if (c->seen == NULL || catalog_same(is, catalog_find(c->seen, f->name)))
             continue;
-        err_set(e, ERR_BUSY, "'%.*s' was %s by another process meanwhile",
-            STR_ARG(f->name), is == NULL ? "removed" : "put");
-        return err_hint(e,
-            "nothing was changed: see mlfetch ls %s, then do it again",
-            b->shown);
+        return err_set(e, ERR_BUSY,
+            "'%.*s' was %s by another process meanwhile", STR_ARG(f->name),
+            is == NULL ? "removed" : "put");
     }
     return 0;
 }
@@ -269,19 +241,38 @@ static int write_catalog(struct bucket *b, struct catalog *next,
     return 0;
 }
 
+/* What is replaced by the same is the writer's from then on, but for what a
+ * change of all leaves as it is. */
+static void set_origin(const struct names_change *c, const struct catalog *now,
+    const struct origin *own)
+{
+    for (uint64_t i = 0; i < c->n && !c->left; i++) {
+        const struct catalog_file *is =
+            c->all ? catalog_find(now, c->files[i].name) : NULL;
+
+        c->files[i].from =
+            is != NULL && catalog_same(is, &c->files[i]) ? is->from : own;
+    }
+}
+
 static int add_catalog(struct bucket *b, const struct names_change *c,
     const struct catalog *now, const struct tip *head, struct arena *arena,
     struct tip_side *out, struct err *e)
 {
     const struct catalog none = { .n = 0 };
     struct catalog next = { .number = head->number + 1 };
+    const struct origin *own;
 
+    if (tip_origin(b, c->ref, head, arena, &own, e) != 0)
+        return -1;
+    set_origin(c, now, own);
     if (catalog_lay(&next, c->all ? &none : now, c->files, c->n, arena, e) !=
             0 ||
         check_folders(&next, c->files, c->n, e) != 0)
         return -1;
     snprintf(next.what, sizeof(next.what), "%s", c->what);
     memcpy(next.commit, c->commit, size_min(strlen(c->commit), 40));
+    snprintf(out->id, sizeof(out->id), "%s", own != NULL ? own->id : "");
     return write_catalog(
         b, &next, head->n > 0 ? &head->sides[0] : NULL, c->claim, out, e);
 }
@@ -289,11 +280,16 @@ static int add_catalog(struct bucket *b, const struct names_change *c,
 int names_restore(struct bucket *b, const char *ref, const struct tip *seen,
     const struct catalog *c, const struct tip_side *at, struct err *e)
 {
+    struct arena arena AUTO(arena_free) = ARENA_INIT(WHO_MAX);
     struct intent claim AUTO(intent_drop) = INTENT_INIT;
     struct catalog next = *c;
     struct tip_side side = { .size = 0 };
+    const struct origin *own;
     int rc;
 
+    if (tip_origin(b, ref, seen, &arena, &own, e) != 0)
+        return -1;
+    snprintf(side.id, sizeof(side.id), "%s", own != NULL ? own->id : "");
     next.number = seen->number + 1;
     snprintf(next.what, sizeof(next.what), "repair");
     if (write_catalog(b, &next, at, &claim, &side, e) != 0)
@@ -327,81 +323,130 @@ static int cover_some(struct bucket *b, const struct names_change *c,
                : 1;
 }
 
-/* Do others, who did not know of it, mean something else by a name of it? */
-static bool clashes(const struct names_change *c, const struct catalog *before,
+/* Does it mean something else, or is it in a folder's place? */
+static bool clashes(const struct catalog_file *f, const struct catalog *before,
     const struct catalog *others)
 {
+    const struct catalog_file *is = catalog_find(others, f->name);
     struct err why = ERR_INIT;
 
-    for (uint64_t i = 0; i < c->n; i++) {
-        struct str name = c->files[i].name;
-        const struct catalog_file *is = catalog_find(others, name);
-
-        if (!catalog_same(is, catalog_find(before, name)) &&
-            !catalog_same(is, meant(&c->files[i])))
-            return true;
-    }
-    return check_folders(others, c->files, c->n, &why) != 0;
+    if (check_folders(others, f, 1, &why) != 0)
+        return true;
+    return !catalog_same(is, catalog_find(before, f->name)) &&
+           !catalog_same(is, meant(f)) && !catalog_alike(is, meant(f));
 }
 
-/* One more move, to what counts without ours. Beside too many ours stays. */
-static int take_back(struct bucket *b, const struct names_change *c,
-    const struct tip *others, const struct catalog *as_is,
-    const struct tip_side *ours, uint64_t number, struct arena *arena,
-    struct err *e)
+/* What others mean by names that it gives another meaning. */
+static int find_clashes(const struct names_change *c,
+    const struct catalog *before, const struct catalog *others,
+    struct arena *arena, struct names_change *out, struct err *e)
 {
-    const struct names_change none = { .ref = c->ref,
-        .what = "withdraw",
-        .commit = as_is->commit,
-        .claim = c->claim };
-    struct tip all = *others;
-    struct tip_side next = { .size = 0 };
-
-    if (others->n >= MOVE_OVER_MAX)
-        return 0;
-    all.sides = arena_alloc(arena, others->n + 1, sizeof(*all.sides), e);
-    if (all.sides == NULL)
+    out->files = arena_alloc(arena, c->n, sizeof(*out->files), e);
+    if (out->files == NULL)
         return -1;
-    for (size_t i = 0; i < others->n; i++)
-        all.sides[i] = others->sides[i];
-    all.sides[all.n++] = *ours;
-    all.number = size_max(others->number, number);
-    return add_catalog(b, &none, as_is, &all, arena, &next, e) != 0 ||
-                   tip_move(b, c->ref, &all, &next, e) < 0
-               ? -1
-               : 0;
+    for (uint64_t i = 0; i < c->n; i++) {
+        const struct catalog_file *is = catalog_find(others, c->files[i].name);
+
+        if (!clashes(&c->files[i], before, others))
+            continue;
+        out->files[out->n] = (struct catalog_file){ .name = c->files[i].name };
+        if (is != NULL)
+            out->files[out->n] = *is;
+        out->n++;
+    }
+    return 0;
+}
+
+/* Ours to the front; *out: the others, and what ours was put on top of. */
+static int part(struct tip *all, const struct tip *before, const char *id,
+    struct arena *arena, struct tip *out, bool *counts, struct err *e)
+{
+    *out = (struct tip){ .moves = all->moves };
+    *counts = false;
+    out->sides = arena_alloc(arena, all->n + before->n, sizeof(*out->sides), e);
+    if (out->sides == NULL)
+        return -1;
+    for (size_t i = 0; i < before->n; i++)
+        if (lineage_find(all->moves, before->sides[i].id) != NULL)
+            out->sides[out->n++] = before->sides[i];
+    for (size_t i = 0; i < all->n; i++) {
+        struct tip_side s = all->sides[i];
+
+        if (strcmp(s.id, id) != 0) {
+            out->sides[out->n++] = s;
+            continue;
+        }
+        *counts = true;
+        all->sides[i] = all->sides[0];
+        all->sides[0] = s;
+    }
+    return 0;
+}
+
+static bool is_all_there(
+    const struct names_change *c, const struct catalog *now)
+{
+    for (uint64_t i = 0; i < c->n; i++) {
+        const struct catalog_file *is = catalog_find(now, c->files[i].name);
+        const struct catalog_file *want = meant(&c->files[i]);
+
+        if (!catalog_same(is, want) && !(catalog_alike(is, want) && is->held))
+            return false;
+    }
+    return true;
 }
 
 /*
- * The move was made, and others count beside it. Where one of them means
- * something else by a name of it, each who sees the other takes his back.
- * 0: it stands; 1: once more, on top of the others; -1 with *e.
+ * The move was made, and others count beside it. Of a name that one of them
+ * means something else by, its meaning is theirs by one more move: they may
+ * not know of ours, and have told their user that theirs is there.
+ * 0: it stands; 1: see what is to be done still; -1 with *e.
  */
 static int stand(struct bucket *b, const struct names_change *c,
-    const struct catalog *before, const struct tip_side *ours, uint64_t number,
-    struct err *e)
+    const struct catalog *before, const struct tip *head,
+    const struct tip_side *ours, struct err *e)
 {
     struct arena arena AUTO(arena_free) = ARENA_INIT(NAMES_ARENA_MAX);
-    struct catalog now;
-    struct tip others;
+    struct names_change yield = {
+        .ref = c->ref, .what = "yield", .left = true, .claim = c->claim
+    };
+    struct tip_side next = { .size = 0 };
+    struct catalog now, theirs;
+    struct tip all, others;
+    bool counts;
 
-    if (names_load(b, c->ref, &arena, &now, NULL, e) != 0)
+    if (names_load(b, c->ref, &arena, &now, &all, e) != 0)
         return -1;
     if (strcmp(now.commit, c->commit) != 0)
         return 1;
-    if (tip_read_without(b, c->ref, ours->id, &arena, &others, e) != 0)
+    if (part(&all, head, ours->id, &arena, &others, &counts, e) != 0)
         return -1;
-    if (others.n == 0)
-        return 0;
-    if (names_sides(b, c->ref, &others, &arena, &now, e) != 0)
+    if (!counts || others.n == 0)
+        return is_all_there(c, &now) ? 0 : 1;
+    if (names_sides(b, c->ref, &others, &arena, &theirs, e) != 0 ||
+        find_clashes(c, before, &theirs, &arena, &yield, e) != 0)
         return -1;
-    if (!clashes(c, before, &now))
-        return 0;
-    return take_back(b, c, &others, &now, ours, number, &arena, e) != 0 ? -1
-                                                                        : 1;
+    if (yield.n == 0)
+        return is_all_there(c, &now) ? 0 : 1;
+    yield.commit = now.commit;
+    all.n = size_min(all.n, MOVE_OVER_MAX);
+    return add_catalog(b, &yield, &now, &all, &arena, &next, e) != 0 ||
+                   tip_move(b, c->ref, &all, &next, e) < 0
+               ? -1
+               : 1;
 }
 
-/* 0 with *number; 1: once more; -1 with *e. */
+/* An error does not undo it. */
+static int after_move(struct bucket *b, struct err *e)
+{
+    if (e->kind == ERR_NET || e->kind == ERR_CANCELLED)
+        return tip_unsure(e);
+    return err_ctx(e,
+        "%s: done, but what others did at the same time is not known",
+        b->shown);
+}
+
+/* 0; 1: once more; -1 with *e. *number: a move was made. */
 static int try_commit(struct bucket *b, const struct names_change *c,
     uint64_t *number, struct err *e)
 {
@@ -412,14 +457,15 @@ static int try_commit(struct bucket *b, const struct names_change *c,
     bool todo, beside;
     int rc;
 
-    *number = 0;
     if (names_load(b, c->ref, &arena, &now, &head, e) != 0)
         return -1;
     if (head.n > MOVE_OVER_MAX)
         return cover_some(b, c, head, &arena, e);
-    if (c->only != NULL && strcmp(now.commit, c->only) != 0)
+    if (c->only != NULL && strcmp(now.commit, c->only) != 0) {
+        *number = 0;
         return 0;
-    if (still_to_do(b, c, &now, &todo, e) != 0)
+    }
+    if (still_to_do(c, &now, &todo, e) != 0)
         return -1;
     if (!todo && strcmp(now.commit, c->commit) == 0 &&
         (!c->all || now.n == c->n) && head.n > 0)
@@ -431,11 +477,11 @@ static int try_commit(struct bucket *b, const struct names_change *c,
     rc = tip_move(b, c->ref, &head, &next, e);
     if (rc != 0)
         return rc;
-    if (tip_beside(b, c->ref, &head, next.id, &beside, e) != 0)
-        return tip_unsure(e);
     *number = head.number + 1;
-    rc = beside ? stand(b, c, &now, &next, *number, e) : 0;
-    return rc < 0 ? tip_unsure(e) : rc;
+    if (tip_beside(b, c->ref, &head, next.id, &beside, e) != 0)
+        return after_move(b, e);
+    rc = beside ? stand(b, c, &now, &head, &next, e) : 0;
+    return rc < 0 ? after_move(b, e) : rc;
 }
 
 /* Longer and longer, and never as long as another one. */
@@ -460,11 +506,16 @@ int names_commit(struct bucket *b, const struct names_change *asked,
     struct names_change with = *asked;
     const struct names_change *change = &with;
 
+    *number = 0;
     if (with.claim == NULL)
         with.claim = &claim;
     for (int tries = 0; tries < MOVE_TRIES; tries++) {
         int rc = try_commit(b, change, number, e);
 
+        if (rc < 0 && e->kind == ERR_BUSY)
+            err_hint(e, "%s: see mlfetch ls %s, then do it again",
+                *number > 0 ? "the rest of it is done" : "nothing was changed",
+                b->shown);
         if (rc <= 0)
             return rc;
         if (nap(tries, e) != 0)

@@ -27,7 +27,7 @@
 int names_load(struct bucket *b, const char *ref, struct arena *arena,
     struct catalog *out, struct tip *head, struct err *e);
 
-/* names_sides - what several moves mean together: 1 or more. */
+/* names_sides - what sides of one list mean together: 1 or more. */
 int names_sides(struct bucket *b, const char *ref, const struct tip *head,
     struct arena *arena, struct catalog *out, struct err *e);
 
@@ -47,6 +47,7 @@ struct names_change {
     const struct catalog *seen; /* what it was planned with; NULL: whatever
                                    is there is replaced */
     bool all;                   /* files are all the catalog has */
+    bool left;                  /* they are others', who gave them */
     struct intent *claim;       /* the writer's, or NULL: it has none yet */
 };
 
@@ -54,8 +55,9 @@ struct names_change {
  * names_commit - make it so
  * Others may have changed other names since: that is put together.
  * number   of the catalog; 0 where nothing is to be changed
- * Returns  0, or -1 with *e: BUSY (a name means something else by now),
- *          REFUSED (a name would be a file and a folder), ...
+ * Returns  0, or -1 with *e: BUSY (a name means something else by now; the
+ *          hint tells whether the rest was done), REFUSED (a name would be a
+ *          file and a folder), ...
  */
 int names_commit(struct bucket *b, const struct names_change *change,
     uint64_t *number, struct err *e);

@@ -135,17 +135,6 @@ static int add_past(struct bucket *b, struct survey *s, struct str ref,
     return 0;
 }
 
-/* Several are put together over what they have in common. */
-static int add_sides(struct survey *s, struct str ref, const struct tip_side *v,
-    size_t n, struct err *e)
-{
-    for (size_t i = 0; i < n; i++)
-        if (add_manifest(s, ref, &v[i].catalog, v[i].size, e) != 0 ||
-            add_sides(s, ref, v[i].bases, v[i].n_bases, e) != 0)
-            return -1;
-    return 0;
-}
-
 /* What a move meant that counted since, whoever else has covered it. */
 static int add_recent(struct bucket *b, struct survey *s, struct str ref,
     int64_t since_s, struct err *e)
@@ -161,7 +150,7 @@ static int add_recent(struct bucket *b, struct survey *s, struct str ref,
         struct catalog c;
 
         if (names_catalog(b, &v[i].catalog, v[i].size, &arena, &c, &why) == 0) {
-            if (add_sides(s, ref, &v[i], 1, e) != 0 ||
+            if (add_manifest(s, ref, &v[i].catalog, v[i].size, e) != 0 ||
                 add_catalog(s, ref, &c, false, e) != 0)
                 return -1;
         } else if (why.kind != ERR_CORRUPT) {
@@ -175,7 +164,6 @@ static int add_recent(struct bucket *b, struct survey *s, struct str ref,
 static int add_ref(struct bucket *b, struct survey *s, struct str ref,
     int64_t since_s, struct err *e)
 {
-    struct digest base;
     struct catalog c;
     struct tip head;
 
@@ -183,12 +171,11 @@ static int add_ref(struct bucket *b, struct survey *s, struct str ref,
         return -1;
     if (head.n == 0)
         return 0;
-    /* Where nothing in common is known. */
-    if (head.n > 1 && digest_parse(&base, str_of(c.parent)) &&
-        add_manifest(s, ref, &base, c.parent_size, e) != 0)
-        return -1;
-    if (add_sides(s, ref, head.sides, head.n, e) != 0 ||
-        add_catalog(s, ref, &c, true, e) != 0 ||
+    for (size_t i = 0; i < head.n; i++)
+        if (add_manifest(
+                s, ref, &head.sides[i].catalog, head.sides[i].size, e) != 0)
+            return -1;
+    if (add_catalog(s, ref, &c, true, e) != 0 ||
         add_recent(b, s, ref, since_s, e) != 0)
         return -1;
     return add_past(

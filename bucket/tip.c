@@ -13,7 +13,7 @@
 #include "base/rd.h"
 #include "s3/list.h"
 
-enum { READ_TRIES = 8, MOVES_MAX = 1 << 28, DEPTH_MAX = 8 };
+enum { READ_TRIES = 8, MOVES_MAX = 1 << 28 };
 
 /* ---- the text ---- */
 
@@ -174,64 +174,16 @@ static int read_move(struct bucket *b, const char *name, const struct move *m,
     return read_one(b, name, key, &number, out, NULL, e);
 }
 
-static bool same_base(const struct tip_side *s, const struct move *m)
+int tip_kin(const struct tip *t, struct kin *out, struct err *e)
 {
-    return s->n_bases == 1 && memcmp(s->bases[0].id, move_id(m), MOVE_ID) == 0;
-}
-
-/* Where two have several moves in common, those have some in common, too. */
-static int find_bases(struct bucket *b, const char *name, struct lineage *m,
-    struct arena *arena, struct tip_side *sides, size_t n, unsigned depth,
-    struct err *e)
-{
-    const struct move *bases[MOVE_OVER_MAX];
-    struct move **v = arena_alloc(m->arena, n, sizeof(struct move *), e);
+    struct move **v =
+        arena_alloc(t->moves->arena, t->n, sizeof(struct move *), e);
 
     if (v == NULL)
         return -1;
-    for (size_t i = 0; i < n; i++) {
-        struct tip_side *s = &sides[i];
-        unsigned common;
-
-        v[i] = lineage_find(m, s->id);
-        if (v[i] == NULL || depth == DEPTH_MAX)
-            return 0;
-        common = i > 0 ? lineage_bases(m, v, i + 1, bases) : 0;
-        if (common == 1 && same_base(&s[-1], bases[0])) {
-            s->bases = s[-1].bases;
-            s->n_bases = 1;
-            continue;
-        }
-        s->bases = arena_alloc(arena, common, sizeof(*s->bases), e);
-        if (s->bases == NULL)
-            return -1;
-        for (unsigned k = 0; k < common; k++) {
-            int rc = read_move(b, name, bases[k], &s->bases[s->n_bases], e);
-
-            if (rc < 0)
-                return -1;
-            s->n_bases += rc == 0;
-        }
-        if (s->n_bases > 1)
-            qsort(s->bases, s->n_bases, sizeof(*s->bases), tip_order);
-        if (s->n_bases > 1 && find_bases(b, name, m, arena, s->bases,
-                                  s->n_bases, depth + 1, e) != 0)
-            return -1;
-    }
-    return 0;
-}
-
-int tip_bases(struct bucket *b, const char *name, struct arena *arena,
-    struct tip_side *sides, size_t n, struct err *e)
-{
-    struct arena own AUTO(arena_free) = ARENA_INIT(MOVES_MAX);
-    struct lineage m = { .arena = &own };
-
-    if (b->conditional || n < 2)
-        return 0;
-    return tip_lineage(b, name, 0, &m, e) != 0
-               ? -1
-               : find_bases(b, name, &m, arena, sides, n, 0, e);
+    for (size_t i = 0; i < t->n; i++)
+        v[i] = lineage_find(t->moves, t->sides[i].id);
+    return lineage_kin(t->moves, v, t->n, out, e);
 }
 
 /* Read those that are marked, or count; what is gone is left out. */
@@ -241,7 +193,7 @@ static int read_moves(struct bucket *b, const char *name, struct lineage *m,
     size_t room = 0;
 
     for (uint64_t i = 0; i < m->n; i++)
-        room += !m->v[i].covered || m->v[i].seen != 0;
+        room += !m->v[i].covered || m->v[i].marked;
     *n = 0;
     *out = arena_alloc(arena, room, sizeof(**out), e);
     if (*out == NULL)
@@ -249,7 +201,7 @@ static int read_moves(struct bucket *b, const char *name, struct lineage *m,
     for (uint64_t i = 0; i < m->n; i++) {
         int rc;
 
-        if (m->v[i].covered && m->v[i].seen == 0)
+        if (m->v[i].covered && !m->v[i].marked)
             continue;
         rc = read_move(b, name, &m->v[i], &(*out)[*n], e);
         if (rc < 0)
@@ -282,32 +234,30 @@ int tip_recent(struct bucket *b, const char *name, int64_t since_s,
  * 1: what the list had is not there any more, or it seems to hide something;
  * last: that is how it is, then, a writer that slept for a day has left it.
  */
-static int read_append(struct bucket *b, const char *name, const char *without,
-    bool last, struct arena *arena, struct tip *out, struct err *e)
+static int read_append(struct bucket *b, const char *name, bool last,
+    struct arena *arena, struct tip *out, struct err *e)
 {
-    struct arena own AUTO(arena_free) = ARENA_INIT(MOVES_MAX);
-    struct lineage m = { .arena = &own };
+    struct kin kin;
 
-    if (tip_lineage(b, name, 0, &m, e) != 0 ||
-        (without != NULL && lineage_leave_out(&m, without, e) != 0) ||
-        read_moves(b, name, &m, arena, &out->sides, &out->n, e) != 0)
+    *out = (struct tip){ .n = 0 };
+    out->moves = arena_alloc(arena, 1, sizeof(*out->moves), e);
+    if (out->moves == NULL)
         return -1;
-    for (size_t i = 0; i < out->n; i++) {
-        const struct move *is = lineage_find(&m, out->sides[i].id);
-
-        out->number = size_max(out->number, is->number);
-    }
-    if (m.n > 0 && out->n == 0)
+    out->moves->arena = arena;
+    if (tip_lineage(b, name, 0, out->moves, e) != 0 ||
+        read_moves(b, name, out->moves, arena, &out->sides, &out->n, e) != 0)
+        return -1;
+    for (size_t i = 0; i < out->n; i++)
+        out->number = size_max(
+            out->number, lineage_find(out->moves, out->sides[i].id)->number);
+    if (out->moves->n > 0 && out->n == 0)
         return 1;
     if (out->n < 2)
         return 0;
     qsort(out->sides, out->n, sizeof(*out->sides), tip_order);
-    if (find_bases(b, name, &m, arena, out->sides, out->n, 0, e) != 0)
+    if (tip_kin(out, &kin, e) != 0)
         return -1;
-    for (size_t i = 1; i < out->n && !last; i++)
-        if (out->sides[i].n_bases == 0 && !lineage_whole(&m))
-            return 1;
-    return 0;
+    return kin.torn && !last ? 1 : 0;
 }
 
 static int nap(int tries, struct err *e)
@@ -332,16 +282,15 @@ static int read_swapped(struct bucket *b, const char *name, struct arena *arena,
     return rc < 0 ? -1 : 0;
 }
 
-int tip_read_without(struct bucket *b, const char *name, const char *id,
-    struct arena *arena, struct tip *out, struct err *e)
+static int read_tries(struct bucket *b, const char *name, struct arena *arena,
+    struct tip *out, struct err *e)
 {
     int rc = 1;
 
     for (int tries = 0; tries < READ_TRIES && rc == 1; tries++) {
         if (tries > 0 && nap(tries, e) != 0)
             return -1;
-        *out = (struct tip){ .n = 0 };
-        rc = read_append(b, name, id, tries + 1 == READ_TRIES, arena, out, e);
+        rc = read_append(b, name, tries + 1 == READ_TRIES, arena, out, e);
     }
     if (rc == 1)
         return err_set(e, ERR_BUSY, "%s: what is listed of '%s' is not there",
@@ -354,7 +303,7 @@ int tip_read(struct bucket *b, const char *name, struct arena *arena,
 {
     *out = (struct tip){ .n = 0 };
     return b->conditional ? read_swapped(b, name, arena, out, e)
-                          : tip_read_without(b, name, NULL, arena, out, e);
+                          : read_tries(b, name, arena, out, e);
 }
 
 /* ---- moving ---- */
@@ -391,7 +340,7 @@ static int swap(struct bucket *b, const char *name, const struct tip *seen,
 }
 
 static int append(struct bucket *b, const char *name, const struct tip *seen,
-    struct str text, char *id, struct err *e)
+    struct str text, const char *id, struct err *e)
 {
     char key[S3_KEY_MAX + 1], tail[MOVE_TAIL_MAX + 1];
     const char *over[MOVE_OVER_MAX];
@@ -400,11 +349,28 @@ static int append(struct bucket *b, const char *name, const struct tip *seen,
     for (size_t i = 0; i < seen->n && n < MOVE_OVER_MAX; i++)
         if (seen->sides[i].id[0] != '\0')
             over[n++] = seen->sides[i].id;
-    if (bucket_random(id, e) != 0)
-        return -1;
     move_tail(tail, seen->number + 1, id, over, n);
     return tip_key(b, key, name, tail, e) != 0 ? -1
                                                : bucket_write(b, key, text, e);
+}
+
+int tip_origin(struct bucket *b, const char *name, const struct tip *seen,
+    struct arena *arena, const struct origin **out, struct err *e)
+{
+    struct origin *next;
+
+    *out = NULL;
+    if (seen->number >= MOVE_NUMBER_MAX)
+        return err_set(e, ERR_REFUSED, "%s: the ref '%s' has no numbers left",
+            b->shown, name);
+    if (b->conditional)
+        return 0;
+    next = arena_alloc(arena, 1, sizeof(*next), e);
+    if (next == NULL || bucket_random(next->id, e) != 0)
+        return -1;
+    next->number = seen->number + 1;
+    *out = next;
+    return 0;
 }
 
 int tip_unsure(struct err *e)
@@ -422,10 +388,6 @@ int tip_move(struct bucket *b, const char *name, const struct tip *seen,
     struct buf text AUTO(buf_free) = BUF_INIT(TIP_TEXT_MAX);
     int rc;
 
-    next->id[0] = '\0';
-    if (seen->number >= MOVE_NUMBER_MAX)
-        return err_set(e, ERR_REFUSED, "%s: the ref '%s' has no numbers left",
-            b->shown, name);
     if (tip_text(&text, seen->number + 1, next, e) != 0)
         return -1;
     rc = b->conditional ? swap(b, name, seen, next, buf_str(&text), e)

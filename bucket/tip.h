@@ -13,8 +13,8 @@
  *   sum <SHA-256 of the lines above>
  *
  * Without conditions two writers may move on from the same. Then both count,
- * and a reader takes both together over what they have in common (catalog.h),
- * until the next writer has put that down.
+ * and a reader takes both together (catalog_join), until the next writer has
+ * put that down.
  */
 #ifndef BUCKET_TIP_H
 #define BUCKET_TIP_H
@@ -26,13 +26,10 @@
 enum { TIP_SALVAGE_MAX = MOVE_OVER_MAX };
 
 struct tip_side {
-    struct digest catalog;  /* its SHA-256 */
-    uint64_t size;          /* bytes of it */
-    int64_t written_s;      /* by the store's clock; tip_read's */
-    char id[MOVE_ID + 1];   /* of the move; "" where refs are swapped */
-    struct tip_side *bases; /* what it has in common with the sides before it;
-                               put together like sides, the oldest first */
-    size_t n_bases;         /* 0: not known, or there is nothing */
+    struct digest catalog; /* its SHA-256 */
+    uint64_t size;         /* bytes of it */
+    int64_t written_s;     /* by the store's clock; tip_read's */
+    char id[MOVE_ID + 1];  /* of the move; "" where refs are swapped */
 };
 
 struct tip {
@@ -40,6 +37,7 @@ struct tip {
     struct tip_side *sides; /* in arena */
     size_t n; /* 1; 0: there is none; more: of writers that did not know of
                  each other, the oldest first */
+    struct lineage *moves; /* in arena; NULL where refs are swapped */
     char etag[S3_ETAG_MAX];
 };
 
@@ -47,9 +45,20 @@ struct tip {
 int tip_read(struct bucket *b, const char *name, struct arena *arena,
     struct tip *out, struct err *e);
 
+/* tip_kin - what its sides know of. Only where they have moves. */
+int tip_kin(const struct tip *t, struct kin *out, struct err *e);
+
+/*
+ * tip_origin - what the move from there to the next is called
+ * out      in arena; NULL where refs are swapped
+ * Returns  0, or -1 with *e: REFUSED (no number is left), NOMEM
+ */
+int tip_origin(struct bucket *b, const char *name, const struct tip *seen,
+    struct arena *arena, const struct origin **out, struct err *e);
+
 /*
  * tip_move - from what was read, of at most MOVE_OVER_MAX sides, to the next
- * next     its id is set
+ * next     its id is that of tip_origin
  * Returns  0: it counts from now on, until a move covers it that was made from
  *          it; 1: somebody else was faster, nothing has changed: read again;
  *          or -1 with *e
@@ -60,16 +69,6 @@ int tip_move(struct bucket *b, const char *name, const struct tip *seen,
 /* tip_unsure - -1, and *e of a request that was broken off after the move was
  * sent says that it may have been done. */
 int tip_unsure(struct err *e);
-
-/* tip_read_without - what would count if the move of that id were not there;
- * where it is covered it is in what counts. */
-int tip_read_without(struct bucket *b, const char *name, const char *id,
-    struct arena *arena, struct tip *out, struct err *e);
-
-/* tip_bases - find those of sides that were read one by one, the oldest first.
- */
-int tip_bases(struct bucket *b, const char *name, struct arena *arena,
-    struct tip_side *sides, size_t n, struct err *e);
 
 /*
  * tip_recent - the sides that count, or did since then

@@ -79,7 +79,7 @@ int tip_salvage(struct bucket *b, const char *name, struct arena *arena,
     struct tip_left *out, struct err *e)
 {
     char key[S3_KEY_MAX + 1];
-    struct lineage m = { .arena = arena };
+    struct lineage *m;
 
     *out = (struct tip_left){ .top = 1 };
     out->tip.sides =
@@ -90,12 +90,16 @@ int tip_salvage(struct bucket *b, const char *name, struct arena *arena,
         return tip_key(b, key, name, "head", e) != 0
                    ? -1
                    : salvage_one(b, key, arena, out, e);
-    if (tip_lineage(b, name, 0, &m, e) != 0 ||
-        salvage_moves(b, name, &m, false, arena, out, e) != 0)
+    m = out->tip.moves = arena_alloc(arena, 1, sizeof(*m), e);
+    if (m == NULL)
+        return -1;
+    m->arena = arena;
+    if (tip_lineage(b, name, 0, m, e) != 0 ||
+        salvage_moves(b, name, m, false, arena, out, e) != 0)
         return -1;
     out->top = out->tip.n;
-    if (salvage_moves(b, name, &m, true, arena, out, e) != 0)
+    if (salvage_moves(b, name, m, true, arena, out, e) != 0)
         return -1;
-    out->tip.number = m.n > 0 ? m.v[m.n - 1].number : 0;
+    out->tip.number = m->n > 0 ? m->v[m->n - 1].number : 0;
     return 0;
 }

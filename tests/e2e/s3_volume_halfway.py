@@ -443,22 +443,35 @@ def test_both_damaged(tap, b):
            set(b.names()) == {"base", "one", "two"} and sound(b) == [],
            "two writers' moves beside each other, one damaged: both count",
            done.stdout + done.stderr + str(b.names()))
+    b.next("below")
+    put(b, "base")
+    below, text = ref(b), catalog(b)
+    late, move = aside(b, "one")
+    put(b, "two")
+    b.plain.put(BUCKET, late, move)
+    b.plain.flip(BUCKET, below, 12)
+    b.plain.remove(BUCKET, text)
+    tap.ok(set(b.names()) == {"base", "one", "two"} and sound(b) == [],
+           "what both were made from is not needed any more", str(b.names()))
     b.next("both-order")
     put(b, "base")
+    moves = []
     for data, tail in ((b"older", "f" * 16), (b"newer", "0" * 16)):
         b.write("a", data)
         before = set(b.keys("refs/"))
         b.ml("put", "a")
         new = (set(b.keys("refs/")) - before).pop()
-        at = new.rindex("/") + 22
-        kept.append((new[:at] + tail + new[at + 16:],
-                     b.plain.get(BUCKET, new)))
+        is_ = new[new.rindex("/") + 22:][:16]
+        moves.append((new.replace("-" + is_, "-" + tail),
+                      b.plain.get(BUCKET, catalog(b)).replace(
+                          is_.encode(), tail.encode()),
+                      b.plain.get(BUCKET, new)))
         b.plain.remove(BUCKET, new)
-    for key, text in kept[2:]:
-        b.plain.put(BUCKET, key, text)
+    for move in moves:
+        point(b, *move)
         tick()
     before = b.bytes_of("a")
-    b.plain.flip(BUCKET, kept[3][0], -3)
+    b.plain.flip(BUCKET, moves[1][0], -3)
     done = cache(b, "verify", "--repair")
     tap.ok(done.returncode == 0 and before == (0, b"older") == b.bytes_of("a"),
            "and of a name that both have changed the older one, as before",
@@ -546,6 +559,11 @@ def beside(b, *args):
     """The same command line by somebody else."""
     return kit.run(["mlfetch", args[0], b.url, *args[1:]], direct(b),
                    cwd=b.cwd).returncode
+
+
+def put_beside(b, name):
+    b.write(name, name.encode())
+    return beside(b, "put", name)
 
 
 def ahead(b, said, *args):
@@ -667,10 +685,118 @@ def test_clash(tap, b):
     b.harm()
     tap.ok(said == [0] and done.returncode == 1 and
            "another process" in done.stderr and
-           set(b.names()) == {"base", "in/same"} and
+           "the rest of it is done" in done.stderr and
+           set(b.names()) == {"base", "in/one", "in/same"} and
            b.bytes_of("in/same") == (0, b"theirs"),
-           "who sees the other takes all of his back, and is told",
+           "who sees the other's leaves it, and is told",
            f"{said}{done.returncode}{done.stderr}{b.names()}")
+    for third in ("before its second move", "before its second look"):
+        b.next("clash-" + third[-4:])
+        put(b, "base")
+        said.clear()
+        for who, files in (("a", "xy"), ("b", "x"), ("c", "yz")):
+            for name in files:
+                b.write(f"{who}/in/{name}",
+                        who.encode() if name == "x" else name.encode())
+
+        def other(who):
+            said.append(kit.run(["mlfetch", "put", b.url, "in"], direct(b),
+                                cwd=b.at(who)).returncode)
+            tick()
+
+        def before(who):
+            def act(request, forward):
+                other(who)
+                return forward()
+            return act
+
+        def around(request, forward):
+            other("b")
+            answer = forward()
+            other("c")
+            return answer
+
+        b.harm(*([("PUT", "/refs/", before("b"), 1),
+                  ("PUT", "/refs/", before("c"), 1)] if "move" in third else
+                 [("PUT", "/refs/", around, 1)]))
+        done = kit.run(["mlfetch", "put", b.url, "in"], b.env, cwd=b.at("a"))
+        b.harm()
+        tap.ok(said == [0] * 2 and done.returncode == 1 and
+               set(b.names()) == {"base", *(f"in/{n}" for n in "xyz")} and
+               b.bytes_of("in/x") == (0, b"b") and sound(b) == [],
+               f"what a third one puts {third} stays", f"{said}{done.stderr}"
+               f"{b.names()}")
+    b.next("clash-last")
+    put(b, "base")
+    b.harm(("GET", "refs%2F", s3_faults.answer(403, code="AccessDenied"), 9,
+            2))
+    done = b.ml("put", b.write("one", b"one"))
+    b.harm()
+    tap.ok(done.returncode == 4 and "done, but what others did" in done.stderr
+           and set(b.names()) == {"base", "one"},
+           "an error after the move says that it was made", done.stderr)
+
+
+def test_asleep(tap, b):
+    """gc takes what a writer has read, before that one moves."""
+    b.next("asleep")
+    put(b, "base")
+    b.write("slept", b"slept")
+
+    def act(request, forward):
+        put_beside(b, "beside")
+        tick()
+        year = b"%d" % int(time.strftime("%Y", time.gmtime()))
+        aged = s3_faults.Faults(b.server)
+        aged.add("GET", "refs%2F", s3_faults.changed(lambda a: a.replace(
+            b"<LastModified>" + year, b"<LastModified>2000")), 99)
+        said.append(cache(b, "gc", *FREE, env=through(b, aged)).returncode)
+        aged.stop()
+        said.append(len(b.keys("refs/")))
+        return forward()
+
+    said = []
+    b.harm(("PUT", "/refs/", act, 1))
+    done = b.ml("put", "slept")
+    b.harm()
+    tap.ok(said == [0, 1] and done.returncode == 0 and
+           set(b.names()) == {"base", "beside", "slept"},
+           "what it put is beside what others did", f"{said}{done.stderr}"
+           f"{b.names()}{b.keys('refs/')}")
+    b.ml("rm", "beside")
+    tap.ok(set(b.names()) == {"base", "slept"} and sound(b) == [],
+           "and the next one goes on from both")
+
+
+def test_layers(tap, b):
+    """Eight writers each, again and again beside each other."""
+    b.next("layers")
+    put(b, "x")
+    own = ref(b)
+    folder, below = own.rsplit("/", 1)[0], [own.rsplit("-", 1)[1]]
+    move, text = b.plain.get(BUCKET, own), b.plain.get(BUCKET, catalog(b))
+    head, line = text.split(b"files 1\n")
+    lines = [line]
+    for number in range(2, 6):
+        ids = [f"{number:08x}{i:08x}" for i in range(8)]
+        each = [b"move %d %s\n%s" % (
+            number, i.encode(), line.split(b"\n")[1].replace(
+                b" + x", b" + x%d-%d" % (number, k)) + b"\n")
+            for k, i in enumerate(ids)]
+        for i, mine in zip(ids, each):
+            names = sorted(lines + [mine], key=lambda l: l.split(b" + ")[1])
+            point(b, f"{folder}/{number:020}-{i}-" + "-".join(below),
+                  head + b"files %d\n" % len(names) + b"".join(names), move)
+        below = ids
+        lines += each
+    b.watch()
+    names = set(kit.run(["mlfetch", "ls", b.url, "--json"], b.env,
+                        cwd=b.cwd).stdout.split('"'))
+    n = len(b.faults.seen)
+    b.harm()
+    tap.ok(n < 30 and all(f"x{d}-{i}" in names for d in range(2, 6)
+                          for i in range(8)),
+           f"are read with {n} requests")
 
 
 def test_crowd(tap, b):
@@ -680,8 +806,9 @@ def test_crowd(tap, b):
     own = ref(b)
     move, text = b.plain.get(BUCKET, own), b.plain.get(BUCKET, catalog(b))
     for i in range(50):
-        point(b, f"{own[:-16]}{i:016x}",
-              text.replace(b" + x\n", b" + x%d\n" % i), move)
+        point(b, f"{own[:-16]}{i:016x}", text.replace(
+            b" + x\n", b" + x%d\n" % i).replace(
+                own[-16:].encode(), b"%016x" % i), move)
     all_of_them = {"x", *(f"x{i}" for i in range(50))}
     tap.eq(set(b.names()), all_of_them,
            "what 51 writers have begun is read together")
@@ -893,14 +1020,15 @@ def test_rollback(tap, b):
 
 
 APPEND = [test_both_damaged, test_tidy, test_unseen, test_crossed,
-          test_slow_beside, test_last, test_clash, test_crowd]
+          test_slow_beside, test_asleep, test_layers, test_last, test_clash,
+          test_crowd]
 # on the slower one, too, what depends on how a store keeps refs and turns
 BOTH = [test_interrupt, test_both_damaged, test_tidy, test_unseen, test_crossed,
-        test_clash]
+        test_asleep, test_layers, test_clash]
 TESTS = [test_gc_fails, test_gc_refused, test_interrupt, test_dry,
          test_refused, test_repair, test_both_damaged, test_tidy, test_unseen,
-         test_crossed, test_slow_beside, test_last, test_clash, test_crowd,
-         test_unread, test_pipe, test_verify_beside,
+         test_crossed, test_slow_beside, test_asleep, test_layers, test_last,
+         test_clash, test_crowd, test_unread, test_pipe, test_verify_beside,
          test_main_beside, test_rm_beside, test_rollback]
 
 

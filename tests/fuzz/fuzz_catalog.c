@@ -1,13 +1,14 @@
 /*
  * What stands in a bucket: a catalog has safe names, sorted and once; what
- * was read is written as it stood; two of one parent are put together, and
- * nothing of either is lost. A ref is one with its sum, or none. Whatever
- * moves there are, one counts, and what two have in common is below neither.
+ * was read is written as it stood; two writers' are put together, and nothing
+ * of either is lost. A ref is one with its sum, or none. Whatever moves there
+ * are, one counts, and each knows of itself and of what it covers.
  */
 // seeds: tests/fuzz/catalog/*
 #include "kit.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "bucket/catalog.h"
 #include "bucket/lineage.h"
@@ -17,17 +18,33 @@
 
 #define ARENA_MAX ((uint64_t)256 << 20)
 
-static void check_merge(const struct catalog *c, struct arena *arena)
+/* Half of it is one writer's, who knows of nothing, and half another's. */
+static void check_join(const struct catalog *c, struct arena *arena)
 {
-    struct catalog half = *c, rest = *c, out;
-    const struct catalog none = { .n = 0 };
+    static const struct origin own[2] = { { 1, "0000000000000000" },
+        { 1, "1111111111111111" } };
+    struct lineage l = { .arena = arena };
+    struct catalog sides[2] = { *c, *c }, out;
     struct str clash = { NULL, 0 };
+    char tail[MOVE_TAIL_MAX + 1];
     struct err e = ERR_INIT;
+    struct move *v[2];
+    struct kin kin;
 
-    half.n = c->n / 2;
-    rest.files = c->files + half.n;
-    rest.n = c->n - half.n;
-    must(catalog_merge(&out, &none, &half, &rest, &clash, arena, &e) == 0);
+    sides[0].n = c->n / 2;
+    sides[1].files = c->files + sides[0].n;
+    sides[1].n = c->n - sides[0].n;
+    for (int k = 0; k < 2; k++) {
+        move_tail(tail, 1, own[k].id, NULL, 0);
+        must(lineage_add(&l, str_of(tail), k, &e) == 0);
+        for (uint64_t i = 0; i < sides[k].n; i++)
+            sides[k].files[i].from = &own[k];
+    }
+    must(lineage_sort(&l, 0, &e) == 0);
+    for (int k = 0; k < 2; k++)
+        v[k] = lineage_find(&l, own[k].id);
+    must(lineage_kin(&l, v, 2, &kin, &e) == 0);
+    must(catalog_join(&out, sides, 2, &kin, &clash, arena, &e) == 0);
     must(out.n == c->n && clash.len == 0);
     for (uint64_t i = 0; i < c->n; i++)
         must(catalog_same(&c->files[i], catalog_find(&out, c->files[i].name)));
@@ -48,7 +65,7 @@ static void check_catalog(struct str text)
     }
     must(catalog_text(&c, &again, &e) == 0);
     must(str_eq(buf_str(&again), text));
-    check_merge(&c, &arena);
+    check_join(&c, &arena);
 }
 
 /* With the sum that it should have, it is a ref, if its lines are one's. */
@@ -77,6 +94,34 @@ static void id_of(uint8_t byte, char out[MOVE_ID + 1])
     snprintf(out, MOVE_ID + 1, "%016x", byte);
 }
 
+static struct origin origin_of(const struct move *m)
+{
+    struct origin of = { .number = m->number };
+
+    memcpy(of.id, move_id(m), MOVE_ID);
+    return of;
+}
+
+/* Ids that are there twice mean one of the two. */
+static void check_kin(struct lineage *l, struct move *const v[2])
+{
+    struct err e = ERR_INIT;
+    struct kin kin;
+
+    must(lineage_kin(l, v, 2, &kin, &e) == 0);
+    for (size_t k = 0; k < 2; k++) {
+        struct origin of = origin_of(v[k]);
+
+        must(lineage_find(l, of.id) != v[k] || kin_knows(&kin, k, &of));
+    }
+    for (uint64_t i = 0; i < l->n; i++) {
+        struct origin of = origin_of(&l->v[i]);
+
+        must(kin_order(&kin, &of, &of) == 0);
+        (void)kin_knows(&kin, 0, &of);
+    }
+}
+
 /* Of four bytes each: a number, an id, and two that it was put on top of. */
 static void check_lineage(const uint8_t *data, size_t size)
 {
@@ -101,13 +146,8 @@ static void check_lineage(const uint8_t *data, size_t size)
             count[0] = &l.v[i];
         }
     must((l.n > 0) == (count[0] != NULL));
-    if (count[1] != NULL) {
-        const struct move *bases[MOVE_OVER_MAX];
-        unsigned n = lineage_bases(&l, count, 2, bases);
-
-        for (unsigned i = 0; i < n; i++)
-            must(bases[i]->covered);
-    }
+    if (count[1] != NULL)
+        check_kin(&l, count);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

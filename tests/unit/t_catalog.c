@@ -62,6 +62,7 @@ static void test_text(void)
     struct digest pieces[2] = { digest(hex_a), digest(hex_b) };
     struct catalog_file v[3] = { file("a b", hex_a), file("c/d", hex_b),
         file("e", hex_a) };
+    const struct origin from = { .number = 7, .id = "0123456789abcdef" };
     struct catalog c = catalog_of(v, 3), back;
     struct err e = ERR_INIT;
     size_t cut = 0;
@@ -74,11 +75,15 @@ static void test_text(void)
     v[1] = (struct catalog_file){
         .name = v[1].name, .size = 7, .oid = digest(oid), .lfs = true
     };
+    v[1].from = &from;
     ok(catalog_text(&c, &text, &e) == 0 &&
             catalog_parse(&back, buf_str(&text), &arena, &e) == 0 &&
             same_text(&c, &back) && back.n == 3 && back.parent_size == 99 &&
             digest_eq(&back.files[0].pieces[1], &pieces[1]) &&
-            !back.files[1].held && back.files[1].lfs,
+            !back.files[1].held && back.files[1].lfs &&
+            back.files[0].from == NULL && back.files[1].from->number == 7 &&
+            strcmp(back.files[1].from->id, from.id) == 0 &&
+            back.files[2].from == NULL,
         "as text and back: %s", e.msg);
     for (size_t n = 0; n < text.len; n++) {
         struct err why = ERR_INIT;
@@ -96,6 +101,7 @@ static void test_text(void)
 
 #define HEAD                                                                   \
     "ml-catalog 1\nnumber 1\nparent -\nwhen 0\nwhat put\nwho -\ncommit -\n"
+#define MOVE "move 1 0123456789abcdef\n"
 #define FILE_LINE "5 0 - - + "
 #define A64 "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa "
 
@@ -126,6 +132,17 @@ static void test_hostile(void)
         { HEAD "files 18446744073709551615\n" A64 FILE_LINE "x\n",
             "more files than there are" },
         { HEAD "files 0\n" A64 FILE_LINE "x\n", "fewer files than there are" },
+        { HEAD "files 1\n" MOVE A64 FILE_LINE "x\n" MOVE, "a move of nothing" },
+        { HEAD "files 1\n" MOVE MOVE A64 FILE_LINE "x\n", "two moves" },
+        { HEAD "files 1\nmove -\n" A64 FILE_LINE "x\n", "no move, as before" },
+        { HEAD "files 2\n" MOVE A64 FILE_LINE "x\n" MOVE A64 FILE_LINE "y\n",
+            "the same move again" },
+        { HEAD "files 1\nmove 0 0123456789abcdef\n" A64 FILE_LINE "x\n",
+            "a move of no number" },
+        { HEAD "files 1\nmove 1 0123456789abcde\n" A64 FILE_LINE "x\n",
+            "a short move" },
+        { HEAD "files 1\nmove 1 0123456789abcdef \n" A64 FILE_LINE "x\n",
+            "more than a move" },
     };
     struct arena arena AUTO(arena_free) = ARENA_INIT(ARENA_BYTES);
     struct catalog c;
@@ -189,28 +206,146 @@ static void test_fit(void)
         "nothing goes below a file");
 }
 
-static void test_merge(void)
+/* 'a' and 'b' of number 2, each made from '1', 'c' and 'd' from all of them,
+ * and 'e' from 'b'. */
+static struct lineage family(struct arena *arena, struct move *out[5])
 {
-    struct arena arena AUTO(arena_free) = ARENA_INIT(ARENA_BYTES);
-    struct catalog_file base_v[] = { file("gone", hex_a), file("kept", hex_a),
-        file("other", hex_a) };
-    struct catalog_file a_v[] = { file("both", hex_a), file("kept", hex_a),
-        file("mine", hex_a), file("other", hex_a) };
-    struct catalog_file b_v[] = { file("both", hex_b), file("gone", hex_a),
-        file("kept", hex_a), file("other", hex_b) };
-    struct catalog base = catalog_of(base_v, 3), a = catalog_of(a_v, 4);
-    struct catalog b = catalog_of(b_v, 4), out;
-    struct str clash = { NULL, 0 };
+    static const char *const over[] = { "1111111111111111", "aaaaaaaaaaaaaaaa",
+        "bbbbbbbbbbbbbbbb", "cccccccccccccccc", "dddddddddddddddd",
+        "eeeeeeeeeeeeeeee" };
+    struct lineage l = { .arena = arena };
+    char tail[MOVE_TAIL_MAX + 1];
     struct err e = ERR_INIT;
 
-    ok(catalog_merge(&out, &base, &a, &b, &clash, &arena, &e) == 0 &&
-            reads(&out, "both=a kept=a mine=a other=b"),
-        "what each of two writers did is there");
+    for (unsigned i = 0; i < 6; i++) {
+        move_tail(tail,
+            i == 0  ? 1
+            : i < 3 ? 2
+                    : 3,
+            over[i], i < 5 ? over : over + 2,
+            i == 0            ? 0
+            : i < 3 || i == 5 ? 1
+                              : 3);
+        lineage_add(&l, str_of(tail), 100 + i, &e);
+    }
+    is_int(lineage_sort(&l, 0, &e), 0, "a family of moves");
+    for (unsigned i = 1; i < 6; i++)
+        out[i - 1] = lineage_find(&l, over[i]);
+    return l;
+}
+
+static struct catalog_file by(
+    const char *name, const char *hex, const struct origin *from)
+{
+    struct catalog_file f = file(name, hex);
+
+    f.from = from;
+    return f;
+}
+
+static const struct origin first = { 1, "1111111111111111" };
+static const struct origin move_a = { 2, "aaaaaaaaaaaaaaaa" };
+static const struct origin move_b = { 2, "bbbbbbbbbbbbbbbb" };
+static const struct origin move_e = { 3, "eeeeeeeeeeeeeeee" };
+static const struct origin move_c = { 3, "cccccccccccccccc" };
+
+static void test_join(void)
+{
+    struct arena arena AUTO(arena_free) = ARENA_INIT(ARENA_BYTES);
+    struct catalog_file a_v[] = { by("both", hex_a, &move_a),
+        by("changed", hex_b, &move_a), by("kept", hex_a, &first),
+        by("mine", hex_a, &move_a), by("old", hex_a, NULL),
+        by("other", hex_a, &first) };
+    struct catalog_file b_v[] = { by("both", hex_b, &move_b),
+        by("gone", hex_a, &first), by("kept", hex_a, &first),
+        by("old", hex_a, NULL), by("other", hex_b, &move_b) };
+    struct catalog_file c_v[] = { by("both", hex_b, &move_b),
+        by("new", hex_b, &move_c) };
+    struct catalog sides[3] = { catalog_of(a_v, 6), catalog_of(b_v, 5),
+        catalog_of(c_v, 2) };
+    struct str clash = { NULL, 0 };
+    struct err e = ERR_INIT;
+    struct catalog out;
+    struct move *v[5];
+    struct lineage l = family(&arena, v);
+    struct kin kin;
+
+    is_int(lineage_kin(&l, v, 2, &kin, &e), 0, "two writers");
+    ok(catalog_join(&out, sides, 2, &kin, &clash, &arena, &e) == 0 &&
+            reads(&out, "both=a changed=b kept=a mine=a old=a other=b"),
+        "what each of them did is there; what one removes is changed by the "
+        "other no more");
     ok(str_is(clash, "both"), "and the name that both gave is told");
     clash.len = 0;
-    ok(catalog_merge(&out, &base, &a, &base, &clash, &arena, &e) == 0 &&
-            reads(&out, "both=a kept=a mine=a other=a") && clash.len == 0,
-        "one who did nothing changes nothing");
+    is_int(lineage_kin(&l, v, 3, &kin, &e), 0, "and one made from both");
+    ok(catalog_join(&out, sides, 3, &kin, &clash, &arena, &e) == 0 &&
+            reads(&out, "both=b new=b") && clash.len == 0,
+        "counts alone, also where it goes against what would have counted");
+    a_v[1].from = &first; /* not changed by a: what b removed is gone */
+    is_int(lineage_kin(&l, v, 2, &kin, &e), 0, "two writers");
+    ok(catalog_join(&out, sides, 2, &kin, &clash, &arena, &e) == 0 &&
+            catalog_find(&out, str_of("changed")) == NULL,
+        "what one has removed is gone");
+}
+
+/* Two who saw each other, and left the name to each other. */
+static void test_join_left(void)
+{
+    struct arena arena AUTO(arena_free) = ARENA_INIT(ARENA_BYTES);
+    struct catalog_file c_v[] = { by("x", hex_b, &move_b) };
+    struct catalog_file d_v[] = { by("x", hex_a, &move_a) };
+    struct catalog_file e_v[] = { by("x", hex_a, &move_e) };
+    struct catalog sides[3] = { catalog_of(c_v, 1), catalog_of(d_v, 1),
+        { .n = 0 } };
+    struct str clash = { NULL, 0 };
+    struct err e = ERR_INIT;
+    struct catalog out;
+    struct move *v[5];
+    struct lineage l = family(&arena, v);
+    struct move *cd1[3] = { v[2], v[3], lineage_find(&l, first.id) };
+    struct kin kin;
+
+    is_int(lineage_kin(&l, cd1, 3, &kin, &e), 0, "and one who knew of neither");
+    ok(catalog_join(&out, sides, 3, &kin, &clash, &arena, &e) == 0 &&
+            reads(&out, "x=a"),
+        "one of the two counts");
+    cd1[2] = v[0];
+    is_int(lineage_kin(&l, cd1, 3, &kin, &e), 0, "or of one");
+    ok(catalog_join(&out, sides, 3, &kin, &clash, &arena, &e) == 0 &&
+            out.n == 0,
+        "not what one has removed who knew of it");
+    cd1[1] = v[4];
+    sides[1] = catalog_of(e_v, 1);
+    is_int(lineage_kin(&l, cd1, 2, &kin, &e), 0, "and one who replaces it");
+    ok(catalog_join(&out, sides, 2, &kin, &clash, &arena, &e) == 0 &&
+            reads(&out, "x=a") && clash.len == 0,
+        "beside who leaves it counts");
+}
+
+/* Two bring files of one commit: what either has brought is there. */
+static void test_join_held(void)
+{
+    struct arena arena AUTO(arena_free) = ARENA_INIT(ARENA_BYTES);
+    struct catalog_file a_v[] = { by("f", hex_a, &move_a),
+        by("g", hex_a, &move_a) };
+    struct catalog_file b_v[] = { by("f", hex_a, &move_b),
+        by("g", hex_a, &move_b) };
+    struct catalog sides[2] = { catalog_of(a_v, 2), catalog_of(b_v, 2) };
+    struct str clash = { NULL, 0 };
+    struct err e = ERR_INIT;
+    struct catalog out;
+    struct move *v[5];
+    struct lineage l = family(&arena, v);
+    struct kin kin;
+
+    for (int i = 0; i < 2; i++)
+        a_v[i].oid = b_v[i].oid = digest(oid);
+    a_v[1].held = b_v[0].held = false;
+    is_int(lineage_kin(&l, v, 2, &kin, &e), 0, "two pulls");
+    ok(catalog_join(&out, sides, 2, &kin, &clash, &arena, &e) == 0 &&
+            out.n == 2 && out.files[0].held && out.files[1].held &&
+            clash.len == 0,
+        "of two pulls that which is held counts, and is no clash");
 }
 
 static void test_head(void)
@@ -251,7 +386,9 @@ int main(void)
     test_hostile();
     test_lay();
     test_fit();
-    test_merge();
+    test_join();
+    test_join_left();
+    test_join_held();
     test_head();
     return done();
 }

@@ -1,4 +1,4 @@
-/* Which moves of a ref count, and what they have in common. */
+/* Which moves of a ref count, and what they know of. */
 #include <stdio.h>
 
 #include "bucket/lineage.h"
@@ -60,26 +60,49 @@ static const char *counts(const struct lineage *l)
     return out;
 }
 
-/* What they have in common, as names, the highest first. */
-static const char *base(struct lineage *l, const char *names)
+/* Of each of names, those of all moves that it knows of. */
+static const char *known(struct lineage *l, const char *names, bool *torn)
 {
-    static char out[MOVE_OVER_MAX + 1];
-    const struct move *found[MOVE_OVER_MAX];
-    struct move *v[8];
-    unsigned n = (unsigned)strlen(names);
+    static char out[256];
+    struct err e = ERR_INIT;
+    struct move *v[8] = { NULL };
+    size_t n = strlen(names), at = 0;
+    struct kin kin;
 
-    for (unsigned i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++)
         v[i] = named(l, names[i]);
-    n = lineage_bases(l, v, n, found);
-    for (unsigned i = 0; i < n; i++)
-        out[i] = *move_id(found[i]);
-    out[n] = '\0';
+    if (lineage_kin(l, v, n, &kin, &e) != 0)
+        return "";
+    *torn = kin.torn;
+    for (size_t i = 0; i < n; i++) {
+        out[at++] = names[i];
+        out[at++] = ':';
+        for (uint64_t k = 0; k < l->n; k++) {
+            struct origin of = { .number = l->v[k].number };
+
+            memcpy(of.id, move_id(&l->v[k]), MOVE_ID);
+            if (kin_knows(&kin, i, &of))
+                out[at++] = *of.id;
+        }
+        out[at++] = ' ';
+    }
+    out[at] = '\0';
     return out;
 }
 
-static bool shares(struct lineage *l, const char *names, const char *want)
+static bool knows(struct lineage *l, const char *names, const char *want)
 {
-    return strcmp(base(l, names), want) == 0;
+    bool torn;
+
+    return strcmp(known(l, names, &torn), want) == 0;
+}
+
+static bool torn(struct lineage *l, const char *names)
+{
+    bool is;
+
+    known(l, names, &is);
+    return is;
 }
 
 static void test_names(void)
@@ -124,51 +147,61 @@ static void test_counts(void)
     l = of(&arena, beside, 0);
     ok(strcmp(counts(&l), "cd") == 0,
         "what a later one did not know of counts beside it");
-    ok(shares(&l, "cd", "a") && shares(&l, "dc", "a"), "over the first");
+    ok(knows(&l, "cd", "c:ac d:abd ") && !torn(&l, "cd"),
+        "and each knows what it was made from");
     l = of(&arena, joined, 0);
     ok(strcmp(counts(&l), "d") == 0, "one covers two");
-    ok(shares(&l, "db", "b"), "and has each in it");
+    ok(knows(&l, "db", "d:abcd b:ab "), "and knows of both");
     l = of(&arena, circle, 0);
-    ok(strcmp(counts(&l), "bcde") == 0 && shares(&l, "de", ""),
+    ok(strcmp(counts(&l), "bcde") == 0 && knows(&l, "de", "d:d e:e "),
         "names that somebody has made up make no circle");
     l = of(&arena, gone, 0);
-    ok(strcmp(counts(&l), "12") == 0 && shares(&l, "12", ""),
-        "what is not there any more is in common with nobody");
-    ok(!lineage_whole(&l), "and is missed");
+    ok(strcmp(counts(&l), "12") == 0 && torn(&l, "12"),
+        "what is not there any more is missed");
     arena_free(&arena);
 }
 
-static void test_base(void)
+static bool knows_old(struct lineage *l, char name, uint64_t number)
 {
-    /* c and d come from b, and e from before it. */
-    static const char *const three[] = { "1:a", "2:b<a", "2:e<a", "3:c<b",
-        "3:d<b", NULL };
-    /* e was put on top of two, f on one of them. */
+    struct origin of = { .number = number, .id = "9999999999999999" };
+    struct move *v = named(l, name);
+    struct err e = ERR_INIT;
+    struct kin kin;
+
+    return lineage_kin(l, &v, 1, &kin, &e) == 0 && kin_knows(&kin, 0, &of);
+}
+
+static void test_kin(void)
+{
     static const char *const cross[] = { "1:a", "2:b<a", "2:c<a", "3:e<bc",
         "3:f<c", NULL };
-    static const char *const twice[] = { "1:a", "2:b<a", "2:c<a", "3:e<bc",
-        "3:f<bc", NULL };
+    /* Of the moves before 7, and before 9, nothing is left. */
+    static const char *const slept[] = { "5:e<0", "7:a<1", "8:b<a", "9:d<2",
+        NULL };
     struct arena arena = ARENA_INIT(ARENA_BYTES);
-    struct lineage l = of(&arena, three, 0);
+    struct lineage l = of(&arena, cross, 0);
+    struct origin o[3] = { { 3, "" }, { 3, "" }, { 2, "" } };
     struct err e = ERR_INIT;
+    struct move *v[2];
+    struct kin kin;
 
-    ok(shares(&l, "ce", "a") && shares(&l, "ced", "b") &&
-            shares(&l, "cde", "a"),
-        "of all that are put together the nearest is told");
-    l = of(&arena, cross, 0);
-    ok(strcmp(counts(&l), "ef") == 0 && shares(&l, "ef", "c"),
-        "also by way of the second that one was put on top of");
-    l = of(&arena, twice, 0);
-    ok(strcmp(counts(&l), "ef") == 0 && shares(&l, "ef", "cb"),
-        "where both were put on top of the same two, those two");
-    ok(lineage_leave_out(&l, move_id(named(&l, 'e')), &e) == 0 &&
-            strcmp(counts(&l), "f") == 0 &&
-            lineage_leave_out(&l, move_id(named(&l, 'f')), &e) == 0 &&
-            strcmp(counts(&l), "bc") == 0 &&
-            lineage_leave_out(&l, move_id(named(&l, 'a')), &e) == 0 &&
-            strcmp(counts(&l), "bc") == 0,
-        "without one what it alone covers counts");
-    ok(lineage_whole(&l), "all is there that any covers");
+    ok(knows(&l, "ef", "e:abce f:acf "), "by way of all it was made from");
+    v[0] = named(&l, 'e');
+    v[1] = named(&l, 'f');
+    for (size_t i = 0; i < 3; i++)
+        memset(o[i].id, "efb"[i], MOVE_ID);
+    is_int(lineage_kin(&l, v, 2, &kin, &e), 0, "two of them");
+    ok(kin_order(&kin, &o[0], &o[1]) < 0 && kin_order(&kin, &o[1], &o[0]) > 0 &&
+            kin_order(&kin, &o[2], &o[0]) > 0 &&
+            kin_order(&kin, &o[2], NULL) < 0 &&
+            kin_order(&kin, NULL, NULL) == 0,
+        "the higher one first, then the older");
+    ok(kin_knows(&kin, 1, NULL), "what was there before moves all know");
+    l = of(&arena, slept, 0);
+    ok(knows_old(&l, 'b', 6) && !knows_old(&l, 'b', 7) &&
+            knows_old(&l, 'e', 4) && !knows_old(&l, 'e', 5),
+        "what gc took was known to whoever came after it");
+    ok(torn(&l, "be") && !torn(&l, "b"), "and to one who slept it is missing");
     arena_free(&arena);
 }
 
@@ -192,7 +225,7 @@ int main(void)
 {
     test_names();
     test_counts();
-    test_base();
+    test_kin();
     test_tidy();
     return done();
 }
