@@ -27,13 +27,14 @@ static bool same_origin(const struct origin *a, const struct origin *b)
     return a->number == b->number && strcmp(a->id, b->id) == 0;
 }
 
-static void move_text(const struct origin *from, struct buf *out)
+static void move_text(
+    const char *word, const struct origin *from, struct buf *out)
 {
     if (from == NULL)
-        buf_puts(out, "move -\n");
+        buf_printf(out, "%s -\n", word);
     else
-        buf_printf(
-            out, "move %llu %s\n", (unsigned long long)from->number, from->id);
+        buf_printf(out, "%s %llu %s\n", word, (unsigned long long)from->number,
+            from->id);
 }
 
 static void file_text(const struct catalog_file *f, struct buf *out)
@@ -47,6 +48,17 @@ static void file_text(const struct catalog_file *f, struct buf *out)
         buf_printf(out, "piece %s\n", f->pieces[i].hex);
 }
 
+static uint64_t count_meanings(const struct catalog *c)
+{
+    uint64_t n = 0;
+
+    for (uint64_t i = 0; i < c->n; i++)
+        for (const struct catalog_file *f = &c->files[i]; f != NULL;
+             f = f->beside)
+            n++;
+    return n;
+}
+
 int catalog_text(const struct catalog *c, struct buf *out, struct err *e)
 {
     buf_printf(
@@ -58,13 +70,18 @@ int catalog_text(const struct catalog *c, struct buf *out, struct err *e)
         buf_puts(out, "parent -\n");
     buf_printf(out, "when %lld\nwhat %s\nwho %s\ncommit %s\nfiles %llu\n",
         (long long)c->when, or_none(c->what), or_none(c->who),
-        or_none(c->commit), (unsigned long long)c->n);
+        or_none(c->commit), (unsigned long long)count_meanings(c));
     for (uint64_t i = 0; i < c->n; i++) {
         const struct origin *from = c->files[i].from;
 
         if (!same_origin(from, i > 0 ? c->files[i - 1].from : NULL))
-            move_text(from, out);
+            move_text("move", from, out);
         file_text(&c->files[i], out);
+        for (const struct catalog_file *f = c->files[i].beside; f != NULL;
+             f = f->beside) {
+            move_text("beside", f->from, out);
+            file_text(f, out);
+        }
     }
     return buf_check(out, e);
 }
@@ -74,6 +91,7 @@ int catalog_text(const struct catalog *c, struct buf *out, struct err *e)
 struct reader {
     struct rd r;
     uint64_t line;
+    uint64_t files; /* that are still to come */
 };
 
 static int bad(const struct reader *in, const char *what, struct err *e)
@@ -170,7 +188,7 @@ static bool read_head(struct reader *in, struct catalog *out)
            head_line(in, "who", &v) && to_text(v, sizeof(out->who), out->who) &&
            head_line(in, "commit", &v) && (str_is(v, "-") || hex_is(v, 40)) &&
            to_text(v, sizeof(out->commit), out->commit) &&
-           head_line(in, "files", &v) && decimal_u64(v, &out->n);
+           head_line(in, "files", &v) && decimal_u64(v, &in->files);
 }
 
 static bool file_words(struct str line, struct catalog_file *f)
@@ -222,15 +240,15 @@ static int read_pieces(struct reader *in, struct catalog_file *f,
     return 0;
 }
 
-/* Who gave the names from here on their meaning; each line tells another. */
-static int read_move(struct reader *in, const struct origin **from,
+/* "move 7 <id>" or "beside 7 <id>". */
+static int read_origin(struct reader *in, const struct origin **from,
     struct arena *arena, struct err *e)
 {
     struct str line = next_line(in), number;
     struct origin *is = NULL;
 
     next_word(&line);
-    if (in->r.bad || (str_is(line, "-") && *from == NULL))
+    if (in->r.bad)
         return bad(in, "not a move", e);
     if (!str_is(line, "-")) {
         is = arena_alloc(arena, 1, sizeof(*is), e);
@@ -241,31 +259,60 @@ static int read_move(struct reader *in, const struct origin **from,
             is->number > MOVE_NUMBER_MAX || !hex_is(line, MOVE_ID))
             return bad(in, "not a move", e);
         memcpy(is->id, line.p, MOVE_ID);
-        if (same_origin(is, *from))
-            return bad(in, "the same move once more", e);
     }
     *from = is;
+    return 0;
+}
+
+static int read_meaning(struct reader *in, struct catalog_file *f,
+    struct arena *arena, struct err *e)
+{
+    struct err why = ERR_INIT;
+    struct str line = next_line(in);
+
+    if (in->r.bad || in->files == 0 || !file_words(line, f))
+        return bad(in, "not a file", e);
+    in->files--;
+    if (path_check(f->name, &why) != 0)
+        return bad(in, why.msg, e);
+    f->name = arena_str(arena, f->name, e);
+    return f->name.p != NULL ? read_pieces(in, f, arena, e) : -1;
+}
+
+static int read_beside(struct reader *in, struct catalog_file *f,
+    struct arena *arena, struct err *e)
+{
+    while (next_is(in, "beside ")) {
+        struct catalog_file *other = arena_alloc(arena, 1, sizeof(*other), e);
+
+        if (other == NULL || read_origin(in, &other->from, arena, e) != 0 ||
+            read_meaning(in, other, arena, e) != 0)
+            return -1;
+        if (!str_eq(other->name, f->name))
+            return bad(in, "another name", e);
+        f->beside = other;
+        f = other;
+    }
     return 0;
 }
 
 static int read_file(struct reader *in, struct catalog_file *f,
     const struct catalog_file *last, struct arena *arena, struct err *e)
 {
-    struct err why = ERR_INIT;
-    struct str line;
+    const struct origin *before = last != NULL ? last->from : NULL;
 
-    f->from = last != NULL ? last->from : NULL;
-    if (next_is(in, "move ") && read_move(in, &f->from, arena, e) != 0)
+    f->from = before;
+    if (next_is(in, "move ")) {
+        if (read_origin(in, &f->from, arena, e) != 0)
+            return -1;
+        if (same_origin(f->from, before))
+            return bad(in, "the same move once more", e);
+    }
+    if (read_meaning(in, f, arena, e) != 0)
         return -1;
-    line = next_line(in);
-    if (in->r.bad || !file_words(line, f))
-        return bad(in, "not a file", e);
-    if (path_check(f->name, &why) != 0)
-        return bad(in, why.msg, e);
     if (last != NULL && str_cmp(last->name, f->name) >= 0)
         return bad(in, "names are not in order", e);
-    f->name = arena_str(arena, f->name, e);
-    return f->name.p != NULL ? read_pieces(in, f, arena, e) : -1;
+    return read_beside(in, f, arena, e);
 }
 
 int catalog_parse(
@@ -277,12 +324,12 @@ int catalog_parse(
     if (!read_head(&in, out))
         return bad(&in, "not what stands there", e);
     /* "- 0 0 - - - x\n" is the shortest line. */
-    if (out->n > rd_left(&in.r) / 14)
+    if (in.files > rd_left(&in.r) / 14)
         return bad(&in, "it ends too early", e);
-    out->files = arena_alloc(arena, out->n, sizeof(*out->files), e);
+    out->files = arena_alloc(arena, in.files, sizeof(*out->files), e);
     if (out->files == NULL)
         return -1;
-    for (uint64_t i = 0; i < out->n; i++)
+    for (uint64_t i = 0; in.files > 0; i = ++out->n)
         if (read_file(&in, &out->files[i], i > 0 ? &out->files[i - 1] : NULL,
                 arena, e) != 0)
             return -1;
@@ -391,13 +438,28 @@ static bool better(const struct kin *kin, const struct catalog_file *a,
     return kin_order(kin, a->from, b->from) < 0;
 }
 
+const struct catalog_file *catalog_by(
+    const struct catalog_file *f, const struct origin *of)
+{
+    while (f != NULL && !same_origin(f->from, of))
+        f = f->beside;
+    return f;
+}
+
+bool catalog_split(const struct catalog_file *f)
+{
+    for (const struct catalog_file *o = f->beside; o != NULL; o = o->beside)
+        if (!catalog_same(f, o))
+            return true;
+    return false;
+}
+
 /* Has a side that knew of it given the name another meaning, or none? */
 static bool replaced(
     const struct row *r, const struct kin *kin, const struct catalog_file *f)
 {
     for (size_t k = 0; k < r->n; k++)
-        if ((r->is[k] == NULL || !same_origin(r->is[k]->from, f->from)) &&
-            kin_knows(kin, k, f->from))
+        if (catalog_by(r->is[k], f->from) == NULL && kin_knows(kin, k, f->from))
             return true;
     return false;
 }
@@ -412,58 +474,132 @@ static bool removed(
     return false;
 }
 
-/* NULL: it is gone. */
-static const struct catalog_file *choose(
-    const struct row *r, const struct kin *kin, struct str *clash)
+static bool is_plain(const struct row *r)
 {
-    const struct catalog_file *best = NULL, *any = NULL;
-    size_t same = 0;
-
-    while (same < r->n && r->is[same] != NULL && r->is[0] != NULL &&
-           same_origin(r->is[same]->from, r->is[0]->from))
-        same++;
-    if (same == r->n)
-        return r->is[0];
-
-    for (size_t k = 0; k < r->n; k++) {
-        const struct catalog_file *f = r->is[k];
-
-        if (f != NULL && better(kin, f, any))
-            any = f;
-        if (f == NULL || replaced(r, kin, f))
-            continue;
-        if (best != NULL && !catalog_same(best, f) && !catalog_alike(best, f))
-            *clash = f->name;
-        if (better(kin, f, best))
-            best = f;
-    }
-    /* Each in place of the other: two writers have left it to each other. */
-    return best != NULL || removed(r, kin, any) ? best : any;
+    for (size_t k = 0; k < r->n; k++)
+        if (r->is[k] == NULL || r->is[k]->beside != NULL || r->is[0] == NULL ||
+            !same_origin(r->is[k]->from, r->is[0]->from))
+            return false;
+    return true;
 }
 
-int catalog_join(struct catalog *out, const struct catalog *sides, size_t n,
-    const struct kin *kin, struct str *clash, struct arena *arena,
-    struct err *e)
+/* One more meaning, behind those that are better. */
+static int insert(struct catalog_file **list, const struct catalog_file *f,
+    const struct kin *kin, struct arena *arena, struct err *e)
 {
-    struct row r = { .sides = sides, .n = n };
+    struct catalog_file *own;
+
+    if (catalog_by(*list, f->from) != NULL)
+        return 0;
+    own = arena_alloc(arena, 1, sizeof(*own), e);
+    if (own == NULL)
+        return -1;
+    while (*list != NULL && !better(kin, f, *list))
+        list = &(*list)->beside;
+    *own = *f;
+    own->beside = *list;
+    *list = own;
+    return 0;
+}
+
+/* A file of a commit means the same to all: once is enough. */
+static void drop_alike(struct catalog_file *list)
+{
+    for (struct catalog_file *at = list; at->beside != NULL;)
+        if (catalog_alike(list, at->beside))
+            at->beside = at->beside->beside;
+        else
+            at = at->beside;
+}
+
+static int insert_all(const struct row *r, const struct kin *kin, bool all,
+    struct arena *arena, struct catalog_file **out, struct err *e)
+{
+    for (size_t k = 0; k < r->n; k++)
+        for (const struct catalog_file *f = r->is[k]; f != NULL; f = f->beside)
+            if ((all ? !removed(r, kin, f) : !replaced(r, kin, f)) &&
+                insert(out, f, kin, arena, e) != 0)
+                return -1;
+    return 0;
+}
+
+/* *out: NULL where it is gone. */
+static int choose(const struct row *r, const struct kin *kin,
+    struct arena *arena, struct catalog_file **out, struct err *e)
+{
+    *out = NULL;
+    if (insert_all(r, kin, false, arena, out, e) != 0)
+        return -1;
+    /* Each in place of the other: two writers have left it to each other. */
+    if (*out == NULL && insert_all(r, kin, true, arena, out, e) != 0)
+        return -1;
+    if (*out != NULL)
+        drop_alike(*out);
+    return 0;
+}
+
+int catalog_join(struct catalog *out, const struct sides *sides,
+    struct arena *arena, struct err *e)
+{
+    struct row r = { .sides = sides->v, .n = sides->n };
     struct catalog_file *v;
     uint64_t room = 0, count = 0;
 
-    for (size_t k = 0; k < n; k++)
-        room += sides[k].n;
-    r.at = arena_alloc(arena, n, sizeof(*r.at), e);
-    r.is = arena_alloc(arena, n, sizeof(struct catalog_file *), e);
+    for (size_t k = 0; k < r.n; k++)
+        room += r.sides[k].n;
+    r.at = arena_alloc(arena, r.n, sizeof(*r.at), e);
+    r.is = arena_alloc(arena, r.n, sizeof(struct catalog_file *), e);
     v = arena_alloc(arena, room, sizeof(*v), e);
     if (r.at == NULL || r.is == NULL || v == NULL)
         return -1;
-    *out = sides[0];
+    *out = sides->v[0];
     while (next_name(&r)) {
-        const struct catalog_file *chosen = choose(&r, kin, clash);
+        struct catalog_file *chosen;
 
+        if (is_plain(&r)) {
+            v[count++] = *r.is[0];
+            continue;
+        }
+        if (choose(&r, &sides->kin, arena, &chosen, e) != 0)
+            return -1;
         if (chosen != NULL)
             v[count++] = *chosen;
     }
     out->files = v;
     out->n = count;
+    return 0;
+}
+
+/* Has a side that does not have it because of own replaced it? */
+static bool replaced_beside(const struct sides *s,
+    const struct catalog_file *was, const struct origin *own)
+{
+    for (size_t k = 0; k < s->n; k++) {
+        const struct catalog_file *is = catalog_find(&s->v[k], was->name);
+
+        if (catalog_by(is, own) == NULL && catalog_by(is, was->from) == NULL &&
+            kin_knows(&s->kin, k, was->from))
+            return true;
+    }
+    return false;
+}
+
+int catalog_leave(const struct sides *sides, const struct catalog_file *is,
+    const struct catalog_file *was, const struct origin *own,
+    struct arena *arena, struct catalog_file *out, struct err *e)
+{
+    struct catalog_file *list = NULL;
+
+    *out = (struct catalog_file){ .name = is->name };
+    for (; is != NULL; is = is->beside)
+        if (!same_origin(is->from, own) &&
+            insert(&list, is, &sides->kin, arena, e) != 0)
+            return -1;
+    for (; was != NULL; was = was->beside)
+        if (!replaced_beside(sides, was, own) &&
+            insert(&list, was, &sides->kin, arena, e) != 0)
+            return -1;
+    if (list != NULL)
+        *out = *list;
     return 0;
 }

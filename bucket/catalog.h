@@ -15,6 +15,8 @@
  *   <sha256> <size> <date> - - + run/a
  *   <sha256> <size> 0 <oid> lfs - config.json
  *   piece <sha256>                  of each 64 MiB of a put file that is longer
+ *   beside 7 <16 hex>               another writer's move gave the same name
+ *   <sha256> <size> <date> ...      this meaning, and nobody has decided
  *
  * The words of a file: digest of its bytes ("-": not known), bytes, when it
  * was put, git's digest ("-": none), "lfs" or "-", "+" or "-": are its bytes
@@ -40,8 +42,10 @@ struct catalog_file {
     struct digest oid;    /* hex "": none */
     bool lfs;
     bool held;
-    struct digest *pieces;     /* catalog_pieces(size) of them, or NULL */
-    const struct origin *from; /* NULL: refs have no lineages */
+    struct digest *pieces;       /* catalog_pieces(size) of them, or NULL */
+    const struct origin *from;   /* NULL: refs have no lineages */
+    struct catalog_file *beside; /* the same name as another writer meant it at
+                                    the same time; this one counts; or NULL */
 };
 
 struct catalog {
@@ -89,17 +93,40 @@ int catalog_lay(struct catalog *out, const struct catalog *under,
     const struct catalog_file *changes, uint64_t n, struct arena *arena,
     struct err *e);
 
+/* What n of one ref say, none of which was made from another, or all the same.
+ */
+struct sides {
+    struct catalog *v;
+    size_t n;
+    struct kin kin; /* in their order */
+};
+
 /*
- * catalog_join - what n of one ref mean together, none of which was made from
- * another, or all the same
- * A name's meaning counts unless a side that knew of it gives it another, or
- * none. Of several the one that is held does, then by kin_order; *clash is
- * such a name.
- * kin      of the sides, in their order
+ * catalog_join - what sides mean together
+ * A meaning of a name stays unless a side that knew of it does not have it.
+ * Of several the one that is held counts, then by kin_order; the others are
+ * beside it.
  * out      all but its files is that of the first
  */
-int catalog_join(struct catalog *out, const struct catalog *sides, size_t n,
-    const struct kin *kin, struct str *clash, struct arena *arena,
-    struct err *e);
+int catalog_join(struct catalog *out, const struct sides *sides,
+    struct arena *arena, struct err *e);
+
+/*
+ * catalog_leave - what they mean by a name without the move own: what else is
+ * there, and what was there before, where nobody else has replaced it
+ * is       of catalog_join, with a meaning of own
+ * was      what own was put on top of, or NULL
+ * out      as a change of a catalog
+ */
+int catalog_leave(const struct sides *sides, const struct catalog_file *is,
+    const struct catalog_file *was, const struct origin *own,
+    struct arena *arena, struct catalog_file *out, struct err *e);
+
+/* catalog_by - that of its meanings which a move gave it, or NULL; f may be. */
+const struct catalog_file *catalog_by(
+    const struct catalog_file *f, const struct origin *of);
+
+/* catalog_split - has one beside it that means something else? */
+bool catalog_split(const struct catalog_file *f);
 
 #endif

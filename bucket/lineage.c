@@ -174,8 +174,9 @@ int lineage_kin(struct lineage *m, struct move *const *v, size_t n,
     if (out->bits == NULL || out->whole_to == NULL)
         return -1;
     for (size_t i = 0; i < n; i++)
-        out->bits[(size_t)(v[i] - m->v) * row + i / 8] |=
-            (unsigned char)(1 << i % 8);
+        if (v[i] != NULL)
+            out->bits[(size_t)(v[i] - m->v) * row + i / 8] |=
+                (unsigned char)(1 << i % 8);
     /* Whoever covers a move stands behind it. */
     for (uint64_t i = m->n; i-- > 0;) {
         const struct move *of = &m->v[i];

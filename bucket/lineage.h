@@ -85,7 +85,8 @@ struct kin {
     bool torn; /* the list lacks something, and not for all sides alike */
 };
 
-/* lineage_kin - of n moves that are in the list. -1 with *e: NOMEM */
+/* lineage_kin - of n moves of the list; NULL knows nothing. -1 with *e: NOMEM
+ */
 int lineage_kin(struct lineage *m, struct move *const *v, size_t n,
     struct kin *out, struct err *e);
 

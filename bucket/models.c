@@ -18,8 +18,9 @@
 enum {
     REF_MAX = 512,
     KEEP_TRIES = 8,
-    GROUP_FILES = 1024,    /* their paths are in memory */
-    BRANCH_MAX = 256 << 10 /* its catalog has no files */
+    GROUP_FILES = 1024,      /* their paths are in memory */
+    BRANCH_MAX = 256 << 10,  /* its catalog has no files */
+    BRANCH_ARENA = 256 << 20 /* but a list of moves */
 };
 
 static int ref_of(char out[REF_MAX], const struct repo *r, const char *revision)
@@ -63,7 +64,7 @@ static int not_there(
 static int branch_of(struct bucket *b, const struct repo *r,
     const char *revision, char out[41], struct err *e)
 {
-    struct arena arena AUTO(arena_free) = ARENA_INIT(BRANCH_MAX);
+    struct arena arena AUTO(arena_free) = ARENA_INIT(BRANCH_ARENA);
     struct catalog branch;
     char ref[REF_MAX];
 

@@ -12,7 +12,7 @@
 #include "cache/edit.h"
 
 /* So often a ref is read again when others move it at the same time. */
-enum { MOVE_TRIES = 64, NAP_MS_MAX = 400, WHO_MAX = 1 << 20 };
+enum { MOVE_TRIES = 64, NAP_MS_MAX = 400, WHO_MAX = 1 << 20, OPEN_S = 600 };
 
 /* ---- reading ---- */
 
@@ -32,48 +32,66 @@ int names_catalog(struct bucket *b, const struct digest *sha256, uint64_t size,
 }
 
 /* Writers moved the ref who did not know of each other. */
-static int load_sides(struct bucket *b, const char *ref, struct tip head,
-    struct arena *arena, struct catalog *out, struct err *e)
+static int load_sides(struct bucket *b, struct tip head, struct arena *arena,
+    struct sides *out, struct err *e)
 {
-    struct catalog *v = arena_alloc(arena, head.n, sizeof(*v), e);
     const struct tip_side *from = head.sides;
-    struct str clash = { NULL, 0 };
-    size_t n = 0, with_commit = 0;
-    struct kin kin;
+    size_t with_commit = 0;
 
+    *out = (struct sides){ .n = 0 };
+    out->v = arena_alloc(arena, head.n, sizeof(*out->v), e);
     head.sides = arena_alloc(arena, head.n, sizeof(*head.sides), e);
-    if (v == NULL || head.sides == NULL)
+    if (out->v == NULL || head.sides == NULL)
         return -1;
     for (size_t i = 0; i < head.n; i++) {
-        if (names_catalog(b, &from[i].catalog, from[i].size, arena, &v[i], e) !=
-            0)
+        if (names_catalog(
+                b, &from[i].catalog, from[i].size, arena, &out->v[i], e) != 0)
             return -1;
-        with_commit += v[i].commit[0] != '\0';
+        with_commit += out->v[i].commit[0] != '\0';
     }
     /* A repository that one has emptied and another has brought is there: a
        listing is all of a commit, or none. */
     for (size_t i = 0; i < head.n; i++)
-        if (with_commit == 0 || v[i].commit[0] != '\0') {
-            head.sides[n] = from[i];
-            v[n++] = v[i];
+        if (with_commit == 0 || out->v[i].commit[0] != '\0') {
+            head.sides[out->n] = from[i];
+            out->v[out->n++] = out->v[i];
         }
-    head.n = n;
-    if (tip_kin(&head, &kin, e) != 0 ||
-        catalog_join(out, v, n, &kin, &clash, arena, e) != 0)
-        return -1;
-    if (clash.len > 0)
-        log_warn("%s: '%.*s' was changed twice at the same time (%s); one of "
-                 "them counts: put it again if it is not the right one",
-            b->shown, STR_ARG(clash), ref);
-    return 0;
+    head.n = out->n;
+    return tip_kin(&head, &out->kin, e);
+}
+
+static int join_sides(struct bucket *b, const struct tip *head,
+    struct arena *arena, struct catalog *out, struct err *e)
+{
+    struct sides sides;
+
+    return load_sides(b, *head, arena, &sides, e) != 0
+               ? -1
+               : catalog_join(out, &sides, arena, e);
+}
+
+static void warn_split(
+    const struct bucket *b, const char *ref, const struct catalog *c)
+{
+    for (uint64_t i = 0; i < c->n; i++)
+        if (catalog_split(&c->files[i])) {
+            log_warn("%s: '%.*s' was put twice at the same time (%s); one of "
+                     "them counts: put it again if it is not the right one",
+                b->shown, STR_ARG(c->files[i].name), ref);
+            return;
+        }
 }
 
 int names_sides(struct bucket *b, const char *ref, const struct tip *head,
     struct arena *arena, struct catalog *out, struct err *e)
 {
-    return head->n > 1 ? load_sides(b, ref, *head, arena, out, e)
-                       : names_catalog(b, &head->sides[0].catalog,
-                             head->sides[0].size, arena, out, e);
+    int rc = head->n > 1 ? join_sides(b, head, arena, out, e)
+                         : names_catalog(b, &head->sides[0].catalog,
+                               head->sides[0].size, arena, out, e);
+
+    if (rc == 0)
+        warn_split(b, ref, out);
+    return rc;
 }
 
 int names_load(struct bucket *b, const char *ref, struct arena *arena,
@@ -127,19 +145,37 @@ static const struct catalog_file *meant(const struct catalog_file *f)
     return catalog_goes(f) ? NULL : f;
 }
 
+/*
+ * Is it not sure that it stays? Two have meant it, or the one who did may not
+ * have looked yet who else has.
+ */
+static bool is_open(const struct tip *head, const struct catalog_file *is)
+{
+    const struct move *m;
+
+    if (is == NULL || is->from == NULL || is->beside != NULL ||
+        head->moves == NULL)
+        return is != NULL && is->beside != NULL;
+    m = lineage_find(head->moves, is->from->id);
+    return m != NULL && m->written_s > time(NULL) - OPEN_S;
+}
+
 /* What is to be done still, with what is there now. */
 static int still_to_do(const struct names_change *c, const struct catalog *now,
-    bool *out, struct err *e)
+    const struct tip *head, bool *out, struct err *e)
 {
     *out = false;
     for (uint64_t i = 0; i < c->n; i++) {
         const struct catalog_file *f = &c->files[i];
         const struct catalog_file *is = catalog_find(now, f->name);
 
-        if (catalog_same(is, meant(f)))
+        if (catalog_same(is, meant(f)) &&
+            (c->commit[0] != '\0' || !is_open(head, is)))
             continue;
         *out = true;
         if (c->seen == NULL || catalog_same(is, catalog_find(c->seen, f->name)))
+            continue;
+        if (catalog_same(is, meant(f)))
             continue;
         return err_set(e, ERR_BUSY,
             "'%.*s' was %s by another process meanwhile", STR_ARG(f->name),
@@ -241,17 +277,12 @@ static int write_catalog(struct bucket *b, struct catalog *next,
     return 0;
 }
 
-/* What is replaced by the same is the writer's from then on, but for what a
- * change of all leaves as it is. */
-static void set_origin(const struct names_change *c, const struct catalog *now,
-    const struct origin *own)
+/* What is replaced by the same is the writer's from then on, too. */
+static void set_origin(const struct names_change *c, const struct origin *own)
 {
     for (uint64_t i = 0; i < c->n && !c->left; i++) {
-        const struct catalog_file *is =
-            c->all ? catalog_find(now, c->files[i].name) : NULL;
-
-        c->files[i].from =
-            is != NULL && catalog_same(is, &c->files[i]) ? is->from : own;
+        c->files[i].from = own;
+        c->files[i].beside = NULL;
     }
 }
 
@@ -265,10 +296,10 @@ static int add_catalog(struct bucket *b, const struct names_change *c,
 
     if (tip_origin(b, c->ref, head, arena, &own, e) != 0)
         return -1;
-    set_origin(c, now, own);
+    set_origin(c, own);
     if (catalog_lay(&next, c->all ? &none : now, c->files, c->n, arena, e) !=
             0 ||
-        check_folders(&next, c->files, c->n, e) != 0)
+        (!c->left && check_folders(&next, c->files, c->n, e) != 0))
         return -1;
     snprintf(next.what, sizeof(next.what), "%s", c->what);
     memcpy(next.commit, c->commit, size_min(strlen(c->commit), 40));
@@ -323,122 +354,105 @@ static int cover_some(struct bucket *b, const struct names_change *c,
                : 1;
 }
 
-/* Does it mean something else, or is it in a folder's place? */
-static bool clashes(const struct catalog_file *f, const struct catalog *before,
-    const struct catalog *others)
+/* Did others, who did not know of ours, mean something else by the name? */
+static bool is_clash(const struct catalog *now, const struct catalog_file *f,
+    const struct catalog_file *is, const struct catalog_file *ours)
 {
-    const struct catalog_file *is = catalog_find(others, f->name);
     struct err why = ERR_INIT;
 
-    if (check_folders(others, f, 1, &why) != 0)
-        return true;
-    return !catalog_same(is, catalog_find(before, f->name)) &&
-           !catalog_same(is, meant(f)) && !catalog_alike(is, meant(f));
+    for (; is != NULL; is = is->beside)
+        if (is != ours && !catalog_same(is, ours) && !catalog_alike(is, ours))
+            return true;
+    return check_folders(now, f, 1, &why) != 0;
 }
 
-/* What others mean by names that it gives another meaning. */
-static int find_clashes(const struct names_change *c,
-    const struct catalog *before, const struct catalog *others,
-    struct arena *arena, struct names_change *out, struct err *e)
+/* What the move of own has given, and is to be left to others. */
+static int find_clashes(const struct names_change *c, const struct sides *sides,
+    const struct catalog *now, const struct catalog *before,
+    const struct origin *own, struct arena *arena, struct names_change *out,
+    struct err *e)
 {
     out->files = arena_alloc(arena, c->n, sizeof(*out->files), e);
     if (out->files == NULL)
         return -1;
     for (uint64_t i = 0; i < c->n; i++) {
-        const struct catalog_file *is = catalog_find(others, c->files[i].name);
+        struct str name = c->files[i].name;
+        const struct catalog_file *is = catalog_find(now, name);
+        const struct catalog_file *ours = catalog_by(is, own);
 
-        if (!clashes(&c->files[i], before, others))
+        /* Who replaced it knew of it. */
+        if (ours == NULL || !is_clash(now, &c->files[i], is, ours))
             continue;
-        out->files[out->n] = (struct catalog_file){ .name = c->files[i].name };
-        if (is != NULL)
-            out->files[out->n] = *is;
-        out->n++;
+        if (catalog_leave(sides, is, catalog_find(before, name), own, arena,
+                &out->files[out->n++], e) != 0)
+            return -1;
     }
     return 0;
 }
 
-/* Ours to the front; *out: the others, and what ours was put on top of. */
-static int part(struct tip *all, const struct tip *before, const char *id,
-    struct arena *arena, struct tip *out, bool *counts, struct err *e)
+/* Those that one move can cover, ours among them. */
+static void cover_ours(struct tip *all, const char *id)
 {
-    *out = (struct tip){ .moves = all->moves };
-    *counts = false;
-    out->sides = arena_alloc(arena, all->n + before->n, sizeof(*out->sides), e);
-    if (out->sides == NULL)
-        return -1;
-    for (size_t i = 0; i < before->n; i++)
-        if (lineage_find(all->moves, before->sides[i].id) != NULL)
-            out->sides[out->n++] = before->sides[i];
-    for (size_t i = 0; i < all->n; i++) {
-        struct tip_side s = all->sides[i];
+    for (size_t i = 0; i < all->n; i++)
+        if (strcmp(all->sides[i].id, id) == 0) {
+            struct tip_side s = all->sides[i];
 
-        if (strcmp(s.id, id) != 0) {
-            out->sides[out->n++] = s;
-            continue;
+            all->sides[i] = all->sides[0];
+            all->sides[0] = s;
         }
-        *counts = true;
-        all->sides[i] = all->sides[0];
-        all->sides[0] = s;
-    }
-    return 0;
+    all->n = size_min(all->n, MOVE_OVER_MAX);
 }
 
-static bool is_all_there(
-    const struct names_change *c, const struct catalog *now)
+static int left_to_others(const struct bucket *b, const struct names_change *c,
+    const struct names_change *left, struct err *e)
 {
-    for (uint64_t i = 0; i < c->n; i++) {
-        const struct catalog_file *is = catalog_find(now, c->files[i].name);
-        const struct catalog_file *want = meant(&c->files[i]);
-
-        if (!catalog_same(is, want) && !(catalog_alike(is, want) && is->held))
-            return false;
-    }
-    return true;
+    err_set(e, ERR_BUSY, "'%.*s' was put by another process at the same time",
+        STR_ARG(left->files[0].name));
+    return err_hint(e, "%ssee mlfetch ls %s, then do it again",
+        left->n < c->n ? "the rest was done: " : "", b->shown);
 }
 
 /*
- * The move was made, and others count beside it. Of a name that one of them
- * means something else by, its meaning is theirs by one more move: they may
- * not know of ours, and have told their user that theirs is there.
- * 0: it stands; 1: see what is to be done still; -1 with *e.
+ * The move was made, and others count beside it. A name that one of them means
+ * something else by is left to that by one more move: they may not know of
+ * ours, and have told their user that all is well.
+ * 0: it stands; 1: another commit counts; -1 with *e.
  */
 static int stand(struct bucket *b, const struct names_change *c,
-    const struct catalog *before, const struct tip *head,
-    const struct tip_side *ours, struct err *e)
+    const struct catalog *before, const struct origin *own, struct err *e)
 {
     struct arena arena AUTO(arena_free) = ARENA_INIT(NAMES_ARENA_MAX);
-    struct names_change yield = {
+    struct names_change left = {
         .ref = c->ref, .what = "yield", .left = true, .claim = c->claim
     };
     struct tip_side next = { .size = 0 };
-    struct catalog now, theirs;
-    struct tip all, others;
-    bool counts;
+    struct sides sides;
+    struct catalog now;
+    struct tip all;
 
-    if (names_load(b, c->ref, &arena, &now, &all, e) != 0)
+    if (tip_read(b, c->ref, &arena, &all, e) != 0 ||
+        load_sides(b, all, &arena, &sides, e) != 0 ||
+        catalog_join(&now, &sides, &arena, e) != 0)
         return -1;
     if (strcmp(now.commit, c->commit) != 0)
         return 1;
-    if (part(&all, head, ours->id, &arena, &others, &counts, e) != 0)
+    if (find_clashes(c, &sides, &now, before, own, &arena, &left, e) != 0)
         return -1;
-    if (!counts || others.n == 0)
-        return is_all_there(c, &now) ? 0 : 1;
-    if (names_sides(b, c->ref, &others, &arena, &theirs, e) != 0 ||
-        find_clashes(c, before, &theirs, &arena, &yield, e) != 0)
-        return -1;
-    if (yield.n == 0)
-        return is_all_there(c, &now) ? 0 : 1;
-    yield.commit = now.commit;
-    all.n = size_min(all.n, MOVE_OVER_MAX);
-    return add_catalog(b, &yield, &now, &all, &arena, &next, e) != 0 ||
+    if (left.n == 0)
+        return 0;
+    left.commit = now.commit;
+    cover_ours(&all, own->id);
+    return add_catalog(b, &left, &now, &all, &arena, &next, e) != 0 ||
                    tip_move(b, c->ref, &all, &next, e) < 0
                ? -1
-               : 1;
+               : left_to_others(b, c, &left, e);
 }
 
 /* An error does not undo it. */
 static int after_move(struct bucket *b, struct err *e)
 {
+    if (e->kind == ERR_BUSY)
+        return -1;
     if (e->kind == ERR_NET || e->kind == ERR_CANCELLED)
         return tip_unsure(e);
     return err_ctx(e,
@@ -454,6 +468,7 @@ static int try_commit(struct bucket *b, const struct names_change *c,
     struct tip_side next = { .size = 0 };
     struct catalog now;
     struct tip head;
+    struct origin own;
     bool todo, beside;
     int rc;
 
@@ -465,7 +480,7 @@ static int try_commit(struct bucket *b, const struct names_change *c,
         *number = 0;
         return 0;
     }
-    if (still_to_do(c, &now, &todo, e) != 0)
+    if (still_to_do(c, &now, &head, &todo, e) != 0)
         return -1;
     if (!todo && strcmp(now.commit, c->commit) == 0 &&
         (!c->all || now.n == c->n) && head.n > 0)
@@ -477,10 +492,11 @@ static int try_commit(struct bucket *b, const struct names_change *c,
     rc = tip_move(b, c->ref, &head, &next, e);
     if (rc != 0)
         return rc;
-    *number = head.number + 1;
+    *number = own.number = head.number + 1;
+    memcpy(own.id, next.id, sizeof(own.id));
     if (tip_beside(b, c->ref, &head, next.id, &beside, e) != 0)
         return after_move(b, e);
-    rc = beside ? stand(b, c, &now, &head, &next, e) : 0;
+    rc = beside ? stand(b, c, &now, &own, e) : 0;
     return rc < 0 ? after_move(b, e) : rc;
 }
 
@@ -513,9 +529,8 @@ int names_commit(struct bucket *b, const struct names_change *asked,
         int rc = try_commit(b, change, number, e);
 
         if (rc < 0 && e->kind == ERR_BUSY)
-            err_hint(e, "%s: see mlfetch ls %s, then do it again",
-                *number > 0 ? "the rest of it is done" : "nothing was changed",
-                b->shown);
+            err_hint(e, "%ssee mlfetch ls %s, then do it again",
+                *number > 0 ? "" : "nothing was changed: ", b->shown);
         if (rc <= 0)
             return rc;
         if (nap(tries, e) != 0)

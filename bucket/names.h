@@ -47,7 +47,7 @@ struct names_change {
     const struct catalog *seen; /* what it was planned with; NULL: whatever
                                    is there is replaced */
     bool all;                   /* files are all the catalog has */
-    bool left;                  /* they are others', who gave them */
+    bool left;                  /* they are what others meant by them */
     struct intent *claim;       /* the writer's, or NULL: it has none yet */
 };
 

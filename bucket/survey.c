@@ -66,24 +66,29 @@ const struct need *survey_find(
                      : bsearch(&key, s->v, s->n, sizeof(*s->v), cmp_needs);
 }
 
+static int add_file(struct survey *s, struct str ref,
+    const struct catalog_file *f, bool named, struct err *e)
+{
+    struct need n = { .kind = CONTENT_BLOB,
+        .sha256 = f->sha256,
+        .size = f->size,
+        .ref = ref,
+        .names = 1 };
+
+    if (named)
+        n.name = f->name;
+    return f->held ? add(s, &n, e) : 0;
+}
+
 /* With the names, which the catalog has, or without. */
 static int add_catalog(struct survey *s, struct str ref,
     const struct catalog *c, bool named, struct err *e)
 {
-    for (uint64_t i = 0; i < c->n; i++) {
-        const struct catalog_file *f = &c->files[i];
-        struct need n = { .kind = CONTENT_BLOB,
-            .sha256 = f->sha256,
-            .size = f->size,
-            .ref = ref,
-            .names = 1 };
-
-        if (named)
-            n.name = f->name;
-
-        if (f->held && add(s, &n, e) != 0)
-            return -1;
-    }
+    for (uint64_t i = 0; i < c->n; i++)
+        for (const struct catalog_file *f = &c->files[i]; f != NULL;
+             f = f->beside)
+            if (add_file(s, ref, f, named, e) != 0)
+                return -1;
     return 0;
 }
 

@@ -482,7 +482,7 @@ int tip_names(struct bucket *b, const char *below, struct arena *arena,
 
 /*
  * What is below first: else it would count again. Nothing while several count:
- * what they have in common is needed to put them together.
+ * who knew of it could not be told any more.
  */
 int tip_tidy(
     struct bucket *b, const char *name, int64_t before_s, struct err *e)

@@ -186,7 +186,7 @@ def sound(b):
                                 (number, lines[6].split(" ")[1]))
             for line in lines[8:]:
                 word = line.split(" ", 6)
-                if word[0] in ("piece", "move") or word[5] != "+":
+                if word[0] in ("piece", "move", "beside") or word[5] != "+":
                     continue
                 d = word[0]
                 blob = f"{b.prefix}/v1/blobs/sha256/{d[:2]}/{d[2:4]}/{d}"

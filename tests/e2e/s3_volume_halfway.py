@@ -687,7 +687,7 @@ def test_clash(tap, b):
     b.harm()
     tap.ok(said == [0] and done.returncode == 1 and
            "another process" in done.stderr and
-           "the rest of it is done" in done.stderr and
+           "the rest was done" in done.stderr and
            set(b.names()) == {"base", "in/one", "in/same"} and
            b.bytes_of("in/same") == (0, b"theirs"),
            "who sees the other's leaves it, and is told",

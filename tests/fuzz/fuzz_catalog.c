@@ -24,28 +24,29 @@ static void check_join(const struct catalog *c, struct arena *arena)
     static const struct origin own[2] = { { 1, "0000000000000000" },
         { 1, "1111111111111111" } };
     struct lineage l = { .arena = arena };
-    struct catalog sides[2] = { *c, *c }, out;
-    struct str clash = { NULL, 0 };
+    struct catalog half[2] = { *c, *c }, out;
+    struct sides sides = { .v = half, .n = 2 };
     char tail[MOVE_TAIL_MAX + 1];
     struct err e = ERR_INIT;
     struct move *v[2];
-    struct kin kin;
 
-    sides[0].n = c->n / 2;
-    sides[1].files = c->files + sides[0].n;
-    sides[1].n = c->n - sides[0].n;
+    half[0].n = c->n / 2;
+    half[1].files = c->files + half[0].n;
+    half[1].n = c->n - half[0].n;
     for (int k = 0; k < 2; k++) {
         move_tail(tail, 1, own[k].id, NULL, 0);
         must(lineage_add(&l, str_of(tail), k, &e) == 0);
-        for (uint64_t i = 0; i < sides[k].n; i++)
-            sides[k].files[i].from = &own[k];
+        for (uint64_t i = 0; i < half[k].n; i++) {
+            half[k].files[i].from = &own[k];
+            half[k].files[i].beside = NULL;
+        }
     }
     must(lineage_sort(&l, 0, &e) == 0);
     for (int k = 0; k < 2; k++)
         v[k] = lineage_find(&l, own[k].id);
-    must(lineage_kin(&l, v, 2, &kin, &e) == 0);
-    must(catalog_join(&out, sides, 2, &kin, &clash, arena, &e) == 0);
-    must(out.n == c->n && clash.len == 0);
+    must(lineage_kin(&l, v, 2, &sides.kin, &e) == 0);
+    must(catalog_join(&out, &sides, arena, &e) == 0);
+    must(out.n == c->n);
     for (uint64_t i = 0; i < c->n; i++)
         must(catalog_same(&c->files[i], catalog_find(&out, c->files[i].name)));
 }

@@ -63,6 +63,7 @@ static void test_text(void)
     struct catalog_file v[3] = { file("a b", hex_a), file("c/d", hex_b),
         file("e", hex_a) };
     const struct origin from = { .number = 7, .id = "0123456789abcdef" };
+    struct catalog_file other;
     struct catalog c = catalog_of(v, 3), back;
     struct err e = ERR_INIT;
     size_t cut = 0;
@@ -76,6 +77,9 @@ static void test_text(void)
         .name = v[1].name, .size = 7, .oid = digest(oid), .lfs = true
     };
     v[1].from = &from;
+    other = file("e", hex_b);
+    other.from = &from;
+    v[2].beside = &other;
     ok(catalog_text(&c, &text, &e) == 0 &&
             catalog_parse(&back, buf_str(&text), &arena, &e) == 0 &&
             same_text(&c, &back) && back.n == 3 && back.parent_size == 99 &&
@@ -83,7 +87,9 @@ static void test_text(void)
             !back.files[1].held && back.files[1].lfs &&
             back.files[0].from == NULL && back.files[1].from->number == 7 &&
             strcmp(back.files[1].from->id, from.id) == 0 &&
-            back.files[2].from == NULL,
+            back.files[2].from == NULL && catalog_split(&back.files[2]) &&
+            catalog_same(back.files[2].beside, &other) &&
+            back.files[2].beside->from->number == 7,
         "as text and back: %s", e.msg);
     for (size_t n = 0; n < text.len; n++) {
         struct err why = ERR_INIT;
@@ -102,6 +108,7 @@ static void test_text(void)
 #define HEAD                                                                   \
     "ml-catalog 1\nnumber 1\nparent -\nwhen 0\nwhat put\nwho -\ncommit -\n"
 #define MOVE "move 1 0123456789abcdef\n"
+#define BESIDE "beside 1 0123456789abcdef\n"
 #define FILE_LINE "5 0 - - + "
 #define A64 "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa "
 
@@ -133,6 +140,10 @@ static void test_hostile(void)
             "more files than there are" },
         { HEAD "files 0\n" A64 FILE_LINE "x\n", "fewer files than there are" },
         { HEAD "files 1\n" MOVE A64 FILE_LINE "x\n" MOVE, "a move of nothing" },
+        { HEAD "files 2\n" A64 FILE_LINE "x\n" BESIDE A64 FILE_LINE "y\n",
+            "another name beside it" },
+        { HEAD "files 2\n" A64 FILE_LINE "x\n" BESIDE, "nothing beside it" },
+        { HEAD "files 1\n" BESIDE A64 FILE_LINE "x\n", "beside nothing" },
         { HEAD "files 1\n" MOVE MOVE A64 FILE_LINE "x\n", "two moves" },
         { HEAD "files 1\nmove -\n" A64 FILE_LINE "x\n", "no move, as before" },
         { HEAD "files 2\n" MOVE A64 FILE_LINE "x\n" MOVE A64 FILE_LINE "y\n",
@@ -249,6 +260,14 @@ static const struct origin move_b = { 2, "bbbbbbbbbbbbbbbb" };
 static const struct origin move_e = { 3, "eeeeeeeeeeeeeeee" };
 static const struct origin move_c = { 3, "cccccccccccccccc" };
 
+static int join(struct catalog *out, struct catalog *v, size_t n,
+    const struct kin *kin, struct arena *arena, struct err *e)
+{
+    const struct sides sides = { .v = v, .n = n, .kin = *kin };
+
+    return catalog_join(out, &sides, arena, e);
+}
+
 static void test_join(void)
 {
     struct arena arena AUTO(arena_free) = ARENA_INIT(ARENA_BYTES);
@@ -263,7 +282,6 @@ static void test_join(void)
         by("new", hex_b, &move_c) };
     struct catalog sides[3] = { catalog_of(a_v, 6), catalog_of(b_v, 5),
         catalog_of(c_v, 2) };
-    struct str clash = { NULL, 0 };
     struct err e = ERR_INIT;
     struct catalog out;
     struct move *v[5];
@@ -271,19 +289,22 @@ static void test_join(void)
     struct kin kin;
 
     is_int(lineage_kin(&l, v, 2, &kin, &e), 0, "two writers");
-    ok(catalog_join(&out, sides, 2, &kin, &clash, &arena, &e) == 0 &&
+    ok(join(&out, sides, 2, &kin, &arena, &e) == 0 &&
             reads(&out, "both=a changed=b kept=a mine=a old=a other=b"),
         "what each of them did is there; what one removes is changed by the "
         "other no more");
-    ok(str_is(clash, "both"), "and the name that both gave is told");
-    clash.len = 0;
+    ok(catalog_split(&out.files[0]) &&
+            catalog_same(out.files[0].beside, &b_v[0]) &&
+            catalog_by(&out.files[0], &move_b) == out.files[0].beside &&
+            catalog_by(&out.files[0], &move_c) == NULL,
+        "and of the name that both gave each one's meaning");
     is_int(lineage_kin(&l, v, 3, &kin, &e), 0, "and one made from both");
-    ok(catalog_join(&out, sides, 3, &kin, &clash, &arena, &e) == 0 &&
-            reads(&out, "both=b new=b") && clash.len == 0,
+    ok(join(&out, sides, 3, &kin, &arena, &e) == 0 &&
+            reads(&out, "both=b new=b") && out.files[0].beside == NULL,
         "counts alone, also where it goes against what would have counted");
     a_v[1].from = &first; /* not changed by a: what b removed is gone */
     is_int(lineage_kin(&l, v, 2, &kin, &e), 0, "two writers");
-    ok(catalog_join(&out, sides, 2, &kin, &clash, &arena, &e) == 0 &&
+    ok(join(&out, sides, 2, &kin, &arena, &e) == 0 &&
             catalog_find(&out, str_of("changed")) == NULL,
         "what one has removed is gone");
 }
@@ -297,7 +318,6 @@ static void test_join_left(void)
     struct catalog_file e_v[] = { by("x", hex_a, &move_e) };
     struct catalog sides[3] = { catalog_of(c_v, 1), catalog_of(d_v, 1),
         { .n = 0 } };
-    struct str clash = { NULL, 0 };
     struct err e = ERR_INIT;
     struct catalog out;
     struct move *v[5];
@@ -306,19 +326,17 @@ static void test_join_left(void)
     struct kin kin;
 
     is_int(lineage_kin(&l, cd1, 3, &kin, &e), 0, "and one who knew of neither");
-    ok(catalog_join(&out, sides, 3, &kin, &clash, &arena, &e) == 0 &&
-            reads(&out, "x=a"),
+    ok(join(&out, sides, 3, &kin, &arena, &e) == 0 && reads(&out, "x=a"),
         "one of the two counts");
     cd1[2] = v[0];
     is_int(lineage_kin(&l, cd1, 3, &kin, &e), 0, "or of one");
-    ok(catalog_join(&out, sides, 3, &kin, &clash, &arena, &e) == 0 &&
-            out.n == 0,
-        "not what one has removed who knew of it");
+    ok(join(&out, sides, 3, &kin, &arena, &e) == 0 && reads(&out, "x=b"),
+        "not that which one has removed who knew of it");
     cd1[1] = v[4];
     sides[1] = catalog_of(e_v, 1);
     is_int(lineage_kin(&l, cd1, 2, &kin, &e), 0, "and one who replaces it");
-    ok(catalog_join(&out, sides, 2, &kin, &clash, &arena, &e) == 0 &&
-            reads(&out, "x=a") && clash.len == 0,
+    ok(join(&out, sides, 2, &kin, &arena, &e) == 0 && reads(&out, "x=a") &&
+            out.files[0].beside == NULL,
         "beside who leaves it counts");
 }
 
@@ -331,7 +349,6 @@ static void test_join_held(void)
     struct catalog_file b_v[] = { by("f", hex_a, &move_b),
         by("g", hex_a, &move_b) };
     struct catalog sides[2] = { catalog_of(a_v, 2), catalog_of(b_v, 2) };
-    struct str clash = { NULL, 0 };
     struct err e = ERR_INIT;
     struct catalog out;
     struct move *v[5];
@@ -342,10 +359,10 @@ static void test_join_held(void)
         a_v[i].oid = b_v[i].oid = digest(oid);
     a_v[1].held = b_v[0].held = false;
     is_int(lineage_kin(&l, v, 2, &kin, &e), 0, "two pulls");
-    ok(catalog_join(&out, sides, 2, &kin, &clash, &arena, &e) == 0 &&
-            out.n == 2 && out.files[0].held && out.files[1].held &&
-            clash.len == 0,
-        "of two pulls that which is held counts, and is no clash");
+    ok(join(&out, sides, 2, &kin, &arena, &e) == 0 && out.n == 2 &&
+            out.files[0].held && out.files[1].held &&
+            out.files[0].beside == NULL && out.files[1].beside == NULL,
+        "of two pulls that which is held counts, once");
 }
 
 static void test_head(void)
