@@ -37,6 +37,13 @@ void move_tail(char *out, uint64_t number, const char *id,
             MOVE_ID, over[i]);
 }
 
+bool origin_same(const struct origin *a, const struct origin *b)
+{
+    if (a == NULL || b == NULL || a == b)
+        return a == b;
+    return a->number == b->number && strcmp(a->id, b->id) == 0;
+}
+
 const char *move_id(const struct move *m)
 {
     return m->tail.p + MOVE_NUMBER + 1;

@@ -58,6 +58,9 @@ void move_tail(char *out, uint64_t number, const char *id,
 /* move_id - MOVE_ID digits in its tail. */
 const char *move_id(const struct move *m);
 
+/* origin_same - the same move? NULL is one of its own. */
+bool origin_same(const struct origin *a, const struct origin *b);
+
 /* lineage_add - one more; what is no tail is passed over. -1 with *e: NOMEM */
 int lineage_add(
     struct lineage *m, struct str tail, int64_t written_s, struct err *e);
