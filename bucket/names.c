@@ -430,8 +430,11 @@ static int stand(struct bucket *b, const struct names_change *c,
     struct catalog now;
     struct tip all;
 
-    if (tip_read(b, c->ref, &arena, &all, e) != 0 ||
-        load_sides(b, all, &arena, &sides, e) != 0 ||
+    if (tip_read(b, c->ref, &arena, &all, e) != 0)
+        return -1;
+    if (all.n == 0)
+        return 0;
+    if (load_sides(b, all, &arena, &sides, e) != 0 ||
         catalog_join(&now, &sides, &arena, e) != 0)
         return -1;
     if (strcmp(now.commit, c->commit) != 0)
