@@ -195,7 +195,6 @@ int download_restart(struct download *d, struct err *e)
 {
     progress_undo(d->item, d->partial.size);
     sink_free(&d->sink);
-    partial_drop(&d->partial);
     d->n_todo = 0;
     d->fresh = true;
     d->stream = false;

@@ -112,7 +112,7 @@ int download_give(struct download *d, struct segment rest, struct err *e);
  */
 void download_stream(struct download *d);
 
-/* download_restart - throw all bytes away and begin again. */
+/* download_restart - its bytes were thrown away: begin again. */
 int download_restart(struct download *d, struct err *e);
 
 /* download_moved - its bytes are at url from now on. 0, or -1: NOMEM. */

@@ -312,13 +312,14 @@ static int complete(struct transfer *t, size_t i, struct err *e)
     }
     if (e->kind != ERR_CORRUPT)
         return -1;
+    watch_doubt(t->opts->watch);
+    partial_drop(&d->partial); /* of which nothing is left when they hear it */
     watch_wrong(t->opts->watch);
     if (d->mismatches++ == 0) {
         log_warn("%s; fetching it again", e->msg);
         err_clear(e);
         return download_restart(d, e);
     }
-    partial_drop(&d->partial);
     return err_hint(e, "the server sent wrong bytes twice: nothing was kept "
                        "of them; try again later or from another network");
 }

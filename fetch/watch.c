@@ -246,12 +246,16 @@ void watch_right(struct watch *w)
     pthread_mutex_unlock(&w->lock);
 }
 
+void watch_doubt(struct watch *w)
+{
+    if (w != NULL && w->misled != NULL)
+        w->misled(w->arg);
+}
+
 void watch_wrong(struct watch *w)
 {
     if (w == NULL)
         return;
-    if (w->misled != NULL)
-        w->misled(w->arg);
     pthread_mutex_lock(&w->lock);
     w->wrong = true;
     tell_all(w);

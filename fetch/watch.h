@@ -109,7 +109,10 @@ bool watch_whole(struct watch *w);
 /* watch_right - the digest is. */
 void watch_right(struct watch *w);
 
-/* watch_wrong - it is not: who has read of it, in this round, is told. */
+/* watch_doubt - it is not: before anybody is told. NULL: nobody watches. */
+void watch_doubt(struct watch *w);
+
+/* watch_wrong - who has read of it, in this round, is told. NULL: nobody. */
 void watch_wrong(struct watch *w);
 
 /* watch_end - it is over; e is of kind NONE when all is well. */
