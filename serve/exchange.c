@@ -136,12 +136,15 @@ static enum MHD_Result look_at_field(void *arg, enum MHD_ValueKind kind,
     return MHD_YES;
 }
 
-static const char *judge_head(
-    const struct exchange *x, const char *version, unsigned *status)
+static const char *judge_head(const struct exchange *x, const char *method,
+    const char *version, unsigned *status)
 {
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(x->c, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
     struct head h;
 
-    head_begin(&h, x->raw, x->target.len, version);
+    head_begin(&h, &(struct head_line){ method, x->raw, x->target.len, version,
+                       info != NULL ? info->header_size : 0 });
     MHD_get_connection_values_n(x->c, MHD_HEADER_KIND, look_at_field, &h);
     return head_judge(&h, x->asked.route.kind == ROUTE_PATHS_INFO, status);
 }
@@ -341,7 +344,7 @@ static enum MHD_Result take_head(
     const char *wrong;
 
     read_head(x, method);
-    wrong = judge_head(x, version, &status);
+    wrong = judge_head(x, method, version, &status);
     if (wrong == NULL) {
         x->stage = STAGE_BODY;
         return MHD_YES;

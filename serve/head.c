@@ -1,30 +1,31 @@
 /*
- * The library ends a line at a bare LF, too, and a target or a value at NUL,
- * and does not tell. It works in place, though: in the first line there is one
- * NUL, that was a blank; after the version, and after each value, stand the
- * two that were CR and LF; and a blank after those continues the value. The
- * memory of another release, which may refuse such lines itself, is not looked
- * into: there the version is no part of the lines.
+ * The library ends a line at a bare LF or CR, a target or a value at NUL, and
+ * the head at a line that begins with NUL, and does not tell. It works in
+ * place, though, and knows how long the head was: where each line ended in CR
+ * LF, the next one stands two bytes behind it, and the head ends two bytes
+ * behind the last. The memory of another release, which may refuse such lines
+ * itself, is not looked into: there the version is no part of the lines.
  */
 #include "serve/head.h"
 
 #include <strings.h>
 
-void head_begin(
-    struct head *h, const char *raw, size_t len, const char *version)
+void head_begin(struct head *h, const struct head_line *first)
 {
-    uintptr_t front = (uintptr_t)raw, back = (uintptr_t)version;
+    const char *version = first->version;
+    uintptr_t front = (uintptr_t)first->raw, back = (uintptr_t)version;
 
     *h = (struct head){ .minor = 2 };
     if (strcmp(version, "HTTP/1.1") == 0)
         h->minor = 1;
     else if (strcmp(version, "HTTP/1.0") == 0)
         h->minor = 0;
-    if (h->minor > 1 || raw == NULL || back <= front || back - front > HEAD_MAX)
+    if (h->minor > 1 || first->raw == NULL || back <= front ||
+        back - front > HEAD_MAX)
         return;
-    h->from = front;
-    h->to = front + HEAD_MAX;
-    h->torn = back - front != len + 1 || version[9] != '\0';
+    h->torn = back - front != first->len + 1;
+    h->next = version + strlen("HTTP/1.1") + 2;
+    h->end = first->raw - 1 - strlen(first->method) + first->size;
 }
 
 static bool is_length(struct str value, uint64_t *out)
@@ -56,17 +57,6 @@ static bool is_value(struct str value)
     return true;
 }
 
-static bool line_ends(const struct head *h, struct str value)
-{
-    const char *end = value.p + value.len;
-    uintptr_t at = (uintptr_t)value.p;
-
-    if (h->from == 0)
-        return true;
-    return at > h->from && at + value.len + 2 < h->to && end[0] == '\0' &&
-           end[1] == '\0' && end[2] != ' ' && end[2] != '\t';
-}
-
 static bool is_called(struct str key, const char *name)
 {
     return key.len == strlen(name) && strncasecmp(key.p, name, key.len) == 0;
@@ -74,8 +64,11 @@ static bool is_called(struct str key, const char *name)
 
 void head_field(struct head *h, struct str key, struct str value)
 {
-    if (!is_token(key) || !is_value(value) || !line_ends(h, value))
+    if (!is_token(key) || !is_value(value) ||
+        (h->next != NULL && h->next != key.p))
         h->strange = true;
+    if (h->next != NULL)
+        h->next = value.p + value.len + 2;
     h->hosts += is_called(key, "Host");
     h->encodings += is_called(key, "Transfer-Encoding");
     if (is_called(key, "Content-Length")) {
@@ -85,13 +78,21 @@ void head_field(struct head *h, struct str key, struct str value)
     }
 }
 
+/* The last CR LF CR LF, made NULs. */
+static bool ends_blank(const struct head *h)
+{
+    return h->next + 2 == h->end && memcmp(h->end - 4, "\0\0\0", 4) == 0;
+}
+
 const char *head_judge(const struct head *h, bool form, unsigned *status)
 {
     *status = 400;
     if (h->minor > 1)
         return "only HTTP/1.1 and HTTP/1.0 are spoken here";
     if (h->torn)
-        return "the request line has NUL in it, or does not end in CR LF";
+        return "the request line has NUL in it";
+    if (h->next != NULL && !ends_blank(h))
+        return "a line of the head does not end in CR LF, or has NUL in it";
     if (h->strange || h->lengths > 1 || h->hosts > 1)
         return "a header field is malformed, or stands there twice";
     if (h->hosts == 0 && h->minor == 1)

@@ -10,22 +10,25 @@
 enum { HEAD_MAX = 16 << 10, HEAD_FORM_MAX = 1 << 20 };
 
 struct head {
-    uintptr_t from, to; /* where the library has the lines; or 0 */
-    unsigned minor;     /* of HTTP/1.; more: another version */
+    const char *next; /* where the next line must stand; NULL: anywhere */
+    const char *end;  /* and what comes after the last one */
+    unsigned minor;   /* of HTTP/1.; more: another version */
     unsigned hosts, lengths, encodings;
     bool torn;    /* the first line is not what it was */
     bool strange; /* nor is a field */
     uint64_t length;
 };
 
-/*
- * head_begin - of the first line
- * raw      the target where the library has it, or NULL
- * len      its length, as the library says
- * version  "HTTP/1.1", where the library has it
- */
-void head_begin(
-    struct head *h, const char *raw, size_t len, const char *version);
+/* The first line, and how long the whole is. */
+struct head_line {
+    const char *method;
+    const char *raw;     /* the target where the library has it, or NULL */
+    size_t len;          /* its length, as the library says */
+    const char *version; /* "HTTP/1.1", where the library has it */
+    size_t size;         /* of the head, from the method to the empty line */
+};
+
+void head_begin(struct head *h, const struct head_line *first);
 
 /* head_field - one more, where the library has it. */
 void head_field(struct head *h, struct str key, struct str value);

@@ -63,58 +63,102 @@ static void check_form(struct str form)
     }
 }
 
-/* The end of the line at p, made NULs as the library makes it; then, *sound:
- * was it CR LF? Of a line with NUL that cannot be told. The next line, or
- * NULL. */
-static char *cut_line(char *p, char *end, bool *sound)
+/* The library's lines end at CR LF, CR or LF: how much of p is the first one,
+ * or 0. */
+static size_t line_size(const char *p, size_t n)
 {
-    char *lf = memchr(p, '\n', (size_t)(end - p));
+    for (size_t i = 0; i + 1 < n; i++)
+        if (p[i] == '\r' || p[i] == '\n')
+            return p[i] == '\r' && p[i + 1] == '\n' ? i + 2 : i + 1;
+    return 0;
+}
 
-    if (lf == NULL)
-        return NULL;
-    *sound = (lf > p && lf[-1] == '\r') || memchr(p, '\0', (size_t)(lf - p));
-    if (lf > p && lf[-1] == '\r')
-        lf[-1] = '\0';
-    *lf = '\0';
-    return lf + 1;
+/* Its head ends with a line of nothing, or one that begins with NUL. */
+static size_t head_size(const char *p, size_t n)
+{
+    size_t all = line_size(p, n), line = all;
+
+    while (line > 0 && (line = line_size(p + all, n - all)) > 0) {
+        bool last = memchr("\r\n", p[all], 3) != NULL;
+
+        all += line;
+        if (last)
+            return all;
+    }
+    return 0;
+}
+
+/* Can it be read in one way only? NUL passes in the place of a CR, and of any
+ * of the last CR LF CR LF: that is as long. */
+static bool is_sound(const char *p, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (i + 4 >= n && memchr("\r\n", p[i], 3) == NULL)
+            return false;
+        if (i + 4 < n && (p[i] == '\r' || p[i] == '\0') != (p[i + 1] == '\n'))
+            return false;
+    }
+    return n >= 4;
+}
+
+/* The line at p, its end made NULs; the next one. */
+static char *cut_line(char *p, size_t n)
+{
+    char *next = p + line_size(p, n);
+
+    if (next - p > 1 && next[-2] == '\r')
+        next[-2] = '\0';
+    next[-1] = '\0';
+    return next;
+}
+
+static unsigned take_fields(struct head *h, char *p, char *end)
+{
+    unsigned hosts = 0;
+
+    for (char *next; p < end && *p != '\0'; p = next) {
+        char *colon;
+        struct str value;
+
+        next = cut_line(p, (size_t)(end - p) + 1);
+        colon = strchr(p, ':');
+        if (colon == NULL)
+            break;
+        value = str_of(colon + 1 + strspn(colon + 1, " \t"));
+        hosts += str_is((struct str){ p, (size_t)(colon - p) }, "Host");
+        head_field(h, (struct str){ p, (size_t)(colon - p) }, value);
+    }
+    return hosts;
 }
 
 /* A head in the library's memory: lines in place, a blank or colon apart. */
 static void check_head(struct str text, bool form)
 {
-    size_t n = size_min(text.len, HEAD_MAX - 16);
-    char *room = calloc(1, HEAD_MAX), *p = room, *next, *end = room + n, *blank;
-    bool sound = true, all = true, last = true;
-    unsigned hosts = 0, status = 0;
+    size_t n = head_size(text.p, size_min(text.len, HEAD_MAX - 16));
+    bool sound = is_sound(text.p, n);
+    char *room = calloc(1, HEAD_MAX), *next, *blank;
+    struct head_line first = { .method = room, .raw = room + 4 };
+    unsigned hosts, status = 0;
     const char *why;
     struct head h;
 
     must(room != NULL);
-    memcpy(room, text.p, n);
-    next = cut_line(p, end, &all);
-    blank = memchr(p, ' ', n);
-    if (next == NULL || blank == NULL || blank > next) {
+    memcpy(room, "GET", 4);
+    memcpy(room + 4, text.p, n);
+    next = n > 0 ? cut_line(room + 4, n) : room;
+    blank = strchr(room + 4, ' ');
+    if (blank == NULL) {
         free(room);
         return;
     }
     *blank = '\0';
-    head_begin(&h, room, strlen(room), blank + 1);
-    while ((p = next) < end && (next = cut_line(p, end, &sound)) != NULL) {
-        char *colon = strchr(p, ':');
-        struct str key = { p, colon != NULL ? (size_t)(colon - p) : strlen(p) };
-        struct str value = str_of(colon != NULL ? colon + 1 : "");
-
-        value.p += strspn(value.p, " ");
-        value.len = strlen(value.p);
-        if (colon == NULL)
-            break;
-        all = all && last; /* how the last line ends cannot be told */
-        last = sound;
-        hosts += str_is(key, "Host");
-        head_field(&h, key, value);
-    }
+    first.len = strlen(first.raw);
+    first.version = blank + 1;
+    first.size = n + 4;
+    head_begin(&h, &first);
+    hosts = take_fields(&h, next, room + 4 + n);
     why = head_judge(&h, form, &status);
-    must(why != NULL || (all && hosts <= 1 && h.minor <= 1));
+    must(why != NULL || (sound && hosts <= 1 && h.minor <= 1));
     must(why != NULL || h.length <= (form ? HEAD_FORM_MAX : 0));
     must(why == NULL || status == 400 || status == 411 || status == 413 ||
          status == 501);
