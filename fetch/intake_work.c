@@ -203,14 +203,51 @@ static void tell_reader(struct sink *s)
 
 /* ---- the writer ---- */
 
-static struct block *dequeue(struct intake *in)
+static bool is_whole(const struct block *b)
 {
-    struct block *b = in->queue;
+    return b->to - b->from == BLOCK_BYTES;
+}
 
-    in->queue = b->next;
-    if (in->queue == NULL)
-        in->queue_end = &in->queue;
-    return b;
+/* Can it be written at once with the one before? */
+static bool follows(const struct block *b, const struct block *last)
+{
+    return b->sink == last->sink && b->from == last->to && is_whole(b);
+}
+
+/* The first in the queue, and those of it that go on where it ends. */
+static size_t dequeue(struct intake *in, struct block *row[PARTIAL_ROW])
+{
+    struct block **at = &in->queue->next;
+    size_t n = 1, most;
+
+    row[0] = in->queue;
+    most = is_whole(row[0]) ? partial_row(row[0]->sink->partial) : 1;
+    while (*at != NULL && n < most)
+        if (follows(*at, row[n - 1])) {
+            row[n++] = *at;
+            *at = (*at)->next;
+        } else {
+            at = &(*at)->next;
+        }
+    in->queue = row[0]->next;
+    for (at = &in->queue; *at != NULL; at = &(*at)->next)
+        ;
+    in->queue_end = at;
+    return n;
+}
+
+/* Outside of the lock. */
+static void put(
+    struct partial *p, struct block *const *row, size_t n, struct err *e)
+{
+    uint8_t *bytes[PARTIAL_ROW];
+
+    for (size_t i = 0; i < n; i++)
+        bytes[i] = block_at(row[i], row[i]->from);
+    if (n > 1 && partial_put_row(p, bytes, n, row[0]->from))
+        return;
+    for (size_t i = 0; i < n && e->kind == ERR_NONE; i++)
+        partial_put(p, bytes[i], row[i]->from, row[i]->to, e);
 }
 
 static void written(struct sink *s, struct block *b, struct err *e)
@@ -246,20 +283,23 @@ static void note(struct intake *in, struct sink *s)
 
 static void write_next(struct intake *in)
 {
-    struct block *b = dequeue(in);
-    struct sink *s = b->sink;
+    struct block *row[PARTIAL_ROW];
+    size_t n = dequeue(in, row);
+    struct sink *s = row[0]->sink;
     bool good = s->err.kind == ERR_NONE;
     struct err e = ERR_INIT;
 
     hold(s);
     pthread_mutex_unlock(&in->lock);
     if (good)
-        partial_put(s->partial, block_at(b, b->from), b->from, b->to, &e);
+        put(s->partial, row, n, &e);
     pthread_mutex_lock(&in->lock);
-    written(s, b, &e);
-    in->unwritten--;
-    s->queued--;
-    intake_release(in, b);
+    for (size_t i = 0; i < n; i++) {
+        written(s, row[i], &e);
+        in->unwritten--;
+        s->queued--;
+        intake_release(in, row[i]);
+    }
     moved(in);
     tell_reader(s);
     if (s->hashed == s->partial->size && s->queued == 0)

@@ -204,6 +204,22 @@ int partial_put(struct partial *p, const void *bytes, uint64_t from,
                : 0;
 }
 
+size_t partial_row(const struct partial *p)
+{
+    return p->direct >= 0 && !p->plain ? PARTIAL_ROW : 1;
+}
+
+bool partial_put_row(
+    struct partial *p, uint8_t *const *row, size_t n, uint64_t from)
+{
+    struct iovec v[PARTIAL_ROW];
+
+    for (size_t i = 0; i < n; i++)
+        v[i] = (struct iovec){ row[i], BLOCK_BYTES };
+    return pwritev(p->direct, v, (int)n, (off_t)from) ==
+           (ssize_t)(n * BLOCK_BYTES);
+}
+
 int partial_took(struct partial *p, uint64_t from, uint64_t to, struct err *e)
 {
     p->unsaved += to - from;

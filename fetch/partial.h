@@ -10,7 +10,7 @@
  * through it.
  *
  * For threads: have, unsaved and saved_ms are under the lock of who shares
- * the partial (intake.h). partial_put, partial_get, partial_note and
+ * the partial (intake.h). partial_put and _row, partial_get, partial_note and
  * partial_sync may run at the same time, each in one thread only.
  */
 #ifndef FETCH_PARTIAL_H
@@ -85,6 +85,18 @@ int partial_kept(const char *path, const char *journal,
  */
 int partial_put(struct partial *p, const void *bytes, uint64_t from,
     uint64_t to, struct err *e);
+
+/* partial_row - so many blocks may be put at once: 1, or PARTIAL_ROW. */
+enum { PARTIAL_ROW = 4 };
+size_t partial_row(const struct partial *p);
+
+/*
+ * partial_put_row - whole blocks that follow each other from byte from on, in
+ * one write: each has its cost
+ * Returns false: it went wrong; each is to be put on its own, which tells why
+ */
+bool partial_put_row(
+    struct partial *p, uint8_t *const *row, size_t n, uint64_t from);
 
 /* partial_took - they are there now. 0, or -1 with *e: NOMEM. */
 int partial_took(struct partial *p, uint64_t from, uint64_t to, struct err *e);

@@ -12,8 +12,9 @@
 enum {
     /* What is received before it is known where it belongs. */
     SCRATCH = 16 << 10,
-    /* What one call may take before another one has its turn. */
-    TURN_BYTES = 256 << 10,
+    /* What one call may take before another one has its turn: as much as the
+     * disk takes at once. */
+    TURN_BYTES = 1 << 20,
     STALL_BYTES_PER_S = 64,
     REQUEST_LINES_MAX = 32 << 10
 };

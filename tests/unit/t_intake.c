@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -20,7 +21,15 @@ static uint8_t *data;
 static struct digest want;
 static char path[PATH_MAX], journal[PATH_MAX];
 static _Atomic int woken;
-static _Atomic bool full_disk, slow_disk, no_hash;
+static _Atomic bool full_disk, slow_disk, no_hash, slow_writes, torn_rows;
+static _Atomic int rows;
+
+static void nap(void)
+{
+    struct timespec t = { .tv_nsec = 200000 };
+
+    nanosleep(&t, NULL);
+}
 
 /* Stands in front of the system's. */
 ssize_t pwrite(int fd, const void *bytes, size_t len, off_t offset)
@@ -29,7 +38,20 @@ ssize_t pwrite(int fd, const void *bytes, size_t len, off_t offset)
         errno = ENOSPC;
         return -1;
     }
+    for (int i = 0; slow_writes && len == BLOCK_BYTES && i < 10; i++)
+        nap();
     return syscall(SYS_pwrite64, fd, bytes, len, offset);
+}
+
+/* And of this no more than the first part is written, if at all. */
+ssize_t pwritev(int fd, const struct iovec *v, int n, off_t offset)
+{
+    rows++;
+    if (full_disk) {
+        errno = ENOSPC;
+        return -1;
+    }
+    return syscall(SYS_pwritev, fd, v, torn_rows ? 1 : n, offset, 0);
 }
 
 /* A disk on which a sync takes long. */
@@ -40,13 +62,6 @@ int fdatasync(int fd)
     if (slow_disk)
         nanosleep(&t, NULL);
     return (int)syscall(SYS_fdatasync, fd);
-}
-
-static void nap(void)
-{
-    struct timespec t = { .tv_nsec = 200000 };
-
-    nanosleep(&t, NULL);
 }
 
 /* A hash of blocks that takes its time; journals have one, too. */
@@ -477,6 +492,24 @@ static void disk_full(void)
     finish(&w);
 }
 
+/* Blocks that follow each other are written at once, or each on its own. */
+static void in_rows(const char *name, bool torn)
+{
+    struct err e = ERR_INIT;
+    struct world w;
+
+    begin(&w, 160, &e);
+    rows = 0;
+    torn_rows = torn;
+    slow_writes = true;
+    if (partial_row(&w.partial) == 1)
+        w.partial.direct = fcntl(w.partial.fd, F_DUPFD_CLOEXEC, 0);
+    ok(feed(&w, 0, SIZE, &e), "%s: taken", name);
+    check(&w, name);
+    ok(rows > 0, "%s: %d of them", name, rows);
+    torn_rows = slow_writes = false;
+}
+
 /* Wrong bytes must not pass: else the tests above prove nothing. */
 static void control(void)
 {
@@ -513,6 +546,8 @@ int main(void)
     many();
     slow_saves();
     disk_full();
+    in_rows("rows", false);
+    in_rows("rows that are written in part", true);
     control();
     ok(woken > 0, "the owner was woken");
     free(data);
