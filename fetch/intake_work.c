@@ -214,14 +214,18 @@ static bool follows(const struct block *b, const struct block *last)
     return b->sink == last->sink && b->from == last->to && is_whole(b);
 }
 
-/* The first in the queue, and those of it that go on where it ends. */
+/*
+ * The first in the queue, and those of it that go on where it ends. Not more
+ * than there are lanes: none of them is noted before all are written.
+ */
 static size_t dequeue(struct intake *in, struct block *row[PARTIAL_ROW])
 {
     struct block **at = &in->queue->next;
-    size_t n = 1, most;
+    size_t n = 1, most = 1;
 
     row[0] = in->queue;
-    most = is_whole(row[0]) ? partial_row(row[0]->sink->partial) : 1;
+    if (is_whole(row[0]))
+        most = size_min(in->opts.lanes, partial_row(row[0]->sink->partial));
     while (*at != NULL && n < most)
         if (follows(*at, row[n - 1])) {
             row[n++] = *at;
@@ -236,8 +240,8 @@ static size_t dequeue(struct intake *in, struct block *row[PARTIAL_ROW])
     return n;
 }
 
-/* Outside of the lock. */
-static void put(
+/* Outside of the lock. Returns how many are on disk; fewer than n: *e. */
+static size_t put(
     struct partial *p, struct block *const *row, size_t n, struct err *e)
 {
     uint8_t *bytes[PARTIAL_ROW];
@@ -245,19 +249,20 @@ static void put(
     for (size_t i = 0; i < n; i++)
         bytes[i] = block_at(row[i], row[i]->from);
     if (n > 1 && partial_put_row(p, bytes, n, row[0]->from))
-        return;
-    for (size_t i = 0; i < n && e->kind == ERR_NONE; i++)
-        partial_put(p, bytes[i], row[i]->from, row[i]->to, e);
+        return n;
+    for (size_t i = 0; i < n; i++)
+        if (partial_put(p, bytes[i], row[i]->from, row[i]->to, e) != 0)
+            return i;
+    return n;
 }
 
-static void written(struct sink *s, struct block *b, struct err *e)
+static void written(struct sink *s, struct block *b)
 {
-    struct partial *p = s->partial;
+    struct err e = ERR_INIT;
 
-    if (e->kind == ERR_NONE && s->err.kind == ERR_NONE)
-        b->written = partial_took(p, b->from, b->to, e) == 0;
-    if (e->kind != ERR_NONE)
-        fail(s, e);
+    b->written = partial_took(s->partial, b->from, b->to, &e) == 0;
+    if (!b->written)
+        fail(s, &e);
 }
 
 /* All files share what a kill may cost: the one with the most is noted. */
@@ -288,18 +293,22 @@ static void write_next(struct intake *in)
     struct sink *s = row[0]->sink;
     bool good = s->err.kind == ERR_NONE;
     struct err e = ERR_INIT;
+    size_t done = 0;
 
     hold(s);
     pthread_mutex_unlock(&in->lock);
     if (good)
-        put(s->partial, row, n, &e);
+        done = put(s->partial, row, n, &e);
     pthread_mutex_lock(&in->lock);
     for (size_t i = 0; i < n; i++) {
-        written(s, row[i], &e);
+        if (i < done && s->err.kind == ERR_NONE)
+            written(s, row[i]);
         in->unwritten--;
         s->queued--;
         intake_release(in, row[i]);
     }
+    if (e.kind != ERR_NONE)
+        fail(s, &e);
     moved(in);
     tell_reader(s);
     if (s->hashed == s->partial->size && s->queued == 0)

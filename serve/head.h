@@ -1,6 +1,7 @@
 /*
- * head.h - is the head of a request one that can be read in one way only? What
- * the library has made of its lines, looked at once more.
+ * head.h - is the head of a request one that can be read in one way only, as
+ * far as that is to be told? What the library has made of its lines, looked at
+ * once more.
  */
 #ifndef SERVE_HEAD_H
 #define SERVE_HEAD_H

@@ -22,7 +22,7 @@ static struct digest want;
 static char path[PATH_MAX], journal[PATH_MAX];
 static _Atomic int woken;
 static _Atomic bool full_disk, slow_disk, no_hash, slow_writes, torn_rows;
-static _Atomic int rows;
+static _Atomic int rows, space = -1; /* -1: as many blocks as there are */
 
 static void nap(void)
 {
@@ -38,7 +38,13 @@ ssize_t pwrite(int fd, const void *bytes, size_t len, off_t offset)
         errno = ENOSPC;
         return -1;
     }
-    for (int i = 0; slow_writes && len == BLOCK_BYTES && i < 10; i++)
+    if (space >= 0 && len == BLOCK_BYTES && space-- == 0) {
+        errno = ENOSPC;
+        space = 0;
+        return -1;
+    }
+    for (int i = 0; slow_writes && len == BLOCK_BYTES && rows == 0 && i < 50;
+         i++)
         nap();
     return syscall(SYS_pwrite64, fd, bytes, len, offset);
 }
@@ -47,7 +53,7 @@ ssize_t pwrite(int fd, const void *bytes, size_t len, off_t offset)
 ssize_t pwritev(int fd, const struct iovec *v, int n, off_t offset)
 {
     rows++;
-    if (full_disk) {
+    if (full_disk || space >= 0) {
         errno = ENOSPC;
         return -1;
     }
@@ -492,22 +498,46 @@ static void disk_full(void)
     finish(&w);
 }
 
+static void begin_rows(struct world *w, struct err *e)
+{
+    begin(w, 160, e);
+    rows = 0;
+    slow_writes = true;
+    if (partial_row(&w->partial) == 1)
+        w->partial.direct = fcntl(w->partial.fd, F_DUPFD_CLOEXEC, 0);
+}
+
 /* Blocks that follow each other are written at once, or each on its own. */
-static void in_rows(const char *name, bool torn)
+static void in_rows(const char *name, unsigned lanes, bool torn)
 {
     struct err e = ERR_INIT;
     struct world w;
 
-    begin(&w, 160, &e);
-    rows = 0;
+    begin_rows(&w, &e);
+    intake_lanes(w.in, lanes);
     torn_rows = torn;
-    slow_writes = true;
-    if (partial_row(&w.partial) == 1)
-        w.partial.direct = fcntl(w.partial.fd, F_DUPFD_CLOEXEC, 0);
     ok(feed(&w, 0, SIZE, &e), "%s: taken", name);
     check(&w, name);
-    ok(rows > 0, "%s: %d of them", name, rows);
+    ok((rows > 0) == (lanes > 1), "%s: %d of them", name, rows);
     torn_rows = slow_writes = false;
+}
+
+static void rows_on_a_full_disk(void)
+{
+    struct err e = ERR_INIT;
+    struct world w;
+
+    begin_rows(&w, &e);
+    space = 7;
+    feed(&w, 0, SIZE, &e);
+    err_clear(&e);
+    ok(wait_end(&w, &e) == SINK_BROKEN && rows > 0, "a full disk meets a row");
+    sink_end(&w.sink);
+    is_int((long long)ranges_sum(&w.partial.have), 7 * BLOCK_BYTES,
+        "what of it was written is kept");
+    space = -1;
+    slow_writes = false;
+    finish(&w);
 }
 
 /* Wrong bytes must not pass: else the tests above prove nothing. */
@@ -546,8 +576,10 @@ int main(void)
     many();
     slow_saves();
     disk_full();
-    in_rows("rows", false);
-    in_rows("rows that are written in part", true);
+    in_rows("rows", LANES, false);
+    in_rows("rows that are written in part", LANES, true);
+    in_rows("one lane, no rows", 1, false);
+    rows_on_a_full_disk();
     control();
     ok(woken > 0, "the owner was woken");
     free(data);
