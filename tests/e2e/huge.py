@@ -31,6 +31,7 @@ DROP_ZEROS = r"""
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <string.h>
+#include <sys/uio.h>
 #include <unistd.h>
 static int zeros(const char *p, size_t n)
 {
@@ -49,6 +50,20 @@ ssize_t pwrite(int fd, const void *p, size_t n, off_t at)
 ssize_t pwrite64(int fd, const void *p, size_t n, off_t at)
 {
     return pwrite(fd, p, n, at);
+}
+ssize_t pwritev(int fd, const struct iovec *v, int n, off_t at)
+{
+    ssize_t sum = 0, put;
+    for (int i = 0; i < n; i++, sum += put) {
+        put = pwrite(fd, v[i].iov_base, v[i].iov_len, at + sum);
+        if (put != (ssize_t)v[i].iov_len)
+            return -1;
+    }
+    return sum;
+}
+ssize_t pwritev64(int fd, const struct iovec *v, int n, off_t at)
+{
+    return pwritev(fd, v, n, at);
 }
 """
 
