@@ -220,22 +220,20 @@ static bool follows(const struct block *b, const struct block *last)
  */
 static size_t dequeue(struct intake *in, struct block *row[PARTIAL_ROW])
 {
-    struct block **at = &in->queue->next;
+    struct block **at = &in->queue;
     size_t n = 1, most = 1;
 
     row[0] = in->queue;
+    in->queue = row[0]->next;
     if (is_whole(row[0]))
         most = size_min(in->opts.lanes, partial_row(row[0]->sink->partial));
-    while (*at != NULL && n < most)
-        if (follows(*at, row[n - 1])) {
+    while (*at != NULL)
+        if (n < most && follows(*at, row[n - 1])) {
             row[n++] = *at;
             *at = (*at)->next;
         } else {
             at = &(*at)->next;
         }
-    in->queue = row[0]->next;
-    for (at = &in->queue; *at != NULL; at = &(*at)->next)
-        ;
     in->queue_end = at;
     return n;
 }

@@ -1,10 +1,10 @@
 /*
  * The library ends a line at a bare LF, a target or a value at NUL, and the
- * head at a line that begins with NUL, and does not tell. It works in
- * place, though, and knows how long the head was: where each line ended in CR
- * LF, the next one stands two bytes behind it, and the head ends two bytes
- * behind the last. The memory of another release, which may refuse such lines
- * itself, is not looked into: there the version is no part of the lines.
+ * head at a line that begins with NUL, and does not tell. It works in place,
+ * though, and knows how long the head was: where each line ended in CR LF, the
+ * next one stands two bytes behind it, and the head ends two bytes behind the
+ * last. The memory of another release, which may refuse such lines itself, is
+ * not looked into: there the version is no part of the lines.
  */
 #include "serve/head.h"
 
