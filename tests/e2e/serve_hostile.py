@@ -33,6 +33,7 @@ REQUESTS = {
     "nor does NUL after LF": (b"GET /healthz HTTP/1.0\n\0A: b\r\n\r\n", 400),
     "NUL in the target": (b"GET /healthz\0x HTTP/1.1\r\n" + HOST + b"\r\n",
                           400),
+    "CR in the target": (b"GET /healthz\rx HTTP/1.1\r\n" + HOST + b"\r\n", 400),
     "NUL in a field": (GET + HOST + b"A: b\0c\r\n\r\n", 400),
     "CR in a field": (GET + HOST + b"A: b\rc: d\r\n\r\n", 400),
     "a folded field": (GET + HOST + b"A: b\r\n c\r\n\r\n", 400),

@@ -63,14 +63,12 @@ static void check_form(struct str form)
     }
 }
 
-/* The library's lines end at CR LF, CR or LF: how much of p is the first one,
- * or 0. */
+/* The library's lines end at LF: how much of p is the first one, or 0. */
 static size_t line_size(const char *p, size_t n)
 {
-    for (size_t i = 0; i + 1 < n; i++)
-        if (p[i] == '\r' || p[i] == '\n')
-            return p[i] == '\r' && p[i + 1] == '\n' ? i + 2 : i + 1;
-    return 0;
+    const char *lf = memchr(p, '\n', n);
+
+    return lf != NULL ? (size_t)(lf - p) + 1 : 0;
 }
 
 /* Its head ends with a line of nothing, or one that begins with NUL. */
@@ -79,7 +77,8 @@ static size_t head_size(const char *p, size_t n)
     size_t all = line_size(p, n), line = all;
 
     while (line > 0 && (line = line_size(p + all, n - all)) > 0) {
-        bool last = memchr("\r\n", p[all], 3) != NULL;
+        bool last = p[all] == '\n' || p[all] == '\0' ||
+                    (p[all] == '\r' && p[all + 1] == '\n');
 
         all += line;
         if (last)
@@ -120,7 +119,7 @@ static unsigned take_fields(struct head *h, char *p, char *end)
         char *colon;
         struct str value;
 
-        next = cut_line(p, (size_t)(end - p) + 1);
+        next = cut_line(p, (size_t)(end - p));
         colon = strchr(p, ':');
         if (colon == NULL)
             break;
@@ -158,6 +157,14 @@ static void check_head(struct str text, bool form)
     head_begin(&h, &first);
     hosts = take_fields(&h, next, room + 4 + n);
     why = head_judge(&h, form, &status);
+    if (strchr(first.raw, '\r') != NULL) { /* which the head leaves to it */
+        struct route r;
+
+        route_parse(&r, str_of("GET"), str_of(first.raw), "");
+        must(r.kind == ROUTE_BAD);
+        free(room);
+        return;
+    }
     must(why != NULL || (sound && hosts <= 1 && h.minor <= 1));
     must(why != NULL || h.length <= (form ? HEAD_FORM_MAX : 0));
     must(why == NULL || status == 400 || status == 411 || status == 413 ||
