@@ -154,6 +154,11 @@ int map_fd(struct map *m, int fd, uint64_t len, struct err *e)
     return 0;
 }
 
+void map_alone(const struct map *m)
+{
+    madvise((void *)(uintptr_t)m->p, m->len, MADV_RANDOM);
+}
+
 bool map_torn(const struct map *m)
 {
     return m->guard != NULL && atomic_load(&m->guard->zeros);

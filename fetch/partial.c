@@ -229,16 +229,6 @@ int partial_took(struct partial *p, uint64_t from, uint64_t to, struct err *e)
     return ranges_add(&p->have, from, to, e);
 }
 
-/* What is in the page cache anyway is read from there. */
-static bool get_cached(
-    struct partial *p, uint8_t *room, uint64_t from, uint64_t to)
-{
-    struct iovec v = { room + from % BLOCK_BYTES, to - from };
-
-    return preadv2(p->fd, &v, 1, (off_t)from, RWF_NOWAIT) ==
-           (ssize_t)(to - from);
-}
-
 /* A read past the page cache: whole pages, or as far as the file goes. */
 static bool get_direct(
     struct partial *p, uint8_t *room, uint64_t from, uint64_t to)
@@ -256,7 +246,7 @@ static bool get_direct(
 int partial_get(
     struct partial *p, uint8_t *room, uint64_t from, uint64_t to, struct err *e)
 {
-    if (get_cached(p, room, from, to) || get_direct(p, room, from, to))
+    if (get_direct(p, room, from, to))
         return 0;
     return file_read_at(
         p->fd, room + from % BLOCK_BYTES, to - from, from, p->path, e);
@@ -266,8 +256,13 @@ const uint8_t *partial_lend(struct partial *p, uint64_t from, uint64_t to)
 {
     struct err ignored = ERR_INIT;
 
-    if (p->lent.p == NULL && map_fd(&p->lent, p->fd, p->size, &ignored) != 0)
-        return NULL;
+    if (p->lent.p == NULL) {
+        if (map_fd(&p->lent, p->fd, p->size, &ignored) != 0)
+            return NULL;
+        /* Who can read past the page cache wants nothing brought into it. */
+        if (p->direct >= 0 && !p->plain)
+            map_alone(&p->lent);
+    }
     return map_ready(&p->lent, from, to) ? p->lent.p + from : NULL;
 }
 

@@ -6,8 +6,11 @@
 #include <linux/magic.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "fetch/journal.h"
+#include "fetch/slab.h"
 
 #include "tests/unit/scratch.h"
 #include "tests/unit/tap.h"
@@ -241,6 +244,55 @@ static void not_lent(void)
     partial_drop(&p);
 }
 
+static void write_all(struct partial *p, uint64_t size, struct err *e)
+{
+    static _Alignas(4096) const char zeros[BLOCK_BYTES];
+
+    for (uint64_t at = 0; at < size; at += sizeof(zeros))
+        partial_put(p, zeros, at, at + sizeof(zeros), e);
+    partial_took(p, 0, size, e);
+}
+
+/* How far blocks are lent, one after the other, with time in between. */
+static uint64_t lend_on(struct partial *p, uint64_t size)
+{
+    const struct timespec t = { .tv_nsec = 20000000 };
+    uint64_t at = 0;
+    const uint8_t *got;
+    int sum = 0;
+
+    while (at < size && (got = partial_lend(p, at, at + BLOCK_BYTES)) != NULL) {
+        for (size_t i = 0; i < BLOCK_BYTES; i += 4096)
+            sum += got[i];
+        at += BLOCK_BYTES;
+        nanosleep(&t, NULL);
+    }
+    is_int(sum, 0, "zeros were lent");
+    return at;
+}
+
+/* The kernel, which sees a file read in order, reads no further ahead. */
+static void lent_alone(void)
+{
+    enum { LONG = 16 << 20 };
+    struct err e = ERR_INIT;
+    struct partial p = opened(LONG, &e);
+    char first[BLOCK_BYTES];
+    uint64_t far;
+
+    write_all(&p, LONG, &e);
+    is_int(fdatasync(p.fd), 0, "on disk");
+    posix_fadvise(p.fd, 0, 0, POSIX_FADV_DONTNEED);
+    is_int(pread(p.fd, first, BLOCK_BYTES, 0), BLOCK_BYTES, "some is read");
+    far = lend_on(&p, LONG);
+    if (p.direct < 0 || p.plain)
+        skip("lending reads nothing ahead", "no reading past the page cache");
+    else
+        ok(far > 0 && far < LONG, "lending reads nothing ahead: %llu of %d",
+            (unsigned long long)far, LONG);
+    partial_drop(&p);
+}
+
 int main(void)
 {
     scratch_open();
@@ -255,6 +307,7 @@ int main(void)
     thin();
     lent();
     not_lent();
+    lent_alone();
     scratch_close();
     return done();
 }
