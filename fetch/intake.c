@@ -225,6 +225,7 @@ void sink_flush(struct sink *s, struct block **b)
     if ((*b)->from < (*b)->to) {
         intake_submit(s, *b);
     } else {
+        s->in->in_hand--;
         (*b)->refs = 1;
         intake_release(s->in, *b);
     }

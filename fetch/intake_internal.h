@@ -22,6 +22,7 @@ struct intake {
     struct slab slab;
     struct block *queue; /* to be written, in order of arrival */
     struct block **queue_end;
+    size_t in_hand;   /* blocks that lanes fill */
     size_t unwritten; /* blocks in the queue, or being written */
     struct sink *sinks;
 };

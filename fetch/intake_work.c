@@ -6,6 +6,7 @@
 #include "fetch/intake_internal.h"
 
 #include "base/clock.h"
+#include "base/slice.h"
 
 enum {
     /* Blocks that only the reader may have: without it nothing moves. */
@@ -15,10 +16,11 @@ enum {
     /* What the hasher takes at once: each time it may have to wait. */
     GULP = 8,
     SAVE_MS = 1000, /* what a loss of power may cost */
-    /* And a kill: 1 MiB per lane, with what TLS and a lane's block hold. */
-    KILL_BYTES = 704 << 10,
+    /* And a kill: 1 MiB per lane, with what TLS holds. */
+    KILL_BYTES = 960 << 10,
     NOTE_BYTES = BLOCK_BYTES, /* of them, without being noted */
-    SCRIBE_MS = 100
+    SCRIBE_NS = 100000000,
+    LINGER_NS = 300000 /* for blocks that go on where the first one ends */
 };
 
 /* ---- under the lock ---- */
@@ -70,14 +72,14 @@ static uint64_t unnoted(const struct intake *in, struct sink **most)
     return sum;
 }
 
-/* A kill costs what waits for the disk, too: less than it may? */
+/* A kill costs what waits for the disk, too: does it allow one more block? */
 static bool may_queue(const struct intake *in)
 {
-    uint64_t waits = in->unwritten * (uint64_t)BLOCK_BYTES;
+    uint64_t waits = (in->in_hand + 1 + in->unwritten) * (uint64_t)BLOCK_BYTES;
     struct sink *most;
 
     return in->unwritten < 2 ||
-           waits + unnoted(in, &most) < in->opts.lanes * (uint64_t)KILL_BYTES;
+           waits + unnoted(in, &most) <= in->opts.lanes * (uint64_t)KILL_BYTES;
 }
 
 /* Would the owner get a block now? */
@@ -143,9 +145,28 @@ struct block *intake_take(struct intake *in)
 {
     struct block *b = may_queue(in) ? take_block(in, RESERVE) : NULL;
 
-    if (b == NULL)
+    if (b != NULL) {
+        in->in_hand++;
+    } else {
         in->starved = true;
+        pthread_cond_signal(&in->work[WRITER]);
+    }
     return b;
+}
+
+static bool is_whole(const struct block *b)
+{
+    return b->to - b->from == BLOCK_BYTES;
+}
+
+/*
+ * How many blocks are written at once, if the others go on where b ends. Not
+ * more than there are lanes: none of them is noted before all are written.
+ */
+static size_t row_length(const struct intake *in, const struct block *b)
+{
+    return is_whole(b) ? size_min(in->opts.lanes, partial_row(b->sink->partial))
+                       : 1;
 }
 
 void intake_submit(struct sink *s, struct block *b)
@@ -153,6 +174,7 @@ void intake_submit(struct sink *s, struct block *b)
     struct intake *in = s->in;
     struct err e = ERR_INIT;
 
+    in->in_hand--;
     b->refs = 2;
     b->next = NULL;
     *in->queue_end = b;
@@ -163,7 +185,7 @@ void intake_submit(struct sink *s, struct block *b)
         b->refs--;
         fail(s, &e);
     }
-    if (in->unwritten == 1)
+    if (in->unwritten == 1 || in->unwritten == row_length(in, b))
         pthread_cond_signal(&in->work[WRITER]);
     if (b->from == s->taken)
         pthread_cond_signal(&in->work[HASHER]);
@@ -174,13 +196,14 @@ static uint64_t ahead(const struct intake *in)
     return all_memory(in) / AHEAD_PART;
 }
 
-/* The next bytes that the hasher will miss, if they are on disk. */
-static bool find_lag(struct sink *s, uint64_t *from, uint64_t *to)
+/* The next bytes from there on that the hasher will miss and the disk has. */
+static bool find_lag(struct sink *s, uint64_t at, uint64_t *from, uint64_t *to)
 {
     const struct ranges *have = &s->partial->have;
-    uint64_t at = window_run(&s->window, s->taken);
-    uint64_t end = ranges_end(have, at);
+    uint64_t end;
 
+    at = window_run(&s->window, at);
+    end = ranges_end(have, at);
     if (s->ended || s->err.kind != ERR_NONE || at == end ||
         at - s->taken >= ahead(s->in))
         return false;
@@ -197,16 +220,12 @@ static void tell_reader(struct sink *s)
 {
     uint64_t from, to;
 
-    if (find_lag(s, &from, &to) && from - s->taken <= ahead(s->in) / 2)
+    if (find_lag(s, s->taken, &from, &to) &&
+        from - s->taken <= ahead(s->in) / 2)
         pthread_cond_signal(&s->in->work[READER]);
 }
 
 /* ---- the writer ---- */
-
-static bool is_whole(const struct block *b)
-{
-    return b->to - b->from == BLOCK_BYTES;
-}
 
 /* Can it be written at once with the one before? */
 static bool follows(const struct block *b, const struct block *last)
@@ -214,19 +233,14 @@ static bool follows(const struct block *b, const struct block *last)
     return b->sink == last->sink && b->from == last->to && is_whole(b);
 }
 
-/*
- * The first in the queue, and those of it that go on where it ends. Not more
- * than there are lanes: none of them is noted before all are written.
- */
+/* The first in the queue, and those of it that go on where it ends. */
 static size_t dequeue(struct intake *in, struct block *row[PARTIAL_ROW])
 {
     struct block **at = &in->queue;
-    size_t n = 1, most = 1;
+    size_t n = 1, most = row_length(in, in->queue);
 
     row[0] = in->queue;
     in->queue = row[0]->next;
-    if (is_whole(row[0]))
-        most = size_min(in->opts.lanes, partial_row(row[0]->sink->partial));
     while (*at != NULL)
         if (n < most && follows(*at, row[n - 1])) {
             row[n++] = *at;
@@ -315,10 +329,26 @@ static void write_next(struct intake *in)
     let_go(s);
 }
 
+/* Until there is work for the role, or so long. */
+static void nap(struct intake *in, enum role role, long ns)
+{
+    struct timespec until;
+
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_nsec += ns;
+    until.tv_sec += until.tv_nsec / 1000000000;
+    until.tv_nsec %= 1000000000;
+    pthread_cond_timedwait(&in->work[role], &in->lock, &until);
+}
+
 static void writer(struct intake *in)
 {
+    /* Little work, but connections wait for it. */
+    slice_short();
     while (in->queue != NULL || !in->stop) {
         if (in->queue != NULL) {
+            if (in->unwritten < row_length(in, in->queue) && !in->starved)
+                nap(in, WRITER, LINGER_NS);
             write_next(in);
             continue;
         }
@@ -382,33 +412,71 @@ static void hasher(struct intake *in)
 
 /* ---- the reader ---- */
 
+/* Blocks for what a file misses next, one where the other ends. */
+static size_t find_row(
+    struct intake *in, struct sink *s, struct block *row[PARTIAL_ROW])
+{
+    uint64_t at = s->taken, from, to;
+    size_t n = 0;
+
+    while (n < PARTIAL_ROW && find_lag(s, at, &from, &to) &&
+           (n == 0 || from == at)) {
+        if ((row[n] = take_block(in, 0)) == NULL) {
+            in->hungry = true;
+            break;
+        }
+        *row[n] = (struct block){ .room = row[n]->room,
+            .from = from,
+            .to = at = to,
+            .sink = s,
+            .refs = 1,
+            .written = true };
+        n++;
+    }
+    return n;
+}
+
+/* Outside of the lock. */
+static void get(
+    struct partial *p, struct block *const *row, size_t n, struct err *e)
+{
+    uint64_t from = row[0]->from;
+    const uint8_t *lent = partial_lend(p, from, row[n - 1]->to);
+    uint8_t *rooms[PARTIAL_ROW];
+    bool whole = n > 1;
+
+    for (size_t i = 0; i < n; i++) {
+        rooms[i] = row[i]->room;
+        row[i]->lent = lent != NULL ? lent + (row[i]->from - from) : NULL;
+        whole = whole && is_whole(row[i]);
+    }
+    if (lent != NULL || (whole && partial_get_row(p, rooms, n, from)))
+        return;
+    for (size_t i = 0; i < n; i++)
+        if (partial_get(p, rooms[i], row[i]->from, row[i]->to, e) != 0)
+            return;
+}
+
 static bool read_next(struct intake *in)
 {
+    struct block *row[PARTIAL_ROW];
     struct sink *s = in->sinks;
     struct err e = ERR_INIT;
-    uint64_t from = 0, to = 0;
-    struct block *b;
+    size_t n = 0;
 
-    while (s != NULL && !find_lag(s, &from, &to))
+    in->hungry = false;
+    while (s != NULL && (n = find_row(in, s, row)) == 0 && !in->hungry)
         s = s->next;
-    b = s != NULL ? take_block(in, 0) : NULL;
-    in->hungry = s != NULL && b == NULL;
-    if (b == NULL)
+    if (n == 0)
         return false;
-    *b = (struct block){ .room = b->room,
-        .from = from,
-        .to = to,
-        .sink = s,
-        .refs = 1,
-        .written = true };
     hold(s);
     pthread_mutex_unlock(&in->lock);
-    b->lent = partial_lend(s->partial, from, to);
-    if (b->lent == NULL)
-        partial_get(s->partial, b->room, from, to, &e);
+    get(s->partial, row, n, &e);
     pthread_mutex_lock(&in->lock);
-    if (e.kind != ERR_NONE || s->ended || window_add(&s->window, b, &e) != 0)
-        intake_release(in, b);
+    for (size_t i = 0; i < n; i++)
+        if (e.kind != ERR_NONE || s->ended ||
+            window_add(&s->window, row[i], &e) != 0)
+            intake_release(in, row[i]);
     if (e.kind != ERR_NONE)
         fail(s, &e);
     pthread_cond_signal(&in->work[HASHER]);
@@ -478,17 +546,6 @@ static void save_next(struct intake *in, struct sink *s)
     let_go(s);
 }
 
-static void nap(struct intake *in)
-{
-    struct timespec until;
-
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += SCRIBE_MS * 1000000;
-    until.tv_sec += until.tv_nsec / 1000000000;
-    until.tv_nsec %= 1000000000;
-    pthread_cond_timedwait(&in->work[SCRIBE], &in->lock, &until);
-}
-
 static void scribe(struct intake *in)
 {
     while (!in->stop) {
@@ -497,7 +554,7 @@ static void scribe(struct intake *in)
         if (s != NULL)
             save_next(in, s);
         else
-            nap(in);
+            nap(in, SCRIBE, SCRIBE_NS);
     }
 }
 

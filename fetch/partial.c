@@ -252,6 +252,19 @@ int partial_get(
         p->fd, room + from % BLOCK_BYTES, to - from, from, p->path, e);
 }
 
+bool partial_get_row(
+    struct partial *p, uint8_t *const *row, size_t n, uint64_t from)
+{
+    struct iovec v[PARTIAL_ROW];
+
+    if (p->direct < 0 || p->plain)
+        return false;
+    for (size_t i = 0; i < n; i++)
+        v[i] = (struct iovec){ row[i], BLOCK_BYTES };
+    return preadv(p->direct, v, (int)n, (off_t)from) ==
+           (ssize_t)(n * BLOCK_BYTES);
+}
+
 const uint8_t *partial_lend(struct partial *p, uint64_t from, uint64_t to)
 {
     struct err ignored = ERR_INIT;

@@ -109,6 +109,14 @@ int partial_get(struct partial *p, uint8_t *room, uint64_t from, uint64_t to,
     struct err *e);
 
 /*
+ * partial_get_row - n whole blocks that follow each other, from byte from on,
+ * at once; n is PARTIAL_ROW at most
+ * Returns false when they were not read, or not all: partial_get, then.
+ */
+bool partial_get_row(
+    struct partial *p, uint8_t *const *row, size_t n, uint64_t from);
+
+/*
  * partial_lend - bytes [from, to) where they lie in the page cache
  * Hashing them there spares a copy. For the thread of partial_get.
  * Returns NULL when some are not there: partial_get, then

@@ -1,0 +1,257 @@
+/* Blocks that are read at once, and how many of them a kill may cost. */
+#include "fetch/intake.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "tests/unit/scratch.h"
+#include "tests/unit/tap.h"
+
+enum { SIZE = (12 << 20) + 4321, PIECE = 1 << 20, LANES = 4, BLOCKS = 160 };
+
+static uint8_t data[SIZE];
+static struct digest want;
+static char path[PATH_MAX], journal[PATH_MAX];
+static _Atomic bool held, torn, unread;
+static _Atomic int rows;
+
+static void nap(void)
+{
+    struct timespec t = { .tv_nsec = 200000 };
+
+    nanosleep(&t, NULL);
+}
+
+/* These stand in front of the system's: a disk that waits, or fails. */
+ssize_t pwrite(int fd, const void *bytes, size_t len, off_t offset)
+{
+    while (held && len == BLOCK_BYTES)
+        nap();
+    return syscall(SYS_pwrite64, fd, bytes, len, offset);
+}
+
+ssize_t pwritev(int fd, const struct iovec *v, int n, off_t offset)
+{
+    while (held)
+        nap();
+    return syscall(SYS_pwritev, fd, v, n, offset, 0);
+}
+
+ssize_t pread(int fd, void *bytes, size_t len, off_t offset)
+{
+    if (unread) {
+        errno = EIO;
+        return -1;
+    }
+    return syscall(SYS_pread64, fd, bytes, len, offset);
+}
+
+ssize_t preadv(int fd, const struct iovec *v, int n, off_t offset)
+{
+    rows++;
+    if (unread) {
+        errno = EIO;
+        return -1;
+    }
+    return syscall(SYS_preadv, fd, v, torn ? 1 : n, offset, 0);
+}
+
+/* Nothing is in the page cache. */
+int mincore(void *p, size_t len, unsigned char *in)
+{
+    (void)p;
+    (void)len;
+    (void)in;
+    errno = ENOSYS;
+    return -1;
+}
+
+static void wake(void *arg)
+{
+    (void)arg;
+}
+
+static void make_data(void)
+{
+    struct err e = ERR_INIT;
+    uint32_t x = 12345;
+
+    for (size_t i = 0; i < SIZE; i++) {
+        x ^= x << 13;
+        x ^= x >> 17;
+        x ^= x << 5;
+        data[i] = (uint8_t)x;
+    }
+    hash_bytes(HASH_SHA256, data, SIZE, &want, &e);
+}
+
+struct world {
+    struct intake *in;
+    struct partial partial;
+    struct sink sink;
+};
+
+static void begin(struct world *w, struct err *e)
+{
+    struct intake_opts o = { .blocks = BLOCKS, .lanes = LANES, .wake = wake };
+
+    w->in = intake_open(&o, e);
+    partial_open(&w->partial, path, journal, &want, SIZE, e);
+    /* Where there is no O_DIRECT, rows are read all the same. */
+    if (w->partial.direct < 0 || w->partial.plain) {
+        w->partial.direct = fcntl(w->partial.fd, F_DUPFD_CLOEXEC, 0);
+        w->partial.plain = false;
+    }
+    sink_begin(&w->sink, w->in, &w->partial, e);
+}
+
+static void finish(struct world *w)
+{
+    sink_end(&w->sink);
+    sink_free(&w->sink);
+    partial_drop(&w->partial);
+    intake_close(w->in);
+}
+
+/* A lane's bytes; as many as are taken in so much time. */
+static void feed(struct world *w, struct block **b, uint64_t *at, uint64_t to,
+    int naps, struct err *e)
+{
+    uint64_t new = 0;
+
+    while (*at < to && naps > 0) {
+        enum sink_took took = sink_put(
+            &w->sink, b, at, data + *at, size_min(16384, to - *at), &new, e);
+
+        if (took == SINK_FAILED)
+            return;
+        while (took == SINK_FULL && !intake_room(w->in) && naps-- > 0)
+            nap();
+    }
+}
+
+static void feed_all(struct world *w, uint64_t from, uint64_t to, struct err *e)
+{
+    struct block *b = NULL;
+
+    feed(w, &b, &from, to, 50000, e);
+    sink_flush(&w->sink, &b);
+    ok(from == to, "all is taken");
+}
+
+static enum sink_state wait_end(struct world *w, struct err *e)
+{
+    enum sink_state state = SINK_OPEN;
+
+    for (int i = 0; i < 50000 && state == SINK_OPEN; i++) {
+        state = sink_look(&w->sink, e);
+        nap();
+    }
+    return state;
+}
+
+static void check(struct world *w, const char *name)
+{
+    struct err e = ERR_INIT;
+    struct digest got = { .hex = "" };
+
+    ok(wait_end(w, &e) == SINK_DONE, "%s: done %s", name, e.msg);
+    sink_end(&w->sink);
+    sink_digest(&w->sink, &got);
+    ok(digest_eq(&got, &want), "%s: the digest is right", name);
+    finish(w);
+}
+
+static void leave(struct world *w, struct err *e)
+{
+    sink_end(&w->sink);
+    is_int(partial_save(&w->partial, e), 0, "saved");
+    sink_free(&w->sink);
+    partial_close(&w->partial);
+    intake_close(w->in);
+}
+
+/* The disk takes nothing: what is received and held by nobody else. */
+static void at_stake(void)
+{
+    enum { FAR = 3 << 20, SOME = 100 << 10, TLS = 50 << 10 };
+    struct err e = ERR_INIT;
+    struct block *b[LANES] = { NULL };
+    uint64_t at[LANES], sum = 0;
+    struct world w;
+
+    begin(&w, &e);
+    held = true;
+    for (unsigned i = 0; i < LANES; i++) {
+        at[i] = (uint64_t)i * FAR;
+        feed(&w, &b[i], &at[i], at[i] + SOME, 500, &e);
+    }
+    for (unsigned i = 0; i < LANES; i++) {
+        feed(&w, &b[i], &at[i], (uint64_t)(i + 1) * FAR, 500, &e);
+        sum += at[i] - (uint64_t)i * FAR;
+    }
+    ok(sum <= (uint64_t)LANES * (PIECE - TLS),
+        "a kill costs 1 MiB per connection at most: %llu",
+        (unsigned long long)sum);
+    ok(sum >= (uint64_t)LANES * PIECE / 2, "and most of it is made use of");
+    held = false;
+    for (unsigned i = 0; i < LANES; i++)
+        sink_flush(&w.sink, &b[i]);
+    for (unsigned i = 0; i < LANES; i++)
+        feed_all(&w, at[i], i + 1 < LANES ? (uint64_t)(i + 1) * FAR : SIZE, &e);
+    check(&w, "a disk that waited");
+}
+
+/* What an earlier run left is read back. */
+static void in_rows(const char *name, bool part)
+{
+    struct err e = ERR_INIT;
+    struct world w;
+
+    begin(&w, &e);
+    feed_all(&w, 0, 8 * PIECE + 11, &e);
+    leave(&w, &e);
+    rows = 0;
+    torn = part;
+    begin(&w, &e);
+    feed_all(&w, 8 * PIECE + 11, SIZE, &e);
+    check(&w, name);
+    ok(rows > 0, "%s: %d of them", name, rows);
+    torn = false;
+}
+
+static void unreadable(void)
+{
+    struct err e = ERR_INIT;
+    struct world w;
+
+    begin(&w, &e);
+    feed_all(&w, 0, 8 * PIECE, &e);
+    leave(&w, &e);
+    begin(&w, &e);
+    unread = true;
+    ok(wait_end(&w, &e) == SINK_BROKEN && e.kind == ERR_IO &&
+            strstr(e.msg, path) != NULL,
+        "a row that cannot be read is told: %s", e.msg);
+    unread = false;
+    finish(&w);
+}
+
+int main(void)
+{
+    scratch_open();
+    snprintf(path, sizeof(path), "%s", at("blob.ml.incomplete"));
+    snprintf(journal, sizeof(journal), "%s", at("journal"));
+    make_data();
+    at_stake();
+    in_rows("read in rows", false);
+    in_rows("rows that are read in part", true);
+    unreadable();
+    scratch_close();
+    return done();
+}
