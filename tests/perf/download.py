@@ -3,6 +3,7 @@
 
     BUILD_DIR=build/release python3 tests/perf/download.py
         [--mib N] [--rounds N] [--folder DIR] [--rows full,resume,held]
+        [--congestion cubic]
 
 nginx serves one random file from memory, the test hub answers the API and
 sends whoever asks for the file to nginx. All commands run in turn, so that
@@ -11,6 +12,9 @@ what disturbs one disturbs the other. full: mlfetch pull beside dl_floor
 checksum, and huggingface_hub. resume: the first half is there; beside the
 longer of hashing all and fetching the rest. held: a pull with nothing to do,
 beside one request made by curl. A peer that is not there is named.
+
+--congestion: in a network of its own, with that congestion control (root).
+bbr sends by timers, and a receiver on the same machine pays for them.
 """
 import argparse
 import hashlib
@@ -22,7 +26,7 @@ import sys
 import tempfile
 
 from race import (FILE, REPO, Entrant, Front, Server, build_floor, emptied,
-                  have, kit, peer, race, skip)
+                  have, kit, own_network, peer, race, skip)
 
 MIB = 1 << 20
 OFFICIAL = ("import sys; from huggingface_hub import snapshot_download; "
@@ -151,9 +155,11 @@ def main():
     p.add_argument("--python", default=os.path.join(
         kit.ROOT, "build/venv-safetensors/bin/python"),
         help="one that has huggingface_hub")
+    p.add_argument("--congestion", help="the TCP congestion control")
     args = p.parse_args()
     if not have("nginx"):
         sys.exit("nginx is not installed: nothing was measured")
+    own_network(args.congestion)
     rows = {"full": full, "resume": resume, "held": held}
     folder = tempfile.mkdtemp(prefix="mlrace.", dir=args.folder)
     try:
