@@ -410,9 +410,11 @@ tokenizers: $(OUT)/tests/interop/tokenize ## 100,000 texts for each kind of toke
 .PHONY: tsan
 tsan: ## the threads of a download under the thread sanitizer
 	$(Q)$(MAKE) --no-print-directory BUILD=tsan CC=clang SAN=thread \
-		build/tsan/mlfetch build/tsan/tests/unit/t_intake
+		build/tsan/mlfetch build/tsan/tests/unit/t_intake \
+		build/tsan/tests/unit/t_intake_rows
 	$(Q)BUILD_DIR=build/tsan $(PYTHON) tests/run.py \
-		build/tsan/tests/unit/t_intake tests/e2e/engine.py
+		build/tsan/tests/unit/t_intake \
+		build/tsan/tests/unit/t_intake_rows tests/e2e/engine.py
 
 FUZZ_SECONDS ?= 600
 FUZZ_ENGINE  ?= both

@@ -78,7 +78,7 @@ static bool may_queue(const struct intake *in)
     uint64_t waits = (in->in_hand + 1 + in->unwritten) * (uint64_t)BLOCK_BYTES;
     struct sink *most;
 
-    return in->unwritten < 2 ||
+    return in->unwritten == 0 ||
            waits + unnoted(in, &most) <= in->opts.lanes * (uint64_t)KILL_BYTES;
 }
 
@@ -289,12 +289,11 @@ static struct sink *find_unnoted(const struct intake *in)
 /* Nobody but the writer changes what is read here. */
 static void note(struct intake *in, struct sink *s)
 {
-    if (s == NULL)
-        return;
     hold(s);
     pthread_mutex_unlock(&in->lock);
     partial_note(s->partial, 1);
     pthread_mutex_lock(&in->lock);
+    moved(in);
     let_go(s);
 }
 
@@ -305,6 +304,7 @@ static void write_next(struct intake *in)
     struct sink *s = row[0]->sink;
     bool good = s->err.kind == ERR_NONE;
     struct err e = ERR_INIT;
+    struct sink *most;
     size_t done = 0;
 
     hold(s);
@@ -325,7 +325,8 @@ static void write_next(struct intake *in)
     tell_reader(s);
     if (s->hashed == s->partial->size && s->queued == 0)
         wake(in);
-    note(in, find_unnoted(in));
+    if ((most = find_unnoted(in)) != NULL)
+        note(in, most);
     let_go(s);
 }
 
@@ -346,16 +347,18 @@ static void writer(struct intake *in)
     /* Little work, but connections wait for it. */
     slice_short();
     while (in->queue != NULL || !in->stop) {
+        /* Fewer lanes may leave less unnoted: of as many files as it takes. */
+        struct sink *most = find_unnoted(in);
+
         if (in->queue != NULL) {
             if (in->unwritten < row_length(in, in->queue) && !in->starved)
                 nap(in, WRITER, LINGER_NS);
             write_next(in);
-            continue;
-        }
-        /* Fewer lanes may leave less unnoted. */
-        note(in, find_unnoted(in));
-        if (in->queue == NULL && !in->stop)
+        } else if (most != NULL) {
+            note(in, most);
+        } else {
             pthread_cond_wait(&in->work[WRITER], &in->lock);
+        }
     }
 }
 

@@ -10,8 +10,12 @@
  * through it.
  *
  * For threads: have, unsaved and saved_ms are under the lock of who shares
- * the partial (intake.h). partial_put and _row, partial_get, partial_note and
- * partial_sync may run at the same time, each in one thread only.
+ * the partial (intake.h). These may run at the same time, each line of them in
+ * one thread only:
+ *     partial_put, partial_put_row, partial_note
+ *     partial_get, partial_get_row, partial_lend
+ *     partial_forget
+ *     partial_sync
  */
 #ifndef FETCH_PARTIAL_H
 #define FETCH_PARTIAL_H

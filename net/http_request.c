@@ -10,7 +10,7 @@
 #include "net/tls.h"
 
 enum {
-    BUFFER_BYTES = 256 * 1024,
+    BUFFER_BYTES = 64 * 1024, /* what a kill may cost besides: intake.h */
     UPLOAD_BYTES = 256 * 1024,
     STALL_BYTES_PER_S = 64
 };

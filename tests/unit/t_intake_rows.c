@@ -17,8 +17,8 @@ enum { SIZE = (12 << 20) + 4321, PIECE = 1 << 20, LANES = 4, BLOCKS = 160 };
 static uint8_t data[SIZE];
 static struct digest want;
 static char path[PATH_MAX], journal[PATH_MAX];
-static _Atomic bool held, torn, unread;
-static _Atomic int rows;
+static _Atomic bool held, unnoted, unsynced, torn, unread;
+static _Atomic int rows, let_by;
 
 static void nap(void)
 {
@@ -27,19 +27,37 @@ static void nap(void)
     nanosleep(&t, NULL);
 }
 
+/* What can be written is written. */
+static void settle(void)
+{
+    for (int i = 0; i < 500; i++)
+        nap();
+}
+
 /* These stand in front of the system's: a disk that waits, or fails. */
 ssize_t pwrite(int fd, const void *bytes, size_t len, off_t offset)
 {
-    while (held && len == BLOCK_BYTES)
+    /* A journal is written from its front on. */
+    while (len == BLOCK_BYTES ? held && let_by <= 0 : unnoted && offset == 0)
         nap();
+    if (len == BLOCK_BYTES)
+        let_by--;
     return syscall(SYS_pwrite64, fd, bytes, len, offset);
 }
 
 ssize_t pwritev(int fd, const struct iovec *v, int n, off_t offset)
 {
-    while (held)
+    while (held && let_by <= 0)
         nap();
+    let_by -= n;
     return syscall(SYS_pwritev, fd, v, n, offset, 0);
+}
+
+int fdatasync(int fd)
+{
+    while (unsynced)
+        nap();
+    return (int)syscall(SYS_fdatasync, fd);
 }
 
 ssize_t pread(int fd, void *bytes, size_t len, off_t offset)
@@ -96,9 +114,9 @@ struct world {
     struct sink sink;
 };
 
-static void begin(struct world *w, struct err *e)
+static void begin_with(struct world *w, unsigned lanes, struct err *e)
 {
-    struct intake_opts o = { .blocks = BLOCKS, .lanes = LANES, .wake = wake };
+    struct intake_opts o = { .blocks = BLOCKS, .lanes = lanes, .wake = wake };
 
     w->in = intake_open(&o, e);
     partial_open(&w->partial, path, journal, &want, SIZE, e);
@@ -108,6 +126,11 @@ static void begin(struct world *w, struct err *e)
         w->partial.plain = false;
     }
     sink_begin(&w->sink, w->in, &w->partial, e);
+}
+
+static void begin(struct world *w, struct err *e)
+{
+    begin_with(w, LANES, e);
 }
 
 static void finish(struct world *w)
@@ -186,6 +209,7 @@ static void at_stake(void)
     struct world w;
 
     begin(&w, &e);
+    let_by = 0;
     held = true;
     for (unsigned i = 0; i < LANES; i++) {
         at[i] = (uint64_t)i * FAR;
@@ -199,12 +223,91 @@ static void at_stake(void)
         "a kill costs 1 MiB per connection at most: %llu",
         (unsigned long long)sum);
     ok(sum >= (uint64_t)LANES * PIECE / 2, "and most of it is made use of");
+    let_by = LANES; /* blocks: as many as are noted */
+    for (int i = 0; i < 5000 && !intake_room(w.in); i++)
+        nap();
+    ok(intake_room(w.in) && let_by <= 0,
+        "what was written and noted makes room while the rest waits");
     held = false;
     for (unsigned i = 0; i < LANES; i++)
         sink_flush(&w.sink, &b[i]);
     for (unsigned i = 0; i < LANES; i++)
         feed_all(&w, at[i], i + 1 < LANES ? (uint64_t)(i + 1) * FAR : SIZE, &e);
     check(&w, "a disk that waited");
+}
+
+/* One lane, and what was written waits for its journal. */
+static void at_stake_alone(void)
+{
+    enum { SOME = BLOCK_BYTES - 1024, TLS = 50 << 10 };
+    struct err e = ERR_INIT;
+    struct block *b = NULL;
+    uint64_t at = BLOCK_BYTES, to = 2 * BLOCK_BYTES;
+    struct world w;
+
+    begin_with(&w, 1, &e);
+    feed_all(&w, 0, SOME, &e);
+    settle();
+    unnoted = true;
+    feed(&w, &b, &at, to, 500, &e);
+    settle();
+    feed(&w, &b, &at, SIZE, 500, &e);
+    at -= BLOCK_BYTES - SOME;
+    ok(at <= PIECE - TLS, "one connection: %llu", (unsigned long long)at);
+    unnoted = false;
+    sink_flush(&w.sink, &b);
+    feed_all(&w, SOME, SIZE, &e);
+    check(&w, "one connection");
+}
+
+/* Many files of which a little waits to be noted, and lanes that go. */
+static void fewer_lanes(void)
+{
+    enum { FILES = 16, SOME = BLOCK_BYTES - 1024 };
+    struct intake_opts o = { .blocks = BLOCKS, .lanes = FILES, .wake = wake };
+    struct err e = ERR_INIT;
+    struct intake *in = intake_open(&o, &e);
+    struct world w[FILES];
+    uint64_t kept = 0;
+
+    unsynced = true;
+    for (int i = 0; i < FILES; i++) {
+        char file[PATH_MAX], name[PATH_MAX];
+        struct block *b = NULL;
+        uint64_t from = 0;
+
+        snprintf(file, sizeof(file), "%.4000s.%d", path, i);
+        snprintf(name, sizeof(name), "%.4000s.%d", journal, i);
+        w[i].in = in;
+        partial_open(&w[i].partial, file, name, &want, SIZE, &e);
+        sink_begin(&w[i].sink, in, &w[i].partial, &e);
+        feed(&w[i], &b, &from, SOME, 5000, &e);
+        sink_flush(&w[i].sink, &b);
+    }
+    settle();
+    intake_lanes(in, 1);
+    for (int n = 0; n < 5000 && kept < (uint64_t)FILES * SOME - PIECE; n++) {
+        kept = 0;
+        for (int i = 0; i < FILES; i++) {
+            struct partial *p = &w[i].partial;
+            uint64_t bytes = 0, allocated;
+
+            partial_kept(
+                p->path, p->journal, &want, SIZE, &bytes, &allocated, &e);
+            kept += bytes;
+        }
+        nap();
+    }
+    ok(kept >= (uint64_t)FILES * SOME - PIECE,
+        "fewer connections: what one may cost is all that is not noted: %llu",
+        (unsigned long long)kept);
+    unsynced = false;
+    for (int i = 0; i < FILES; i++) {
+        sink_end(&w[i].sink);
+        sink_free(&w[i].sink);
+        partial_drop(&w[i].partial);
+    }
+    intake_close(in);
 }
 
 /* What an earlier run left is read back. */
@@ -249,6 +352,8 @@ int main(void)
     snprintf(journal, sizeof(journal), "%s", at("journal"));
     make_data();
     at_stake();
+    at_stake_alone();
+    fewer_lanes();
     in_rows("read in rows", false);
     in_rows("rows that are read in part", true);
     unreadable();
