@@ -344,8 +344,7 @@ static void nap(struct intake *in, enum role role, long ns)
 
 static void writer(struct intake *in)
 {
-    /* Little work, but connections wait for it. */
-    slice_short();
+    slice_short(); /* little work, and connections wait for it */
     while (in->queue != NULL || !in->stop) {
         /* Fewer lanes may leave less unnoted: of as many files as it takes. */
         struct sink *most = find_unnoted(in);
@@ -489,6 +488,7 @@ static bool read_next(struct intake *in)
 
 static void reader(struct intake *in)
 {
+    slice_short(); /* and for this the hasher */
     while (!in->stop)
         if (!read_next(in))
             pthread_cond_wait(&in->work[READER], &in->lock);
