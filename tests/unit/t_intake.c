@@ -1,5 +1,5 @@
 /* Bytes through the threads: whatever their order, the digest is right. */
-#include "fetch/intake.h"
+#include "tests/unit/intake_world.h"
 
 #include <dlfcn.h>
 #include <errno.h>
@@ -12,24 +12,10 @@
 
 #include "base/file.h"
 
-#include "tests/unit/scratch.h"
-#include "tests/unit/tap.h"
+enum { SMALL = 24 };
 
-enum { SIZE = (12 << 20) + 4321, PIECE = 1 << 20, SMALL = 24, LANES = 4 };
-
-static uint8_t *data;
-static struct digest want;
-static char path[PATH_MAX], journal[PATH_MAX];
-static _Atomic int woken;
 static _Atomic bool full_disk, slow_disk, no_hash, slow_writes, torn_rows;
 static _Atomic int rows, space = -1; /* -1: as many blocks as there are */
-
-static void nap(void)
-{
-    struct timespec t = { .tv_nsec = 200000 };
-
-    nanosleep(&t, NULL);
-}
 
 /* Stands in front of the system's. */
 ssize_t pwrite(int fd, const void *bytes, size_t len, off_t offset)
@@ -83,86 +69,9 @@ int EVP_DigestUpdate(void *ctx, const void *bytes, size_t len)
     return update(ctx, bytes, len);
 }
 
-static void wake(void *arg)
-{
-    (void)arg;
-    woken++;
-}
-
-static void make_data(void)
-{
-    struct err e = ERR_INIT;
-    uint32_t x = 12345;
-
-    data = malloc(SIZE);
-    for (size_t i = 0; data != NULL && i < SIZE; i++) {
-        x ^= x << 13;
-        x ^= x >> 17;
-        x ^= x << 5;
-        data[i] = (uint8_t)x;
-    }
-    hash_bytes(HASH_SHA256, data, SIZE, &want, &e);
-}
-
-struct world {
-    struct intake *in;
-    struct partial partial;
-    struct sink sink;
-};
-
 static void begin(struct world *w, size_t blocks, struct err *e)
 {
-    struct intake_opts o = { .blocks = blocks, .lanes = LANES, .wake = wake };
-
-    w->in = intake_open(&o, e);
-    partial_open(&w->partial, path, journal, &want, SIZE, e);
-    sink_begin(&w->sink, w->in, &w->partial, e);
-}
-
-static void finish(struct world *w)
-{
-    sink_end(&w->sink);
-    sink_free(&w->sink);
-    partial_drop(&w->partial);
-    intake_close(w->in);
-}
-
-/* One lane's bytes, 16 kB at a time; waits, but not longer than it may. */
-static bool feed_within(
-    struct world *w, int naps, uint64_t from, uint64_t to, struct err *e)
-{
-    struct block *b = NULL;
-    uint64_t at = from, new = 0;
-
-    while (at < to) {
-        enum sink_took took = sink_put(
-            &w->sink, &b, &at, data + at, size_min(16384, to - at), &new, e);
-
-        if (took == SINK_FAILED)
-            return false;
-        while (took == SINK_FULL && !intake_room(w->in) && naps-- > 0)
-            nap();
-        if (naps < 0)
-            break;
-    }
-    sink_flush(&w->sink, &b);
-    return at == to;
-}
-
-static bool feed(struct world *w, uint64_t from, uint64_t to, struct err *e)
-{
-    return feed_within(w, 200000, from, to, e);
-}
-
-static enum sink_state wait_end(struct world *w, struct err *e)
-{
-    enum sink_state state = SINK_OPEN;
-
-    for (int i = 0; i < 50000 && state == SINK_OPEN; i++) {
-        state = sink_look(&w->sink, e);
-        nap();
-    }
-    return state;
+    enter(w, blocks, LANES, e);
 }
 
 static bool on_disk(void)
@@ -321,15 +230,6 @@ static void twice(void)
             feed(&w, 0, SIZE, &e),
         "bytes that came before are skipped");
     check(&w, "twice");
-}
-
-static void leave(struct world *w, struct err *e)
-{
-    sink_end(&w->sink);
-    is_int(partial_save(&w->partial, e), 0, "saved");
-    sink_free(&w->sink);
-    partial_close(&w->partial);
-    intake_close(w->in);
 }
 
 static void goes_on(void)
@@ -561,9 +461,7 @@ static void control(void)
 int main(void)
 {
     scratch_open();
-    snprintf(path, sizeof(path), "%s", at("blob.ml.incomplete"));
-    snprintf(journal, sizeof(journal), "%s", at("journal"));
-    make_data();
+    make_world();
     orders();
     in_place();
     fewer_lanes();
@@ -582,7 +480,6 @@ int main(void)
     rows_on_a_full_disk();
     control();
     ok(woken > 0, "the owner was woken");
-    free(data);
     scratch_close();
     return done();
 }

@@ -1,31 +1,17 @@
 /* Blocks that are read at once, and how many of them a kill may cost. */
-#include "fetch/intake.h"
+#include "tests/unit/intake_world.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "tests/unit/scratch.h"
-#include "tests/unit/tap.h"
+enum { BLOCKS = 160 };
 
-enum { SIZE = (12 << 20) + 4321, PIECE = 1 << 20, LANES = 4, BLOCKS = 160 };
-
-static uint8_t data[SIZE];
-static struct digest want;
-static char path[PATH_MAX], journal[PATH_MAX];
 static _Atomic bool held, unnoted, unsynced, torn, unread;
 static _Atomic int rows, let_by;
-
-static void nap(void)
-{
-    struct timespec t = { .tv_nsec = 200000 };
-
-    nanosleep(&t, NULL);
-}
 
 /* What can be written is written. */
 static void settle(void)
@@ -89,93 +75,19 @@ int mincore(void *p, size_t len, unsigned char *in)
     return -1;
 }
 
-static void wake(void *arg)
-{
-    (void)arg;
-}
-
-static void make_data(void)
-{
-    struct err e = ERR_INIT;
-    uint32_t x = 12345;
-
-    for (size_t i = 0; i < SIZE; i++) {
-        x ^= x << 13;
-        x ^= x >> 17;
-        x ^= x << 5;
-        data[i] = (uint8_t)x;
-    }
-    hash_bytes(HASH_SHA256, data, SIZE, &want, &e);
-}
-
-struct world {
-    struct intake *in;
-    struct partial partial;
-    struct sink sink;
-};
-
 static void begin_with(struct world *w, unsigned lanes, struct err *e)
 {
-    struct intake_opts o = { .blocks = BLOCKS, .lanes = lanes, .wake = wake };
-
-    w->in = intake_open(&o, e);
-    partial_open(&w->partial, path, journal, &want, SIZE, e);
+    enter(w, BLOCKS, lanes, e);
     /* Where there is no O_DIRECT, rows are read all the same. */
     if (w->partial.direct < 0 || w->partial.plain) {
         w->partial.direct = fcntl(w->partial.fd, F_DUPFD_CLOEXEC, 0);
         w->partial.plain = false;
     }
-    sink_begin(&w->sink, w->in, &w->partial, e);
 }
 
 static void begin(struct world *w, struct err *e)
 {
     begin_with(w, LANES, e);
-}
-
-static void finish(struct world *w)
-{
-    sink_end(&w->sink);
-    sink_free(&w->sink);
-    partial_drop(&w->partial);
-    intake_close(w->in);
-}
-
-/* A lane's bytes; as many as are taken in so much time. */
-static void feed(struct world *w, struct block **b, uint64_t *at, uint64_t to,
-    int naps, struct err *e)
-{
-    uint64_t new = 0;
-
-    while (*at < to && naps > 0) {
-        enum sink_took took = sink_put(
-            &w->sink, b, at, data + *at, size_min(16384, to - *at), &new, e);
-
-        if (took == SINK_FAILED)
-            return;
-        while (took == SINK_FULL && !intake_room(w->in) && naps-- > 0)
-            nap();
-    }
-}
-
-static void feed_all(struct world *w, uint64_t from, uint64_t to, struct err *e)
-{
-    struct block *b = NULL;
-
-    feed(w, &b, &from, to, 50000, e);
-    sink_flush(&w->sink, &b);
-    ok(from == to, "all is taken");
-}
-
-static enum sink_state wait_end(struct world *w, struct err *e)
-{
-    enum sink_state state = SINK_OPEN;
-
-    for (int i = 0; i < 50000 && state == SINK_OPEN; i++) {
-        state = sink_look(&w->sink, e);
-        nap();
-    }
-    return state;
 }
 
 static void check(struct world *w, const char *name)
@@ -188,15 +100,6 @@ static void check(struct world *w, const char *name)
     sink_digest(&w->sink, &got);
     ok(digest_eq(&got, &want), "%s: the digest is right", name);
     finish(w);
-}
-
-static void leave(struct world *w, struct err *e)
-{
-    sink_end(&w->sink);
-    is_int(partial_save(&w->partial, e), 0, "saved");
-    sink_free(&w->sink);
-    partial_close(&w->partial);
-    intake_close(w->in);
 }
 
 /* The disk takes nothing: what is received and held by nobody else. */
@@ -213,10 +116,10 @@ static void at_stake(void)
     held = true;
     for (unsigned i = 0; i < LANES; i++) {
         at[i] = (uint64_t)i * FAR;
-        feed(&w, &b[i], &at[i], at[i] + SOME, 500, &e);
+        feed_lane(&w, &b[i], &at[i], at[i] + SOME, 500, &e);
     }
     for (unsigned i = 0; i < LANES; i++) {
-        feed(&w, &b[i], &at[i], (uint64_t)(i + 1) * FAR, 500, &e);
+        feed_lane(&w, &b[i], &at[i], (uint64_t)(i + 1) * FAR, 500, &e);
         sum += at[i] - (uint64_t)i * FAR;
     }
     ok(sum <= (uint64_t)LANES * (PIECE - TLS),
@@ -232,7 +135,8 @@ static void at_stake(void)
     for (unsigned i = 0; i < LANES; i++)
         sink_flush(&w.sink, &b[i]);
     for (unsigned i = 0; i < LANES; i++)
-        feed_all(&w, at[i], i + 1 < LANES ? (uint64_t)(i + 1) * FAR : SIZE, &e);
+        ok(feed(&w, at[i], i + 1 < LANES ? (uint64_t)(i + 1) * FAR : SIZE, &e),
+            "all is taken");
     check(&w, "a disk that waited");
 }
 
@@ -246,17 +150,17 @@ static void at_stake_alone(void)
     struct world w;
 
     begin_with(&w, 1, &e);
-    feed_all(&w, 0, SOME, &e);
+    ok(feed(&w, 0, SOME, &e), "all is taken");
     settle();
     unnoted = true;
-    feed(&w, &b, &at, to, 500, &e);
+    feed_lane(&w, &b, &at, to, 500, &e);
     settle();
-    feed(&w, &b, &at, SIZE, 500, &e);
+    feed_lane(&w, &b, &at, SIZE, 500, &e);
     at -= BLOCK_BYTES - SOME;
     ok(at <= PIECE - TLS, "one connection: %llu", (unsigned long long)at);
     unnoted = false;
     sink_flush(&w.sink, &b);
-    feed_all(&w, SOME, SIZE, &e);
+    ok(feed(&w, SOME, SIZE, &e), "all is taken");
     check(&w, "one connection");
 }
 
@@ -273,16 +177,13 @@ static void fewer_lanes(void)
     unsynced = true;
     for (int i = 0; i < FILES; i++) {
         char file[PATH_MAX], name[PATH_MAX];
-        struct block *b = NULL;
-        uint64_t from = 0;
 
         snprintf(file, sizeof(file), "%.4000s.%d", path, i);
         snprintf(name, sizeof(name), "%.4000s.%d", journal, i);
         w[i].in = in;
         partial_open(&w[i].partial, file, name, &want, SIZE, &e);
         sink_begin(&w[i].sink, in, &w[i].partial, &e);
-        feed(&w[i], &b, &from, SOME, 5000, &e);
-        sink_flush(&w[i].sink, &b);
+        feed_within(&w[i], 5000, 0, SOME, &e);
     }
     settle();
     intake_lanes(in, 1);
@@ -317,12 +218,12 @@ static void in_rows(const char *name, bool part)
     struct world w;
 
     begin(&w, &e);
-    feed_all(&w, 0, 8 * PIECE + 11, &e);
+    ok(feed(&w, 0, 8 * PIECE + 11, &e), "all is taken");
     leave(&w, &e);
     rows = 0;
     torn = part;
     begin(&w, &e);
-    feed_all(&w, 8 * PIECE + 11, SIZE, &e);
+    ok(feed(&w, 8 * PIECE + 11, SIZE, &e), "all is taken");
     check(&w, name);
     ok(rows > 0, "%s: %d of them", name, rows);
     torn = false;
@@ -334,7 +235,7 @@ static void unreadable(void)
     struct world w;
 
     begin(&w, &e);
-    feed_all(&w, 0, 8 * PIECE, &e);
+    ok(feed(&w, 0, 8 * PIECE, &e), "all is taken");
     leave(&w, &e);
     begin(&w, &e);
     unread = true;
@@ -348,9 +249,7 @@ static void unreadable(void)
 int main(void)
 {
     scratch_open();
-    snprintf(path, sizeof(path), "%s", at("blob.ml.incomplete"));
-    snprintf(journal, sizeof(journal), "%s", at("journal"));
-    make_data();
+    make_world();
     at_stake();
     at_stake_alone();
     fewer_lanes();
