@@ -44,7 +44,8 @@ static const struct opt opts[] = {
         .type = OPT_INT,
         .at = offsetof(struct gc_opts, grace_h),
         .arg = "HOURS",
-        .help = "leave what is younger (default 24)",
+        .help = "leave what is younger, so that it can come back "
+                "(mlfetch rollback; default 24)",
         .min = 0,
         .max = HOURS_MAX },
     { .name = "partial",

@@ -30,7 +30,7 @@ static int find_commit(const struct place *p, struct target *t, struct err *e)
     if (t->kind == TARGET_PUT) {
         err_set(e, ERR_USAGE, "'%s' is a put file", t->text);
         return err_hint(
-            e, "put files need no pin: only mlcache rm removes them");
+            e, "put files need no pin: mlcache gc never removes them");
     }
     if (t->kind == TARGET_REVISION)
         return 0;

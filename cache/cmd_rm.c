@@ -109,7 +109,7 @@ static void put_json(struct buf *b, const struct removal *v, uint64_t n)
 static const char *why_stay(const struct rm_opts *o)
 {
     return o->volume != NULL && bucket_is(o->volume)
-               ? " until mlcache gc, and for a day in any case"
+               ? " until mlcache gc finds them older than a day"
                : ": others need them";
 }
 
@@ -278,10 +278,9 @@ const struct cmd cmd_rm = {
         "not find.\n\n"
         "In s3://BUCKET/PREFIX the names of repositories and revisions go, at "
         "once for everybody, but for a branch that names another commit by "
-        "then; bytes that nothing else names stay until mlcache gc is run "
-        "there, and for a day in any case, for who is reading them. Files that "
-        "were "
-        "put there go with mlfetch rm.\n\n"
+        "then; bytes that nothing else names stay until mlcache gc, run there, "
+        "finds them older than a day (its --grace), for who is reading them. "
+        "Files that were put there go with mlfetch rm.\n\n"
         "With --json: removed, a list of type and repository, commit (of a "
         "revision), or name (of a put file), with files, freed, shared "
         "(bytes that stay, since others need them; in s3://... all of them, "

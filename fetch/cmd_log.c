@@ -198,7 +198,7 @@ const struct cmd cmd_log = {
         "what, and the files: + is new, ~ has other content, - is gone. "
         "\"remove\" is mlcache rm, whose bytes are not kept.\n\n"
         "The list itself is kept for good. The bytes that a step took out are "
-        "kept until mlcache gc is run, and for a day in any case; in "
+        "kept until mlcache gc finds them older than a day (its --grace); in "
         "s3://BUCKET/PREFIX the list, too: of the oldest step that is kept no "
         "files are told. Repairs (mlcache verify --repair) are listed there, "
         "too.\n\n"

@@ -27,7 +27,7 @@ static int run(const struct cmd_ctx *ctx, void *values, int argc, char **argv,
     (void)argc;
     (void)argv;
     if (pull_offline())
-        return err_set(e, ERR_NET, "offline: the Hub cannot be asked");
+        return pull_offline_error(e);
     if (hub_init(&hub, 1, RETRY_TIME_S, e) != 0)
         return -1;
     snprintf(prompt, sizeof(prompt),

@@ -75,8 +75,8 @@ const struct cmd cmd_rm = {
     .text =
         "Takes the names out of VOLUME, all of them at once, as one step "
         "of its log. A folder goes with -r only.\n\n"
-        "The bytes stay until mlcache gc is run, and for a day in any "
-        "case: until then mlfetch rollback brings the names back. To free "
+        "The bytes stay until mlcache gc finds them older than a day (its "
+        "--grace): until then mlfetch rollback brings the names back. To free "
         "the space at once, use mlcache rm. In s3://BUCKET/PREFIX mlcache gc "
         "alone frees it.\n\n"
         "Prints the names. With --json: volume; step, its number in the "

@@ -70,11 +70,18 @@ bool pull_offline(void)
                                              : env_true("TRANSFORMERS_OFFLINE");
 }
 
+int pull_offline_error(struct err *e)
+{
+    err_set(e, ERR_NET, "offline: the Hub cannot be asked");
+    return err_hint(e, "HF_HUB_OFFLINE or TRANSFORMERS_OFFLINE says so");
+}
+
 static int not_held(const struct pull *p, const char *what, struct err *e)
 {
     err_set(e, ERR_NET, "offline, and %s of %s@%s is not held here", what,
         p->repo.id, p->repo.revision);
-    return err_hint(e, "pull it once without --offline and HF_HUB_OFFLINE");
+    return err_hint(e, "pull it once without --offline, HF_HUB_OFFLINE and "
+                       "TRANSFORMERS_OFFLINE");
 }
 
 /* Nothing is written: every byte, and every name, must be there. */

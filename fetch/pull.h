@@ -126,4 +126,7 @@ int pull_fetch(struct pull *p, struct hub *hub, struct err *e);
 /* pull_offline - HF_HUB_OFFLINE, or else TRANSFORMERS_OFFLINE, says so. */
 bool pull_offline(void);
 
+/* pull_offline_error - -1, with *e: NET, which says what forbids to ask. */
+int pull_offline_error(struct err *e);
+
 #endif

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The rules of the house, checked by machine (docs/design/house.md).
+"""The rules of the house, checked by machine (docs/design/README.md).
 
 Prints one line per rule, then every place that breaks it, and ends with the
 count. Needs a release build for the rules about linking.
