@@ -450,13 +450,21 @@ void http_stop(struct http *h, struct http_call *c)
     finish(h, c);
 }
 
+/* Nothing is paused that has no connection yet: libcurl refuses to look. */
+static void unpause(struct http_call *c)
+{
+    CURLcode code = curl_easy_pause(c->easy, CURLPAUSE_CONT);
+
+    c->failed = code != CURLE_BAD_FUNCTION_ARGUMENT ? (int)code : CURLE_OK;
+}
+
 void http_resume(struct http_call *c)
 {
     /* What the body function said meanwhile, libcurl forgets. */
     if (direct_head(c) != NULL)
         direct_resume(c);
     else if (c->end == HTTP_RUNNING && c->easy != NULL)
-        c->failed = (int)curl_easy_pause(c->easy, CURLPAUSE_CONT);
+        unpause(c);
 }
 
 void http_wake(struct http *h)
