@@ -42,8 +42,7 @@ void map_forget(const void *p);
  */
 int map_fd(struct map *m, int fd, uint64_t len, struct err *e);
 
-/* map_alone - from now on a page that is read brings no others from the disk.
- */
+/* map_alone - a page that is read brings no others from the disk. */
 void map_alone(const struct map *m);
 
 /* map_torn - was something missing when it was read? */

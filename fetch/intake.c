@@ -222,10 +222,10 @@ void sink_flush(struct sink *s, struct block **b)
     if (*b == NULL)
         return;
     pthread_mutex_lock(&s->in->lock);
+    s->in->in_hand--;
     if ((*b)->from < (*b)->to) {
         intake_submit(s, *b);
     } else {
-        s->in->in_hand--;
         (*b)->refs = 1;
         intake_release(s->in, *b);
     }

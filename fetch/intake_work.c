@@ -174,7 +174,6 @@ void intake_submit(struct sink *s, struct block *b)
     struct intake *in = s->in;
     struct err e = ERR_INIT;
 
-    in->in_hand--;
     b->refs = 2;
     b->next = NULL;
     *in->queue_end = b;
@@ -304,7 +303,6 @@ static void write_next(struct intake *in)
     struct sink *s = row[0]->sink;
     bool good = s->err.kind == ERR_NONE;
     struct err e = ERR_INIT;
-    struct sink *most;
     size_t done = 0;
 
     hold(s);
@@ -325,8 +323,6 @@ static void write_next(struct intake *in)
     tell_reader(s);
     if (s->hashed == s->partial->size && s->queued == 0)
         wake(in);
-    if ((most = find_unnoted(in)) != NULL)
-        note(in, most);
     let_go(s);
 }
 
@@ -346,15 +342,15 @@ static void writer(struct intake *in)
 {
     slice_short(); /* little work, and connections wait for it */
     while (in->queue != NULL || !in->stop) {
-        /* Fewer lanes may leave less unnoted: of as many files as it takes. */
+        /* More than one, when fewer lanes leave less unnoted. */
         struct sink *most = find_unnoted(in);
 
-        if (in->queue != NULL) {
+        if (most != NULL) {
+            note(in, most);
+        } else if (in->queue != NULL) {
             if (in->unwritten < row_length(in, in->queue) && !in->starved)
                 nap(in, WRITER, LINGER_NS);
             write_next(in);
-        } else if (most != NULL) {
-            note(in, most);
         } else {
             pthread_cond_wait(&in->work[WRITER], &in->lock);
         }
@@ -449,8 +445,9 @@ static void get(
 
     for (size_t i = 0; i < n; i++) {
         rooms[i] = row[i]->room;
-        row[i]->lent = lent != NULL ? lent + (row[i]->from - from) : NULL;
         whole = whole && is_whole(row[i]);
+        if (lent != NULL)
+            row[i]->lent = lent + (row[i]->from - from);
     }
     if (lent != NULL || (whole && partial_get_row(p, rooms, n, from)))
         return;

@@ -156,6 +156,12 @@ int partial_open_thin(struct partial *p, const char *path, const char *journal,
     return open_as(p, path, journal, want, size, true, e);
 }
 
+/* Is it written and read past the page cache? */
+static bool past_cache(const struct partial *p)
+{
+    return p->direct >= 0 && !p->plain;
+}
+
 static int put_plain(struct partial *p, const uint8_t *bytes, uint64_t from,
     uint64_t to, struct err *e)
 {
@@ -175,7 +181,7 @@ static bool put_direct(struct partial *p, const uint8_t *bytes, uint64_t from,
 {
     struct err why = ERR_INIT;
 
-    if (p->direct < 0 || p->plain)
+    if (!past_cache(p))
         return false;
     if (file_write_at(p->direct, bytes, to - from, from, p->path, &why) == 0)
         return true;
@@ -206,7 +212,7 @@ int partial_put(struct partial *p, const void *bytes, uint64_t from,
 
 size_t partial_row(const struct partial *p)
 {
-    return p->direct >= 0 && !p->plain ? PARTIAL_ROW : 1;
+    return past_cache(p) ? PARTIAL_ROW : 1;
 }
 
 bool partial_put_row(
@@ -237,7 +243,7 @@ static bool get_direct(
     uint64_t n = size_align(to, PAGE) - first;
     ssize_t got;
 
-    if (p->direct < 0 || p->plain)
+    if (!past_cache(p))
         return false;
     got = pread(p->direct, room + first % BLOCK_BYTES, n, (off_t)first);
     return got >= 0 && (uint64_t)got >= to - first;
@@ -257,7 +263,7 @@ bool partial_get_row(
 {
     struct iovec v[PARTIAL_ROW];
 
-    if (p->direct < 0 || p->plain)
+    if (!past_cache(p))
         return false;
     for (size_t i = 0; i < n; i++)
         v[i] = (struct iovec){ row[i], BLOCK_BYTES };
@@ -273,7 +279,7 @@ const uint8_t *partial_lend(struct partial *p, uint64_t from, uint64_t to)
         if (map_fd(&p->lent, p->fd, p->size, &ignored) != 0)
             return NULL;
         /* Who can read past the page cache wants nothing brought into it. */
-        if (p->direct >= 0 && !p->plain)
+        if (past_cache(p))
             map_alone(&p->lent);
     }
     return map_ready(&p->lent, from, to) ? p->lent.p + from : NULL;

@@ -115,7 +115,7 @@ int http_run(struct http *h, struct http_call *c, struct err *e);
 /* http_stop - end a running call at once; nothing if it is over. */
 void http_stop(struct http *h, struct http_call *c);
 
-/* http_resume - a paused call goes on; nothing if it is over. */
+/* http_resume - a paused call goes on; nothing if it is over, or not paused. */
 void http_resume(struct http_call *c);
 
 /* http_wake - http_wait returns soon. From any thread. */

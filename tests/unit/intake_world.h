@@ -9,6 +9,8 @@
 
 #include <time.h>
 
+#include "base/file.h"
+
 #include "tests/unit/scratch.h"
 #include "tests/unit/tap.h"
 
@@ -63,6 +65,25 @@ static inline void enter(
     w->in = intake_open(&o, e);
     partial_open(&w->partial, path, journal, &want, SIZE, e);
     sink_begin(&w->sink, w->in, &w->partial, e);
+}
+
+/* n files of so many bytes that share the threads, with a lane each. */
+static inline struct intake *enter_many(
+    struct world *w, unsigned n, uint64_t size, struct err *e)
+{
+    struct intake_opts o = { .blocks = 160, .lanes = n, .wake = wake };
+    struct intake *in = intake_open(&o, e);
+
+    for (unsigned i = 0; i < n; i++) {
+        char file[PATH_MAX], name[PATH_MAX];
+
+        snprintf(file, sizeof(file), "%.4000s.%u", path, i);
+        snprintf(name, sizeof(name), "%.4000s.%u", journal, i);
+        w[i].in = in;
+        partial_open(&w[i].partial, file, name, &want, size, e);
+        sink_begin(&w[i].sink, in, &w[i].partial, e);
+    }
+    return in;
 }
 
 /* What there is stays, for the next one. */
@@ -132,6 +153,30 @@ static inline enum sink_state wait_end(struct world *w, struct err *e)
         nap();
     }
     return state;
+}
+
+static inline bool on_disk(void)
+{
+    struct buf b AUTO(buf_free) = BUF_INIT(SIZE);
+    struct err e = ERR_INIT;
+
+    return file_slurp(path, &b, &e) == 0 && b.len == SIZE &&
+           memcmp(b.p, data, SIZE) == 0;
+}
+
+/* Done, and right in every way. */
+static inline void check(struct world *w, const char *name)
+{
+    struct err e = ERR_INIT;
+    struct digest got = { .hex = "" };
+
+    ok(wait_end(w, &e) == SINK_DONE, "%s: done %s", name, e.msg);
+    sink_end(&w->sink);
+    sink_digest(&w->sink, &got);
+    ok(digest_eq(&got, &want), "%s: the digest is right", name);
+    ok(on_disk(), "%s: so is the file", name);
+    ok(ranges_sum(&w->partial.have) == SIZE, "%s: all is there", name);
+    finish(w);
 }
 
 #endif

@@ -74,29 +74,6 @@ static void begin(struct world *w, size_t blocks, struct err *e)
     enter(w, blocks, LANES, e);
 }
 
-static bool on_disk(void)
-{
-    struct buf b AUTO(buf_free) = BUF_INIT(SIZE);
-    struct err e = ERR_INIT;
-
-    return file_slurp(path, &b, &e) == 0 && b.len == SIZE &&
-           memcmp(b.p, data, SIZE) == 0;
-}
-
-static void check(struct world *w, const char *name)
-{
-    struct err e = ERR_INIT;
-    struct digest got = { .hex = "" };
-
-    ok(wait_end(w, &e) == SINK_DONE, "%s: done %s", name, e.msg);
-    sink_end(&w->sink);
-    sink_digest(&w->sink, &got);
-    ok(digest_eq(&got, &want), "%s: the digest is right", name);
-    ok(on_disk(), "%s: so is the file", name);
-    ok(ranges_sum(&w->partial.have) == SIZE, "%s: all is there", name);
-    finish(w);
-}
-
 /* Pieces in some order, some of them cut at odd places. */
 static void order(const char *name, size_t blocks, const int *turns, int n)
 {
@@ -298,33 +275,13 @@ static void slow_network(void)
     check(&w, "a slow network");
 }
 
-/* Several files that share the threads. */
-static struct intake *begin_many(struct world *w, int n, struct err *e)
-{
-    struct intake_opts o = {
-        .blocks = 160, .lanes = (unsigned)n, .wake = wake
-    };
-    struct intake *in = intake_open(&o, e);
-
-    for (int i = 0; i < n; i++) {
-        char file[PATH_MAX], name[PATH_MAX];
-
-        snprintf(file, sizeof(file), "%.4000s.%d", path, i);
-        snprintf(name, sizeof(name), "%.4000s.%d", journal, i);
-        w[i].in = in;
-        partial_open(&w[i].partial, file, name, &want, PIECE, e);
-        sink_begin(&w[i].sink, in, &w[i].partial, e);
-    }
-    return in;
-}
-
 /* One lane each: a kill may cost no more than of one file. */
 static void many(void)
 {
     enum { FILES = 16 };
     struct err e = ERR_INIT;
     struct world w[FILES];
-    struct intake *in = begin_many(w, FILES, &e);
+    struct intake *in = enter_many(w, FILES, PIECE, &e);
     uint64_t kept = 0;
 
     for (int i = 0; i < FILES; i++)
@@ -355,7 +312,7 @@ static void slow_saves(void)
     struct timespec tenth = { .tv_nsec = 100000000 };
     struct err e = ERR_INIT;
     struct world w[FILES];
-    struct intake *in = begin_many(w, FILES, &e);
+    struct intake *in = enter_many(w, FILES, PIECE, &e);
 
     slow_disk = true;
     for (int turn = 0; turn < TURNS; turn++) {

@@ -90,18 +90,6 @@ static void begin(struct world *w, struct err *e)
     begin_with(w, LANES, e);
 }
 
-static void check(struct world *w, const char *name)
-{
-    struct err e = ERR_INIT;
-    struct digest got = { .hex = "" };
-
-    ok(wait_end(w, &e) == SINK_DONE, "%s: done %s", name, e.msg);
-    sink_end(&w->sink);
-    sink_digest(&w->sink, &got);
-    ok(digest_eq(&got, &want), "%s: the digest is right", name);
-    finish(w);
-}
-
 /* The disk takes nothing: what is received and held by nobody else. */
 static void at_stake(void)
 {
@@ -168,23 +156,14 @@ static void at_stake_alone(void)
 static void fewer_lanes(void)
 {
     enum { FILES = 16, SOME = BLOCK_BYTES - 1024 };
-    struct intake_opts o = { .blocks = BLOCKS, .lanes = FILES, .wake = wake };
     struct err e = ERR_INIT;
-    struct intake *in = intake_open(&o, &e);
     struct world w[FILES];
+    struct intake *in = enter_many(w, FILES, SIZE, &e);
     uint64_t kept = 0;
 
     unsynced = true;
-    for (int i = 0; i < FILES; i++) {
-        char file[PATH_MAX], name[PATH_MAX];
-
-        snprintf(file, sizeof(file), "%.4000s.%d", path, i);
-        snprintf(name, sizeof(name), "%.4000s.%d", journal, i);
-        w[i].in = in;
-        partial_open(&w[i].partial, file, name, &want, SIZE, &e);
-        sink_begin(&w[i].sink, in, &w[i].partial, &e);
+    for (int i = 0; i < FILES; i++)
         feed_within(&w[i], 5000, 0, SOME, &e);
-    }
     settle();
     intake_lanes(in, 1);
     for (int n = 0; n < 5000 && kept < (uint64_t)FILES * SOME - PIECE; n++) {
