@@ -459,6 +459,11 @@ void direct_go_on(struct http_call *c)
     c->http->more = c->http->more || direct_more(c);
 }
 
+void direct_ready(struct http_call *c)
+{
+    c->direct->more = c->http->more = true;
+}
+
 bool direct_more(const struct http_call *c)
 {
     return direct_runs(c) && c->direct->more && !c->direct->paused &&
@@ -489,7 +494,7 @@ void direct_resume(struct http_call *c)
     if (!direct_runs(c) || !d->paused)
         return;
     d->paused = false;
-    d->more = c->http->more = true;
+    direct_ready(c);
     watch(c, true, false);
 }
 

@@ -32,11 +32,14 @@ bool direct_dials(const struct http_call *c);
 /* direct_up - libcurl has connected. */
 void direct_up(struct http_call *c);
 
-/* direct_go_on - as far as it goes without waiting. */
-void direct_go_on(struct http_call *c);
+/* direct_ready - its socket tells of something. */
+void direct_ready(struct http_call *c);
 
-/* direct_more - it can go on although its socket tells of nothing. */
+/* direct_more - it can go on. */
 bool direct_more(const struct http_call *c);
+
+/* direct_go_on - as far as it goes without waiting, for a turn. */
+void direct_go_on(struct http_call *c);
 
 /* direct_look - has nothing come for too long? */
 void direct_look(struct http_call *c, uint64_t now_ms);

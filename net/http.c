@@ -128,6 +128,16 @@ static void leave(struct http_call *c)
     *at = c->next;
 }
 
+static void join(struct http *h, struct http_call *c)
+{
+    struct http_call **at = &h->running;
+
+    while (*at != NULL)
+        at = &(*at)->next;
+    c->next = NULL;
+    *at = c;
+}
+
 int http_start_curl(struct http *h, struct http_call *c, struct err *e)
 {
     if (c->easy == NULL)
@@ -162,8 +172,7 @@ int http_start(struct http *h, struct http_call *c, struct err *e)
         return -1;
     }
     h->requests += fits;
-    c->next = h->running;
-    h->running = c;
+    join(h, c);
     return 0;
 }
 
@@ -349,7 +358,10 @@ static bool buffered(const struct http_call *c)
            tls_buffered(tls->internals);
 }
 
-/* Once around: who has more has it again next time, after the sockets. */
+/*
+ * Once around, in the order in which they were asked for: what was asked for
+ * first is waited for. Who has more has it again next time, after the sockets.
+ */
 static void drain(struct http *h)
 {
     h->more = false;
@@ -378,7 +390,7 @@ static void tell(struct http *h, const struct waited *w)
     struct http_call *c = direct_on(h, w->fd);
 
     if (c != NULL)
-        direct_go_on(c);
+        direct_ready(c);
     else
         act(h, w->fd,
             (w->in ? CURL_CSELECT_IN : 0) | (w->out ? CURL_CSELECT_OUT : 0) |
@@ -414,8 +426,8 @@ static void let_go_on(struct http *h, unsigned ms)
 
     for (unsigned i = 0; i < n; i++)
         tell(h, &v[i]);
-    look(h);
     drain(h);
+    look(h);
 }
 
 struct http_call *http_wait(struct http *h, unsigned ms)

@@ -13,11 +13,11 @@ struct http {
     struct waiter waiter;
     uint64_t due_ms; /* when libcurl wants to be called, or for ever */
     bool ahead;      /* TLS may read ahead */
-    bool more;       /* somebody has bytes that no socket tells of */
+    bool more;       /* somebody can go on, whatever the sockets tell */
     bool directs;    /* answers may come directly */
     struct wire *idle;
-    unsigned n_wires; /* idle or not */
-    struct http_call *running;
+    unsigned n_wires;          /* idle or not */
+    struct http_call *running; /* the oldest first */
     struct http_opts opts;
     uint64_t requests;
     char agent[128];

@@ -149,7 +149,10 @@ struct taker {
     unsigned pauses; /* so many times it is not ready */
     bool refuses;    /* and then it is when the bytes are there */
     int then;        /* what it returns */
+    unsigned turn;   /* of all takers, when it took its last bytes */
 };
+
+static unsigned turns;
 
 static void *give_room(void *arg, size_t *len)
 {
@@ -181,6 +184,7 @@ static int take(void *arg, const void *bytes, size_t len)
     if (bytes != t->room + t->got)
         memcpy(t->room + t->got, bytes, len);
     t->got += len;
+    t->turn = ++turns;
     return t->then;
 }
 
@@ -517,6 +521,41 @@ static void check_beside(void)
     end(&hub);
 }
 
+/* Both have bytes waiting: the one that was asked for first has the first. */
+static void check_order(void)
+{
+    const struct server head_first = { .text = whole,
+        .len = sizeof(whole) - 1,
+        .split = sizeof(whole) - 1 - BODY };
+    struct server s[2] = { head_first, head_first };
+    struct taker t[2] = { { .most = BODY, .pauses = 1 },
+        { .most = BODY, .pauses = 1 } };
+    struct http_call c[2] = { HTTP_CALL_INIT, HTTP_CALL_INIT };
+    struct http *h = open_http(20);
+    uint64_t until = clock_ms() + SOON_MS;
+
+    for (int i = 0; i < 2; i++) {
+        begin(&s[i]);
+        send_off(h, &c[i], &s[i], &t[i]);
+    }
+    while ((t[0].pauses > 0 || t[1].pauses > 0) && clock_ms() < until)
+        http_wait(h, 20);
+    usleep(LATER_US);
+    http_resume(&c[1]);
+    http_resume(&c[0]);
+    while ((t[0].got == 0 || t[1].got == 0) && clock_ms() < until)
+        http_wait(h, 20);
+    ok(right(&t[0]) && right(&t[1]) && t[0].turn < t[1].turn,
+        "who was asked first has the first turn");
+    for (int i = 0; i < 2; i++) {
+        http_stop(h, &c[i]);
+        http_call_free(&c[i]);
+    }
+    http_close(h);
+    end(&s[0]);
+    end(&s[1]);
+}
+
 int main(void)
 {
     check_whole();
@@ -530,5 +569,6 @@ int main(void)
     check_trickle();
     check_stopped();
     check_beside();
+    check_order();
     return done();
 }
