@@ -60,6 +60,7 @@ struct sink {
     uint64_t hashed;  /* the digest covers [0, hashed) */
     unsigned queued;  /* blocks to be written */
     unsigned busy;    /* threads that have it in hand */
+    bool lent;        /* what was read last was in the page cache */
     bool ended;       /* no new work is begun */
     struct err err;   /* what went wrong; final */
     struct sink *next;

@@ -11,8 +11,13 @@
 enum {
     /* Blocks that only the reader may have: without it nothing moves. */
     RESERVE = 4,
-    /* How far it reads ahead of the hasher, of all the memory. */
-    AHEAD_PART = 16,
+    /*
+     * How far it reads ahead of the hasher, of all the memory: the disk and
+     * the scheduler let it wait. What is lent is there at once, and is memory
+     * besides.
+     */
+    AHEAD_PART = 4,
+    LENT_PART = 16,
     /* What the hasher takes at once: each time it may have to wait. */
     GULP = 8,
     SAVE_MS = 1000, /* what a loss of power may cost */
@@ -190,9 +195,9 @@ void intake_submit(struct sink *s, struct block *b)
         pthread_cond_signal(&in->work[HASHER]);
 }
 
-static uint64_t ahead(const struct intake *in)
+static uint64_t ahead(const struct sink *s)
 {
-    return all_memory(in) / AHEAD_PART;
+    return all_memory(s->in) / (s->lent ? LENT_PART : AHEAD_PART);
 }
 
 /* The next bytes from there on that the hasher will miss and the disk has. */
@@ -204,7 +209,7 @@ static bool find_lag(struct sink *s, uint64_t at, uint64_t *from, uint64_t *to)
     at = window_run(&s->window, at);
     end = ranges_end(have, at);
     if (s->ended || s->err.kind != ERR_NONE || at == end ||
-        at - s->taken >= ahead(s->in))
+        at - s->taken >= ahead(s))
         return false;
     *from = at;
     *to = window_next(&s->window, at, size_min(end, block_end(at)));
@@ -220,7 +225,7 @@ static void tell_reader(struct sink *s)
     uint64_t from, to;
 
     if (find_lag(s, s->taken, &from, &to) &&
-        from - s->taken <= ahead(s->in) / 2)
+        from - s->taken <= ahead(s) / 2)
         pthread_cond_signal(&s->in->work[READER]);
 }
 
@@ -472,6 +477,7 @@ static bool read_next(struct intake *in)
     pthread_mutex_unlock(&in->lock);
     get(s->partial, row, n, &e);
     pthread_mutex_lock(&in->lock);
+    s->lent = row[0]->lent != NULL;
     for (size_t i = 0; i < n; i++)
         if (e.kind != ERR_NONE || s->ended ||
             window_add(&s->window, row[i], &e) != 0)
