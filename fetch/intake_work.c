@@ -224,8 +224,7 @@ static void tell_reader(struct sink *s)
 {
     uint64_t from, to;
 
-    if (find_lag(s, s->taken, &from, &to) &&
-        from - s->taken <= ahead(s) / 2)
+    if (find_lag(s, s->taken, &from, &to) && from - s->taken <= ahead(s) / 2)
         pthread_cond_signal(&s->in->work[READER]);
 }
 
