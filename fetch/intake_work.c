@@ -12,12 +12,12 @@ enum {
     /* Blocks that only the reader may have: without it nothing moves. */
     RESERVE = 4,
     /*
-     * How far it reads ahead of the hasher, of all the memory: the disk and
-     * the scheduler let it wait. What is lent is there at once, and is memory
-     * besides.
+     * How far it reads ahead of the hasher, of all the memory, for the file
+     * that is hashed: the disk and the scheduler let it wait.
      */
     AHEAD_PART = 4,
-    LENT_PART = 16,
+    /* For the others; and what is lent is there at once, and more memory. */
+    LEAST_AHEAD_PART = 16,
     /* What the hasher takes at once: each time it may have to wait. */
     GULP = 8,
     SAVE_MS = 1000, /* what a loss of power may cost */
@@ -197,7 +197,9 @@ void intake_submit(struct sink *s, struct block *b)
 
 static uint64_t ahead(const struct sink *s)
 {
-    return all_memory(s->in) / (s->lent ? LENT_PART : AHEAD_PART);
+    bool far = s == s->in->sinks && !s->lent;
+
+    return all_memory(s->in) / (far ? AHEAD_PART : LEAST_AHEAD_PART);
 }
 
 /* The next bytes from there on that the hasher will miss and the disk has. */

@@ -526,7 +526,8 @@ static void check_order(void)
 {
     const struct server head_first = { .text = whole,
         .len = sizeof(whole) - 1,
-        .split = sizeof(whole) - 1 - BODY };
+        .split = sizeof(whole) - 1 - BODY,
+        .gap_us = LATER_US };
     struct server s[2] = { head_first, head_first };
     struct taker t[2] = { { .most = BODY, .pauses = 1 },
         { .most = BODY, .pauses = 1 } };
@@ -540,7 +541,7 @@ static void check_order(void)
     }
     while ((t[0].pauses > 0 || t[1].pauses > 0) && clock_ms() < until)
         http_wait(h, 20);
-    usleep(LATER_US);
+    usleep(2 * LATER_US); /* all bytes are there */
     http_resume(&c[1]);
     http_resume(&c[0]);
     while ((t[0].got == 0 || t[1].got == 0) && clock_ms() < until)

@@ -246,6 +246,39 @@ static void held_first(void)
     check(&w, "held first");
 }
 
+/* Nor does it where many files are there to be hashed, one after the other. */
+static void many_held(void)
+{
+    enum { HELD = 8 };
+    struct intake_opts o = { .blocks = 160, .lanes = LANES, .wake = wake };
+    struct err e = ERR_INIT;
+    struct intake *in = intake_open(&o, &e);
+    struct world w[HELD + 1];
+
+    no_hash = true;
+    for (unsigned i = 0; i <= HELD; i++) {
+        char file[PATH_MAX];
+
+        snprintf(file, sizeof(file), "%.4000s.%u", path, i);
+        w[i].in = in;
+        partial_open(&w[i].partial, file, "", &want, SIZE, &e);
+        if (i < HELD)
+            ranges_add(&w[i].partial.have, 0, SIZE, &e);
+        sink_begin(&w[i].sink, in, &w[i].partial, &e);
+    }
+    for (int i = 0; i < 500; i++)
+        nap(); /* what can be read has been */
+    ok(feed_within(&w[HELD], 5000, 0, 4 * PIECE, &e),
+        "what comes does not wait for many that are there");
+    no_hash = false;
+    for (unsigned i = 0; i <= HELD; i++) {
+        sink_end(&w[i].sink);
+        sink_free(&w[i].sink);
+        partial_drop(&w[i].partial);
+    }
+    intake_close(in);
+}
+
 /* It is all in memory: what has no room there waits for the hash. */
 static void slow_hash(void)
 {
@@ -426,6 +459,7 @@ int main(void)
     twice();
     goes_on();
     held_first();
+    many_held();
     slow_hash();
     slow_network();
     many();
