@@ -148,6 +148,11 @@ static void begin(struct http_call *c)
     *d = (struct direct){ .on = true, .request = request, .reply = reply };
 }
 
+void direct_ready(struct http_call *c)
+{
+    c->direct->more = c->http->more = true;
+}
+
 int direct_start(struct http *h, struct http_call *c, struct err *e)
 {
     struct buf origin AUTO(buf_free) =
@@ -175,7 +180,7 @@ int direct_start(struct http *h, struct http_call *c, struct err *e)
         return dial(c, origin.p, e);
     wire_lend(d->wire, c);
     d->stage = ASKS;
-    d->more = h->more = true;
+    direct_ready(c);
     d->since_ms = clock_ms();
     return 0;
 }
@@ -457,11 +462,6 @@ void direct_go_on(struct http_call *c)
             read_body(c);
     }
     c->http->more = c->http->more || direct_more(c);
-}
-
-void direct_ready(struct http_call *c)
-{
-    c->direct->more = c->http->more = true;
 }
 
 bool direct_more(const struct http_call *c)

@@ -1,4 +1,5 @@
 """What the Python tests share: TAP, the programs, the test hub."""
+import hashlib
 import json
 import os
 import shutil
@@ -72,6 +73,13 @@ def run(args, env, timeout=300, **more):
 
 def scratch():
     return tempfile.mkdtemp(prefix="mltest.")
+
+
+def journal(sha, size, there):
+    """The journal of a file of which the first so many bytes are there."""
+    text = (f"ml-journal 1\netag {sha}\nsize {size}\n"
+            f"range 0 {there}\n")
+    return text + f"sum {hashlib.sha256(text.encode()).hexdigest()}\n"
 
 
 class Hub:

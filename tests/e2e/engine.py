@@ -285,13 +285,11 @@ def nearly_there(world, content, missing):
     """What a killed run leaves of the large file, in the page cache."""
     sha = hashlib.sha256(content).hexdigest()
     there = len(content) - missing
-    text = (f"ml-journal 1\netag {sha}\nsize {len(content)}\n"
-            f"range 0 {there}\n")
-    text += f"sum {hashlib.sha256(text.encode()).hexdigest()}\n"
     repo = world.repo(REPO)
     write(os.path.join(repo, "blobs", sha + ".ml.incomplete"),
           content[:there] + bytes(missing))
-    write(os.path.join(repo, "ml/journal", sha), text.encode())
+    write(os.path.join(repo, "ml/journal", sha),
+          kit.journal(sha, len(content), there).encode())
 
 
 def lent(tap, hub, files):

@@ -17,7 +17,6 @@ beside one request made by curl. A peer that is not there is named.
 bbr sends by timers, and a receiver on the same machine pays for them.
 """
 import argparse
-import hashlib
 import os
 import shutil
 import statistics
@@ -89,9 +88,6 @@ def full(args, server, front, folder):
 def half_there(server, home):
     """What a killed run leaves: half of the bytes, and a journal."""
     repo = os.path.join(home, "hf/hub/models--" + REPO.replace("/", "--"))
-    text = (f"ml-journal 1\netag {server.sha}\nsize {server.size}\n"
-            f"range 0 {server.size // 2}\n")
-    text += f"sum {hashlib.sha256(text.encode()).hexdigest()}\n"
 
     def prepare():
         emptied(home)()
@@ -105,7 +101,7 @@ def half_there(server, home):
         os.truncate(part, server.size)
         with open(os.path.join(notes, server.sha), "w",
                   encoding="ascii") as f:
-            f.write(text)
+            f.write(kit.journal(server.sha, server.size, server.size // 2))
     return prepare
 
 

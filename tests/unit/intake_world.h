@@ -67,9 +67,12 @@ static inline void enter(
     sink_begin(&w->sink, w->in, &w->partial, e);
 }
 
-/* n files of so many bytes that share the threads, with a lane each. */
+/*
+ * n files of so many bytes that share the threads, with a lane each; of the
+ * first ones all bytes are there.
+ */
 static inline struct intake *enter_many(
-    struct world *w, unsigned n, uint64_t size, struct err *e)
+    struct world *w, unsigned n, unsigned there, uint64_t size, struct err *e)
 {
     struct intake_opts o = { .blocks = 160, .lanes = n, .wake = wake };
     struct intake *in = intake_open(&o, e);
@@ -81,6 +84,8 @@ static inline struct intake *enter_many(
         snprintf(name, sizeof(name), "%.4000s.%u", journal, i);
         w[i].in = in;
         partial_open(&w[i].partial, file, name, &want, size, e);
+        if (i < there)
+            ranges_add(&w[i].partial.have, 0, size, e);
         sink_begin(&w[i].sink, in, &w[i].partial, e);
     }
     return in;

@@ -250,22 +250,12 @@ static void held_first(void)
 static void many_held(void)
 {
     enum { HELD = 8 };
-    struct intake_opts o = { .blocks = 160, .lanes = LANES, .wake = wake };
     struct err e = ERR_INIT;
-    struct intake *in = intake_open(&o, &e);
     struct world w[HELD + 1];
+    struct intake *in;
 
     no_hash = true;
-    for (unsigned i = 0; i <= HELD; i++) {
-        char file[PATH_MAX];
-
-        snprintf(file, sizeof(file), "%.4000s.%u", path, i);
-        w[i].in = in;
-        partial_open(&w[i].partial, file, "", &want, SIZE, &e);
-        if (i < HELD)
-            ranges_add(&w[i].partial.have, 0, SIZE, &e);
-        sink_begin(&w[i].sink, in, &w[i].partial, &e);
-    }
+    in = enter_many(w, HELD + 1, HELD, SIZE, &e);
     for (int i = 0; i < 500; i++)
         nap(); /* what can be read has been */
     ok(feed_within(&w[HELD], 5000, 0, 4 * PIECE, &e),
@@ -314,7 +304,7 @@ static void many(void)
     enum { FILES = 16 };
     struct err e = ERR_INIT;
     struct world w[FILES];
-    struct intake *in = enter_many(w, FILES, PIECE, &e);
+    struct intake *in = enter_many(w, FILES, 0, PIECE, &e);
     uint64_t kept = 0;
 
     for (int i = 0; i < FILES; i++)
@@ -345,7 +335,7 @@ static void slow_saves(void)
     struct timespec tenth = { .tv_nsec = 100000000 };
     struct err e = ERR_INIT;
     struct world w[FILES];
-    struct intake *in = enter_many(w, FILES, PIECE, &e);
+    struct intake *in = enter_many(w, FILES, 0, PIECE, &e);
 
     slow_disk = true;
     for (int turn = 0; turn < TURNS; turn++) {

@@ -158,7 +158,7 @@ static void fewer_lanes(void)
     enum { FILES = 16, SOME = BLOCK_BYTES - 1024 };
     struct err e = ERR_INIT;
     struct world w[FILES];
-    struct intake *in = enter_many(w, FILES, SIZE, &e);
+    struct intake *in = enter_many(w, FILES, 0, SIZE, &e);
     uint64_t kept = 0;
 
     unsynced = true;
