@@ -15,6 +15,7 @@ import sys
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+import nginx  # noqa: E402
 from pulling import (MIB, ODD, World, gets, kit, make_model,  # noqa: E402
                      matches, noise, shimmed, write)
 
@@ -202,22 +203,16 @@ def p03(p):
     behind_h2(p)
 
 
-NGINX = """daemon off; master_process off; pid nginx.pid; error_log err.log;
-events {}
-http { access_log access.log; client_body_temp_path t1; proxy_temp_path t2;
-  fastcgi_temp_path t3; uwsgi_temp_path t4; scgi_temp_path t5;
-  log_format proto '$server_protocol'; access_log proto.log proto;
-  server { listen 127.0.0.1:%d ssl http2; ssl_certificate cert.pem;
+NGINX = """log_format proto '$server_protocol'; access_log proto.log proto;
+  server { listen 127.0.0.1:PORT ssl http2; ssl_certificate cert.pem;
     ssl_certificate_key key.pem;
     location / { proxy_pass %s; proxy_set_header Host $http_host;
-      proxy_http_version 1.1; } } }
-"""
+      proxy_http_version 1.1; } }"""
 
 
 def behind_h2(p):
     name = "a server that offers h2 gets HTTP/1.1"
-    nginx = shutil.which("nginx") or "/usr/sbin/nginx"
-    if not os.path.exists(nginx) or shutil.which("openssl") is None:
+    if not nginx.installed() or shutil.which("openssl") is None:
         p.skip(name, "no nginx or openssl program")
         return
     folder = kit.scratch()
@@ -226,11 +221,7 @@ def behind_h2(p):
          "2", "-keyout", "key.pem", "-out", "cert.pem", "-subj", "/CN=test",
          "-addext", "subjectAltName=IP:127.0.0.1"],
         cwd=folder, check=True, capture_output=True)
-    port = 20000 + os.getpid() % 20000
-    with open(os.path.join(folder, "n.conf"), "w", encoding="utf-8") as f:
-        f.write(NGINX % (port, p.hub.url))
-    proc = subprocess.Popen([nginx, "-p", folder, "-c", "n.conf"],
-                            stderr=subprocess.DEVNULL)
+    proc, port = nginx.start(folder, NGINX % p.hub.url)
     with World(f"https://127.0.0.1:{port}",
                SSL_CERT_FILE=os.path.join(folder, "cert.pem")) as w:
         done = w.pull("acme/direct")

@@ -25,7 +25,7 @@ import sys
 import tempfile
 
 from race import (FILE, REPO, Entrant, Front, Server, build_floor, emptied,
-                  have, kit, own_network, peer, race, skip)
+                  have, kit, nginx, own_network, peer, race, skip)
 
 MIB = 1 << 20
 OFFICIAL = ("import sys; from huggingface_hub import snapshot_download; "
@@ -112,7 +112,7 @@ def resume(args, server, front, folder):
                       half_there(server, home))
     hashing = Entrant("openssl dgst of all",
                       ["openssl", "dgst", "-sha256", server.path])
-    with Server(server.size // 2, port=server.port + 1) as small:
+    with Server(server.size // 2) as small:
         with Front(small) as half:
             rest = mlfetch(half, home)
             rest.name = "mlfetch pull of a file half as large"
@@ -153,7 +153,7 @@ def main():
         help="one that has huggingface_hub")
     p.add_argument("--congestion", help="the TCP congestion control")
     args = p.parse_args()
-    if not have("nginx"):
+    if not nginx.installed():
         sys.exit("nginx is not installed: nothing was measured")
     own_network(args.congestion)
     rows = {"full": full, "resume": resume, "held": held}

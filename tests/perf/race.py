@@ -11,24 +11,17 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 import kit  # noqa: E402
+import nginx  # noqa: E402
 
 REPO = "acme/race"
 FILE = "model.safetensors"
-NGINX = """daemon off; pid {dir}/nginx.pid; error_log {dir}/error.log;
-worker_processes 2; user root;
-events {{ worker_connections 512; }}
-http {{
-  access_log off; sendfile on; tcp_nopush on; keepalive_requests 100000;
-  client_body_temp_path {dir}/t1; proxy_temp_path {dir}/t2;
-  fastcgi_temp_path {dir}/t3; uwsgi_temp_path {dir}/t4;
-  scgi_temp_path {dir}/t5;
-  ssl_certificate {dir}/cert.pem; ssl_certificate_key {dir}/key.pem;
+NGINX = """access_log off; sendfile on; tcp_nopush on;
+  keepalive_requests 100000;
+  ssl_certificate cert.pem; ssl_certificate_key key.pem;
   ssl_protocols TLSv1.3;
   ssl_conf_command Ciphersuites TLS_AES_256_GCM_SHA384;
-  root {dir}/www;
-  server {{ listen {address}:{port} ssl; {limit} }}
-}}
-"""
+  root www;
+  server {{ listen {address}:PORT ssl; {limit} }}"""
 
 
 class Entrant:
@@ -126,10 +119,8 @@ def have(program):
 class Server:
     """nginx with TLS, serving one random file of so many bytes from memory."""
 
-    def __init__(self, size, address="127.0.0.1", port=0, limit="",
-                 inside=()):
-        self.size, self.address, self.inside = size, address, list(inside)
-        self.port = port or 20000 + os.getpid() % 20000
+    def __init__(self, size, address="127.0.0.1", limit="", inside=()):
+        self.size, self.address, self.inside = size, address, inside
         self.limit = limit
 
     def __enter__(self):
@@ -154,16 +145,9 @@ class Server:
              "30", "-subj", "/CN=localhost", "-addext",
              f"subjectAltName=IP:{self.address}"], check=True,
             capture_output=True)
-        conf = os.path.join(self.dir, "nginx.conf")
-        with open(conf, "w", encoding="utf-8") as f:
-            f.write(NGINX.format(dir=self.dir, address=self.address,
-                                 port=self.port, limit=self.limit))
-        self.proc = subprocess.Popen(
-            [*self.inside, "nginx", "-c", conf, "-e",
-             os.path.join(self.dir, "error.log")])
-        time.sleep(0.7)
-        if self.proc.poll() is not None:
-            raise RuntimeError("nginx did not start")
+        self.proc, self.port = nginx.start(
+            self.dir, NGINX.format(address=self.address, limit=self.limit),
+            "worker_processes 2;", self.inside)
         self.url = f"https://{self.address}:{self.port}/{FILE}"
         return self
 

@@ -19,51 +19,20 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 import kit  # noqa: E402
+import nginx  # noqa: E402
 import serving  # noqa: E402
 
 TICK = os.sysconf("SC_CLK_TCK")
 
-NGINX = """
-worker_processes {cores};
-daemon off;
-pid {d}/pid;
-error_log {d}/error;
-events {{ worker_connections 2048; }}
-http {{
-    access_log off;
-    sendfile on;
-    tcp_nopush on;
-    client_body_temp_path {d}/a; proxy_temp_path {d}/b;
-    fastcgi_temp_path {d}/c; uwsgi_temp_path {d}/e; scgi_temp_path {d}/f;
-    server {{ listen 127.0.0.1:{port}; root {root}; }}
-}}
-"""
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+NGINX = """access_log off; sendfile on; tcp_nopush on;
+  server { listen 127.0.0.1:PORT; root %s; }"""
 
 
 class Nginx:
     def __init__(self, root):
         self.d = kit.scratch()
-        os.chmod(self.d, 0o755)
-        self.port = free_port()
-        conf = os.path.join(self.d, "conf")
-        with open(conf, "w", encoding="utf-8") as f:
-            f.write(NGINX.format(d=self.d, port=self.port, root=root,
-                                 cores=os.cpu_count()))
-        user = ["-g", "user root;"] if os.getuid() == 0 else []
-        self.proc = subprocess.Popen(["nginx", "-p", self.d, "-c", conf, *user],
-                                     stderr=subprocess.DEVNULL)
-        for _ in range(100):
-            with socket.socket() as s:
-                if s.connect_ex(("127.0.0.1", self.port)) == 0:
-                    return
-            time.sleep(0.05)
-        raise RuntimeError("nginx did not start")
+        self.proc, self.port = nginx.start(
+            self.d, NGINX % root, f"worker_processes {os.cpu_count()};")
 
     def pids(self):
         out = subprocess.run(["pgrep", "-P", str(self.proc.pid)],
@@ -155,7 +124,7 @@ def main():
         blob = "/" + os.path.relpath(os.path.realpath(os.path.join(
             folder, "snapshots", commit, "model.safetensors")), folder)
         os.chmod(os.path.dirname(cache.root), 0o755)
-        nginx = Nginx(folder)
+        peer = Nginx(folder)
         with serving.Mirror(cache.root, "-q") as mirror:
             ratios, used = [], [0.0, 0.0]
             for i in range(o.pairs + 1):
@@ -165,7 +134,7 @@ def main():
                 for which in order:
                     port, target, pids = [
                         (mirror.port, path, [mirror.proc.pid]),
-                        (nginx.port, blob, nginx.pids())][which]
+                        (peer.port, blob, peer.pids())][which]
                     got[which] = rate(port, target, size, o.clients, pids)
                 pair = [got[0], got[1]]
                 if i == 0:
@@ -183,7 +152,7 @@ def main():
             ok, memory = many(mirror, path, 1000)
             print(f"1000 connections, {ok} of them being sent a file: "
                   f"{memory / 1e6:.1f} MB (bar 64)")
-        nginx.stop()
+        peer.stop()
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ import sys
 import tempfile
 
 from race import (FILE, REPO, Entrant, Front, Server, build_floor, emptied,
-                  have, kit, race, skip)
+                  have, kit, nginx, race, skip)
 
 MIB = 1 << 20
 FAR, NEAR = f"mlfar{os.getpid()}", f"mlnear{os.getpid()}"
@@ -126,7 +126,7 @@ def measure(args, folder):
     what = f"{args.rtt} ms, {args.limit} per connection, {args.mib} MiB"
     inside = ["ip", "netns", "exec", FAR]
     with Line(args.rtt, folder), Server(
-            args.mib * MIB, "198.18.0.1", 18443, f"limit_rate {args.limit};",
+            args.mib * MIB, "198.18.0.1", f"limit_rate {args.limit};",
             inside) as server, NearFront(server) as front:
         race([curls(server, out, 16), mlfetch(front, home),
               mlfetch(front, home, "-j", "16"),
@@ -145,7 +145,7 @@ def main():
     args = p.parse_args()
     if os.getuid() != 0 or not os.path.exists("/dev/net/tun"):
         sys.exit("needs root and /dev/net/tun: nothing was measured")
-    if not have("nginx"):
+    if not nginx.installed():
         sys.exit("nginx is not installed: nothing was measured")
     folder = tempfile.mkdtemp(prefix="mlwan.", dir=args.folder or "/dev/shm")
     try:
