@@ -35,7 +35,11 @@ struct waited {
     bool broken;
 };
 
-enum { WAITED_MAX = 32 };
+/*
+ * More than anybody has: a socket that is not told of in its round might be
+ * taken for one at which nothing has come.
+ */
+enum { WAITED_MAX = 128 };
 
 /* waiter_wait - at most ms milliseconds; returns how many are in out. */
 unsigned waiter_wait(
