@@ -158,6 +158,14 @@ bool json_str(const struct json *v, const char **out)
     return true;
 }
 
+bool json_digest(const struct json *v, enum hash_kind kind, struct digest *out)
+{
+    const char *text;
+
+    return json_str(v, &text) && digest_parse(out, str_of(text)) &&
+           out->kind == kind;
+}
+
 bool json_double(const struct json *v, double *out)
 {
     if (v == NULL || !cJSON_IsNumber(item(v)))

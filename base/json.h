@@ -15,6 +15,7 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/hash.h"
 #include "base/str.h"
 
 struct json; /* one value; lives as long as its document */
@@ -83,6 +84,9 @@ bool json_u64(const struct json *v, uint64_t *out);
 bool json_i64(const struct json *v, int64_t *out);
 bool json_double(const struct json *v, double *out);
 bool json_bool(const struct json *v, bool *out);
+
+/* json_digest - one of that kind, in hexadecimal digits; *out may change. */
+bool json_digest(const struct json *v, enum hash_kind kind, struct digest *out);
 
 /*
  * json_quote - append text as a JSON string; bad UTF-8 becomes U+FFFD, and so

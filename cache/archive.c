@@ -212,15 +212,6 @@ int archive_text(struct buf *out, struct archive *a, struct err *e)
 
 /* ---- reading ---- */
 
-static bool get_digest(
-    const struct json *v, enum hash_kind kind, struct digest *out)
-{
-    const char *text;
-
-    return json_str(v, &text) && digest_parse(out, str_of(text)) &&
-           out->kind == kind;
-}
-
 static int keep(
     const struct json *v, struct arena *arena, struct str *out, struct err *e)
 {
@@ -257,11 +248,11 @@ static int read_file(const struct json *v, struct archive_file *out,
     f->lfs = sha != NULL;
     json_bool(json_get(v, "absent"), &out->absent);
     if (!json_u64(json_get(v, "size"), &f->size) ||
-        !(f->lfs ? get_digest(sha, HASH_SHA256, &f->sha256)
-                 : get_digest(
+        !(f->lfs ? json_digest(sha, HASH_SHA256, &f->sha256)
+                 : json_digest(
                        json_get(v, "git_sha1"), HASH_GIT_SHA1, &f->oid)) ||
         (f->lfs && pointer != NULL &&
-            !get_digest(pointer, HASH_GIT_SHA1, &f->oid)))
+            !json_digest(pointer, HASH_GIT_SHA1, &f->oid)))
         return err_set(e, ERR_REFUSED,
             "'%.*s': size or digest is missing or malformed", STR_ARG(f->path));
     return 0;
@@ -358,7 +349,7 @@ static int read_put(const struct json *v, struct archive_put *out,
         path_check(out->name, e) != 0)
         return -1;
     if (!json_u64(json_get(v, "size"), &out->size) ||
-        !get_digest(json_get(v, "sha256"), HASH_SHA256, &out->sha256))
+        !json_digest(json_get(v, "sha256"), HASH_SHA256, &out->sha256))
         return err_set(e, ERR_REFUSED,
             "'%.*s': size or digest is missing or malformed",
             STR_ARG(out->name));

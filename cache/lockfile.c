@@ -59,15 +59,6 @@ static int check_members(
     return 0;
 }
 
-static bool get_digest(
-    const struct json *v, enum hash_kind kind, struct digest *out)
-{
-    const char *text;
-
-    return json_str(v, &text) && digest_parse(out, str_of(text)) &&
-           out->kind == kind;
-}
-
 static int read_file(const struct json *v, struct tree_file *f,
     struct arena *arena, struct err *e)
 {
@@ -82,8 +73,8 @@ static int read_file(const struct json *v, struct tree_file *f,
         return -1;
     *f = (struct tree_file){ .lfs = sha != NULL };
     if (!json_u64(json_get(v, "size"), &f->size) ||
-        !(f->lfs ? get_digest(sha, HASH_SHA256, &f->sha256)
-                 : get_digest(
+        !(f->lfs ? json_digest(sha, HASH_SHA256, &f->sha256)
+                 : json_digest(
                        json_get(v, "git_sha1"), HASH_GIT_SHA1, &f->oid)) ||
         (f->lfs && json_get(v, "git_sha1") != NULL))
         return err_set(e, ERR_REFUSED,

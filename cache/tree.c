@@ -24,15 +24,6 @@ static int tree_path(const struct hubdir *h, const struct repo *r,
     return path_fmt(out, e, "%s/%s/trees/%s.json", h->root, r->folder, commit);
 }
 
-static bool read_digest(
-    const struct json *v, enum hash_kind kind, struct digest *out)
-{
-    const char *text;
-
-    return json_str(v, &text) && digest_parse(out, str_of(text)) &&
-           out->kind == kind;
-}
-
 /* An absent member and null are the same. */
 static bool is_null(const struct json *v)
 {
@@ -50,14 +41,14 @@ static bool read_file(const struct json *v, struct arena *arena,
 
     if (path_check(str_of(json_key(v)), &unsafe) != 0 ||
         !json_u64(json_get(v, "size"), &out->size) ||
-        !read_digest(json_get(v, "blob_id"), HASH_GIT_SHA1, &out->oid))
+        !json_digest(json_get(v, "blob_id"), HASH_GIT_SHA1, &out->oid))
         return false;
     out->lfs = !is_null(sha);
-    if (out->lfs && !read_digest(sha, HASH_SHA256, &out->sha256))
+    if (out->lfs && !json_digest(sha, HASH_SHA256, &out->sha256))
         return false;
     if (out->lfs && !is_null(lfs_size) && !json_u64(lfs_size, &out->size))
         return false;
-    if (!is_null(xet) && !read_digest(xet, HASH_SHA256, &xet_hash))
+    if (!is_null(xet) && !json_digest(xet, HASH_SHA256, &xet_hash))
         return false;
     out->path = arena_str(arena, str_of(json_key(v)), e);
     return out->path.p != NULL;

@@ -4,15 +4,6 @@
 #include "base/path.h"
 #include "net/url.h"
 
-static bool get_digest(
-    const struct json *v, enum hash_kind kind, struct digest *out)
-{
-    const char *text;
-
-    return json_str(v, &text) && digest_parse(out, str_of(text)) &&
-           out->kind == kind;
-}
-
 static int read_entry(const struct json *v, struct tree_file *f,
     struct arena *arena, struct err *e)
 {
@@ -28,9 +19,9 @@ static int read_entry(const struct json *v, struct tree_file *f,
     *f = (struct tree_file){ .lfs =
                                  lfs != NULL && json_kind(lfs) == JSON_OBJECT };
     if (!json_u64(json_get(v, "size"), &f->size) ||
-        !get_digest(json_get(v, "oid"), HASH_GIT_SHA1, &f->oid) ||
+        !json_digest(json_get(v, "oid"), HASH_GIT_SHA1, &f->oid) ||
         (f->lfs &&
-            (!get_digest(json_get(lfs, "oid"), HASH_SHA256, &f->sha256) ||
+            (!json_digest(json_get(lfs, "oid"), HASH_SHA256, &f->sha256) ||
                 !json_u64(json_get(lfs, "size"), &f->size))))
         return err_set(e, ERR_REFUSED,
             "'%.200s': size or digest is missing or malformed", path);

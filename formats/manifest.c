@@ -157,10 +157,7 @@ static int get_text(struct str *out, const struct json *object, const char *key,
 
 static int get_digest(struct digest *out, const struct json *v, struct err *e)
 {
-    const char *text = "";
-
-    json_str(json_get(v, "sha256"), &text);
-    if (!digest_parse(out, str_of(text)) || out->kind != HASH_SHA256)
+    if (!json_digest(json_get(v, "sha256"), HASH_SHA256, out))
         return wrong(e, json_key(v), "sha256 is not 64 hexadecimal digits");
     return 0;
 }

@@ -2,6 +2,8 @@
 
 #include "tests/unit/tap.h"
 
+#define SHA1 "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391"
+
 static bool parses(const char *text, unsigned flags)
 {
     struct json_doc d AUTO(json_free) = JSON_DOC_INIT;
@@ -46,10 +48,12 @@ static void values(void)
 {
     static const char text[] = "{\"s\":\"t\\n\",\"n\":42,\"big\":"
                                "9007199254740993,\"f\":1.5,\"b\":true,"
-                               "\"a\":[1,2,3],\"neg\":-7,\"z\":null}";
+                               "\"a\":[1,2,3],\"neg\":-7,\"z\":null,"
+                               "\"h\":\"" SHA1 "\"}";
     struct json_doc d AUTO(json_free) = JSON_DOC_INIT;
     struct buf out AUTO(buf_free) = BUF_INIT(1000);
     struct err e = ERR_INIT;
+    struct digest digest;
     const char *s = "";
     uint64_t u = 5;
     int64_t i = 0;
@@ -68,6 +72,13 @@ static void values(void)
     ok(json_i64(json_get(d.root, "neg"), &i) && i == -7, "signed");
     ok(json_double(json_get(d.root, "f"), &f) && f == 1.5, "number");
     ok(json_bool(json_get(d.root, "b"), &b) && b, "truth");
+    ok(json_digest(json_get(d.root, "h"), HASH_GIT_SHA1, &digest) &&
+            strcmp(digest.hex, SHA1) == 0,
+        "digest");
+    ok(!json_digest(json_get(d.root, "h"), HASH_SHA256, &digest) &&
+            !json_digest(json_get(d.root, "s"), HASH_SHA256, &digest) &&
+            !json_digest(json_get(d.root, "b"), HASH_SHA256, &digest),
+        "one of another kind is none, nor are other texts and values");
     is_int((long long)json_count(json_get(d.root, "a")), 3, "three items");
     ok(json_get(d.root, "none") == NULL && json_get(NULL, "x") == NULL,
         "what is not there is NULL");
