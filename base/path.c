@@ -4,12 +4,19 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-void path_dir(char *out, size_t out_len, const char *path)
+size_t path_len(const char *path)
 {
     size_t n = strlen(path);
 
     while (n > 1 && path[n - 1] == '/')
         n--;
+    return n;
+}
+
+void path_dir(char *out, size_t out_len, const char *path)
+{
+    size_t n = path_len(path);
+
     while (n > 0 && path[n - 1] != '/')
         n--;
     while (n > 1 && path[n - 1] == '/')
@@ -78,4 +85,11 @@ int path_check(struct str path, struct err *e)
         start = i + 1;
     }
     return 0;
+}
+
+int path_clean(char *out, const char *text, struct err *e)
+{
+    if (path_fmt(out, e, "%.*s", (int)path_len(text), text) != 0)
+        return -1;
+    return path_check(str_of(out), e);
 }

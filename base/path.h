@@ -11,6 +11,9 @@ void path_dir(char *out, size_t out_len, const char *path);
 /* path_base - the last component; points into path. */
 const char *path_base(const char *path);
 
+/* path_len - the length without slashes at its end; that of "/" is 1. */
+size_t path_len(const char *path);
+
 /*
  * path_join - "dir/name" into out of PATH_MAX bytes
  * Returns 0, or -1 with *e: USAGE when it does not fit.
@@ -28,5 +31,11 @@ int path_fmt(char *out, struct err *e, const char *fmt, ...) PRINTF_LIKE(3, 4);
  * Returns 0, or -1 with *e: REFUSED, naming the path.
  */
 int path_check(struct str path, struct err *e);
+
+/*
+ * path_clean - such a path as somebody typed it, without slashes at its end,
+ * into out of PATH_MAX bytes. Returns 0, or -1 as path_check.
+ */
+int path_clean(char *out, const char *text, struct err *e);
 
 #endif

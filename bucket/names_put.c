@@ -110,17 +110,6 @@ int names_put(struct bucket *b, const struct putlist_item *items, uint64_t n,
 
 /* ---- rm ---- */
 
-static int clean(const char *text, char *out, struct err *e)
-{
-    size_t n;
-
-    if (path_fmt(out, e, "%s", text) != 0)
-        return -1;
-    for (n = strlen(out); n > 1 && out[n - 1] == '/'; n--)
-        out[n - 1] = '\0';
-    return path_check(str_of(out), e);
-}
-
 /* Mark what goes by one name. */
 static int mark(const struct bucket *b, const struct catalog *c,
     const char *text, bool folders, bool *gone, struct err *e)
@@ -129,7 +118,7 @@ static int mark(const struct bucket *b, const struct catalog *c,
     uint64_t count = 0;
     bool file = false;
 
-    if (clean(text, name, e) != 0)
+    if (path_clean(name, text, e) != 0)
         return -1;
     for (uint64_t i = 0; i < c->n; i++) {
         if (!volume_is_below(c->files[i].name, str_of(name)))

@@ -21,14 +21,6 @@ const char hubdir_tag[] =
     "# For information about cache directory tags, see:\n"
     "#\thttps://bford.info/cachedir/\n";
 
-static void drop_slashes(char *path)
-{
-    size_t n = strlen(path);
-
-    while (n > 1 && path[n - 1] == '/')
-        path[--n] = '\0';
-}
-
 int hubdir_default(struct hubdir *out, struct err *e)
 {
     char base[PATH_MAX];
@@ -44,7 +36,7 @@ int hubdir_default(struct hubdir *out, struct err *e)
     else
         rc = path_join(out->root, env_home(), ".cache/huggingface/hub", e);
     if (rc == 0)
-        drop_slashes(out->root);
+        out->root[path_len(out->root)] = '\0';
     return rc;
 }
 

@@ -6,17 +6,6 @@
 #include "base/path.h"
 
 /* What a user means by a name, without the slashes behind it. */
-static int clean(const char *text, char *out, struct err *e)
-{
-    size_t n;
-
-    if (path_fmt(out, e, "%s", text) != 0)
-        return -1;
-    for (n = strlen(out); n > 1 && out[n - 1] == '/'; n--)
-        out[n - 1] = '\0';
-    return path_check(str_of(out), e);
-}
-
 static int missing(const struct volume *v, const char *name, struct err *e)
 {
     err_set(e, ERR_MISSING, "%s: no file '%s' in this volume", v->root, name);
@@ -61,7 +50,7 @@ int moves_rm(const struct moves *m, char *const *names, size_t n,
     if (edit_begin(&ed, m->v, "rm", false, arena, e) != 0)
         return -1;
     for (size_t i = 0; i < n; i++) {
-        if (clean(names[i], name, e) != 0 ||
+        if (path_clean(name, names[i], e) != 0 ||
             find(m->v, name, m->folders, "-r removes it, with all in it", arena,
                 &list, &count, e) != 0)
             return -1;
@@ -88,7 +77,7 @@ static int find_target(const struct moves *m, const char *text, size_t sources,
         (struct target){ .folder = sources > 1 || str_ends(str_of(text), "/") };
     if (strcmp(text, "/") == 0)
         return 0;
-    if (clean(text, out->name, e) != 0 ||
+    if (path_clean(out->name, text, e) != 0 ||
         volume_list(m->v, out->name, arena, &list, &n, e) != 0)
         return -1;
     if (n == 0)
@@ -153,7 +142,7 @@ static int move_source(const struct moves *m, struct edit *ed,
     char from[PATH_MAX], top[PATH_MAX];
     uint64_t n;
 
-    if (clean(text, from, e) != 0 ||
+    if (path_clean(from, text, e) != 0 ||
         find(m->v, from, m->folders || !m->keep, "-r copies it, with all in it",
             ed->arena, &list, &n, e) != 0 ||
         new_name(t, from, str_of(from), top, e) != 0)

@@ -82,13 +82,10 @@ static int parse_put(const struct place *p, const char *text,
     struct target *out, struct arena *arena, struct err *e)
 {
     struct volume_entry *list;
-    size_t len = strlen(text);
     uint64_t n;
 
-    while (len > 1 && text[len - 1] == '/')
-        len--;
     out->kind = TARGET_PUT;
-    out->name = arena_str(arena, (struct str){ text, len }, e);
+    out->name = arena_str(arena, (struct str){ text, path_len(text) }, e);
     if (out->name.p == NULL || path_check(out->name, e) != 0 ||
         volume_list(&p->volume, out->name.p, arena, &list, &n, e) != 0)
         return -1;

@@ -41,7 +41,6 @@ int volume_locate(struct volume *out, const char *text, struct err *e)
     struct err unsafe = ERR_INIT;
     char root[PATH_MAX];
     struct stat st;
-    size_t n;
 
     if (strncmp(text, "s3://", 5) == 0) {
         err_set(e, ERR_USAGE,
@@ -59,9 +58,7 @@ int volume_locate(struct volume *out, const char *text, struct err *e)
         (stat(text, &st) == 0 && S_ISDIR(st.st_mode))) {
         if (path_fmt(out->root, e, "%s", text) != 0)
             return -1;
-        n = strlen(out->root);
-        while (n > 1 && out->root[n - 1] == '/')
-            out->root[--n] = '\0';
+        out->root[path_len(out->root)] = '\0';
         return 0;
     }
     if (path_check(str_of(text), &unsafe) != 0)

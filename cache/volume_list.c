@@ -169,7 +169,6 @@ int volume_listed(const struct volume *v, const char *prefix,
 {
     char folder[PATH_MAX] = "";
     struct volume_entry one, *list;
-    size_t n;
     int rc = 1;
 
     *out = NULL;
@@ -178,8 +177,7 @@ int volume_listed(const struct volume *v, const char *prefix,
         return -1;
     if (prefix != NULL && path_fmt(folder, e, "%s", prefix) != 0)
         return -1;
-    for (n = strlen(folder); n > 1 && folder[n - 1] == '/'; n--)
-        folder[n - 1] = '\0';
+    folder[path_len(folder)] = '\0';
     if (folder[0] != '\0')
         rc = volume_entry_read(v, str_of(folder), arena, &one, e);
     if (rc < 0 || volume_below(v, folder, arena, out, out_n, e) != 0)
@@ -202,11 +200,9 @@ int volume_listed(const struct volume *v, const char *prefix,
 /* Those that are the prefix, or lie below it: 0 or more in a row. */
 static void cut_to(const char *prefix, struct volume_entry **list, uint64_t *n)
 {
-    struct str front = str_of(prefix);
+    struct str front = { prefix, path_len(prefix) };
     uint64_t kept = 0;
 
-    while (front.len > 1 && front.p[front.len - 1] == '/')
-        front.len--;
     for (uint64_t i = 0; i < *n; i++)
         if (volume_is_below((*list)[i].name, front))
             (*list)[kept++] = (*list)[i];

@@ -145,11 +145,10 @@ static int add_pending(const struct history *h, struct str folder,
 static int lay_over(const struct history *h, const char *prefix,
     struct arena *arena, struct volume_entry **list, uint64_t *n, struct err *e)
 {
-    struct str folder = str_of(prefix != NULL ? prefix : "");
+    const char *text = prefix != NULL ? prefix : "";
+    struct str folder = { text, path_len(text) };
     uint64_t kept = 0;
 
-    while (folder.len > 1 && folder.p[folder.len - 1] == '/')
-        folder.len--;
     for (uint64_t i = 0; i < *n; i++)
         if (history_find(h->steps, h->n, (*list)[i].name) == NULL)
             (*list)[kept++] = (*list)[i];

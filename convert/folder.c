@@ -34,11 +34,7 @@ static bool is_within(const char *a, const char *b)
 /* Without the slashes that a shell or a habit puts behind a folder's name. */
 static int trim(char out[PATH_MAX], const char *path, struct err *e)
 {
-    size_t n = strlen(path);
-
-    while (n > 1 && path[n - 1] == '/')
-        n--;
-    return path_fmt(out, e, "%.*s", (int)n, path);
+    return path_fmt(out, e, "%.*s", (int)path_len(path), path);
 }
 
 /* The real path of something that may not exist yet. */

@@ -247,8 +247,7 @@ static int run(const struct cmd_ctx *ctx, void *values, int argc, char **argv,
         return -1;
     if (name[0] == '\0')
         return err_set(e, ERR_REFUSED, "the file's name is empty");
-    for (size_t n = strlen(name); n > 1 && name[n - 1] == '/';)
-        name[--n] = '\0';
+    name[path_len(name)] = '\0';
     if (bucket_is(argv[0]) ? bucket_open(&g.bucket, argv[0], e) != 0
                            : volume_locate(&g.v, argv[0], e) != 0)
         return -1;

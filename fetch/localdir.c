@@ -25,7 +25,6 @@ static const double CLOCK_SLACK = 1e-5;
 int localdir_at(struct localdir *out, const char *path, struct err *e)
 {
     char here[PATH_MAX];
-    size_t n;
 
     if (path[0] == '\0')
         return err_set(e, ERR_USAGE, "--local-dir: an empty name");
@@ -34,9 +33,7 @@ int localdir_at(struct localdir *out, const char *path, struct err *e)
     if (path[0] == '/' ? path_fmt(out->root, e, "%s", path) != 0
                        : path_join(out->root, here, path, e) != 0)
         return -1;
-    n = strlen(out->root);
-    while (n > 1 && out->root[n - 1] == '/')
-        out->root[--n] = '\0';
+    out->root[path_len(out->root)] = '\0';
     return path_join(out->work.root, out->root, ".cache/huggingface/ml", e);
 }
 

@@ -1,4 +1,5 @@
 /* Buffers, arenas, cursors, paths, human numbers, hexadecimal, UTF-8. */
+#include <limits.h>
 #include <signal.h>
 
 #include "base/arena.h"
@@ -79,14 +80,14 @@ static void paths(void)
         "..a", "a..b/...", "x#%+" };
     static const char *const bad[] = { "", "/a", "../a", "a/../b", "a/..",
         "a//b", "a/", "./a", "a/.", "C:x", "a\\b", "..\\a", "a\nb", "a\x7f" };
-    char out[64];
+    char out[64], clean[PATH_MAX];
+    struct err e = ERR_INIT;
 
     for (size_t i = 0; i < ARRAY_LEN(good); i++) {
-        struct err e = ERR_INIT;
         ok(path_check(str_of(good[i]), &e) == 0, "'%s' is safe", good[i]);
     }
     for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
-        struct err e = ERR_INIT;
+        err_clear(&e);
         ok(path_check(str_of(bad[i]), &e) == -1 && e.kind == ERR_REFUSED,
             "unsafe path %zu is refused", i);
     }
@@ -99,6 +100,13 @@ static void paths(void)
     path_dir(out, sizeof(out), "a/b//");
     is_str(out, "a", "directory of a/b//");
     is_str(path_base("a/b"), "b", "base name");
+    is_int(path_len("a/b//"), 3, "slashes at the end do not count");
+    is_int(path_len("//"), 1, "but the root's does");
+    is_int(path_len(""), 0, "nothing has no length");
+    ok(path_clean(clean, "a/b//", &e) == 0 && strcmp(clean, "a/b") == 0,
+        "a name without the slashes that were typed");
+    ok(path_clean(clean, "//", &e) == -1 && e.kind == ERR_REFUSED,
+        "and checked");
 }
 
 static void numbers(void)
