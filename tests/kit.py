@@ -1,4 +1,5 @@
 """What the Python tests share: TAP, the programs, the test hub."""
+import atexit
 import hashlib
 import json
 import os
@@ -72,7 +73,10 @@ def run(args, env, timeout=300, **more):
 
 
 def scratch():
-    return tempfile.mkdtemp(prefix="mltest.")
+    """A new folder, which goes when this program ends, if not before."""
+    folder = tempfile.mkdtemp(prefix="mltest.")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 def journal(sha, size, there):
