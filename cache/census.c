@@ -387,13 +387,11 @@ static int add_converted(struct count *c, const struct repo *r,
         .kind = OBJECT_CONVERTED, .repo = r, .commit = commit, .named = true
     };
     struct err unsafe = ERR_INIT;
-    const char *hex;
     char path[PATH_MAX];
     struct str shown;
 
     if (path_check(str_of(json_key(v)), &unsafe) != 0 ||
-        !json_str(json_get(v, "sha256"), &hex) ||
-        !digest_parse(&o.digest, str_of(hex))) {
+        !json_digest(json_get(v, "sha256"), HASH_SHA256, &o.digest)) {
         c->out->unknown++;
         return 0;
     }

@@ -105,11 +105,7 @@ int volume_named(
 
 static bool parse_entry(const struct json *v, struct volume_entry *out)
 {
-    const char *sha;
-
-    return json_str(json_get(v, "sha256"), &sha) &&
-           digest_parse(&out->sha256, str_of(sha)) &&
-           out->sha256.kind == HASH_SHA256 &&
+    return json_digest(json_get(v, "sha256"), HASH_SHA256, &out->sha256) &&
            json_u64(json_get(v, "size"), &out->size) &&
            json_i64(json_get(v, "mtime"), &out->mtime);
 }

@@ -83,14 +83,13 @@ int conversion_find(struct conversion *c, struct err *e)
 static int check_file(
     const struct conversion *c, const struct json *v, struct err *e)
 {
-    const char *name = json_key(v), *hex;
+    const char *name = json_key(v);
     struct digest want, got;
     char path[PATH_MAX];
 
     if (path_check(str_of(name), e) != 0)
         return -1;
-    if (!json_str(json_get(v, "sha256"), &hex) ||
-        !digest_parse(&want, str_of(hex)))
+    if (!json_digest(json_get(v, "sha256"), HASH_SHA256, &want))
         return err_set(e, ERR_REFUSED, "%s/%s: '%.100s' has no digest", c->path,
             manifest_name, name);
     if (path_join(path, c->path, name, e) != 0 ||

@@ -389,6 +389,7 @@ def converted(tap, hub):
         eight = w.pull("acme/llama", "--int8").stdout.strip()
         tap.ok(eight not in ("", folder, got["converted"]),
                "pull --int8 is a form of its own", eight)
+        short_digest(tap, w, path, got["converted"])
         with open(path + ".8", "w", encoding="utf-8") as f:
             f.write(fetch(w, "lock", "--int8", "acme/llama").stdout)
         done = fetch(w, "warm", "--lock", path + ".8", "--offline")
@@ -403,6 +404,22 @@ def converted(tap, hub):
         tap.ok(done.returncode in (6, 8) and "not converted" in done.stderr
                and done.stdout == "", "what cannot be converted says so",
                f"{done.returncode} {done.stderr}")
+
+
+def short_digest(tap, w, lock, folder):
+    """The manifest has a SHA-1 where a SHA-256 should stand."""
+    path = os.path.join(folder, "ml-manifest.json")
+    with open(path, encoding="utf-8") as f:
+        manifest = json.load(f)
+    manifest["files"]["model.safetensors"]["sha256"] = "a" * 40
+    os.chmod(path, 0o644)
+    with open(path, "w", encoding="utf-8") as f:
+        json.dump(manifest, f)
+    fails(tap, fetch(w, "warm", "--lock", lock, "--offline"), 8,
+          "'model.safetensors' has no digest", "half a digest is none: 8")
+    done = kit.run(["mlcache", "verify", "--json"], w.env)
+    tap.ok(json.loads(done.stdout)["unknown"] == 1,
+           "nor is it one for mlcache verify", done.stdout)
 
 
 class Alone:
