@@ -20,7 +20,7 @@ size_t path_len(const char *path);
  */
 int path_join(char *out, const char *dir, const char *name, struct err *e);
 
-/* path_fmt - a path from a format, into out of PATH_MAX bytes. */
+/* path_fmt - a path from a format, as path_join. */
 int path_fmt(char *out, struct err *e, const char *fmt, ...) PRINTF_LIKE(3, 4);
 
 /*
@@ -34,7 +34,7 @@ int path_check(struct str path, struct err *e);
 
 /*
  * path_clean - such a path as somebody typed it, without slashes at its end,
- * into out of PATH_MAX bytes. Returns 0, or -1 as path_check.
+ * into out of PATH_MAX bytes. Returns 0, or -1 as path_fmt and path_check.
  */
 int path_clean(char *out, const char *text, struct err *e);
 

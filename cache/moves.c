@@ -5,7 +5,6 @@
 
 #include "base/path.h"
 
-/* What a user means by a name, without the slashes behind it. */
 static int missing(const struct volume *v, const char *name, struct err *e)
 {
     err_set(e, ERR_MISSING, "%s: no file '%s' in this volume", v->root, name);

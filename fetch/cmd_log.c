@@ -163,8 +163,7 @@ static int run(const struct cmd_ctx *ctx, void *values, int argc, char **argv,
     (void)ctx;
     if (argc > 1 && path_fmt(name, e, "%s", argv[1]) != 0)
         return -1;
-    for (size_t i = strlen(name); i > 1 && name[i - 1] == '/';)
-        name[--i] = '\0';
+    name[path_len(name)] = '\0';
     if ((argc > 1 && path_check(str_of(name), e) != 0) ||
         load(o, argv[0], argc > 1 ? name : NULL, &v, &h, &arena, e) != 0)
         return -1;

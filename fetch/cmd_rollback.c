@@ -50,8 +50,7 @@ static int run(const struct cmd_ctx *ctx, void *values, int argc, char **argv,
     (void)ctx;
     if (argc > 2 && path_fmt(name, e, "%s", argv[2]) != 0)
         return -1;
-    for (size_t i = strlen(name); i > 1 && name[i - 1] == '/';)
-        name[--i] = '\0';
+    name[path_len(name)] = '\0';
     if (roll_back(argv[0], argv[1], argc > 2 ? name : NULL, &v, &step, &arena,
             e) != 0)
         return -1;

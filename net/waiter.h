@@ -36,8 +36,8 @@ struct waited {
 };
 
 /*
- * More than anybody has: a socket that is not told of in its round might be
- * taken for one at which nothing has come.
+ * More than anybody has connected: a socket that is not told of in its round
+ * might be taken for one at which nothing has come.
  */
 enum { WAITED_MAX = 128 };
 

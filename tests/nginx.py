@@ -23,19 +23,19 @@ def installed():
 
 
 def some_port():
-    """One below those that clients get: a connection that waits out its
-    minute keeps its port from whoever would listen there."""
+    """One that clients do not get, where there are such: a connection that
+    waits out its minute keeps its port from whoever would listen there."""
     with open("/proc/sys/net/ipv4/ip_local_port_range",
               encoding="ascii") as f:
         low = int(f.read().split()[0])
-    return random.randrange(low // 2, low)
+    return random.randrange(10000, low if low > 20000 else 60000)
 
 
 def start(folder, http, main="", inside=()):
     """nginx that listens, by what stands in http, where PORT is the port;
     it is the caller's to end. Returns it, and the port."""
-    conf, log, pid = [os.path.join(folder, name)
-                      for name in ("nginx.conf", "error.log", "pid")]
+    conf, said, pid = [os.path.join(folder, name)
+                       for name in ("nginx.conf", "stderr", "pid")]
     if os.getuid() == 0:
         main += " user root;"
     for _ in range(TRIES):
@@ -43,11 +43,12 @@ def start(folder, http, main="", inside=()):
         with open(conf, "w", encoding="utf-8") as f:
             f.write(TEXT.format(folder=folder, main=main,
                                 http=http.replace("PORT", str(port))))
-        proc = subprocess.Popen([*inside, PROGRAM, "-p", folder, "-c", conf,
-                                 "-e", log], stderr=subprocess.DEVNULL)
+        with open(said, "wb") as f:
+            proc = subprocess.Popen([*inside, PROGRAM, "-p", folder, "-c",
+                                     conf], stderr=f)
         while proc.poll() is None:
             if os.path.exists(pid):  # it is written after the port is had
                 return proc, port
             time.sleep(0.02)
-    with open(log, encoding="utf-8") as f:
+    with open(said, encoding="utf-8", errors="replace") as f:
         raise RuntimeError("nginx did not start:\n" + f.read())

@@ -13,6 +13,7 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from pulling import kit, write  # noqa: E402
+from states import scratch  # noqa: E402
 
 LONG = "--long" in sys.argv[1:]
 CALLS = ("write", "fsync", "rename", "unlink", "link", "rmdir", "mkdir",
@@ -93,13 +94,6 @@ EDITS = [["rm", "a"], ["rm", "-r", "many", "b"], ["mv", "a", "many", "to/"],
          ["mv", "-f", "a", "b"], ["cp", "-r", "many", "twice"],
          ["rollback", "1"], ["put", "-f", "b", "a"],
          ["put", "many", "again/"]]
-
-
-def scratch():
-    """Syncs cost nothing in memory, and prove nothing here anyway."""
-    if os.path.isdir("/dev/shm") and os.access("/dev/shm", os.W_OK):
-        os.environ.setdefault("TMPDIR", "/dev/shm")
-    return kit.scratch()
 
 
 def counts(v, args):

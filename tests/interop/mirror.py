@@ -5,12 +5,10 @@ import fcntl
 import json
 import os
 import re
-import shutil
 import socket
 import struct
 import subprocess
 import sys
-import tempfile
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 import kit  # noqa: E402
@@ -171,7 +169,6 @@ def main(script):
         tap.skip("the official client in a closed network",
                  (why.stderr.strip().splitlines() or ["no unshare"])[-1])
         tap.done()
-    folder = tempfile.mkdtemp(prefix="mltest.")
-    done = subprocess.run(["unshare", "-n", sys.executable, script, folder])
-    shutil.rmtree(folder)
+    done = subprocess.run(["unshare", "-n", sys.executable, script,
+                           kit.scratch()])
     sys.exit(done.returncode)

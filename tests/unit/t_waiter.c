@@ -3,6 +3,7 @@
 
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "fetch/pull.h"
 #include "tests/unit/tap.h"
 
@@ -18,18 +19,18 @@ static void all_are_told_of(struct waiter *w)
         told = pipe(ends[i]) == 0 && write(ends[i][1], "x", 1) == 1 &&
                waiter_watch(w, ends[i][0], true, false) == 0 && told;
     ok(told, "%d pipes hold a byte each", PULL_JOBS_MAX);
-    waiter_wake(w);
     n = waiter_wait(w, 1000, v);
-    is_int(n, PULL_JOBS_MAX, "all are told of at once, and the wake beside");
+    is_int(n, PULL_JOBS_MAX, "all are told of at once");
     for (unsigned i = 0; i < n; i++)
         told = v[i].in && !v[i].out && !v[i].broken && told;
     ok(told, "that they can be read");
-    for (unsigned i = 0; i < PULL_JOBS_MAX; i++) {
+    for (unsigned i = 0; i < PULL_JOBS_MAX; i++)
         waiter_forget(w, ends[i][0]);
+    is_int(waiter_wait(w, 0, v), 0, "who is forgotten is not told of");
+    for (unsigned i = 0; i < PULL_JOBS_MAX; i++) {
         close(ends[i][0]);
         close(ends[i][1]);
     }
-    is_int(waiter_wait(w, 0, v), 0, "who is forgotten is not told of");
 }
 
 int main(void)
@@ -37,11 +38,16 @@ int main(void)
     struct waiter w = WAITER_INIT;
     struct waited v[WAITED_MAX];
     struct err e = ERR_INIT;
+    uint64_t begin = clock_ms();
 
     is_int(waiter_open(&w, &e), 0, "a waiter");
     waiter_wake(&w);
     waiter_wake(&w);
-    is_int(waiter_wait(&w, 60000, v), 0, "a wake ends the wait");
+    is_int(waiter_wait(&w, 60000, v), 0, "a wake tells of no socket");
+    ok(clock_ms() - begin < 30000, "and ends the wait");
+    begin = clock_ms();
+    waiter_wait(&w, 50, v);
+    ok(clock_ms() - begin >= 49, "but not the next one");
     all_are_told_of(&w);
     waiter_close(&w);
     waiter_close(&w);
