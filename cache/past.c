@@ -89,6 +89,16 @@ static int cmp_dated(const void *a, const void *b)
     return x->step < y->step ? -1 : x->step > y->step;
 }
 
+/* The point behind which every step is there. */
+static uint64_t earliest(const struct history *h)
+{
+    uint64_t point = h->last;
+
+    for (uint64_t i = h->n; i > 0 && h->steps[i - 1].number == point; i--)
+        point--;
+    return point;
+}
+
 /* Every step behind low is there, up to high. */
 static int check_whole(
     const struct history *h, uint64_t low, uint64_t high, struct err *e)
@@ -103,9 +113,11 @@ static int check_whole(
     }
     if (next > high)
         return 0;
-    return err_set(e, ERR_CORRUPT,
+    err_set(e, ERR_CORRUPT,
         "step %llu of the log is damaged: what was before it is not known",
         (unsigned long long)next);
+    return err_hint(e, "%llu is the earliest point that can be gone back to",
+        (unsigned long long)earliest(h));
 }
 
 /* All that those steps say. */

@@ -148,6 +148,9 @@ static void test_gap(const struct buf *log)
     is_int(past_diff(&h, 1, 3, &arena, &changes, &n, &e), -1, "not across");
     ok(e.kind == ERR_CORRUPT && strstr(e.msg, "step 2 ") != NULL,
         "the step is named");
+    ok(strncmp(e.hint, "2 is", 4) == 0 &&
+            past_diff(&h, 2, 3, &arena, &changes, &n, &e) == 0,
+        "and the earliest point from which on all is known");
 }
 
 static void test_second(void)
